@@ -1,0 +1,72 @@
+"""Django REST framework's door to `accounts.credentials`: `request.user` is the Principal."""
+
+from __future__ import annotations
+
+import abc
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.credentials import (
+    ANY_SCOPE,
+    FULL_SCOPE,
+    JOB_SCOPES,
+    Principal,
+    bearer_token,
+    identify,
+    require_agent,
+    require_user,
+)
+
+
+class _BearerAuthentication(BaseAuthentication, abc.ABC):
+    query_counts = False
+
+    def authenticate(self, request: Request) -> tuple[Principal, None]:
+        """Return the caller; raise the error of our tree that says why not."""
+        tokens = request.query_params.getlist("token") if self.query_counts else []
+        principal = identify(bearer_token(request.headers.get("Authorization"), tokens))
+        self.check(principal)
+        return principal, None
+
+    @abc.abstractmethod
+    def check(self, principal: Principal) -> None:
+        """Refuse the wrong kind or scope."""
+
+
+class FullUser(_BearerAuthentication):
+    """A user token that may do everything."""
+
+    def check(self, principal: Principal) -> None:
+        """Refuse agents and narrower scopes."""
+        require_user(principal, FULL_SCOPE)
+
+
+class AnyUser(_BearerAuthentication):
+    """Any user token."""
+
+    def check(self, principal: Principal) -> None:
+        """Refuse agents."""
+        require_user(principal, ANY_SCOPE)
+
+
+class JobsUser(_BearerAuthentication):
+    """A user token that may send jobs."""
+
+    def check(self, principal: Principal) -> None:
+        """Refuse agents and tokens for messages."""
+        require_user(principal, JOB_SCOPES)
+
+
+class JobsUserByQuery(JobsUser):
+    """The same where `?token=` counts: the one-line form of old clients."""
+
+    query_counts = True
+
+
+class CallingAgent(_BearerAuthentication):
+    """An agent token."""
+
+    def check(self, principal: Principal) -> None:
+        """Refuse users and agents that are switched off."""
+        require_agent(principal)

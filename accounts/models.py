@@ -1,0 +1,106 @@
+"""Users, tokens, audit entries, quota ledger."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.querysets import UserTokenQuerySet
+from kernel.fields import IdField
+
+
+class User(AbstractUser):
+    """A person. `is_active` off means frozen: no login, no token works, waiting jobs are canceled."""
+
+    id = IdField()
+    language = models.CharField(_("language"), max_length=10, blank=True, help_text=_("Empty: as the browser asks."))
+    changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        # Twice a second every process asks who was frozen or thawed in the last seconds.
+        indexes = [models.Index(fields=["changed_at"], name="user_changed")]
+
+
+class TokenScope(models.TextChoices):
+    """What a user token may do."""
+
+    FULL = "full", _("everything")
+    JOBS = "jobs", _("jobs only")
+    MESSAGES = "messages", _("messages only")
+
+
+class UserToken(models.Model):
+    """A token of a user. Only its SHA-256 is kept; `sealed` holds the one that chat must be able to show again."""
+
+    id = IdField()
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens", verbose_name=_("user"))
+    scope = models.CharField(_("scope"), max_length=10, choices=TokenScope)
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+    prefix = models.CharField(_("begins with"), max_length=12)
+    remark = models.CharField(_("remark"), max_length=250, blank=True)
+    sealed = models.TextField(_("sealed"), blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
+    changed_at = models.DateTimeField(_("changed at"))
+
+    objects = UserTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("user token")
+        verbose_name_plural = _("user tokens")
+        # Twice a second every process asks which tokens changed in the last seconds.
+        indexes = [models.Index(fields=["changed_at"], name="user_token_changed")]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+
+class AuditEntry(models.Model):
+    """One action of a person on accounts, tokens, agents or quotas. Append-only; each entry seals the one before."""
+
+    sequence = models.BigIntegerField(_("number"), primary_key=True)
+    at = models.DateTimeField(_("at"))
+    actor = models.CharField(_("actor"), max_length=64)
+    action = models.CharField(_("action"), max_length=64)
+    subject = models.CharField(_("subject"), max_length=128)
+    details = models.JSONField(_("details"), default=dict)
+    previous_digest = models.CharField(_("digest of the entry before"), max_length=64)
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+        ordering = ["-sequence"]
+        # The history of one subject, and what one actor did.
+        indexes = [
+            models.Index(fields=["subject", "sequence"], name="audit_subject"),
+            models.Index(fields=["actor", "sequence"], name="audit_actor"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.action} {self.subject}"
+
+
+class QuotaUse(models.Model):
+    """Ledger: how much of one kind an owner used in one window. Upper apps reserve with a conditional UPDATE."""
+
+    id = IdField()
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="quota_uses", verbose_name=_("owner"))
+    kind = models.CharField(_("kind"), max_length=64)
+    window_start = models.DateTimeField(_("window begins"))
+    used = models.PositiveIntegerField(_("used"), default=0)
+    limit = models.PositiveIntegerField(_("limit"))
+
+    class Meta:
+        verbose_name = _("quota use")
+        verbose_name_plural = _("quota uses")
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "kind", "window_start"], name="quota_use_window"),
+            models.CheckConstraint(condition=models.Q(used__lte=models.F("limit")), name="quota_use_within_limit"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.used}/{self.limit}"

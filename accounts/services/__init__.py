@@ -1,0 +1,1 @@
+"""What can be done to people and their tokens. One module a flow."""

@@ -1,0 +1,40 @@
+"""Mint and revoke user tokens."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts import tokens
+from accounts.models import User, UserToken
+from accounts.services.audit import record_audit
+from kernel.clock import database_now
+
+
+def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
+    """Make a token of a scope and return it; this is the only time it can be seen."""
+    token = tokens.new_user_token(scope)
+    with transaction.atomic():
+        now = database_now()
+        row = UserToken(
+            user=user,
+            scope=scope,
+            digest=tokens.digest(token),
+            prefix=tokens.shown_prefix(token),
+            remark=remark,
+            created_at=now,
+            changed_at=now,
+        )
+        row.save(force_insert=True)
+        record_audit(
+            actor=actor, action="token.mint", subject=f"user:{user.pk}", now=now, details={"id": row.pk, "scope": scope}
+        )
+    return token
+
+
+def revoke_user_token(*, token: UserToken, actor: str) -> None:
+    """End a token, at every process within a second. A second time changes nothing."""
+    with transaction.atomic():
+        now = database_now()
+        if UserToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now, changed_at=now):
+            subject = f"user:{token.user_id}"
+            record_audit(actor=actor, action="token.revoke", subject=subject, now=now, details={"id": token.pk})

@@ -1,0 +1,47 @@
+"""Make and freeze people."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from accounts.hooks import run_on_frozen
+from accounts.models import User
+from accounts.services.audit import record_audit
+from kernel.clock import database_now
+
+
+def get_or_create_user(*, username: str) -> User:
+    """Return the user of that name; a new one has no usable password."""
+    with transaction.atomic():
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            user = User(username=username)
+            user.set_unusable_password()
+            user.full_clean(exclude=["password"])
+            user.save(force_insert=True)
+            record_audit(actor="command", action="user.create", subject=f"user:{user.pk}", now=database_now())
+        return user
+
+
+def ensure_staff(*, username: str, password: str) -> User:
+    """Return the superuser of that name with that password, made or mended."""
+    with transaction.atomic():
+        user = User.objects.filter(username=username).first() or User(username=username)
+        user.is_staff = user.is_superuser = user.is_active = True
+        user.set_password(password)
+        user.save()
+        record_audit(actor="command", action="user.ensure_staff", subject=f"user:{user.pk}", now=database_now())
+        return user
+
+
+def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
+    """Freeze a user (no login, no token works, waiting jobs end) or thaw them."""
+    with transaction.atomic():
+        now = database_now()
+        user.is_active = not frozen
+        user.changed_at = now
+        user.save(update_fields=["is_active", "changed_at"])
+        action = "user.freeze" if frozen else "user.thaw"
+        record_audit(actor=actor, action=action, subject=f"user:{user.pk}", now=now)
+        if frozen:
+            run_on_frozen(user.pk, now)

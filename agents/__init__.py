@@ -1,0 +1,4 @@
+"""Where: agents, their tokens, their presence.
+
+Must not know jobs: who must act when an agent goes registers in `hooks.py`. Start reading at `models.py`, `services/`.
+"""

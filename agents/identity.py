@@ -1,0 +1,17 @@
+"""Whose agent token is it."""
+
+from __future__ import annotations
+
+from accounts.credentials import Principal
+from accounts.tokens import TokenKind
+from agents.models import Agent
+
+
+def principal_of_digest(digest: str) -> Principal | None:
+    """Return the agent whose live token has this digest, or None; a disabled agent comes back marked as such."""
+    rows = Agent.objects.present().filter(tokens__digest=digest, tokens__revoked_at=None, owner__is_active=True)
+    row = rows.values_list("pk", "owner_id", "enabled").first()
+    if row is None:
+        return None
+    agent_id, owner_id, enabled = row
+    return Principal(kind=TokenKind.AGENT, owner_id=owner_id, digest=digest, agent_id=agent_id, agent_enabled=enabled)

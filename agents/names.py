@@ -1,0 +1,36 @@
+"""Rules for the name and the alias of an agent (docs: the HTTP API of existing clients)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import NAME_LENGTH
+from kernel.errors import InvalidRequest
+from kernel.ids import is_id
+from kernel.text import name_key, unstorable_character
+
+RESERVED = frozenset(
+    name_key(word)
+    for word in (
+        "agent delay status help group plan poster link unlink follow unfollow sub unsub token 帮助 状态 延迟 绑定 解绑 "
+        "login bind menu cancel 取消 me quota channel queue agents jobs job h ? all"
+    ).split()
+)
+_KEY_LENGTH = 150
+
+
+def checked_key(name: str) -> str:
+    """Return the comparison key of a name that may be used; raise InvalidRequest that says what is wrong with it.
+
+    A name has 2 to 50 characters, no white space, no control character, is no reserved word and not shaped like an id.
+    """
+    key = name_key(name)
+    if len(name) < 2 or len(key) < 2 or len(name) > NAME_LENGTH or len(key) > _KEY_LENGTH:
+        raise InvalidRequest(_("A name has 2 to %(limit)s characters."), params={"limit": NAME_LENGTH})
+    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or key.split() != [key]:
+        raise InvalidRequest(_("A name has no white space and no invisible characters."))
+    if key in RESERVED:
+        raise InvalidRequest(_("The name %(name)s is a word of the commands. Choose another."), params={"name": name})
+    if is_id(key):
+        raise InvalidRequest(_("A name must not look like an id."))
+    return key

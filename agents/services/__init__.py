@@ -1,0 +1,1 @@
+"""What can be done to agents. One module a flow."""

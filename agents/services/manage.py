@@ -1,0 +1,135 @@
+"""Add, change, delete agents; give them tokens."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from accounts import tokens
+from accounts.models import User
+from accounts.services.audit import record_audit
+from agents.hooks import run_on_removed
+from agents.models import Agent, AgentName, AgentToken
+from agents.names import checked_key
+from kernel.clock import database_now
+from kernel.errors import AgentOnline, NameTaken, NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChange:
+    """What an owner wants changed; None leaves a value as it is."""
+
+    name: str | None = None
+    alias: str | None = None
+    remark: str | None = None
+    enabled: bool | None = None
+
+
+def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", actor: str) -> tuple[Agent, str]:
+    """Make an agent and its token. The token is returned this once.
+
+    Raises InvalidRequest for a name that may not be used, NameTaken for one that another agent of the owner has.
+    """
+    now_keys = _keys(name, alias)
+    with transaction.atomic():
+        now = database_now()
+        agent = Agent(
+            owner=owner, name=name, alias=alias, remark=remark, created_at=now, updated_at=now, changed_at=now
+        )
+        agent.save(force_insert=True)
+        _claim_names(agent, now_keys)
+        token = _mint(agent, now)
+        record_audit(actor=actor, action="agent.create", subject=f"agent:{agent.pk}", now=now)
+    return agent, token
+
+
+def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
+    """Change an agent of its owner and return it as it is now. Disabling cancels its jobs."""
+    with transaction.atomic():
+        now = database_now()
+        agent = _locked(agent)
+        was_enabled = agent.enabled
+        renamed = change.name is not None or change.alias is not None
+        agent.name = agent.name if change.name is None else change.name
+        agent.alias = agent.alias if change.alias is None else change.alias
+        agent.remark = agent.remark if change.remark is None else change.remark
+        agent.enabled = agent.enabled if change.enabled is None else change.enabled
+        agent.updated_at = agent.changed_at = now
+        if renamed:
+            keys = _keys(agent.name, agent.alias)
+            AgentName.objects.filter(agent=agent).delete()
+            _claim_names(agent, keys)
+        agent.save(update_fields=["name", "alias", "remark", "enabled", "updated_at", "changed_at"])
+        if was_enabled and not agent.enabled:
+            run_on_removed(agent.pk, actor, now)
+        record_audit(actor=actor, action="agent.update", subject=f"agent:{agent.pk}", now=now)
+    return agent
+
+
+def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
+    """Delete an agent: its tokens end, its jobs are canceled, its names are free again.
+
+    Raises AgentOnline for one that is online, unless `force`.
+    """
+    with transaction.atomic():
+        now = database_now()
+        agent = _locked(agent)
+        if agent.online and not force:
+            raise AgentOnline
+        agent.online = False
+        agent.deleted_at = agent.updated_at = agent.changed_at = now
+        agent.save(update_fields=["online", "deleted_at", "updated_at", "changed_at"])
+        AgentName.objects.filter(agent=agent).delete()
+        _revoke(agent, now)
+        run_on_removed(agent.pk, actor, now)
+        record_audit(actor=actor, action="agent.delete", subject=f"agent:{agent.pk}", now=now)
+
+
+def reset_agent_token(*, agent: Agent, actor: str) -> str:
+    """Give the agent a new token and return it this once; the old one ends within a second everywhere."""
+    with transaction.atomic():
+        now = database_now()
+        agent = _locked(agent)
+        _revoke(agent, now)
+        token = _mint(agent, now)
+        record_audit(actor=actor, action="agent.reset_token", subject=f"agent:{agent.pk}", now=now)
+    return token
+
+
+def _locked(agent: Agent) -> Agent:
+    locked = Agent.objects.present().select_for_update().filter(pk=agent.pk).first()
+    if locked is None:
+        raise NotFound
+    return locked
+
+
+def _keys(name: str, alias: str) -> dict[str, str]:
+    """Return key -> the name as written. A name and an alias that are the same word need only one key."""
+    keys = {checked_key(name): name}
+    if alias:
+        keys.setdefault(checked_key(alias), alias)
+    return keys
+
+
+def _claim_names(agent: Agent, keys: dict[str, str]) -> None:
+    for key, written in keys.items():
+        try:
+            with transaction.atomic():
+                AgentName(owner_id=agent.owner_id, agent=agent, key=key).save(force_insert=True)
+        except IntegrityError as error:
+            raise NameTaken(params={"name": written}) from error
+
+
+def _mint(agent: Agent, now: dt.datetime) -> str:
+    token = tokens.new_agent_token()
+    row = AgentToken(
+        agent=agent, digest=tokens.digest(token), prefix=tokens.shown_prefix(token), created_at=now, changed_at=now
+    )
+    row.save(force_insert=True)
+    return token
+
+
+def _revoke(agent: Agent, now: dt.datetime) -> None:
+    AgentToken.objects.filter(agent=agent, revoked_at=None).update(revoked_at=now, changed_at=now)

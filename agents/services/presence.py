@@ -1,0 +1,52 @@
+"""Write down who was heard. Going offline is `jobs.services.offline`, because it ends jobs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from agents.models import Agent
+from kernel.bells import ring
+from kernel.clock import database_now
+
+VERSION_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTouch:
+    """An agent was heard: from which address, and what it said of its version (empty: nothing)."""
+
+    agent_id: str
+    ip: str | None
+    version: str
+
+
+def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = None) -> list[str]:
+    """Write that these agents were heard now; return the ids of those that came online by it.
+
+    One UPDATE per distinct address and version, ids in order, so that two processes never lock crosswise.
+    """
+    if not touches:
+        return []
+    latest = {touch.agent_id: touch for touch in touches}
+    with transaction.atomic():
+        now = now or database_now()
+        ids = sorted(latest)
+        offline = list(
+            Agent.objects.present().select_for_update().filter(pk__in=ids, online=False).values_list("pk", flat=True)
+        )
+        groups: defaultdict[tuple[str | None, str], list[str]] = defaultdict(list)
+        for agent_id in ids:
+            groups[latest[agent_id].ip, latest[agent_id].version[:VERSION_LENGTH]].append(agent_id)
+        for (ip, version), members in groups.items():
+            Agent.objects.filter(pk__in=members).update(last_seen_at=now, ip=ip, version=version)
+        if offline:
+            Agent.objects.filter(pk__in=offline).update(online=True)
+            Agent.objects.filter(pk__in=offline, activated_at=None).update(activated_at=now)
+            for agent_id in offline:
+                ring("agent", agent_id)
+    return offline

@@ -1,0 +1,28 @@
+"""What the jobs' bells do: set the agent's flag and wake the gateways through Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django_redis import get_redis_connection
+
+from kernel.rediskeys import WAKE_CHANNEL, ready_key
+
+_FLAG_SECONDS = 3600
+
+
+def wake_agents(ids: Sequence[str]) -> None:
+    """Flag these agents as having work and tell every gateway, in one round trip."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for agent_id in ids:
+        pipeline.set(ready_key(agent_id), "1", ex=_FLAG_SECONDS)
+        pipeline.publish(WAKE_CHANNEL, f"agent {agent_id}")
+    pipeline.execute()
+
+
+def wake_job_watchers(ids: Sequence[str]) -> None:
+    """Tell every gateway that these jobs have changed."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for job_id in ids:
+        pipeline.publish(WAKE_CHANNEL, f"job {job_id}")
+    pipeline.execute()

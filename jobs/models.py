@@ -1,0 +1,184 @@
+"""Jobs, what happened to them, what they put out."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Agent
+from jobs.querysets import JobQuerySet
+from jobs.states import TERMINAL, JobStatus, Move
+from kernel.fields import IdField
+from kernel.ids import ID_LENGTH
+
+MESSAGE_LENGTH = 4096
+SOURCE_LENGTH = 255
+CALLBACK_LENGTH = 255
+
+
+class Queue(models.Model):
+    """A named line of jobs of one owner; its width is how many of it run at a time. A job without a queue has none."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="queues", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=64)
+    width = models.PositiveSmallIntegerField(_("width"), default=1)
+    created_at = models.DateTimeField(_("created at"))
+
+    class Meta:
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="queue_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Job(models.Model):
+    """One text for one agent, and where it stands. Changed only by `jobs.services.moves`.
+
+    What differs from job to job at an end (result, exit code, reason) is an inserted row, `JobOutput`; so a whole set
+    of jobs moves with one UPDATE.
+    """
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs", verbose_name=_("owner")
+    )
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="jobs", verbose_name=_("agent"))
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, null=True, related_name="jobs", verbose_name=_("queue"))
+    message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
+    method = models.CharField(_("method"), max_length=50, blank=True)
+    params = models.JSONField(_("parameters"), null=True)
+    source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
+    callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
+    priority = models.SmallIntegerField(_("priority"), default=0)
+
+    status = models.CharField(_("status"), max_length=16, choices=JobStatus, default=JobStatus.QUEUING)
+    events_count = models.PositiveIntegerField(_("events"), default=0)
+    late = models.BooleanField(_("late"), default=False)
+
+    # A retry is a new row with the same root; an offer handed out again is the same row with a higher offer.
+    root_id = models.CharField(_("first attempt"), max_length=ID_LENGTH)
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
+    offer = models.PositiveIntegerField(_("offer"), default=0)
+    protocol = models.PositiveSmallIntegerField(_("protocol"), default=1)
+    parent_id = models.CharField(_("created by"), max_length=ID_LENGTH, null=True)
+    occurrence = models.CharField(_("occurrence"), max_length=32, null=True)
+    distinct_slot = models.CharField(_("distinct slot"), max_length=64, null=True)
+    idempotency_digest = models.CharField(_("idempotency key"), max_length=64, null=True)
+    request_digest = models.CharField(_("request"), max_length=64, blank=True)
+
+    created_at = models.DateTimeField(_("created at"))
+    active_at = models.DateTimeField(_("due at"))
+    expires_at = models.DateTimeField(_("waits until"), null=True)
+    lease_until = models.DateTimeField(_("lease ends"), null=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
+    sent_at = models.DateTimeField(_("sent at"), null=True)
+    running_at = models.DateTimeField(_("running at"), null=True)
+    succeeded_at = models.DateTimeField(_("succeeded at"), null=True)
+    failed_at = models.DateTimeField(_("failed at"), null=True)
+    expired_at = models.DateTimeField(_("expired at"), null=True)
+    canceled_at = models.DateTimeField(_("canceled at"), null=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        indexes = [
+            # The claim: the oldest job of one agent that is due.
+            models.Index(fields=["agent", "status", "active_at", "id"], name="job_claim"),
+            # A queue's jobs in the order in which they start, and how many of it are active.
+            models.Index(fields=["queue", "status", "active_at", "id"], name="job_queue"),
+            # The sweeps: leases that ended, waits that ended, queuing jobs by age.
+            models.Index(fields=["status", "lease_until"], name="job_lease"),
+            models.Index(fields=["status", "expires_at"], name="job_expiry"),
+            models.Index(fields=["status", "active_at"], name="job_due"),
+            # A user's list, newest first, whole or by status or agent.
+            models.Index(fields=["owner", "id"], name="job_list"),
+            models.Index(fields=["owner", "status", "id"], name="job_list_status"),
+            models.Index(fields=["owner", "agent", "id"], name="job_list_agent"),
+        ]
+        constraints = [
+            # T1: one row per key; the key is forgotten after seven days.
+            models.UniqueConstraint(fields=["owner", "idempotency_digest"], name="job_idempotency"),
+            # At most one live job per slot; cleared at the end, because MySQL has no partial index.
+            models.UniqueConstraint(fields=["queue", "distinct_slot"], name="job_distinct"),
+            # T8, T9: an attempt and an occurrence create one job.
+            models.UniqueConstraint(fields=["root_id", "attempt"], name="job_attempt"),
+            models.UniqueConstraint(fields=["parent_id", "occurrence"], name="job_occurrence"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self.status in TERMINAL
+
+
+class JobEvent(models.Model):
+    """One move of a job, or a report of progress, written in the transaction that made it. The timeline and audit."""
+
+    id = IdField()
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events", verbose_name=_("job"))
+    number = models.PositiveIntegerField(_("number"))
+    at = models.DateTimeField(_("at"))
+    move = models.CharField(_("move"), max_length=16, choices=Move)
+    before = models.CharField(_("before"), max_length=16, choices=JobStatus, blank=True)
+    after = models.CharField(_("after"), max_length=16, choices=JobStatus)
+    actor = models.CharField(_("actor"), max_length=64)
+    text = models.CharField(_("text"), max_length=1024, blank=True)
+    # Minted before the first try: a repeated transaction finds its own event and does nothing twice.
+    request_id = models.CharField(_("request"), max_length=ID_LENGTH, null=True, unique=True)
+
+    class Meta:
+        verbose_name = _("job event")
+        verbose_name_plural = _("job events")
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="job_event_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.before or '-'} -> {self.after}"
+
+
+class JobOutput(models.Model):
+    """What a job put out at its end: at most 1 MiB, head and tail; `result` is its first 1,024 characters."""
+
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="output", verbose_name=_("job")
+    )
+    result = models.CharField(_("result"), max_length=1024, blank=True)
+    text = models.TextField(_("text"), blank=True)
+    size_bytes = models.PositiveBigIntegerField(_("size"))
+    truncated = models.BooleanField(_("truncated"), default=False)
+    exit_code = models.IntegerField(_("exit code"), null=True)
+    signal = models.PositiveSmallIntegerField(_("signal"), null=True)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+
+    class Meta:
+        verbose_name = _("job output")
+        verbose_name_plural = _("job outputs")
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.size_bytes}"
+
+
+class GatewayClock(models.Model):
+    """One row: since when some gateway has been alive without a gap. An agent's silence counts only from then."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    alive_since = models.DateTimeField(_("alive since"))
+    beat_at = models.DateTimeField(_("last beat"))
+
+    class Meta:
+        verbose_name = _("gateway clock")
+        verbose_name_plural = _("gateway clock")
+
+    def __str__(self) -> str:
+        return f"{self.alive_since} - {self.beat_at}"

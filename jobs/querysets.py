@@ -1,0 +1,46 @@
+"""Typed, chainable questions about jobs. None of them writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from jobs.states import ACTIVE, TERMINAL, JobStatus
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from jobs.models import Job  # noqa: F401  used in the type argument below
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Questions about jobs."""
+
+    def visible_to(self, user: User) -> JobQuerySet:
+        """The user's own."""
+        return self.filter(owner_id=user.pk)
+
+    def waiting(self) -> JobQuerySet:
+        """Queuing: nobody took them yet."""
+        return self.filter(status=JobStatus.QUEUING)
+
+    def active(self) -> JobQuerySet:
+        """With an agent: sent or running."""
+        return self.filter(status__in=ACTIVE)
+
+    def terminal(self) -> JobQuerySet:
+        """At their end."""
+        return self.filter(status__in=TERMINAL)
+
+    def claimable(self, now: dt.datetime) -> JobQuerySet:
+        """Queuing and due, in the order in which they start."""
+        return self.waiting().filter(active_at__lte=now).order_by("active_at", "id")
+
+    def lease_over(self, now: dt.datetime) -> JobQuerySet:
+        """With an agent whose lease has ended."""
+        return self.active().filter(lease_until__lt=now)
+
+    def wait_over(self, now: dt.datetime) -> JobQuerySet:
+        """Queuing past the time that their owner gave them."""
+        return self.waiting().filter(expires_at__lt=now)

@@ -1,0 +1,64 @@
+"""T2: an agent takes its next job. A job is handed out once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from jobs.models import Job, JobEvent
+from jobs.services.moves import MovedJob, move_jobs
+from jobs.states import JobStatus, Move
+from kernel.clock import database_now
+from kernel.ids import new_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A poll that wants a job. `request_id` is made once, before the first try: a repeated claim gets the same job."""
+
+    agent_id: str
+    request_id: str = field(default_factory=new_id)
+
+
+def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> list[Job | None]:
+    """Hand each claim the oldest due job of its agent by (active_at, id), or None.
+
+    Two claims of one agent get two jobs. The rows are locked with SKIP LOCKED, so that another gateway's claim for the
+    same agent is not waited for. The claimed job carries a lease of LEASE_SECONDS.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        before = _taken_before(claims)
+        taken: set[str] = set()
+        outcomes: list[Job | None] = []
+        moves: list[MovedJob] = []
+        for claim in claims:
+            job = before.get(claim.request_id)
+            if job is None and (job := _next_job(claim.agent_id, taken, now)):
+                actor = f"agent:{claim.agent_id}"
+                taken.add(job.pk)
+                moves.append(
+                    MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor=actor, request_id=claim.request_id)
+                )
+            outcomes.append(job)
+        move_jobs(moves, now=now, lease=dt.timedelta(seconds=settings.LEASE_SECONDS))
+    return outcomes
+
+
+def _taken_before(claims: Sequence[Claim]) -> dict[str, Job]:
+    """Return what an earlier try of the same claims took, by request id (its COMMIT went through, its answer did not)."""
+    ids = [claim.request_id for claim in claims]
+    return {
+        event.request_id or "": event.job for event in JobEvent.objects.select_related("job").filter(request_id__in=ids)
+    }
+
+
+def _next_job(agent_id: str, taken: set[str], now: dt.datetime) -> Job | None:
+    rows = Job.objects.claimable(now).filter(agent_id=agent_id)
+    if taken:
+        rows = rows.exclude(pk__in=taken)
+    return rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()

@@ -1,0 +1,182 @@
+"""The one place where a job moves.
+
+`move_jobs` checks the table of `jobs.states`, swaps the status only where it still is what the caller saw, writes an
+event and, at an end, the output, tells the observers, and rings after COMMIT. Callers lock the rows first with
+`lock_jobs`, so that a lost race is rare; where it happens the whole batch is undone and tried again item by item.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from django.db import models
+
+from jobs.models import Job, JobEvent, JobOutput
+from jobs.observers import tell_observers
+from jobs.states import TERMINAL, JobStatus, Move, allowed
+from kernel.bells import ring
+from kernel.text import RESULT_CHARACTERS, keep_head_and_tail
+
+
+class LostRace(Exception):
+    """A job was not in the state that the caller saw. Nothing is written; look again and decide anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a job put out at its end. `size_bytes` None: as long as `text`, which then was never cut."""
+
+    text: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    truncated: bool = False
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedJob:
+    """One move: the job, where it goes, who does it and what they say. `before` is filled in by `move_jobs`."""
+
+    job: Job
+    move: Move
+    after: JobStatus
+    before: JobStatus | None = None
+    actor: str
+    text: str = ""
+    request_id: str | None = None
+    output: Output | None = None
+
+
+_MOMENT = {
+    JobStatus.SENT: "sent_at",
+    JobStatus.RUNNING: "running_at",
+    JobStatus.SUCCEEDED: "succeeded_at",
+    JobStatus.FAILED: "failed_at",
+    JobStatus.EXPIRED: "expired_at",
+    JobStatus.CANCELED: "canceled_at",
+}
+"""The column that remembers when a job last entered a status."""
+
+
+def lock_jobs(ids: Collection[str]) -> dict[str, Job]:
+    """Lock jobs in the order of their ids (no two transactions cross) and return them by id."""
+    rows = Job.objects.select_for_update().filter(pk__in=sorted(ids)).order_by("pk")
+    return {job.pk: job for job in rows}
+
+
+def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime, lease: dt.timedelta | None = None) -> None:
+    """Make all these moves in the caller's transaction, or raise LostRace.
+
+    1. Every move must stand in the table (a KeyError-like bug otherwise: ValueError). 2. One conditional UPDATE for
+    each set that shares old status, move and new status. 3. Outputs and events are inserted. 4. Observers run.
+    5. Bells ring after COMMIT: the job's for whoever waits for it, the agent's where work appeared.
+
+    `lease` is how long the agent may be silent from now on; needed by claims and reports of progress. A job object
+    may stand in one move only; it is changed to what the row now holds.
+    """
+    sets: defaultdict[tuple[Move, JobStatus, JobStatus], list[MovedJob]] = defaultdict(list)
+    made = [replace(moved, before=JobStatus(moved.job.status)) for moved in moves]
+    for moved, before in ((moved, JobStatus(moved.job.status)) for moved in made):
+        if not allowed(moved.move, before, moved.after):
+            raise ValueError(f"{moved.move} does not lead from {before} to {moved.after}")
+        sets[moved.move, before, moved.after].append(moved)
+    for (move, before, after), members in sorted(sets.items()):
+        _swap(members, _new_values(move, after, now, lease), before)
+    _insert_outputs(made, now)
+    _insert_events(made, now)
+    tell_observers(made, now)
+    for moved in made:
+        ring("job", moved.job.pk)
+        if moved.after == JobStatus.QUEUING and moved.job.agent_id:
+            ring("agent", moved.job.agent_id)
+
+
+def record_submission(jobs: Sequence[Job], *, now: dt.datetime, actor_of: dict[str, str]) -> None:
+    """Write the first event of jobs that were just inserted and ring their agents. `actor_of`: actor by job id."""
+    moves = [
+        MovedJob(job=job, move=Move.SUBMIT, after=JobStatus.QUEUING, actor=actor_of[job.pk], request_id=job.pk)
+        for job in jobs
+    ]
+    _insert_events(moves, now)
+    tell_observers(moves, now)
+    for job in jobs:
+        if job.agent_id:
+            ring("agent", job.agent_id)
+
+
+def _new_values(move: Move, after: JobStatus, now: dt.datetime, lease: dt.timedelta | None) -> dict[str, object]:
+    values: dict[str, object] = {"status": after}
+    if after in _MOMENT:
+        values[_MOMENT[after]] = now
+    if after in TERMINAL:
+        values |= {"lease_until": None, "distinct_slot": None}
+    if move in (Move.CLAIM, Move.PROGRESS):
+        if lease is None:
+            raise ValueError(f"{move} needs a lease")
+        values["lease_until"] = now + lease
+    if move == Move.CLAIM:
+        values["offer"] = models.F("offer") + 1
+    if move == Move.REOFFER:
+        values["lease_until"] = None
+    if move == Move.FINISH_LATE:
+        values["late"] = True
+    return values
+
+
+def _swap(members: Sequence[MovedJob], values: dict[str, object], before: JobStatus) -> None:
+    ids = [moved.job.pk for moved in members]
+    numbered = values | {"events_count": models.F("events_count") + 1}
+    changed = Job.objects.filter(pk__in=ids, status=before).update(**numbered)
+    if changed != len(ids):
+        raise LostRace
+    for moved in members:
+        moved.job.events_count += 1
+        for name, value in values.items():
+            if name == "offer":
+                moved.job.offer += 1
+            else:
+                setattr(moved.job, name, value)
+
+
+def _insert_events(moves: Sequence[MovedJob], now: dt.datetime) -> None:
+    rows = [
+        JobEvent(
+            job=moved.job,
+            number=moved.job.events_count,
+            at=now,
+            move=moved.move,
+            before=moved.before or "",
+            after=moved.after,
+            actor=moved.actor,
+            text=moved.text[:RESULT_CHARACTERS],
+            request_id=moved.request_id,
+        )
+        for moved in moves
+    ]
+    JobEvent.objects.bulk_create(rows)
+
+
+def _insert_outputs(moves: Sequence[MovedJob], now: dt.datetime) -> None:
+    rows = []
+    for moved in moves:
+        if moved.output is None:
+            continue
+        output, kept = moved.output, keep_head_and_tail(moved.output.text)
+        rows.append(
+            JobOutput(
+                job=moved.job,
+                result=output.text[:RESULT_CHARACTERS],
+                text=kept.text,
+                size_bytes=max(kept.size_bytes, output.size_bytes or 0),
+                truncated=kept.truncated or output.truncated,
+                exit_code=output.exit_code,
+                signal=output.signal,
+                reason=output.reason,
+                created_at=now,
+            )
+        )
+    JobOutput.objects.bulk_create(rows)

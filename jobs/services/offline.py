@@ -1,0 +1,63 @@
+"""Agents gone silent: marked offline, and the jobs that may not wait for them expire (the other half of T6)."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from agents.models import Agent
+from jobs.models import GatewayClock, Job
+from jobs.services.moves import MovedJob, lock_jobs, move_jobs
+from jobs.services.overdue import SWEEP_LIMIT
+from jobs.states import JobStatus, Move
+from kernel.clock import database_now
+
+
+def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+    """Mark at most `limit` agents offline that said nothing for OFFLINE_SECONDS; return how many.
+
+    Silence counts only from when a gateway was there to be spoken to, and an agent with a live lease is at work, not
+    away. Their jobs end in the same transaction; one that slipped in beside it ends at the next sweep.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        silence = dt.timedelta(seconds=settings.OFFLINE_SECONDS)
+        clock = GatewayClock.objects.first()
+        if clock is None or clock.alive_since > now - silence or clock.beat_at < now - silence:
+            return 0
+        leased = Job.objects.active().filter(agent_id=OuterRef("pk"), lease_until__gt=now)
+        silent = Agent.objects.silent_since(now - silence).exclude(Exists(leased)).values_list("pk", flat=True)[:limit]
+        ids = list(
+            Agent.objects.select_for_update()
+            .silent_since(now - silence)
+            .filter(pk__in=sorted(silent))
+            .values_list("pk", flat=True)
+        )
+        Agent.objects.filter(pk__in=ids).update(online=False, changed_at=now)
+        expire_jobs_of_absent_agents(now=now)
+    return len(ids)
+
+
+def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+    """Expire at most `limit` plain jobs that wait for an agent that is offline; cancel those of a removed one."""
+    with transaction.atomic():
+        now = now or database_now()
+        waiting = Job.objects.waiting().filter(active_at__lte=now)
+        ids = [*waiting.filter(agent__online=False, expires_at=None).values_list("pk", flat=True)[:limit]]
+        ids += waiting.filter(agent__enabled=False).values_list("pk", flat=True)[:limit]
+        moves = []
+        locked = lock_jobs(ids)
+        agents = Agent.objects.in_bulk({job.agent_id for job in locked.values() if job.agent_id})
+        for job in locked.values():
+            agent = agents.get(job.agent_id or "")
+            if agent is None or job.status != JobStatus.QUEUING:
+                continue
+            if agent.deleted_at is not None or not agent.enabled:
+                moves.append(MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
+            elif not agent.online and job.expires_at is None:
+                moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
+        move_jobs(moves, now=now)
+    return len(moves)

@@ -1,0 +1,33 @@
+"""T5 and the timed half of T6: leases and waits that are over."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from jobs.models import Job
+from jobs.services.moves import MovedJob, lock_jobs, move_jobs
+from jobs.states import ACTIVE, JobStatus, Move
+from kernel.clock import database_now
+
+SWEEP_LIMIT = 500
+
+
+def expire_overdue_jobs(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+    """Expire at most `limit` jobs whose lease or whose wait is over; return how many.
+
+    Looked for without a lock, then locked and looked at again: a result that came in between stands.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        ids = [*Job.objects.lease_over(now).values_list("pk", flat=True)[:limit]]
+        ids += Job.objects.wait_over(now).values_list("pk", flat=True)[: limit - len(ids)]
+        moves = []
+        for job in lock_jobs(ids).values():
+            if job.status in ACTIVE and job.lease_until is not None and job.lease_until < now:
+                moves.append(MovedJob(job=job, move=Move.LEASE_END, after=JobStatus.EXPIRED, actor="sweep"))
+            elif job.status == JobStatus.QUEUING and job.expires_at is not None and job.expires_at < now:
+                moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
+        move_jobs(moves, now=now)
+    return len(moves)

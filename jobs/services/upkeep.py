@@ -1,0 +1,57 @@
+"""Repairs that lose nothing by coming late: lost bells, old idempotency keys, the gateway's clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import models, transaction
+
+from jobs.models import GatewayClock, Job
+from jobs.services.overdue import SWEEP_LIMIT
+from jobs.states import ACTIVE, JobStatus
+from kernel.bells import ring
+from kernel.clock import database_now
+
+_BELL_IS_LOST_AFTER = dt.timedelta(seconds=2)
+_KEY_LIFE = dt.timedelta(days=7)
+_GAP = dt.timedelta(seconds=30)
+
+
+def ring_lost_bells(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+    """Ring at most `limit` online agents that have had a due job waiting for two seconds; return how many."""
+    now = now or database_now()
+    due = Job.objects.waiting().filter(active_at__lte=now - _BELL_IS_LOST_AFTER, agent__online=True)
+    ids = list(due.order_by().values_list("agent_id", flat=True).distinct()[:limit])
+    for agent_id in ids:
+        ring("agent", str(agent_id))
+    return len(ids)
+
+
+def forget_old_keys(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+    """Free at most `limit` idempotency keys of jobs that ended and are seven days old; return how many."""
+    with transaction.atomic():
+        now = now or database_now()
+        old = Job.objects.terminal().filter(created_at__lt=now - _KEY_LIFE).exclude(idempotency_digest=None)
+        ids = list(old.values_list("pk", flat=True)[:limit])
+        return Job.objects.filter(pk__in=ids).update(idempotency_digest=None)
+
+
+def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
+    """Note that a gateway is alive. After a gap of over 30 s nobody could speak to us, so every deadline moves on by it.
+
+    The row is locked: of several processes that wake together, one sees the gap and shifts, once.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        clock = GatewayClock.objects.select_for_update().first()
+        if clock is None:
+            GatewayClock.objects.get_or_create(pk=1, defaults={"alive_since": now, "beat_at": now})
+            return
+        gap = now - clock.beat_at
+        if gap > _GAP:
+            clock.alive_since = now
+            Job.objects.filter(status__in=ACTIVE).update(lease_until=models.F("lease_until") + gap)
+            waiting = Job.objects.filter(status=JobStatus.QUEUING).exclude(expires_at=None)
+            waiting.update(expires_at=models.F("expires_at") + gap)
+        clock.beat_at = max(now, clock.beat_at)
+        clock.save(update_fields=["alive_since", "beat_at"])

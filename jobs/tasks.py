@@ -1,0 +1,32 @@
+"""What beat rings: scans for what is due. Each is one service; running twice or late changes nothing but timing."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.services import offline, overdue, upkeep
+
+
+@shared_task(name="jobs.sweep_offline")
+def sweep_offline() -> None:
+    """Mark silent agents offline and end the jobs that may not wait for them."""
+    offline.mark_silent_agents()
+    offline.expire_jobs_of_absent_agents()
+
+
+@shared_task(name="jobs.sweep_overdue")
+def sweep_overdue() -> None:
+    """Expire jobs whose lease or wait is over."""
+    overdue.expire_overdue_jobs()
+
+
+@shared_task(name="jobs.sweep_lost_bells")
+def sweep_lost_bells() -> None:
+    """Ring agents whose bell was lost."""
+    upkeep.ring_lost_bells()
+
+
+@shared_task(name="jobs.sweep_keys")
+def sweep_keys() -> None:
+    """Free old idempotency keys."""
+    upkeep.forget_old_keys()

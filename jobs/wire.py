@@ -1,0 +1,305 @@
+"""What job calls take and give, read and rendered in one place for the gateway and for Django REST framework.
+
+Readers take the parsed body (`kernel.strictjson`) or the query and return checked values, or raise InvalidRequest or
+InvalidMessage that names the field. Unknown fields are ignored: old and new clients send some.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+from accounts.credentials import Principal
+from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, Job, JobEvent, JobOutput
+from jobs.services.moves import Output
+from jobs.services.read import WholeJob
+from jobs.services.report import Report, ReportKind
+from jobs.services.submit import Submission
+from kernel.clock import rfc3339
+from kernel.errors import InvalidMessage, InvalidRequest
+from kernel.strictjson import JsonObject
+from kernel.text import collapse_spaces, unstorable_character
+
+REPORT_BODY_LIMIT = 8 * 1024 * 1024
+WAIT_LIMIT_SECONDS = 55
+TTL_LIMIT_SECONDS = 400 * 86_400
+IDEMPOTENCY_KEY_LENGTH = 255
+_REASON_LENGTH = 64
+
+
+class AgentJobJson(TypedDict):
+    """A job as an agent gets it."""
+
+    id: str
+    message: str
+
+
+class OutputJson(TypedDict):
+    """What a job put out."""
+
+    text: str
+    size_bytes: int
+    truncated: bool
+    exit_code: int | None
+    signal: int | None
+    reason: str
+
+
+class EventJson(TypedDict):
+    """One line of a job's timeline."""
+
+    number: int
+    at: str | None
+    move: str
+    before: str | None
+    after: str
+    actor: str
+    text: str
+
+
+class JobJson(TypedDict):
+    """A job as its owner gets it. Times are RFC 3339 in UTC or null."""
+
+    id: str
+    user_id: str
+    agent_id: str | None
+    agent: str | None
+    message: str
+    source: str
+    callback: str
+    status: str
+    result: str
+    late: bool
+    attempt: int
+    root_id: str
+    created_at: str | None
+    active_at: str | None
+    wait_until: str | None
+    sent_at: str | None
+    running_at: str | None
+    succeeded_at: str | None
+    failed_at: str | None
+    expired_at: str | None
+    canceled_at: str | None
+
+
+class WholeJobJson(JobJson):
+    """A job with its output and its timeline."""
+
+    output: OutputJson | None
+    events: list[EventJson]
+
+
+# Reading
+
+
+def read_submission(
+    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
+) -> Submission:
+    """Read the body of POST /jobs."""
+    agent = _text(data, "agent", 100, required=True)
+    wait_until = _moment(data, "wait_until")
+    ttl_seconds = _whole_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
+    if wait_until is not None and ttl_seconds is not None:
+        raise InvalidRequest(_("Send wait_until or ttl, not both."))
+    if idempotency_key is not None and not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_LENGTH:
+        raise InvalidRequest(_("An Idempotency-Key has 1 to 255 characters."))
+    return Submission(
+        owner_id=principal.owner_id,
+        actor=principal.actor,
+        agent=agent,
+        message=_message(data),
+        source=_text(data, "source", SOURCE_LENGTH) or default_source,
+        callback=read_callback(data),
+        wait_until=wait_until,
+        ttl_seconds=ttl_seconds,
+        idempotency_key=idempotency_key,
+    )
+
+
+def read_job_line(line: object, *, principal: Principal) -> Submission:
+    """Read `<agent name or alias> <job text>`: the message of /job/add and of /agent/job/add."""
+    if not isinstance(line, str):
+        raise InvalidMessage(_("message must be text: <agent> <job>."))
+    if found := unstorable_character(line):
+        raise InvalidMessage(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
+    agent, _space, message = collapse_spaces(line).partition(" ")
+    if not message:
+        raise InvalidMessage(_("message must be text: <agent> <job>."))
+    if len(message) > MESSAGE_LENGTH:
+        raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
+    source = principal.actor if principal.agent_id else "api"
+    return Submission(owner_id=principal.owner_id, actor=principal.actor, agent=agent, message=message, source=source)
+
+
+def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal) -> Report:
+    """Read the body of PUT /agent/jobs/{id}/{running,succeed,fail}; every field may be missing."""
+    result = data.get("result")
+    if result is not None and not isinstance(result, str):
+        raise InvalidRequest(_("%(field)s must be text."), params={"field": "result"})
+    output = Output(
+        text=result or "",
+        exit_code=_whole_number(data, "exit_code", -(2**31), 2**31 - 1),
+        signal=_whole_number(data, "signal", 0, 255),
+        reason=_text(data, "reason", _REASON_LENGTH),
+        truncated=_flag(data, "truncated"),
+        size_bytes=_whole_number(data, "size_bytes", 0, 2**53),
+    )
+    return Report(agent_id=principal.agent_id, job_id=job_id, kind=kind, output=output)
+
+
+def read_wait(values: Sequence[str]) -> int:
+    """Read `?wait=`: 0 without it; over the limit counts as the limit."""
+    if not values:
+        return 0
+    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,9}", values[0]):
+        raise InvalidRequest(_("wait is a whole number of seconds."))
+    return min(int(values[0]), WAIT_LIMIT_SECONDS)
+
+
+def read_callback(data: JsonObject) -> str:
+    """Read `callback`: empty, `disable`, or an http(s) URL of at most 255 characters."""
+    callback = _text(data, "callback", CALLBACK_LENGTH)
+    if callback in ("", "disable"):
+        return callback
+    try:
+        parts = urlsplit(callback)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or callback.split() != [callback]:
+        raise InvalidRequest(_("callback is empty, disable, or a URL that begins with http:// or https://."))
+    return callback
+
+
+def _message(data: JsonObject) -> str:
+    message = data.get("message")
+    if not isinstance(message, str) or not message.strip():
+        raise InvalidMessage(_("message must be text that is not empty."))
+    if len(message) > MESSAGE_LENGTH:
+        raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
+    return message
+
+
+def _text(data: JsonObject, field: str, limit: int, *, required: bool = False) -> str:
+    value = data.get(field)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or (required and not value):
+        raise InvalidRequest(_("%(field)s must be text."), params={"field": field})
+    if len(value) > limit:
+        raise InvalidRequest(
+            _("%(field)s has more than %(limit)s characters."), params={"field": field, "limit": limit}
+        )
+    return value
+
+
+def _whole_number(data: JsonObject, field: str, low: int, high: int) -> int | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidRequest(
+            _("%(field)s must be a whole number from %(low)s to %(high)s."),
+            params={"field": field, "low": low, "high": high},
+        )
+    return value
+
+
+def _flag(data: JsonObject, field: str) -> bool:
+    value = data.get(field)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise InvalidRequest(_("%(field)s must be true or false."), params={"field": field})
+    return value
+
+
+def _moment(data: JsonObject, field: str) -> dt.datetime | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    try:
+        moment = parse_datetime(value) if isinstance(value, str) else None
+        usable = moment is not None and moment.tzinfo is not None
+        moment = moment.astimezone(dt.UTC) if moment is not None and usable else None
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise InvalidRequest(
+            _("%(field)s must be a time with a zone, such as 2030-01-31T08:00:00+08:00."), params={"field": field}
+        )
+    return moment
+
+
+# Rendering
+
+
+def agent_job_json(job: Job) -> AgentJobJson:
+    """Render a job for the agent that claimed it: no more than old agents know."""
+    return {"id": job.pk, "message": job.message}
+
+
+def job_json(job: Job, output: JobOutput | None) -> JobJson:
+    """Render a job for its owner. `job.agent` must be loaded."""
+    return {
+        "id": job.pk,
+        "user_id": job.owner_id,
+        "agent_id": job.agent_id,
+        "agent": job.agent.name if job.agent else None,
+        "message": job.message,
+        "source": job.source,
+        "callback": job.callback,
+        "status": str(job.status),
+        "result": output.result if output else "",
+        "late": job.late,
+        "attempt": job.attempt,
+        "root_id": job.root_id,
+        "created_at": rfc3339(job.created_at),
+        "active_at": rfc3339(job.active_at),
+        "wait_until": rfc3339(job.expires_at),
+        "sent_at": rfc3339(job.sent_at),
+        "running_at": rfc3339(job.running_at),
+        "succeeded_at": rfc3339(job.succeeded_at),
+        "failed_at": rfc3339(job.failed_at),
+        "expired_at": rfc3339(job.expired_at),
+        "canceled_at": rfc3339(job.canceled_at),
+    }
+
+
+def whole_job_json(whole: WholeJob) -> WholeJobJson:
+    """Render a job with its output and its timeline."""
+    return {
+        **job_json(whole.job, whole.output),
+        "output": _output_json(whole.output) if whole.output else None,
+        "events": [_event_json(event) for event in whole.events],
+    }
+
+
+def _output_json(output: JobOutput) -> OutputJson:
+    return {
+        "text": output.text,
+        "size_bytes": output.size_bytes,
+        "truncated": output.truncated,
+        "exit_code": output.exit_code,
+        "signal": output.signal,
+        "reason": output.reason,
+    }
+
+
+def _event_json(event: JobEvent) -> EventJson:
+    return {
+        "number": event.number,
+        "at": rfc3339(event.at),
+        "move": str(event.move),
+        "before": str(event.before) or None,
+        "after": str(event.after),
+        "actor": event.actor,
+        "text": event.text,
+    }

@@ -1,0 +1,181 @@
+"""The one tree of errors that a caller can see.
+
+An error has a stable `code`, an HTTP `status` and a translated sentence. Services return or raise these; the
+renderers (`kernel.rendering` for bytes, DRF's handler, the pages' handler) turn them into answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+
+class AppError(Exception):
+    """Base of all errors meant for the caller. `sentence` may hold %(name)s places that `params` fills."""
+
+    status = 500
+    code = "ServerError"
+    sentence: str | _StrPromise = _("Something went wrong on our side. Please try again.")
+
+    def __init__(
+        self,
+        sentence: str | _StrPromise | None = None,
+        *,
+        params: dict[str, object] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(self.code)
+        if sentence is not None:
+            self.sentence = sentence
+        self.params = params or {}
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def message(self) -> str:
+        """The sentence in the language that is active now."""
+        return str(self.sentence) % self.params if self.params else str(self.sentence)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class InvalidRequest(AppError):
+    """The body, a field or a query parameter is not what the call takes."""
+
+    status = 400
+    code = "InvalidRequest"
+    sentence = _("The request is not valid.")
+
+
+class InvalidToken(AppError):
+    """No Authorization header, another scheme, or a token that cannot be one of ours."""
+
+    status = 400
+    code = "InvalidToken"
+    sentence = _("Send the token in the header: Authorization: Bearer <token>.")
+
+
+class InvalidMessage(AppError):
+    """The text of a job is missing, too long or holds characters that cannot travel."""
+
+    status = 400
+    code = "InvalidMessage"
+    sentence = _("The message is missing or not valid.")
+
+
+class InvalidAgent(AppError):
+    """The agent is there but cannot take a plain job now."""
+
+    status = 400
+    code = "InvalidAgent"
+    sentence = _("The agent %(name)s is offline. Start it, or send the job with wait_until or ttl.")
+
+
+class UnavailableAgent(AppError):
+    """The agent that calls is switched off by its owner."""
+
+    status = 400
+    code = "UnavailableAgent"
+    sentence = _("This agent is disabled. Enable it on the agents page.")
+
+
+class AgentOnline(AppError):
+    """An agent that is online is deleted only by force."""
+
+    status = 400
+    code = "AgentOnline"
+    sentence = _("The agent is online. Stop it first, or delete it with force.")
+
+
+class JobFinished(AppError):
+    """The job has ended already; the first result stands."""
+
+    status = 400
+    code = "JobFinished"
+    sentence = _("The job has already finished.")
+
+
+class JobNotFound(AppError):
+    """The job is not being worked on, so it cannot report progress or an end."""
+
+    status = 400
+    code = "JobNotFound"
+    sentence = _("The job is not running.")
+
+
+class Unauthorized(AppError):
+    """The token is well formed but unknown or revoked. Never used for a fault of ours: old agents end on it."""
+
+    status = 401
+    code = "Unauthorized"
+    sentence = _("The token is unknown or has been revoked.")
+
+
+class Forbidden(AppError):
+    """A known caller with the wrong kind of token or scope."""
+
+    status = 403
+    code = "Forbidden"
+    sentence = _("This token is not allowed to do that.")
+
+
+class NotFound(AppError):
+    """No such thing for this owner; what belongs to somebody else is not there either."""
+
+    status = 404
+    code = "NotFound"
+    sentence = _("There is no such thing.")
+
+
+class AgentNotFound(NotFound):
+    """No agent of this owner has that id, name or alias."""
+
+    code = "AgentNotFound"
+    sentence = _("There is no agent called %(name)s.")
+
+
+class MethodNotAllowed(AppError):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "MethodNotAllowed"
+    sentence = _("This path does not take that method.")
+
+
+class NameTaken(AppError):
+    """Another agent of the same owner has this name or alias."""
+
+    status = 409
+    code = "NameTaken"
+    sentence = _("The name %(name)s is already in use.")
+
+
+class TooLarge(AppError):
+    """The body is over the cap of this call."""
+
+    status = 413
+    code = "TooLarge"
+    sentence = _("The request is larger than %(limit)s bytes.")
+
+
+class IdempotencyMismatch(AppError):
+    """The key was used before with another body."""
+
+    status = 422
+    code = "IdempotencyMismatch"
+    sentence = _("This Idempotency-Key was already used with another request.")
+
+
+class Unavailable(AppError):
+    """A fault of ours that passes: the caller may repeat the same request."""
+
+    status = 503
+    code = "Unavailable"
+    sentence = _("The service is busy. Please try again in a moment.")
+
+    def __init__(self, sentence: str | _StrPromise | None = None, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(sentence, retry_after_seconds=retry_after_seconds)

@@ -1,0 +1,24 @@
+"""The Celery application: worker and beat."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
+
+app = Celery("letserver")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def _end_with_the_worker(**_: Any) -> None:
+    """Prefork children outlive a worker that is killed, unless they ask the kernel not to."""
+    from letserver.lifeline import die_with_parent
+
+    die_with_parent(signal.SIGKILL)

@@ -1,0 +1,253 @@
+"""Django's settings, made from `environment.py`. No other module reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from letserver.databases import database_from_url
+from letserver.environment import ROOT, load
+
+_values = load()
+
+
+def _text(name: str) -> str:
+    return cast(str, _values[name])
+
+
+def _number(name: str) -> int:
+    return cast(int, _values[name])
+
+
+BASE_DIR = ROOT
+DATA_DIR = cast(Path, _values["LETSERVER_DATA"])
+SECRET_KEY = _text("LETSERVER_SECRET_KEY")
+DEBUG = bool(_values["LETSERVER_DEBUG"])
+
+# Where we are reached
+HOST, PORT = _text("LETSERVER_HOST"), _number("LETSERVER_PORT")
+PUBLIC_URL = _text("LETSERVER_PUBLIC_URL").rstrip("/") or f"http://{HOST}:{PORT}"
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = [*cast(list[str], _values["LETSERVER_ALLOWED_HOSTS"]), *filter(None, [_public.hostname])]
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+TRUSTED_PROXIES = _number("LETSERVER_TRUSTED_PROXIES")
+_secure = _public.scheme == "https"
+
+INSTALLED_APPS = [
+    "letserver.apps.LetServerConfig",
+    "letserver.apps.StaffAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "django_htmx",
+    "axes",
+    "csp",
+    "accounts.apps.AccountsConfig",
+    "notifications.apps.NotificationsConfig",
+    "agents.apps.AgentsConfig",
+    "jobs.apps.JobsConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+APPEND_SLASH = False
+
+ROOT_URLCONF = "letserver.urls"
+ASGI_APPLICATION = "letserver.asgi.application"
+WSGI_APPLICATION = "letserver.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "builtins": ["django.templatetags.i18n", "django.templatetags.static"],
+        },
+    }
+]
+
+# Truth
+DATABASES = {
+    "default": database_from_url(
+        _text("LETSERVER_DATABASE_URL") or f"sqlite:///{quote(str(DATA_DIR / 'letserver.sqlite3'))}"
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+
+# Bells
+REDIS_URL = _text("LETSERVER_REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "letserver",
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5, "IGNORE_EXCEPTIONS": True},
+    }
+}
+
+
+def _broker_url(redis_url: str) -> str:
+    """Spell the Redis URL as Celery wants it: a Unix socket has another scheme and parameter there."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    password = f":{quote(unquote(parts.password), safe='')}@" if parts.password else ""
+    return f"redis+socket://{password}{parts.path}?virtual_host={database}"
+
+
+CELERY_BROKER_URL = _broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120, "global_keyprefix": "letserver:celery:"}
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+# A tick means "look what is due": one tick too many or too few changes nothing but the hour. `expires` keeps ticks
+# that no worker took from piling up in the broker.
+CELERY_BEAT_SCHEDULE = {
+    "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expires": 5}},
+    "find overdue jobs": {"task": "jobs.sweep_overdue", "schedule": 5.0, "options": {"expires": 5}},
+    "find lost bells": {"task": "jobs.sweep_lost_bells", "schedule": 5.0, "options": {"expires": 5}},
+    "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expires": 600}},
+}
+
+# Jobs
+GATEWAY = bool(_values["LETSERVER_GATEWAY"])
+LEASE_SECONDS = _number("LETSERVER_LEASE_SECONDS")
+OFFLINE_SECONDS = _number("LETSERVER_OFFLINE_SECONDS")
+
+# People
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "console:login"
+LOGIN_REDIRECT_URL = "console:overview"
+LOGOUT_REDIRECT_URL = "console:login"
+# Ten wrong passwords in an hour close the pair of account and address: nobody locks somebody else out.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 1
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES or None
+AXES_IPWARE_META_PRECEDENCE_ORDER = ["HTTP_X_FORWARDED_FOR", "REMOTE_ADDR"] if TRUSTED_PROXIES else ["REMOTE_ADDR"]
+AXES_VERBOSE = False
+AXES_RESET_ON_SUCCESS = True
+
+# Closed by default
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _secure
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = _secure
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _secure else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _secure
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _secure and TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+
+# API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["kernel.rest.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.OperationSchema",
+    "EXCEPTION_HANDLER": "kernel.rest.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": TRUSTED_PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LetServer",
+    "VERSION": "2.0.0",
+    "DESCRIPTION": "Say something to your servers and hear back.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# Words
+LANGUAGE_CODE = _text("LETSERVER_LANGUAGE")
+LANGUAGES = [("zh-hans", _("Chinese")), ("en", _("English"))]
+LOCALE_PATHS = [ROOT / "locale"]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = _secure
+TIME_ZONE = _text("LETSERVER_TIME_ZONE")
+USE_I18N = True
+
+# Files
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+STATIC_ROOT = DATA_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"secrets": {"()": "letserver.logs.HideSecrets"}},
+    "formatters": {"line": {"()": "letserver.logs.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
+    "root": {"handlers": ["stderr"], "level": _text("LETSERVER_LOG_LEVEL")},
+    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}, "uvicorn.access": {"level": "WARNING"}},
+}
