@@ -1,0 +1,29 @@
+"""`manage.py create_agent USERNAME NAME [--alias A]`."""
+
+from __future__ import annotations
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
+
+from accounts.services.users import get_or_create_user
+from agents.services.manage import create_agent
+from kernel.commands import one_sentence_errors
+
+
+class Command(BaseCommand):
+    """Makes an agent and prints its token alone; it cannot be shown again."""
+
+    help = "Make an agent of a user, made where missing, and print its token: the only time that it can be seen."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the user's name, the agent's and its alias."""
+        parser.add_argument("username")
+        parser.add_argument("name")
+        parser.add_argument("--alias", default="")
+
+    def handle(self, *, username: str, name: str, alias: str, **_options: object) -> None:
+        """Call the services; a name that is refused leaves no new user behind."""
+        with one_sentence_errors(), transaction.atomic():
+            owner = get_or_create_user(username=username)
+            _agent, token = create_agent(owner=owner, name=name, alias=alias, actor="command")
+        self.stdout.write(token)
