@@ -1,0 +1,173 @@
+"""The running agent: who does what, and how it stops.
+
+Threads: the poller asks for work, the executor runs one job at a time through a shim, the reporter delivers; the main
+thread waits for signals and looks after the others. They share the journal, and meet in `slots` and in the lists of
+the executor and the reporter; everything else belongs to one thread.
+
+A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); all decisions are made in `run`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import Callable, Dict
+
+from skadi import __version__
+from skadi.client import Client
+from skadi.config import Config, ConfigError
+from skadi.executor import Executor
+from skadi.journal import Journal
+from skadi.log import LineFormatter, log
+from skadi.poller import Poller
+from skadi.reporter import Reporter
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
+TICK_SECONDS = 2.0
+DEATHS_WINDOW = 60.0
+FINISH_SECONDS = 5.0
+SWEEP_MARGIN = 8.0
+
+
+class Agent:
+    """One agent with its threads. `reload` reads the configuration anew."""
+
+    def __init__(
+        self, config: Config, journal: Journal, formatter: LineFormatter, reload: Callable[[], Config]
+    ) -> None:
+        self.config = config
+        self.formatter = formatter
+        self.reload = reload
+        self.mailbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.clients: Dict[str, Client] = {}
+        self.clients_lock = threading.Lock()
+        self.deaths: list[float] = []
+        self.reporter = Reporter(journal, lambda: self._client("reporter"))
+        self.executor = Executor(journal, self.reporter, lambda: self.config, lambda: self.mailbox.put("idle"))
+        self.poller = Poller(
+            journal, self.executor, self.reporter, lambda: self._client("poller"), lambda: self.mailbox.put("refused")
+        )
+        if os.environ.get("SKADI_DIE_WITH_PARENT") == "1":
+            self.executor.agent_pid = os.getpid()
+
+    def run(self) -> int:
+        """Work until a signal; the exit code."""
+        for number, word in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
+            signal.signal(number, lambda _number, _frame, word=word: self.mailbox.put(word))
+        self._announce()
+        self.executor.recover()
+        threads = {
+            name: threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
+            for name, work in (
+                ("executor", self.executor.run),
+                ("reporter", self.reporter.run),
+                ("poller", self.poller.run),
+            )
+        }
+        for thread in threads.values():
+            thread.start()
+        while True:
+            word = self._next_word(TICK_SECONDS)
+            if word == "stop":
+                return self._stop(threads)
+            if word == "refused":
+                sys.stderr.write(
+                    f"The server refuses the token. Check `token:` in {self.config.path}, or get a new one and run: skadi TOKEN\n"
+                )
+                return EXIT_CONFIG
+            if word == "death" and self._dies_too_often():
+                log.error("a part of the agent keeps failing, giving up")
+                return EXIT_FAILED
+            if word == "reload":
+                self._reload()
+            for client in list(self.clients.values()):
+                client.enforce_deadline(time.monotonic())
+
+    def _next_word(self, seconds: float) -> str:
+        try:
+            return self.mailbox.get(timeout=max(seconds, 0))
+        except queue.Empty:
+            return ""
+
+    def _announce(self) -> None:
+        config = self.config
+        log.info(
+            "agent started",
+            extra={
+                "version": __version__,
+                "server": config.server,
+                "config": config.path,
+                "entries": len(config.entries),
+            },
+        )
+        for warning in config.warnings:
+            log.warning(warning)
+        if config.distrust:
+            log.error("nothing will run: %s", config.distrust)
+
+    def _client(self, thread: str) -> Client:
+        """The connection of a thread, a new one after the server or the token has changed."""
+        config = self.config
+        client = self.clients.get(thread)
+        if client is None or client.server != config.server or client.token != config.token:
+            if config.server is None:
+                raise ConfigError("no server")  # refused before: a reload keeps the old configuration
+            with self.clients_lock:
+                if client is not None:
+                    client.close()
+                self.formatter.secrets.add(config.token)
+                client = self.clients[thread] = Client(config.server, config.token)
+        return client
+
+    def _guard(self, name: str, work: Callable[[], None]) -> None:
+        """Run a thread's loop; a fault in it is logged and the loop started again, in the same thread."""
+        while True:
+            try:
+                return work()
+            except Exception:
+                log.exception("%s failed, starting it again", name)
+                self.mailbox.put("death")
+
+    def _dies_too_often(self) -> bool:
+        now = time.monotonic()
+        self.deaths = [moment for moment in self.deaths if now - moment < DEATHS_WINDOW] + [now]
+        return len(self.deaths) > 1
+
+    def _reload(self) -> None:
+        try:
+            config = self.reload()
+        except ConfigError as error:
+            log.error("configuration not reloaded, the old one stays: %s", error)
+            return
+        moved = (config.server, config.token) != (self.config.server, self.config.token)
+        self.config = config
+        self._announce()
+        if moved and "poller" in self.clients:
+            self.poller.first = False  # the rule about a first start is for starts
+            self.clients["poller"].interrupt()
+
+    def _stop(self, threads: Dict[str, threading.Thread]) -> int:
+        """Stop polling; let the running job end; then end it; deliver reports. A second signal shortens the wait."""
+        log.info("agent stopping")
+        self.poller.stopping.set()
+        if "poller" in self.clients:
+            self.clients["poller"].interrupt(stop=True)
+        threads["poller"].join(0.5)  # a job that was on its way is handed over in this time
+        until = time.monotonic() + self.config.stop_timeout
+        canceled = False
+        while not self.executor.idle() and time.monotonic() < until:
+            word = self._next_word(until - time.monotonic())
+            if not canceled and (word == "stop" or time.monotonic() >= until):
+                log.warning("ending the running job")
+                canceled = True
+                longest = max([entry.kill_after for entry in self.config.entries], default=0.0)
+                until = time.monotonic() + longest + SWEEP_MARGIN
+                self.executor.cancel()
+        self.reporter.finish()
+        threads["reporter"].join(FINISH_SECONDS)
+        log.info("agent stopped")
+        return EXIT_OK

@@ -1,0 +1,176 @@
+"""The command line: `skadi`, `skadi TOKEN`, `skadi match TEXT`, `skadi check`, `skadi version`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from typing import NoReturn, Sequence
+
+from skadi import __version__, shim
+from skadi.agent import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Agent
+from skadi.config import TOKEN, Config, ConfigError, distrust_of, find_file, load
+from skadi.edit import write_token
+from skadi.entries import Entry
+from skadi.journal import Journal, StateError, default_state_dir
+from skadi.log import set_up
+from skadi.match import Answer, decide
+from skadi.risks import risks_of
+from skadi.values import duration_text
+
+USAGE = """\
+skadi [--config FILE]               run the agent
+skadi [--config FILE] TOKEN         write the token (20 letters and digits) into skadi.yml
+skadi [--config FILE] match TEXT    explain what a message would do here; runs nothing
+skadi [--config FILE] check         check skadi.yml
+skadi version
+
+FILE is ./skadi.yml or else /etc/skadi/skadi.yml if you do not name one.
+Exit codes: 0 fine; 1 refused or failed; 78 the configuration or the token is bad.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"skadi: {message}\nTry: skadi --help\n")
+        raise SystemExit(EXIT_FAILED)
+
+    def format_help(self) -> str:
+        return USAGE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; the exit code."""
+    parser = Parser(prog="skadi", usage=USAGE, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_args(arguments)
+    words: list[str] = options.words
+    try:
+        if options.version or words == ["version"]:
+            sys.stdout.write(f"skadi {__version__}\n")
+            return EXIT_OK
+        if words in ([], ["run"]):
+            return run(find_file(options.config))
+        if words == ["check"]:
+            return check(find_file(options.config))
+        if words[0] == "match" and len(words) > 1:
+            return explain(find_file(options.config), " ".join(words[1:]))
+        if len(words) == 1:
+            return set_token(options.config, words[0])
+    except ConfigError as error:
+        sys.stderr.write(f"skadi: {error}\n")
+        return EXIT_CONFIG
+    parser.error("I do not understand: {}".format(" ".join(words)))
+
+
+def set_token(given: str | None, token: str) -> int:
+    """`skadi TOKEN`."""
+    if not TOKEN.match(token):
+        sys.stderr.write(
+            "skadi: this is neither a command nor a token: a token has 20 letters and digits, this has %d characters.\n"
+            "Copy the agent's token from the server once more, or try: skadi --help\n" % len(token)
+        )
+        return EXIT_FAILED
+    try:
+        path = find_file(given)
+        write_token(path, token)
+    except ConfigError as error:
+        sys.stderr.write(f"skadi: {error}\n")
+        return EXIT_FAILED
+    sys.stdout.write(f"The token was written to {path}. Start the agent with: skadi\n")
+    return EXIT_OK
+
+
+def run(path: str) -> int:
+    """Run the agent until a signal."""
+    die_with_parent()
+    config = usable(path)
+    os.umask(0o077)
+    formatter = set_up(config.debug)
+    formatter.secrets.add(config.token)
+    try:
+        journal = Journal(os.environ.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(os.environ)))
+    except StateError as error:
+        sys.stderr.write(f"skadi: {error}. Set SKADI_STATE_DIR or `state_dir:` to a folder of its own.\n")
+        return EXIT_FAILED
+    return Agent(config, journal, formatter, lambda: usable(path)).run()
+
+
+def usable(path: str) -> Config:
+    """A configuration the agent can work with. Raises ConfigError."""
+    config = load(path, os.environ)
+    if not config.token:
+        raise ConfigError(f"{path} has no token yet. Copy it from the server and run: skadi TOKEN")
+    if config.server is None:
+        raise ConfigError(
+            f"{path} does not say where the server is. Add a line such as: server: https://letserver.example"
+        )
+    if config.server.secure:
+        try:
+            import ssl  # noqa: F401  (small systems package it apart)
+        except ImportError as error:
+            raise ConfigError(
+                "this Python has no ssl module: install it (python3-openssl, python3-libs) for https"
+            ) from error
+    return config
+
+
+def die_with_parent() -> None:
+    """Under a development supervisor: be killed with it, so that a kill -9 of it leaves nothing behind."""
+    if os.environ.get("SKADI_DIE_WITH_PARENT") != "1":
+        return
+    parent = os.getppid()
+    shim.prctl(shim.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(EXIT_FAILED)
+
+
+def explain(path: str, message: str) -> int:
+    """`skadi match TEXT`: 0 when it would run or be answered, 1 when it is refused."""
+    decision = decide(load(path, os.environ), message)
+    if isinstance(decision, Answer):
+        sys.stdout.write("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
+        return EXIT_OK if decision.ok else EXIT_FAILED
+    entry = decision.entry
+    lines = [("entry", "%s %s (line %d of %s)" % (entry.kind, entry.name, entry.line, path))]
+    lines += [
+        ("argument %d" % number if number else "program", repr(word)) for number, word in enumerate(decision.argv)
+    ]
+    lines += [
+        ("folder", entry.directory or "the agent's own"),
+        ("user", entry.user or "the agent's own"),
+        ("timeout", f"{duration_text(entry.timeout)}, then {duration_text(entry.kill_after)} until it is killed"),
+    ]
+    sys.stdout.write("".join("%-12s %s\n" % line for line in lines))
+    return EXIT_OK
+
+
+def check(path: str) -> int:
+    """`skadi check`: 0 when everything may run (warnings or not), 1 when something never runs, 78 when nothing does."""
+    config = load(path, os.environ)
+    problems = [entry for entry in config.entries if entry.refusal]
+    notes = list(config.warnings)
+    if not config.token:
+        notes.append("there is no token yet, run: skadi TOKEN")
+    if config.server is None:
+        notes.append("there is no server, add a line such as server: https://letserver.example")
+    if not distrust_of(path) and os.stat(path).st_mode & 0o077:
+        notes.append(f"others can read {path} and the token in it, run: chmod 600 {path}")
+    for entry in config.entries:
+        notes += ["line %d: %s %s: %s" % (entry.line, entry.kind, entry.name, risk) for risk in risks_of(entry)]
+    for note in notes:
+        sys.stdout.write(f"warning: {note}\n")
+    if config.distrust:
+        sys.stdout.write(f"error: nothing runs: {config.distrust}\n")
+    sys.stdout.write("%s: %s, %d warnings\n" % (path, count_text(config.entries), len(notes)))
+    return EXIT_FAILED if problems or config.distrust else EXIT_OK
+
+
+def count_text(entries: Sequence[Entry]) -> str:
+    good = sum(1 for entry in entries if not entry.refusal)
+    return "%d of %d entries can run" % (good, len(entries))

@@ -1,0 +1,199 @@
+"""One keep-alive connection to the server, for one thread; another thread may cut it.
+
+`http.client` and not `urllib`, which follows redirects and sends the token along to the new host. Nothing is followed
+here. A reply is read up to a limit and a deadline, so that no server can hold or fill the agent.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Mapping
+from urllib.parse import unquote, urlsplit
+
+from skadi import __version__
+from skadi.config import LOOPBACK, Server
+
+CONNECT_SECONDS = 3.0
+MAX_REPLY_BYTES = 1024 * 1024
+
+
+class Unreachable(Exception):
+    """No usable reply; `cut` when the connection ended although the server had taken the request."""
+
+    def __init__(self, message: str, cut: bool = False) -> None:
+        super().__init__(message)
+        self.cut = cut
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, headers with lower-case names, and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON; None when it is none."""
+        try:
+            return json.loads(self.body.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return None
+
+    def error_code(self) -> str:
+        """The `error` of an error body, or an empty text."""
+        body = self.json()
+        code = body.get("error") if isinstance(body, dict) else ""
+        return code if isinstance(code, str) else ""
+
+    def retry_after(self, most: float) -> float | None:
+        """Seconds the server asks us to wait, at most `most`; None when it does not ask (dates are not read)."""
+        text = self.headers.get("retry-after", "")
+        return min(float(text), most) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def agent_header() -> str:
+    """Version and platform, such as `2.0.0 linux-x86_64`."""
+    system = os.uname()
+    return f"{__version__} {system.sysname.lower()}-{system.machine}"
+
+
+def proxy_for(server: Server, environment: Mapping[str, str]) -> str:
+    """The proxy to reach a server through CONNECT, or an empty text. Plain http never goes through one."""
+    if not server.secure or LOOPBACK.match(server.host):
+        return ""
+    for item in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(","):
+        name = item.strip().lower().lstrip("*").lstrip(".").partition(":")[0]
+        if item.strip() == "*" or (name and (server.host == name or server.host.endswith("." + name))):
+            return ""
+    return environment.get("https_proxy") or environment.get("HTTPS_PROXY") or ""
+
+
+class Client:
+    """Requests to the server, one at a time. `interrupt` and `enforce_deadline` may be called from other threads."""
+
+    def __init__(self, server: Server, token: str, environment: Mapping[str, str] = os.environ) -> None:
+        self.server = server
+        self.token = token
+        self.proxy = proxy_for(server, environment)
+        self._connection: http.client.HTTPConnection | None = None
+        self._used = False
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._deadline: float | None = None
+
+    def request(
+        self, method: str, path: str, body: Any = None, seconds: float = 10.0, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send a request and read the whole reply. Raises Unreachable.
+
+        A kept-alive connection that turns out to be closed is opened once more: the server ended it while it was idle.
+        """
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
+        while True:
+            reused = self._connection is not None and self._used
+            began = time.monotonic()
+            try:
+                return self._once(method, path, data, seconds, headers or {})
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+                self.close()
+                if reused and time.monotonic() - began < 1 and not self._stopped:
+                    continue
+                raise Unreachable("the server closed the connection", cut=True) from error
+            except socket.timeout as error:
+                self.close()
+                raise Unreachable("no answer in time", cut=True) from error
+            except http.client.IncompleteRead as error:
+                self.close()
+                raise Unreachable("the answer was cut off", cut=True) from error
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.close()
+                raise Unreachable(f"{type(error).__name__}: {error}") from error
+            finally:
+                self._deadline = None
+
+    def _once(self, method: str, path: str, data: bytes | None, seconds: float, extra: Mapping[str, str]) -> Reply:
+        self._deadline = time.monotonic() + seconds + CONNECT_SECONDS
+        connection = self._connect()
+        headers = {
+            "Authorization": "Bearer " + self.token,
+            "Content-Type": "application/json",
+            "User-Agent": "skadi/" + __version__,
+            "Skadi-Agent": agent_header(),
+            **extra,
+        }
+        connection.sock.settimeout(seconds)
+        connection.request(method, self.server.prefix + path, body=data, headers=headers)
+        response = connection.getresponse()
+        content = response.read(MAX_REPLY_BYTES + 1)
+        if len(content) > MAX_REPLY_BYTES:
+            raise ValueError("an answer of more than %d bytes" % MAX_REPLY_BYTES)
+        if response.will_close or not response.isclosed():
+            self.close()
+        self._used = True
+        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._stopped:
+            raise OSError("stopped")
+        if self._connection is not None and self._connection.sock is not None:
+            return self._connection
+        connection = self._new_connection()
+        connection.connect()
+        with self._lock:
+            self._connection = connection
+            self._used = False
+        if self._stopped:
+            raise OSError("stopped")
+        return connection
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        server = self.server
+        if not server.secure:
+            return http.client.HTTPConnection(server.host, server.port, timeout=CONNECT_SECONDS)
+        # Here and not at the top: a Python without ssl, as on small systems, can still talk to a server on loopback.
+        import ssl
+
+        context = ssl.create_default_context()
+        if not self.proxy:
+            return http.client.HTTPSConnection(server.host, server.port, timeout=CONNECT_SECONDS, context=context)
+        proxy = urlsplit(self.proxy if "://" in self.proxy else "http://" + self.proxy)
+        connection = http.client.HTTPSConnection(
+            proxy.hostname or "", proxy.port or 8080, timeout=CONNECT_SECONDS, context=context
+        )
+        headers = {}
+        if proxy.username:
+            login = "{}:{}".format(unquote(proxy.username), unquote(proxy.password or ""))
+            headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode("utf-8")).decode("ascii")
+        connection.set_tunnel(server.host, server.port, headers)
+        return connection
+
+    def interrupt(self, stop: bool = False) -> None:
+        """Cut a request that another thread waits for; with `stop`, refuse every later one as well."""
+        with self._lock:
+            self._stopped = self._stopped or stop
+            sock = self._connection.sock if self._connection is not None else None
+        if sock is not None:
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                return  # it was closed already, which is what we wanted
+
+    def enforce_deadline(self, now: float) -> None:
+        """Cut a reply that drips in too slowly for the timeout of a single read to notice."""
+        deadline = self._deadline
+        if deadline is not None and now > deadline:
+            self.interrupt()
+
+    def close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

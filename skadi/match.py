@@ -1,0 +1,188 @@
+"""Decide what a message means: an entry of the local file and its argument list, or an answer without a program.
+
+Order, as the original's: help and all, shortcuts, commands, templates; then, only if nothing was equal as written,
+shortcuts once more without regard to case and width of the letters. The message chooses an entry and its arguments,
+never a program. This module starts nothing and reads nothing but its two arguments.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Sequence, Union
+
+from skadi.config import Config
+from skadi.entries import Entry
+from skadi.template import MAX_ARGUMENTS, ArgumentsError, Template
+from skadi.words import WordsError, check_text, fold, split_words
+
+MAX_MESSAGE_BYTES = 4096
+HELP = ("help", "all")
+SECTION_TITLES = (("Shortcuts", "shortcut"), ("Commands", "command"), ("Templates", "template"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Run this argument list as this entry says."""
+
+    entry: Entry
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Report this text; nothing runs."""
+
+    text: str
+    ok: bool = False
+
+
+Decision = Union[Plan, Answer]
+
+
+def decide(config: Config, message: str) -> Decision:
+    """What to do with a message. Never raises for what a message can contain."""
+    try:
+        check_text(message)
+    except WordsError as error:
+        return Answer(f"unsupported command: {error}")
+    if len(message.encode("utf-8")) > MAX_MESSAGE_BYTES:
+        return Answer("unsupported command: longer than %d bytes" % MAX_MESSAGE_BYTES)
+    if message.strip() in HELP:
+        return Answer(help_text(config), ok=True)
+    if config.distrust:
+        return Answer(f"nothing runs here: {config.distrust}")
+    found = _by_entry(config, message)
+    if found is None:
+        return Answer(f"unsupported command: {message}")
+    if isinstance(found, Plan) and found.entry.refusal:
+        return Answer(f"{found.entry.name} does not run: {found.entry.refusal}")
+    return found
+
+
+def help_text(config: Config) -> str:
+    """The whitelist, byte for byte as the original printed it; marks and notes come only where ours has more to say."""
+    text = ""
+    for title, kind in SECTION_TITLES:
+        lines = [_help_line(entry) for entry in config.of_kind(kind) if not entry.hidden]
+        if lines:
+            text += "\n\n{}:{}".format(title, "".join(lines))
+    if config.distrust:
+        text += f"\n\nNothing runs here: {config.distrust}"
+    return text or f"nothing is allowed here yet: add shortcuts, commands or templates to {config.path}"
+
+
+def _help_line(entry: Entry) -> str:
+    name = entry.name if entry.kind == "command" else f"{entry.name}: {entry.text}"
+    line = "\n - {} {}".format(name, f"[{entry.directory}]" if entry.directory else "")
+    for wanted, mark in ((entry.unsafe, "[unsafe]"), (bool(entry.refusal), f"[refused: {entry.refusal}]")):
+        if wanted:
+            line = "{} {}".format(line.rstrip(" "), mark)
+    return "{} ({})".format(line.rstrip(" "), entry.description) if entry.description else line
+
+
+def _by_entry(config: Config, message: str) -> Decision | None:
+    shortcuts = config.of_kind("shortcut")
+    for entry in shortcuts:
+        if message in (entry.name, entry.name.strip()) or message.strip() == entry.name:
+            return _shortcut(entry)
+    for entry in config.of_kind("command"):
+        if entry.unsafe and entry.name and message.startswith(entry.name):
+            return Plan(entry, ("/bin/sh", "-c", message))
+    problem = ""
+    try:
+        words = split_words(message)
+    except WordsError as error:
+        words, problem = message.split(), str(error)
+    decision = _by_words(config, message, words, problem)
+    if decision is not None:
+        return decision
+    folded = [entry for entry in shortcuts if fold(entry.name) == fold(message)]
+    if len(folded) == 1:
+        return _shortcut(folded[0])
+    return Answer(help_text(config), ok=True) if fold(message) in HELP else None
+
+
+def _by_words(config: Config, message: str, words: Sequence[str], problem: str) -> Decision | None:
+    for entry in config.of_kind("command"):
+        prefix = entry.words
+        if prefix and not entry.unsafe and _starts_with(words, prefix):
+            return Answer(f"{entry.name}: {problem}") if problem else _command(entry, words[len(prefix) :])
+    for entry in config.of_kind("template"):
+        if words and _same_word(words[0], entry.name):
+            if entry.unsafe:
+                return _pasted(entry, message.split()[1:])
+            return Answer(f"{entry.name}: {problem}") if problem else _filled(entry, words[1:])
+    return None
+
+
+def _same_word(word: str, name: str) -> bool:
+    """Equal, or equal but for the width of the letters: phones send full-width ones."""
+    return word == name or unicodedata.normalize("NFKC", word) == name
+
+
+def _starts_with(words: Sequence[str], prefix: Sequence[str]) -> bool:
+    if len(words) < len(prefix) or not _same_word(words[0], prefix[0]):
+        return False
+    return list(words[1 : len(prefix)]) == list(prefix[1:])
+
+
+def _shortcut(entry: Entry) -> Plan:
+    return Plan(entry, ("/bin/sh", "-c", entry.text) if entry.shell else entry.words)
+
+
+def _command(entry: Entry, arguments: Sequence[str]) -> Decision:
+    problem = _arguments_problem(entry, arguments)
+    if problem:
+        return Answer(f"{entry.name}: {problem}")
+    if entry.shell:
+        return Plan(entry, ("/bin/sh", "-c", entry.text + ' "$@"', "sh", *arguments))
+    return Plan(entry, (*entry.words, *arguments))
+
+
+def _filled(entry: Entry, arguments: Sequence[str]) -> Decision:
+    template = entry.template
+    if template is None:
+        return Plan(entry, ())  # it has a refusal, which `decide` turns into the answer
+    problem = _arguments_problem(entry, arguments)
+    if problem:
+        return Answer(f"{entry.name}: {problem}")
+    try:
+        template.check(arguments)
+    except ArgumentsError as error:
+        return Answer(f"{_usage(entry, template)} ({error})")
+    return Plan(entry, tuple(template.fill(arguments)))
+
+
+def _pasted(entry: Entry, arguments: Sequence[str]) -> Decision:
+    """`match: string` on a template: the original's way, values become text of the script."""
+    template = entry.template
+    if template is None:
+        return Plan(entry, ())
+    try:
+        template.check(arguments)
+    except ArgumentsError as error:
+        return Answer(f"{_usage(entry, template)} ({error})")
+    return Plan(entry, ("/bin/sh", "-c", "".join(template.fill(arguments))))
+
+
+def _usage(entry: Entry, template: Template) -> str:
+    names = ["ARGUMENT%d" % number for number in range(1, template.least + 1)]
+    if template.takes_rest:
+        names.append("...")
+    return "usage: {}".format(" ".join([entry.name, *names]))
+
+
+def _arguments_problem(entry: Entry, arguments: Sequence[str]) -> str:
+    """Why these arguments are not allowed, or an empty text."""
+    most = min(entry.max_args, MAX_ARGUMENTS)
+    if len(arguments) > most:
+        return "more than %d arguments" % most
+    for position, argument in enumerate(arguments):
+        if not entry.options_allowed and argument.startswith("-"):
+            return "argument %d begins with -, which is refused here" % (position + 1)
+        if entry.args:
+            pattern = entry.args[min(position, len(entry.args) - 1)]
+            if not pattern.fullmatch(argument):
+                return "argument %d is not allowed, it must match %s" % (position + 1, pattern.pattern)
+    return ""

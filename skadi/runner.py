@@ -1,0 +1,117 @@
+"""Start a shim for a plan, wait for it, stop it. The agent itself never starts anything else."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from skadi import shim
+from skadi.config import Defaults
+from skadi.entries import Entry
+from skadi.journal import Journal
+from skadi.match import Plan
+
+ADOPTED_LOOK_SECONDS = 0.5
+PASSED_ON = ("TZ",)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the server handed out."""
+
+    id: str
+    message: str
+
+
+def clean_environment(
+    entry: Entry, job_id: str, defaults: Defaults, account: pwd.struct_passwd | None
+) -> dict[str, str]:
+    """The environment of a command, built from nothing: no token, no proxy, nothing of the agent's own."""
+    environment = {
+        "PATH": defaults.path,
+        "LANG": "C.UTF-8",
+        "HOME": account.pw_dir if account else "/",
+        "USER": account.pw_name if account else str(os.geteuid()),
+        "LOGNAME": account.pw_name if account else str(os.geteuid()),
+        "SHELL": (account.pw_shell if account else "") or "/bin/sh",
+        "PYTHONUNBUFFERED": "1",
+        "SKADI_JOB_ID": job_id,
+        "SKADI_ENTRY": entry.name,
+    }
+    environment.update({name: os.environ[name] for name in PASSED_ON if name in os.environ})
+    environment.update(entry.env)
+    return environment
+
+
+def job_file(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid: int | None) -> dict[str, Any]:
+    """The content of `job.json`, all the shim needs. Raises KeyError for a user or group that is gone."""
+    entry = plan.entry
+    account: pwd.struct_passwd | None
+    if entry.user:
+        account = pwd.getpwnam(entry.user)
+    else:
+        try:
+            account = pwd.getpwuid(os.geteuid())
+        except KeyError:
+            account = None  # a container may run under a number that has no name
+    content: dict[str, Any] = {
+        "id": job.id,
+        "message": job.message,
+        "entry": entry.name,
+        "argv": list(plan.argv),
+        "dir": entry.directory or start_dir,
+        "env": clean_environment(entry, job.id, defaults, account),
+        "umask": entry.umask,
+        "timeout": entry.timeout,
+        "kill_after": entry.kill_after,
+        "output": entry.output,
+        "agent_pid": agent_pid,
+        "received": shim.now_text(),
+    }
+    if entry.user and account:
+        group = grp.getgrnam(entry.group).gr_gid if entry.group else account.pw_gid
+        content.update(user=entry.user, uid=account.pw_uid, gid=group)
+    return content
+
+
+def start_shim(folder: str) -> subprocess.Popen[bytes]:
+    """Start the shim of a job folder in a session of its own. Call from a thread that lives as long as the agent.
+
+    With -I -S it reads no environment, no site packages and nothing from the current folder. Raises OSError.
+    """
+    environment: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    with open(os.path.join(folder, "shim.log"), "wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", os.path.abspath(shim.__file__), folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=environment,
+            cwd="/",
+            close_fds=True,
+            start_new_session=True,
+        )
+
+
+def wait_for_adopted(journal: Journal, job_id: str) -> None:
+    """Wait for a shim that an earlier run of the agent has started."""
+    while journal.is_running(job_id):
+        time.sleep(ADOPTED_LOOK_SECONDS)
+
+
+def stop_adopted(journal: Journal, job_id: str) -> None:
+    """Ask such a shim to end its command; its number is its own as long as it holds the lock of the folder."""
+    try:
+        with open(os.path.join(journal.folder(job_id), "started"), encoding="ascii") as file:
+            pid = int(file.read())
+    except (OSError, ValueError):
+        return
+    if journal.is_running(job_id):
+        shim.signal_quietly(pid, signal.SIGTERM)

@@ -1,0 +1,393 @@
+"""Run one command to its end and write down how it ended.
+
+Started by path and alone, `python -I -S shim.py JOB_FOLDER`, so that a job outlives the agent that asked for it;
+therefore this file imports nothing of the package. It reads `job.json` and writes, in the same folder:
+
+1. `lock`, held for as long as this process lives, and `started`, made once: a folder is never run twice;
+2. `out.log`, the beginning and the end of what the command printed, never more than `output` bytes;
+3. `exit.json`, complete or absent, when the command and everything it started are gone.
+
+One thread and one loop: forking is safe, and the thread that made the command lives as long as this process, which is
+what the kernel's parent-death signal is tied to.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+READ_BYTES = 65536
+LINGER_SECONDS = 0.3  # for a background reader such as `> >(tee log)` to write its last lines
+CLOSE_SECONDS = 2.0  # then the pipe is closed, whoever holds it
+ORPHAN_GRACE_SECONDS = 1.0  # instead of kill_after, when the agent died and nothing may survive it
+SWEEP_SECONDS = 5.0
+
+
+def prctl(option: int, value: int) -> bool:
+    """Call prctl(2); False where it does not exist (not Linux, no ctypes)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        import ctypes
+
+        return ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0
+    except (ImportError, OSError, AttributeError):
+        return False
+
+
+def descendants(root: int) -> list[int]:
+    """Processes below `root`, from /proc; empty where there is none."""
+    children: dict[int, list[int]] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    for name in names:
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as stat:
+                parent = int(stat.read().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue  # it ended while we looked
+        children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def signal_quietly(pid: int, number: int, group: bool = False) -> None:
+    """Send a signal; a process that is gone or that changed its user is no error."""
+    try:
+        if group:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def write_whole(folder: str, name: str, text: str) -> None:
+    """Write a file that is complete or absent, also after a power cut."""
+    path = os.path.join(folder, name)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def now_text() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+
+
+class Output:
+    """Keep the head and the tail of a stream in a file of at most `limit` bytes.
+
+    The file holds everything until `limit`; beyond, only the last half is remembered, in memory, and `finish` puts it
+    behind the first half. Memory stays flat and the writer of the pipe is never held up, not even by a full disk.
+    """
+
+    def __init__(self, path: str, limit: int) -> None:
+        self.limit = max(limit, 2)
+        self.tail_limit = self.limit // 2
+        self.head_limit = self.limit - self.tail_limit
+        self.size = 0
+        self.on_disk = 0
+        self.tail = bytearray()
+        self.failed = False
+        self.file = open(path, "wb", buffering=0)
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        room = self.limit - self.on_disk
+        if room > 0 and not self.failed:
+            self._write(data[:room])
+        self.tail += data
+        if len(self.tail) > 2 * self.tail_limit + READ_BYTES:
+            del self.tail[: len(self.tail) - self.tail_limit]
+
+    def finish(self) -> None:
+        if self.size > self.limit and not self.failed:
+            self.file.truncate(self.head_limit)
+            self.file.seek(self.head_limit)
+            self._write(bytes(self.tail[-self.tail_limit :]))
+        self.file.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                written = self.file.write(data)
+                self.on_disk += written
+                data = data[written:]
+        except OSError:
+            self.failed = True
+
+
+class Command:
+    """The command, its descendants, its pipe and its deadlines."""
+
+    def __init__(self, job: dict[str, Any], output: Output) -> None:
+        self.job = job
+        self.output = output
+        self.reason = ""  # why it was ended; empty as long as nobody ended it
+        self.status: int | None = None
+        self.maxrss = 0
+        self.children_left = True
+        self.stop_asked = False
+        self.swept = False
+        self.kill_at = float("inf")
+        self.term_at = float("inf")
+        self.failure = ""
+        self.shim_pid = os.getpid()
+        self.pid = 0
+        self.pipe = -1
+        self.deadline = 0.0
+        self.wake = os.pipe()
+        for end in self.wake:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        self.stop_asked = True
+
+    def start(self) -> None:
+        """Fork and exec; `failure` says why the program could not be started."""
+        reading, writing = os.pipe()
+        failed_reading, failed_writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become(writing, failed_writing)
+        os.close(writing)
+        os.close(failed_writing)
+        self.pipe = reading
+        os.set_blocking(reading, False)
+        with open(failed_reading, "rb") as channel:
+            self.failure = channel.read().decode("utf-8", "replace")
+        self.deadline = time.monotonic() + self.job["timeout"]
+
+    def _become(self, writing: int, failed_writing: int) -> None:
+        """The child's way to exec; never returns. Descriptors above 2 close by themselves at exec (PEP 446)."""
+        what = self.job["argv"][0]
+        try:
+            os.setsid()
+            null = os.open(os.devnull, os.O_RDONLY)
+            for source, target in ((null, 0), (writing, 1), (writing, 2)):
+                os.dup2(source, target)
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            for number in (
+                signal.SIGHUP,
+                signal.SIGINT,
+                signal.SIGTERM,
+                signal.SIGCHLD,
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+            ):
+                signal.signal(number, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if self.job.get("uid") is not None:
+                what = "user"
+                os.initgroups(self.job["user"], self.job["gid"])
+                os.setgid(self.job["gid"])
+                os.setuid(self.job["uid"])
+            # After setuid, which clears it: a command whose shim was killed has no timeout any more and must not go on.
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.shim_pid:
+                os._exit(126)
+            what = self.job["dir"]
+            os.chdir(self.job["dir"])
+            os.umask(self.job["umask"])
+            what = self.job["argv"][0]
+            os.execvpe(what, self.job["argv"], self.job["env"])
+        except FileNotFoundError:
+            message = f"{what}: not found"
+        except OSError as error:
+            message = f"{what}: {os.strerror(error.errno or errno.EIO)}"
+        except ValueError as error:
+            message = f"{what}: {error}"
+        os.write(failed_writing, message.encode("utf-8", "replace")[:4000])
+        os._exit(127)
+
+    def run(self) -> None:
+        """Pump, watch the deadlines and reap until nothing is left."""
+        while True:
+            self._reap()
+            now = time.monotonic()
+            self._act(now)
+            gone = self.status is not None and not self.children_left
+            if gone and (self.pipe < 0 or now >= self.kill_at):
+                break
+            if self.swept:
+                break  # whatever is still there cannot be killed
+            self._wait(now)
+        self._pump(limit=64)  # what a full pipe may still hold
+        if self.pipe >= 0:
+            os.close(self.pipe)
+            self.pipe = -1
+
+    def _act(self, now: float) -> None:
+        """Start the end of the tree, or the last step of it, when its time has come."""
+        if self.status is None:
+            if not self.reason and self.stop_asked:
+                orphan = self.job.get("agent_pid") is not None and os.getppid() != self.job["agent_pid"]
+                self._end("interrupted", ORPHAN_GRACE_SECONDS if orphan else self.job["kill_after"], now)
+            elif not self.reason and now >= self.deadline:
+                self._end("timeout", self.job["kill_after"], now)
+        elif self.term_at == float("inf"):
+            self.term_at = now + (0 if self.reason else LINGER_SECONDS)
+            self.kill_at = min(self.kill_at, now + CLOSE_SECONDS)
+        elif now >= self.term_at:
+            self.term_at = self.kill_at + 1
+            below = descendants(os.getpid())
+            for pid in below:
+                signal_quietly(pid, signal.SIGTERM)
+            if not below:  # no /proc: the group is all we know of
+                signal_quietly(self.pid, signal.SIGTERM, group=True)
+        if now >= self.kill_at and not self.swept:
+            self._sweep()
+
+    def _end(self, reason: str, grace: float, now: float) -> None:
+        self.reason = reason
+        self.kill_at = now + grace
+        signal_quietly(self.pid, signal.SIGTERM, group=True)
+
+    def _sweep(self) -> None:
+        """KILL every descendant until none is left: those of a killed parent come to us, the subreaper."""
+        self.swept = True
+        give_up = time.monotonic() + SWEEP_SECONDS
+        while time.monotonic() < give_up:
+            # The group only while its leader is not reaped, or its number could belong to somebody else by now.
+            if self.status is None:
+                signal_quietly(self.pid, signal.SIGKILL, group=True)
+            for pid in descendants(os.getpid()):
+                signal_quietly(pid, signal.SIGKILL)
+            self._reap()
+            if not self.children_left:
+                return
+            time.sleep(0.01)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.children_left = False
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                self.status = status
+                self.maxrss = usage.ru_maxrss
+
+    def _wait(self, now: float) -> None:
+        """Sleep until output, a signal or the next deadline."""
+        if self.status is None:
+            until = self.kill_at if self.reason else self.deadline
+        else:
+            until = min(self.term_at, self.kill_at)
+        watched = [self.wake[0]] + ([self.pipe] if self.pipe >= 0 else [])
+        ready, _, _ = select.select(watched, [], [], max(0.0, min(until - now, 3600.0)))
+        if self.wake[0] in ready:
+            try:
+                os.read(self.wake[0], 4096)
+            except BlockingIOError:
+                return
+        if self.pipe in ready:
+            self._pump(limit=16)
+
+    def _pump(self, limit: int) -> None:
+        for _ in range(limit if self.pipe >= 0 else 0):
+            try:
+                data = os.read(self.pipe, READ_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                os.close(self.pipe)
+                self.pipe = -1
+                return
+            self.output.add(data)
+
+
+def how_it_ended(command: Command) -> dict[str, Any]:
+    """The fields rc, signal, reason and error of `exit.json`."""
+    if command.failure:
+        return {"rc": None, "signal": None, "reason": "cannot_start", "error": command.failure}
+    status = command.status
+    if status is None:
+        return {"rc": None, "signal": None, "reason": command.reason or "lost", "error": ""}
+    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    return {
+        "rc": code,
+        "signal": killed_by,
+        "reason": command.reason or ("signal" if killed_by else "exit"),
+        "error": "",
+    }
+
+
+def main(folder: str) -> int:
+    """Run the job of a folder; 0 when `exit.json` was written, 3 when the folder had its run already."""
+    os.umask(0o077)
+    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
+        job = json.load(file)
+    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        started_file = os.open(os.path.join(folder, "started"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        os.write(started_file, b"%d\n" % os.getpid())
+        os.close(started_file)
+    except (BlockingIOError, FileExistsError):
+        return 3
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    output = Output(os.path.join(folder, "out.log"), job["output"])
+    command = Command(job, output)
+    if job.get("agent_pid") is not None:
+        # Asked first and compared after: an agent that died in between sends no signal.
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        command.stop_asked = command.stop_asked or os.getppid() != job["agent_pid"]
+    started = now_text()
+    if command.stop_asked:
+        command.reason = "interrupted"
+    else:
+        command.start()
+        command.run()
+    output.finish()
+    end = how_it_ended(command)
+    end.update(
+        started=started,
+        finished=now_text(),
+        maxrss=command.maxrss,
+        size=output.size,
+        truncated=output.size > output.limit or output.failed,
+        head=output.head_limit if output.size > output.limit else None,
+    )
+    write_whole(folder, "exit.json", json.dumps(end))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

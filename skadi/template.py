@@ -1,0 +1,181 @@
+"""Templates: the local text is split first, then each value is filled in inside one word.
+
+Values never become text of a script. Without a shell they are (parts of) arguments; with `shell: true` they arrive as
+positional parameters and the script says `"${1}"` where the template said `%s`, by the quotes around it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Sequence
+
+from skadi.words import WordsError, split_words
+
+MAX_ARGUMENTS = 64
+VERB = re.compile(r"%(?:\[([0-9]{1,2})\])?([svdq%])")
+BRACE = re.compile(r"\{(?:(\*)|([0-9]{1,2})(:)?)")
+NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+
+
+class TemplateError(ValueError):
+    """A template that cannot be used; the text says how to write it."""
+
+
+class ArgumentsError(ValueError):
+    """Arguments that do not fit; the text is for the person who sent them."""
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A place for a value: argument number `index` from 1, or the rest for 0."""
+
+    index: int
+    number: bool = False
+    pattern: re.Pattern[str] | None = None
+
+    def check(self, value: str) -> None:
+        if self.number and not NUMBER.match(value):
+            raise ArgumentsError("argument %d must be a whole number" % self.index)
+        if self.pattern and not self.pattern.fullmatch(value):
+            raise ArgumentsError("argument %d does not match %s" % (self.index, self.pattern.pattern))
+
+
+class HoleFinder:
+    """Find the holes of a text from left to right, numbering `%s` as Go's Printf does."""
+
+    def __init__(self) -> None:
+        self.following = 1
+        self.holes: list[Hole] = []
+
+    def at(self, text: str, position: int) -> tuple[Hole | str, int] | None:
+        """The hole (or the literal that `%%` stands for) at a position and where it ends; None for plain text."""
+        if text[position] == "%":
+            return self._verb(text, position)
+        if text[position] == "{" and text[position - 1 : position] != "$":
+            return self._brace(text, position)
+        return None
+
+    def _verb(self, text: str, position: int) -> tuple[Hole | str, int]:
+        match = VERB.match(text, position)
+        if not match:
+            raise TemplateError(f"{text[position : position + 2]} is not supported, write %% for a percent sign")
+        if match.group(2) == "%":
+            return "%", match.end()
+        index = int(match.group(1) or self.following)
+        self.following = index + 1
+        return self._keep(Hole(index, number=match.group(2) == "d")), match.end()
+
+    def _brace(self, text: str, position: int) -> tuple[Hole, int] | None:
+        match = BRACE.match(text, position)
+        if not match:
+            return None
+        end = match.end()
+        pattern = None
+        if match.group(3):
+            depth = 1
+            while end < len(text) and depth:
+                depth += {"{": 1, "}": -1}.get(text[end], 0)
+                end += 1
+            if depth:
+                return None
+            try:
+                pattern = re.compile(text[match.end() : end - 1])
+            except re.error as error:
+                raise TemplateError(f"{text[position:end]}: {error}") from error
+        elif text[end : end + 1] == "}":
+            end += 1
+        else:
+            return None
+        return self._keep(Hole(0 if match.group(1) else int(match.group(2)), pattern=pattern)), end
+
+    def _keep(self, hole: Hole) -> Hole:
+        if hole.index > MAX_ARGUMENTS:
+            raise TemplateError("more than %d arguments" % MAX_ARGUMENTS)
+        self.holes.append(hole)
+        return hole
+
+
+def split_holes(text: str, finder: HoleFinder) -> tuple[str | Hole, ...]:
+    """Literal parts and holes of one word."""
+    parts: list[str | Hole] = []
+    literal = ""
+    position = 0
+    while position < len(text):
+        found = finder.at(text, position)
+        if found is None:
+            literal += text[position]
+            position += 1
+            continue
+        item, position = found
+        if isinstance(item, str):
+            literal += item
+            continue
+        if literal:
+            parts.append(literal)
+            literal = ""
+        parts.append(item)
+    if literal or not parts:
+        parts.append(literal)
+    return tuple(parts)
+
+
+@dataclass(frozen=True)
+class Template:
+    """How many arguments a template takes, and what each must look like."""
+
+    holes: tuple[Hole, ...]
+
+    @property
+    def least(self) -> int:
+        return max([hole.index for hole in self.holes], default=0)
+
+    @property
+    def takes_rest(self) -> bool:
+        return any(hole.index == 0 for hole in self.holes)
+
+    def check(self, values: Sequence[str]) -> None:
+        """Raise ArgumentsError unless number and form of the values fit."""
+        wanted = self.least
+        if len(values) < wanted or (len(values) > wanted and not self.takes_rest):
+            raise ArgumentsError("needs %s%d, got %d" % ("at least " if self.takes_rest else "", wanted, len(values)))
+        for hole in self.holes:
+            if hole.index:
+                hole.check(values[hole.index - 1])
+
+    def rest(self, values: Sequence[str]) -> Sequence[str]:
+        return values[self.least :]
+
+
+@dataclass(frozen=True)
+class WordTemplate(Template):
+    """A template that becomes an argument list."""
+
+    words: tuple[tuple[str | Hole, ...], ...] = ()
+
+    def fill(self, values: Sequence[str]) -> list[str]:
+        argv: list[str] = []
+        for word in self.words:
+            if len(word) == 1 and isinstance(word[0], Hole) and word[0].index == 0:
+                argv.extend(self.rest(values))
+            else:
+                argv.append("".join(self._text(part, values) for part in word))
+        return argv
+
+    def _text(self, part: str | Hole, values: Sequence[str]) -> str:
+        if isinstance(part, str):
+            return part
+        return values[part.index - 1] if part.index else " ".join(self.rest(values))
+
+
+def parse_words(text: str) -> WordTemplate:
+    """A template without a shell. Raises TemplateError."""
+    try:
+        words = split_words(text)
+    except WordsError as error:
+        raise TemplateError(str(error)) from error
+    if not words:
+        raise TemplateError("the template is empty")
+    finder = HoleFinder()
+    filled = tuple(split_holes(word, finder) for word in words)
+    return WordTemplate(holes=tuple(finder.holes), words=filled)

@@ -1,0 +1,155 @@
+"""Scalars of the YAML subset: what a plain word means, quoted text, and the error that names the line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
+TRUE = re.compile(r"(?:true|True|TRUE)\Z")
+FALSE = re.compile(r"(?:false|False|FALSE)\Z")
+INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+OCTAL = re.compile(r"0o[0-7]+\Z")
+HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
+FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
+NOT_A_NUMBER = re.compile(r"\.(?:nan|NaN|NAN)\Z")
+MAX_DIGITS = 4000  # Python refuses to convert more, in newer versions
+
+ESCAPES = {
+    "0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b", " ": " ",
+    '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
+}  # fmt: skip
+HEX_ESCAPES = {"x": 2, "u": 4, "U": 8}
+
+
+class YamlError(ValueError):
+    """A document outside of the subset; `line` counts from 1."""
+
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        super().__init__("line %d: %s%s" % (line, message, f" ({hint})" if hint else ""))
+        self.line = line
+        self.message = message
+        self.hint = hint
+
+
+def core_type(text: str, line: int) -> Any:
+    """The value of a plain scalar after the YAML 1.2 core schema; yes, no, on and off stay text."""
+    if NULL.match(text):
+        return None
+    if TRUE.match(text):
+        return True
+    if FALSE.match(text):
+        return False
+    if len(text) > MAX_DIGITS and (INTEGER.match(text) or FLOAT.match(text)):
+        raise YamlError(line, "number with more than %d digits" % MAX_DIGITS, "put it in quotes")
+    if INTEGER.match(text):
+        return int(text)
+    if OCTAL.match(text):
+        return int(text[2:], 8)
+    if HEXADECIMAL.match(text):
+        return int(text[2:], 16)
+    if FLOAT.match(text):
+        return float(text)
+    if INFINITY.match(text):
+        return float(text.replace(".", "").lower())
+    if NOT_A_NUMBER.match(text):
+        return float("nan")
+    return text
+
+
+def text_or_null(text: str, line: int) -> Any:
+    """Plain scalars kept as written, so that a key which wants text gets `007`, not 7."""
+    return None if NULL.match(text) else text
+
+
+class Quoted:
+    """Read one quoted scalar that starts at a column of a line and may go on over the next lines.
+
+    After `read`, `line` and `column` stand behind the closing quote. Lines are joined as YAML folds them: one line
+    break becomes a space, n empty lines become n line breaks.
+    """
+
+    def __init__(self, lines: list[str], line: int, column: int, min_indent: int) -> None:
+        self.lines = lines
+        self.line = line
+        self.column = column + 1
+        self.first = line
+        self.quote = lines[line][column]
+        self.min_indent = min_indent
+
+    def read(self) -> str:
+        # Blanks written as they are may be stripped at a line's end, those from an escape may not: hence `kept`.
+        text = ""
+        kept = 0
+        while True:
+            line = self.lines[self.line]
+            if self.column >= len(line):
+                text = text[:kept] + text[kept:].rstrip(" ") + self._fold()
+                kept = len(text)
+                continue
+            char = line[self.column]
+            if char == self.quote:
+                if self.quote == "'" and line[self.column + 1 : self.column + 2] == "'":
+                    text += "'"
+                    self.column += 2
+                    continue
+                self.column += 1
+                return text
+            if char == "\\" and self.quote == '"':
+                if self.column == len(line) - 1:  # an escaped line break joins without a space
+                    text += self._fold(escaped=True)
+                else:
+                    text += self._escape(line)
+                kept = len(text)
+                continue
+            text += char
+            self.column += 1
+
+    def _fold(self, escaped: bool = False) -> str:
+        breaks = 0
+        while True:
+            self.line += 1
+            if self.line >= len(self.lines):
+                raise YamlError(self.first + 1, f"a quoted text without its closing {self.quote}")
+            line = self.lines[self.line]
+            stripped = line.lstrip(" ")
+            if stripped:
+                break
+            breaks += 1
+        self.column = len(line) - len(stripped)
+        if self.column < self.min_indent or line.startswith(("---", "...")):
+            raise YamlError(
+                self.first + 1, f"a quoted text without its closing {self.quote}", "its next lines must be indented"
+            )
+        return "\n" * breaks if breaks or escaped else " "
+
+    def _escape(self, line: str) -> str:
+        code = line[self.column + 1]
+        self.column += 2
+        if code in ESCAPES:
+            return ESCAPES[code]
+        if code not in HEX_ESCAPES:
+            raise YamlError(self.line + 1, f"unknown escape \\{code}", "write \\\\ for a backslash, or use '...'")
+        digits = line[self.column : self.column + HEX_ESCAPES[code]]
+        self.column += HEX_ESCAPES[code]
+        if not re.match(r"[0-9a-fA-F]{%d}\Z" % HEX_ESCAPES[code], digits):
+            raise YamlError(self.line + 1, "\\%s needs %d hexadecimal digits" % (code, HEX_ESCAPES[code]))
+        number = int(digits, 16)
+        if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
+            raise YamlError(self.line + 1, f"\\{code}{digits} is no character")
+        return chr(number)
+
+
+def check_plain_start(text: str, line: int, flow: bool) -> None:
+    """Refuse what a plain scalar may not begin with, naming what the writer probably meant."""
+    first, second = text[:1], text[1:2]
+    names = {"&": "anchors", "*": "aliases", "!": "tags"}
+    if first in names:
+        raise YamlError(line, f"{names[first]} ({first}) are not supported", "put the text in quotes")
+    if first in ("%", "@", "`", ",", "]", "}", "|", ">", "[", "{", "#", '"', "'"):
+        raise YamlError(line, f"a plain text cannot begin with {first}", "put the text in quotes")
+    if first == "?" and (flow or second in ("", " ")):
+        raise YamlError(line, "explicit keys (?) are not supported", "write key: value")
+    if first in ("-", ":") and (second in ("", " ") or (flow and (first == ":" or second in ",[]{}"))):
+        raise YamlError(line, f"{first} does not fit here", "put the text in quotes")
