@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from accounts.models import UserToken
+import datetime as dt
+from collections.abc import Iterable
+
+from accounts.models import User, UserToken
 
 
 def token_of_digest(digest: str) -> UserToken | None:
     """Return the live user token with this digest, with its user, or None."""
     return UserToken.objects.live().select_related("user").filter(digest=digest).first()
+
+
+def user_tokens_changed_since(moment: dt.datetime) -> Iterable[str]:
+    """Return the digests of user tokens minted or revoked since."""
+    return UserToken.objects.filter(changed_at__gte=moment).values_list("digest", flat=True)
+
+
+def users_changed_since(moment: dt.datetime) -> Iterable[str]:
+    """Return the ids of users frozen or thawed since."""
+    return User.objects.filter(changed_at__gte=moment).values_list("pk", flat=True)

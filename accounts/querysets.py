@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -21,7 +20,3 @@ class UserTokenQuerySet(models.QuerySet["UserToken"]):
     def visible_to(self, user: User) -> UserTokenQuerySet:
         """The user's own."""
         return self.filter(user=user)
-
-    def changed_since(self, moment: dt.datetime) -> UserTokenQuerySet:
-        """Minted or revoked since, or of a user who was frozen or thawed since."""
-        return self.filter(models.Q(changed_at__gte=moment) | models.Q(user__changed_at__gte=moment))

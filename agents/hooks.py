@@ -1,4 +1,4 @@
-"""What upper apps do when an agent is deleted or disabled. Registered in `AppConfig.ready()`, run in its transaction."""
+"""What upper apps do when an agent is deleted or disabled. Registered in `ready()`, run in its transaction."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable
+
 from accounts.credentials import Principal
 from accounts.tokens import TokenKind
-from agents.models import Agent
+from agents.models import Agent, AgentToken
 
 
 def principal_of_digest(digest: str) -> Principal | None:
@@ -15,3 +18,13 @@ def principal_of_digest(digest: str) -> Principal | None:
         return None
     agent_id, owner_id, enabled = row
     return Principal(kind=TokenKind.AGENT, owner_id=owner_id, digest=digest, agent_id=agent_id, agent_enabled=enabled)
+
+
+def agent_tokens_changed_since(moment: dt.datetime) -> Iterable[str]:
+    """Return the digests of agent tokens minted or revoked since."""
+    return AgentToken.objects.filter(changed_at__gte=moment).values_list("digest", flat=True)
+
+
+def agents_changed_since(moment: dt.datetime) -> Iterable[str]:
+    """Return the ids of agents enabled, disabled, renamed or deleted since."""
+    return Agent.objects.filter(changed_at__gte=moment).values_list("pk", flat=True)

@@ -12,8 +12,8 @@ from kernel.text import name_key, unstorable_character
 RESERVED = frozenset(
     name_key(word)
     for word in (
-        "agent delay status help group plan poster link unlink follow unfollow sub unsub token 帮助 状态 延迟 绑定 解绑 "
-        "login bind menu cancel 取消 me quota channel queue agents jobs job h ? all"
+        "agent delay status help group plan poster link unlink follow unfollow sub unsub token "
+        "帮助 状态 延迟 绑定 解绑 login bind menu cancel 取消 me quota channel queue agents jobs job h ? all"
     ).split()
 )
 _KEY_LENGTH = 150

@@ -49,7 +49,7 @@ _OK, _NO, _X, _C = JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED, Job
 TRANSITIONS: dict[Move, frozenset[tuple[JobStatus | None, JobStatus]]] = {
     Move.SUBMIT: frozenset({(None, _Q)}),  # T1
     Move.CLAIM: frozenset({(_Q, _S)}),  # T2
-    Move.REOFFER: frozenset({(_S, _Q)}),  # T2b: protocol 2, never acknowledged
+    Move.REOFFER: frozenset({(_S, _Q)}),  # T2b: the answer never left us, or (protocol 2) was never acknowledged
     Move.PROGRESS: frozenset({(_S, _R), (_R, _R)}),  # T3
     Move.FINISH: frozenset({(_S, _OK), (_S, _NO), (_R, _OK), (_R, _NO)}),  # T4
     Move.FINISH_LATE: frozenset({(_X, _OK), (_X, _NO)}),  # T4b: once, within seven days

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from accounts.credentials import Principal
+from agents.services.presence import VERSION_LENGTH
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, Job, JobEvent, JobOutput
 from jobs.services.moves import Output
 from jobs.services.read import WholeJob
@@ -108,8 +109,6 @@ def read_submission(
     ttl_seconds = _whole_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
     if wait_until is not None and ttl_seconds is not None:
         raise InvalidRequest(_("Send wait_until or ttl, not both."))
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= IDEMPOTENCY_KEY_LENGTH:
-        raise InvalidRequest(_("An Idempotency-Key has 1 to 255 characters."))
     return Submission(
         owner_id=principal.owner_id,
         actor=principal.actor,
@@ -152,6 +151,19 @@ def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: P
         size_bytes=_whole_number(data, "size_bytes", 0, 2**53),
     )
     return Report(agent_id=principal.agent_id, job_id=job_id, kind=kind, output=output)
+
+
+def read_idempotency_key(header: str | None) -> str | None:
+    """Read the header `Idempotency-Key`: None without it, else 1 to 255 characters."""
+    if header is not None and not 0 < len(header.strip()) <= IDEMPOTENCY_KEY_LENGTH:
+        raise InvalidRequest(_("An Idempotency-Key has 1 to 255 characters."))
+    return header
+
+
+def read_agent_version(header: str | None) -> str:
+    """Read what an agent says of itself in `Skadi-Agent`: printable ASCII, cut to what is kept."""
+    said = (header or "").strip()
+    return said[:VERSION_LENGTH] if said.isascii() and said.isprintable() else ""
 
 
 def read_wait(values: Sequence[str]) -> int:

@@ -15,33 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
-
-BODY_LIMIT = 64 * 1024
-
-
-def error_body(error: AppError) -> dict[str, str]:
-    """Return the one shape of an error, in the language that is active."""
-    return {"error": error.code, "message": error.message}
-
-
-def error_headers(error: AppError) -> dict[str, str]:
-    """Return the headers that go with an error."""
-    return {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
-
-
-def api_language(accept_language: str | None) -> str:
-    """Return the language of an API sentence: Chinese where the caller prefers it, else English."""
-    for part in (accept_language or "").split(","):
-        tag = part.split(";")[0].strip().lower()
-        if tag.startswith("zh"):
-            return "zh-hans"
-        if tag.startswith("en"):
-            return "en"
-    return "en"
 
 
 class StrictJSONParser(BaseParser):

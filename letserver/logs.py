@@ -6,24 +6,15 @@ import logging
 import re
 import time
 
-_SECRETS = re.compile(r"\b(ls[ujn]_)[0-9A-Za-z]+|(token=)[^&\s\"']+|(Bearer\s+)\S+")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-class HideSecrets(logging.Filter):
-    """Replaces whatever looks like a token by its beginning; the last fence, not the first."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the message once its arguments are in it."""
-        message = record.getMessage()
-        masked = _SECRETS.sub(lambda match: next(group for group in match.groups() if group) + "…", message)
-        if masked != message:
-            record.msg, record.args = masked, ()
-        return True
+_SECRETS = re.compile(r"\b(ls[ujn]_)[0-9A-Za-z]+|(token=)[^&\s\"']+|(Bearer\s+)[^\s\"']+")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request"}
 
 
 class LineFormatter(logging.Formatter):
-    """One line a record: time, level, logger, message, then `name=value` of everything given as `extra`."""
+    """One line a record: time, level, logger, message, then `name=value` of what was given as `extra`.
+
+    A traceback follows on lines of its own. Whatever looks like a token is cut to its beginning: the last fence.
+    """
 
     converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -32,7 +23,13 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the whole text of a record, masked."""
+        return _SECRETS.sub(
+            lambda match: next(group for group in match.groups() if group) + "…", super().format(record)
+        )
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the base class
-        """Append the extras."""
+        """Append the extras to the line, and keep it one line."""
         extras = [f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD]
-        return " ".join([super().formatMessage(record).replace("\n", "\\n"), *extras])
+        return " ".join([super().formatMessage(record), *extras]).replace("\n", "\\n")

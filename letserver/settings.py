@@ -245,9 +245,8 @@ WHITENOISE_USE_FINDERS = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"secrets": {"()": "letserver.logs.HideSecrets"}},
     "formatters": {"line": {"()": "letserver.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": _text("LETSERVER_LOG_LEVEL")},
     "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}, "uvicorn.access": {"level": "WARNING"}},
 }

@@ -7,8 +7,8 @@ import datetime as dt
 from django.db import transaction
 
 from jobs.models import Job
-from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.querysets import JobQuerySet
+from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import ACTIVE, WAITING, JobStatus, Move
 
 _BATCH = 500

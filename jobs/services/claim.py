@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from jobs.models import Job, JobEvent
-from jobs.services.moves import MovedJob, move_jobs
+from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import JobStatus, Move
 from kernel.clock import database_now
 from kernel.ids import new_id
@@ -49,8 +49,30 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
     return outcomes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """A claimed job whose answer never left for the agent: nobody knows of it, so it may be offered again."""
+
+    job_id: str
+    offer: int
+
+
+def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None) -> list[None]:
+    """Let these jobs wait again, where they still are as they were claimed: never one that was claimed anew."""
+    with transaction.atomic():
+        now = now or database_now()
+        offers = {item.job_id: item.offer for item in returned}
+        moves = [
+            MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor="gateway")
+            for job in lock_jobs(offers).values()
+            if job.status == JobStatus.SENT and job.offer == offers[job.pk]
+        ]
+        move_jobs(moves, now=now)
+    return [None] * len(returned)
+
+
 def _taken_before(claims: Sequence[Claim]) -> dict[str, Job]:
-    """Return what an earlier try of the same claims took, by request id (its COMMIT went through, its answer did not)."""
+    """Return what an earlier try of the same claims took, by request id: its COMMIT went through unheard."""
     ids = [claim.request_id for claim in claims]
     return {
         event.request_id or "": event.job for event in JobEvent.objects.select_related("job").filter(request_id__in=ids)

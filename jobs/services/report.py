@@ -29,7 +29,7 @@ class ReportKind(models.TextChoices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One report. `request_id` is made once, before the first try: a repeated report counts once and is answered alike."""
+    """One report. `request_id` is made once, before the first try: a repeated one counts once, answered alike."""
 
     agent_id: str
     job_id: str

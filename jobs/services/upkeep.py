@@ -37,7 +37,7 @@ def forget_old_keys(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None)
 
 
 def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
-    """Note that a gateway is alive. After a gap of over 30 s nobody could speak to us, so every deadline moves on by it.
+    """Note that a gateway is alive. In a gap of over 30 s nobody could speak to us: every deadline moves on by it.
 
     The row is locked: of several processes that wake together, one sees the gap and shifts, once.
     """

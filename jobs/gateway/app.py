@@ -1,0 +1,91 @@
+"""The ASGI application in front of Django: lifespan, routing of the hot calls, the last net under an error."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from django.db import DatabaseError
+
+from jobs.gateway.calls import Calls
+from jobs.gateway.http import Answer, Call, Gone, Receive, Scope, Send, error_answer, send_answer
+from jobs.gateway.parts import Parts
+from kernel.errors import AppError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REPORT = re.compile(r"/agent/jobs/([^/]+)/(running|succeed|fail)")
+_JOB = re.compile(r"/jobs/([^/]+)")
+
+
+class Gateway:
+    """Answers the hot calls itself when `hot`, and hands everything else to Django."""
+
+    def __init__(self, django: Application, *, hot: bool) -> None:
+        self._django = django
+        self._hot = hot
+        self._parts: Parts | None = None
+        self._calls: Calls | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak ASGI."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        handler = self._handler(scope) if self._hot and scope["type"] == "http" else None
+        if handler is None:
+            await self._django(scope, receive, send)
+            return
+        call = Call(scope, receive)
+        try:
+            answer = await handler(call)
+        except Gone:
+            return
+        except AppError as error:
+            answer = error_answer(call, error)
+        except DatabaseError:
+            logger.exception("call failed", extra={"action": "gateway.database", "path": scope["path"]})
+            answer = error_answer(call, Unavailable())
+        except Exception:
+            logger.exception("call broke", extra={"action": "gateway.bug", "path": scope["path"]})
+            answer = error_answer(call, AppError())
+        await send_answer(send, answer)
+
+    def release_waiters(self) -> None:
+        """Answer every parked call now, and park none from now on: the server stops."""
+        if self._parts:
+            self._parts.waiters.release()
+
+    def _handler(self, scope: Scope) -> Callable[[Call], Awaitable[Answer]] | None:
+        calls, path = self._calls, scope["path"]
+        if calls is None:
+            return None
+        match scope["method"], path:
+            case "GET", "/agent/job":
+                return calls.agent_job
+            case "POST", "/job/add":
+                return calls.add_line
+            case "POST", "/jobs":
+                return calls.add_job
+            case "GET", _ if found := _JOB.fullmatch(path):
+                return lambda call: calls.read_job(call, found[1])
+            case "PUT", _ if found := _REPORT.fullmatch(path):
+                return lambda call: calls.report(call, found[1], found[2])
+        return None
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._parts = Parts()
+                self._calls = Calls(self._parts)
+                await self._parts.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if self._parts:
+                    await self._parts.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return

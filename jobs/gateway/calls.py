@@ -1,0 +1,133 @@
+"""The hot calls: each parses, asks who calls, calls one service through the writer, renders."""
+
+from __future__ import annotations
+
+import time
+
+from django.conf import settings
+
+from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_agent, require_user
+from agents.services.presence import AgentTouch
+from jobs import wire
+from jobs.gateway.http import Answer, Call, Gone
+from jobs.gateway.parts import Parts
+from jobs.gateway.redislink import NoRedis
+from jobs.models import Job
+from jobs.services.claim import Claim
+from jobs.services.read import WholeJob, read_job
+from jobs.services.report import ReportKind
+from kernel.addresses import caller_address
+from kernel.answers import BODY_LIMIT
+from kernel.errors import Unavailable
+from kernel.rediskeys import ready_key
+
+_FLAG_SECONDS = 3600
+# Without Redis no other process can wake a parked call, so it looks for itself this often.
+_LOOK_ALONE_SECONDS = 2.0
+
+
+class Calls:
+    """The handlers, over the parts of this process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def agent_job(self, call: Call) -> Answer:
+        """GET /agent/job: the next job, or 204; with `?wait=` held until one comes or the time is over."""
+        principal = await self._agent(call)
+        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
+        key = ready_key(principal.agent_id)
+        look_at_once = False
+        while True:
+            with self._parts.waiters.waiting_for(f"agent {principal.agent_id}") as bell:
+                if look_at_once or await self._may_have_work(key):
+                    job = await self._claim(principal, key, call)
+                    if job is not None:
+                        return Answer(status=200, body=wire.agent_job_json(job))
+                left = deadline - time.monotonic()
+                if left <= 0 or self._parts.waiters.released:
+                    return Answer(status=204)
+                await call.wait(bell, min(left, self._look_again_after()))
+                look_at_once = bell.done()
+
+    async def report(self, call: Call, job_id: str, kind: str) -> Answer:
+        """PUT /agent/jobs/{id}/{running,succeed,fail}."""
+        principal = await self._agent(call)
+        data = await call.json(wire.REPORT_BODY_LIMIT)
+        report = wire.read_report(data, kind=ReportKind(kind), job_id=job_id, principal=principal)
+        await self._parts.writer.report(report)
+        return Answer(status=204)
+
+    async def add_line(self, call: Call) -> Answer:
+        """POST /job/add."""
+        principal = await self._user(call, by_query=True)
+        data = await call.json(BODY_LIMIT)
+        job = await self._parts.writer.submit(wire.read_job_line(data.get("message"), principal=principal))
+        return Answer(status=201, headers={"Location": f"/jobs/{job.pk}"})
+
+    async def add_job(self, call: Call) -> Answer:
+        """POST /jobs; with `?wait=` answered when the job has ended or the time is over."""
+        principal = await self._user(call)
+        wait = wire.read_wait(call.query("wait"))
+        data = await call.json(BODY_LIMIT)
+        key = wire.read_idempotency_key(call.header(b"idempotency-key"))
+        job = await self._parts.writer.submit(wire.read_submission(data, principal=principal, idempotency_key=key))
+        whole = await self._end_of(call, principal, job.pk, wait)
+        return Answer(status=201, body=wire.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})
+
+    async def read_job(self, call: Call, job_id: str) -> Answer:
+        """GET /jobs/{id}; with `?wait=` answered when the job has ended or the time is over."""
+        principal = await self._user(call)
+        whole = await self._end_of(call, principal, job_id, wire.read_wait(call.query("wait")))
+        return Answer(status=200, body=wire.whole_job_json(whole))
+
+    async def _agent(self, call: Call) -> Principal:
+        principal = await self._parts.principals.identify(bearer_token(call.header(b"authorization")))
+        require_agent(principal)
+        client = call.scope.get("client")
+        forwarded = call.header(b"x-forwarded-for")
+        ip = caller_address(client[0] if client else None, forwarded, settings.TRUSTED_PROXIES)
+        version = wire.read_agent_version(call.header(b"skadi-agent"))
+        await self._parts.presence.heard(AgentTouch(agent_id=principal.agent_id, ip=ip, version=version))
+        return principal
+
+    async def _user(self, call: Call, *, by_query: bool = False) -> Principal:
+        tokens = call.query("token") if by_query else []
+        principal = await self._parts.principals.identify(bearer_token(call.header(b"authorization"), tokens))
+        require_user(principal, JOB_SCOPES)
+        return principal
+
+    async def _may_have_work(self, key: str) -> bool:
+        """Ask Redis; without Redis only the database knows."""
+        try:
+            return await self._parts.redis.take(key)
+        except NoRedis:
+            return True
+
+    async def _claim(self, principal: Principal, key: str, call: Call) -> Job | None:
+        """Claim; the flag stands again where there may be more, or where we could not look."""
+        try:
+            job = await self._parts.writer.claim(Claim(agent_id=principal.agent_id))
+        except Unavailable:
+            self._parts.redis.put(key, _FLAG_SECONDS)
+            raise
+        if job is not None:
+            self._parts.redis.put(key, _FLAG_SECONDS)
+            if call.gone:
+                self._parts.writer.put_back(job)
+                raise Gone
+        return job
+
+    async def _end_of(self, call: Call, principal: Principal, job_id: str, wait_seconds: int) -> WholeJob:
+        """Return the job at its end, or as it is when the time is over."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            with self._parts.waiters.waiting_for(f"job {job_id}") as bell:
+                whole = await self._parts.reader.ask(lambda: read_job(owner_id=principal.owner_id, job_id=job_id))
+                left = deadline - time.monotonic()
+                if whole.job.is_terminal or left <= 0 or self._parts.waiters.released:
+                    return whole
+                await call.wait(bell, min(left, self._look_again_after()))
+
+    def _look_again_after(self) -> float:
+        return float("inf") if self._parts.redis.connected else _LOOK_ALONE_SECONDS

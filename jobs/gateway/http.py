@@ -1,0 +1,132 @@
+"""As much HTTP as the hot calls need: headers, query, a capped body, an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from kernel.answers import api_language, error_body, error_headers
+from kernel.errors import AppError, InvalidRequest, TooLarge
+from kernel.strictjson import JsonObject, parse_object
+
+logger = logging.getLogger(__name__)
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_BODY_WITHIN_SECONDS = 10.0
+_QUERY_FIELDS = 20
+_COMMON_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """Status, JSON body (None: empty) and headers beyond the common ones."""
+
+    status: int
+    body: object = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Gone(Exception):
+    """The caller closed the connection; nobody is left to answer."""
+
+
+class Call:
+    """One HTTP request. `gone` tells whether the caller has closed the connection, as far as we know."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.gone = False
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header's value; a repeated one is joined with commas, as its meaning is."""
+        values = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(values).decode("latin-1") if values else None
+
+    def query(self, name: str) -> list[str]:
+        """Return the values of a query parameter; raise InvalidRequest for a query that cannot be read."""
+        try:
+            parsed = parse_qs(
+                self.scope["query_string"].decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=_QUERY_FIELDS,
+            )
+        except ValueError as error:
+            raise InvalidRequest(_("The query cannot be read.")) from error
+        return parsed.get(name, [])
+
+    async def json(self, limit: int) -> JsonObject:
+        """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
+        length = self.header(b"content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise TooLarge(params={"limit": limit})
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(_BODY_WITHIN_SECONDS):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        self.gone = True
+                        raise Gone
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > limit:
+                        raise TooLarge(params={"limit": limit})
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return parse_object(b"".join(chunks))
+        except TimeoutError as error:
+            raise InvalidRequest(_("The body did not arrive in time.")) from error
+
+    async def wait(self, future: asyncio.Future[None], seconds: float) -> None:
+        """Wait for `future`, at most `seconds`; raise Gone when the caller hangs up meanwhile."""
+        hanging_up = asyncio.ensure_future(self._until_gone())
+        try:
+            await asyncio.wait({future, hanging_up}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hanging_up.cancel()
+        if self.gone:
+            raise Gone
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Write an answer."""
+    body = b""
+    headers: Iterable[tuple[bytes, bytes]] = _COMMON_HEADERS
+    if answer.body is not None:
+        body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = (*headers, (b"content-type", b"application/json"))
+    if answer.status != 204:
+        headers = (*headers, (b"content-length", str(len(body)).encode()))
+    extra = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *extra]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def error_answer(call: Call, error: AppError) -> Answer:
+    """Render an error in the caller's language."""
+    with translation.override(api_language(call.header(b"accept-language"))):
+        return Answer(status=error.status, body=error_body(error), headers=error_headers(error))

@@ -1,0 +1,171 @@
+"""The gateway's own connection to Redis: one per process, every command of a loop turn in one write.
+
+Redis is a hint. Whatever goes wrong here raises NoRedis quickly, and the caller asks the database instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import hiredis
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_WITHIN_SECONDS = 0.1
+_CONNECT_WITHIN_SECONDS = 2.0
+_RETRY_AFTER_SECONDS = 1.0
+
+
+class NoRedis(Exception):
+    """Redis is away, slow, or refused the command."""
+
+
+class _Protocol(asyncio.Protocol):
+    """Replies to commands in their order; messages of a subscription go to `on_push`."""
+
+    def __init__(self, on_push: Callable[[list[object]], None] | None) -> None:
+        self._reader = hiredis.Reader()
+        self._waiting: deque[asyncio.Future[object]] = deque()
+        self._unsent: list[bytes] = []
+        self._on_push = on_push
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            if self._waiting:
+                future = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+            elif self._on_push and isinstance(reply, list):
+                self._on_push(reply)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(NoRedis())
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def send(self, *command: str) -> asyncio.Future[object]:
+        """Queue a command; all that are queued in this turn of the loop leave in one write."""
+        loop = asyncio.get_running_loop()
+        if self.closed.done():
+            raise NoRedis
+        if not self._unsent:
+            loop.call_soon(self._flush)
+        self._unsent.append(hiredis.pack_command(command))
+        future: asyncio.Future[object] = loop.create_future()
+        self._waiting.append(future)
+        return future
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()  # type: ignore[attr-defined]
+
+    def _flush(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        self._transport.write(data)  # type: ignore[attr-defined]
+
+
+class RedisLink:
+    """Keeps a command connection and a subscription alive; tells `on_connected` after each time they are up again."""
+
+    def __init__(
+        self, url: str, *, channel: str, on_message: Callable[[str], None], on_connected: Callable[[], None]
+    ) -> None:
+        self._url = urlsplit(url)
+        self._channel = channel
+        self._on_message = on_message
+        self._on_connected = on_connected
+        self._commands: _Protocol | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands can be sent now."""
+        return self._commands is not None
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(_CONNECT_WITHIN_SECONDS):
+                    subscription = await self._open(self._push)
+                    commands = await self._open(None)
+                    await subscription.send("SUBSCRIBE", self._channel)
+            except (OSError, TimeoutError, NoRedis, hiredis.HiredisError) as error:
+                logger.warning("no Redis", extra={"action": "redis.away", "error": type(error).__name__})
+                await asyncio.sleep(_RETRY_AFTER_SECONDS)
+                continue
+            self._commands = commands
+            self._on_connected()
+            try:
+                await asyncio.wait({subscription.closed, commands.closed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._commands = None
+                subscription.close()
+                commands.close()
+
+    async def take(self, key: str) -> bool:
+        """Remove a flag and tell whether it was there. Raises NoRedis."""
+        return await self._answer("GETDEL", key) is not None
+
+    def put(self, key: str, seconds: int) -> None:
+        """Set a flag without waiting; when Redis is away the sweep sets it later."""
+        if self._commands:
+            self._commands.send("SET", key, "1", "EX", str(seconds))
+
+    async def _answer(self, *command: str) -> object:
+        commands = self._commands
+        if commands is None:
+            raise NoRedis
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_SECONDS):
+                reply = await commands.send(*command)
+        except TimeoutError as error:
+            # A link that does not answer would be waited for by every poll: drop it and let `run` try anew.
+            commands.close()
+            self._commands = None
+            raise NoRedis from error
+        if isinstance(reply, hiredis.ReplyError):
+            raise NoRedis
+        return reply
+
+    async def _open(self, on_push: Callable[[list[object]], None] | None) -> _Protocol:
+        loop, url = asyncio.get_running_loop(), self._url
+        if url.scheme == "unix":
+            opening: Awaitable[tuple[asyncio.BaseTransport, _Protocol]]
+            opening = loop.create_unix_connection(lambda: _Protocol(on_push), unquote(url.path))
+        else:
+            context = ssl.create_default_context() if url.scheme == "rediss" else None
+            host = url.hostname or "127.0.0.1"
+            opening = loop.create_connection(lambda: _Protocol(on_push), host, url.port or 6379, ssl=context)
+        _transport, protocol = await opening
+        if url.password:
+            user = [unquote(url.username)] if url.username else []
+            await self._expect_ok(protocol, "AUTH", *user, unquote(url.password))
+        database = parse_qs(url.query).get("db", [url.path.strip("/") if url.scheme != "unix" else ""])[0]
+        if database not in ("", "0"):
+            await self._expect_ok(protocol, "SELECT", database)
+        return protocol
+
+    @staticmethod
+    async def _expect_ok(protocol: _Protocol, *command: str) -> None:
+        if isinstance(await protocol.send(*command), hiredis.ReplyError):
+            protocol.close()
+            raise NoRedis
+
+    def _push(self, message: list[object]) -> None:
+        match message:
+            case [b"message", _, bytes() as payload]:
+                self._on_message(payload.decode(errors="replace"))
+            case _:
+                return
