@@ -30,6 +30,8 @@ def database_from_url(url: str) -> dict[str, Any]:
             "NAME": unquote(parts.path),
             "CONN_MAX_AGE": 0,
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": _SQLITE_SESSION},
+            # A file like the real one: in memory, connections of several threads lock each other out.
+            "TEST": {"NAME": unquote(parts.path) + ".test"},
         }
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     socket = query.pop("unix_socket", "")

@@ -1,0 +1,238 @@
+"""The writer: batches, refusals, a database that hangs, orderly stops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection, connections, transaction
+
+from jobs.gateway import writer as writer_module
+from jobs.gateway.writer import Writer
+from jobs.models import Job
+from jobs.services.claim import Claim
+from jobs.services.moves import Output
+from jobs.services.report import Report, ReportKind
+from jobs.services.submit import Submission
+from jobs.states import JobStatus
+from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, Unavailable
+from tests.factories import make_agent, make_job, submission
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def with_writer(work: Callable[[Writer], Awaitable[object]]) -> object:
+    """Run `work` with a started writer, then stop the writer."""
+
+    async def run() -> object:
+        writer = Writer()
+        writer.start()
+        try:
+            return await work(writer)
+        finally:
+            await writer.stop()
+
+    return asyncio.run(run())
+
+
+async def _all(*waiting: Awaitable[object]) -> list[object]:
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def test_many_at_once_share_transactions_and_all_are_stored() -> None:
+    agent = make_agent()
+    wishes = [submission(agent, str(number)) for number in range(300)]
+    jobs = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    assert [job.pk for job in jobs] == [wish.job_id for wish in wishes]  # type: ignore[attr-defined]
+    assert Job.objects.count() == 300
+
+
+def test_a_whole_life_goes_through_one_writer() -> None:
+    agent = make_agent()
+
+    async def live(writer: Writer) -> None:
+        job = await writer.submit(submission(agent))
+        assert await writer.claim(Claim(agent_id=agent.pk)) == job
+        done = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="ok"))
+        await writer.report(done)
+
+    with_writer(live)
+    assert Job.objects.get().status == JobStatus.SUCCEEDED
+
+
+def test_an_error_of_one_is_raised_to_that_one_only() -> None:
+    agent = make_agent()
+    wrong = Submission(owner_id=agent.owner_id, agent="nobody", message="x", actor="test")
+    outcomes = with_writer(lambda writer: _all(*map(writer.submit, [submission(agent), wrong, submission(agent)])))
+    assert [type(outcome) for outcome in outcomes] == [Job, AgentNotFound, Job]  # type: ignore[attr-defined]
+
+
+def test_what_the_database_refuses_fails_alone() -> None:
+    """A text that slipped past the checks breaks its batch; the batch is replayed item by item."""
+    agent = make_agent()
+    wishes = [submission(agent, str(number)) for number in range(20)]
+    wishes[7] = submission(agent, "\ud800")
+    outcomes = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    kinds = [type(outcome) for outcome in outcomes]  # type: ignore[attr-defined]
+    assert kinds == [Job] * 7 + [AppError] + [Job] * 12
+    assert Job.objects.count() == 19
+
+
+def test_two_writers_that_race_for_one_key_make_one_job() -> None:
+    """Sixteen tries over two writers on their own connections, as two web processes would."""
+    agent = make_agent()
+    keys = [f"key-{number}" for number in range(20)]
+    outcomes: list[object] = []
+    gate = threading.Barrier(2)
+
+    def race() -> None:
+        async def work(writer: Writer) -> list[object]:
+            gate.wait(5)
+            return await _all(*(writer.submit(submission(agent, idempotency_key=key)) for key in keys for _ in range(8)))
+
+        outcomes.extend(with_writer(work))  # type: ignore[arg-type]
+
+    threads = [threading.Thread(target=race) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outcomes) == 2 * 20 * 8
+    assert {type(outcome) for outcome in outcomes} == {Job}
+    assert Job.objects.count() == len({job.pk for job in outcomes}) == 20  # type: ignore[attr-defined]
+
+
+def test_a_key_reused_for_something_else_is_said() -> None:
+    agent = make_agent()
+    wishes = [submission(agent, text, idempotency_key="k") for text in ("one", "two")]
+    outcomes = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    assert [type(outcome) for outcome in outcomes] == [Job, IdempotencyMismatch]  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _blocked_database() -> Iterator[Callable[[], None]]:
+    """Hold a lock on the jobs in another connection; the callable lets go of it."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        other = connections.create_connection("default")
+        try:
+            with other.cursor() as cursor:
+                if other.vendor == "sqlite":
+                    cursor.execute("BEGIN IMMEDIATE")
+                else:
+                    cursor.execute(f"LOCK TABLES {Job._meta.db_table} WRITE")
+                held.set()
+                let_go.wait(30)
+                cursor.execute("ROLLBACK" if other.vendor == "sqlite" else "UNLOCK TABLES")
+        finally:
+            other.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    try:
+        yield let_go.set
+    finally:
+        let_go.set()
+        thread.join(10)
+
+
+def test_a_database_that_hangs_is_told_as_unavailable_within_the_time_of_old_clients() -> None:
+    agent = make_agent()
+    make_job(agent)
+
+    async def work(writer: Writer) -> None:
+        loop = asyncio.get_running_loop()
+        with _blocked_database() as let_go:
+            began = loop.time()
+            outcomes = await _all(writer.submit(submission(agent)), writer.claim(Claim(agent_id=agent.pk)))
+            assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+            assert loop.time() - began < 3
+            let_go()
+        # It serves again, and the job whose claim was given up is not lost.
+        deadline = loop.time() + 10
+        job = None
+        while job is None and loop.time() < deadline:
+            [job] = await _all(writer.claim(Claim(agent_id=agent.pk)))
+            job = job if isinstance(job, Job) else None
+        assert job is not None
+
+    with_writer(work)
+
+
+def test_a_claim_that_nobody_waits_for_any_more_is_put_back() -> None:
+    agent = make_agent()
+    job = make_job(agent)
+
+    async def work(writer: Writer) -> None:
+        waiting = asyncio.ensure_future(writer.claim(Claim(agent_id=agent.pk)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    with_writer(work)
+    until(lambda: Job.objects.get().status == JobStatus.QUEUING)
+    assert Job.objects.get() == job
+    moves = list(job.events.order_by("number").values_list("move", flat=True))
+    assert moves in (["submit"], ["submit", "claim", "reoffer"])
+
+
+def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "QUEUE_LIMIT", 0)
+    agent = make_agent()
+    (outcome,) = with_writer(lambda writer: _all(writer.submit(submission(agent))))  # type: ignore[misc]
+    assert isinstance(outcome, Unavailable)
+    assert outcome.retry_after_seconds == 1
+
+
+def test_a_stopping_writer_finishes_what_is_queued() -> None:
+    agent = make_agent()
+
+    async def run() -> list[object]:
+        writer = Writer()
+        writer.start()
+        waiting = [asyncio.ensure_future(writer.submit(submission(agent))) for _ in range(50)]
+        await asyncio.sleep(0)
+        await writer.stop()
+        refused = await _all(writer.submit(submission(agent)))
+        return [*await _all(*waiting), *refused]
+
+    *stored, refused = asyncio.run(run())
+    assert {type(outcome) for outcome in stored} == {Job}
+    assert isinstance(refused, Unavailable)
+    assert Job.objects.count() == 50
+
+
+def test_a_dead_connection_is_replaced() -> None:
+    """The server ends the writer's connection between two requests; the next request does not notice."""
+    if connection.vendor == "sqlite":
+        assert connection.is_usable()
+        return
+    agent = make_agent()
+    mine = connection.connection.thread_id()
+
+    async def work(writer: Writer) -> None:
+        await writer.submit(submission(agent))
+        await asyncio.to_thread(_kill_other_connections, mine)
+        await writer.submit(submission(agent))
+
+    with_writer(work)
+    assert Job.objects.count() == 2
+
+
+def _kill_other_connections(spared: int) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id NOT IN (CONNECTION_ID(), %s)",
+            [spared],
+        )
+        killed = [row[0] for row in cursor.fetchall()]
+        assert killed
+        for number in killed:
+            cursor.execute(f"KILL {number}")
+    connection.close()
