@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -19,8 +20,17 @@ from accounts.credentials import (
 )
 
 
-class _BearerAuthentication(BaseAuthentication, abc.ABC):
+def caller(request: Request) -> Principal:
+    """Return who calls an operation that names one of the classes below."""
+    return cast(Principal, request.user)
+
+
+class BearerAuthentication(BaseAuthentication, abc.ABC):
+    """A token in the header; where `query_counts`, `?token=` instead."""
+
     query_counts = False
+    schemes: tuple[str, ...] = ("userToken",)
+    """How the OpenAPI schema calls it (settings: SPECTACULAR_SETTINGS)."""
 
     def authenticate(self, request: Request) -> tuple[Principal, None]:
         """Return the caller; raise the error of our tree that says why not."""
@@ -34,7 +44,7 @@ class _BearerAuthentication(BaseAuthentication, abc.ABC):
         """Refuse the wrong kind or scope."""
 
 
-class FullUser(_BearerAuthentication):
+class FullUser(BearerAuthentication):
     """A user token that may do everything."""
 
     def check(self, principal: Principal) -> None:
@@ -42,7 +52,7 @@ class FullUser(_BearerAuthentication):
         require_user(principal, FULL_SCOPE)
 
 
-class AnyUser(_BearerAuthentication):
+class AnyUser(BearerAuthentication):
     """Any user token."""
 
     def check(self, principal: Principal) -> None:
@@ -50,7 +60,7 @@ class AnyUser(_BearerAuthentication):
         require_user(principal, ANY_SCOPE)
 
 
-class JobsUser(_BearerAuthentication):
+class JobsUser(BearerAuthentication):
     """A user token that may send jobs."""
 
     def check(self, principal: Principal) -> None:
@@ -62,10 +72,13 @@ class JobsUserByQuery(JobsUser):
     """The same where `?token=` counts: the one-line form of old clients."""
 
     query_counts = True
+    schemes = ("userToken", "userTokenInQuery")
 
 
-class CallingAgent(_BearerAuthentication):
+class CallingAgent(BearerAuthentication):
     """An agent token."""
+
+    schemes = ("agentToken",)
 
     def check(self, principal: Principal) -> None:
         """Refuse users and agents that are switched off."""

@@ -32,6 +32,11 @@ class Principal:
     is_authenticated = True
 
     @property
+    def pk(self) -> str:
+        """The id of the user for whom this caller acts: `.visible_to(principal)` shows what is theirs."""
+        return self.owner_id
+
+    @property
     def actor(self) -> str:
         """The name under which events and audit entries remember this caller."""
         return f"agent:{self.agent_id}" if self.agent_id else f"user:{self.owner_id}"
@@ -80,6 +85,14 @@ def identify(token: str) -> Principal:
     if principal is None:
         raise Unauthorized
     return principal
+
+
+def identify_again(principal: Principal) -> Principal:
+    """Ask the database whether a caller who has waited is still known; raise Unauthorized if not."""
+    current = _resolvers[principal.kind](principal.digest)
+    if current is None:
+        raise Unauthorized
+    return current
 
 
 def require_user(principal: Principal, scopes: frozenset[str]) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import User, UserToken  # noqa: F401  used in the type arguments below
+    from accounts.models import UserToken  # noqa: F401  used in the type argument below
+
+
+class Viewer(Protocol):
+    """Whoever stands for a user: the user, or the principal of a token of theirs. `pk` is the user's id."""
+
+    @property
+    def pk(self) -> Any:
+        """The user's id."""
 
 
 class UserTokenQuerySet(models.QuerySet["UserToken"]):
@@ -17,6 +25,6 @@ class UserTokenQuerySet(models.QuerySet["UserToken"]):
         """Not revoked, and the user is not frozen."""
         return self.filter(revoked_at=None, user__is_active=True)
 
-    def visible_to(self, user: User) -> UserTokenQuerySet:
+    def visible_to(self, viewer: Viewer) -> UserTokenQuerySet:
         """The user's own."""
-        return self.filter(user=user)
+        return self.filter(user_id=viewer.pk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.querysets import Viewer
     from agents.models import Agent  # noqa: F401  used in the type argument below
 
 
@@ -19,9 +19,9 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         """Not deleted."""
         return self.filter(deleted_at=None)
 
-    def visible_to(self, user: User) -> AgentQuerySet:
+    def visible_to(self, viewer: Viewer) -> AgentQuerySet:
         """The user's own that are not deleted."""
-        return self.present().filter(owner_id=user.pk)
+        return self.present().filter(owner_id=viewer.pk)
 
     def silent_since(self, moment: dt.datetime) -> AgentQuerySet:
         """Marked online, but without a word since `moment`."""

@@ -10,16 +10,16 @@ from django.db import models
 from jobs.states import ACTIVE, TERMINAL, JobStatus
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.querysets import Viewer
     from jobs.models import Job  # noqa: F401  used in the type argument below
 
 
 class JobQuerySet(models.QuerySet["Job"]):
     """Questions about jobs."""
 
-    def visible_to(self, user: User) -> JobQuerySet:
+    def visible_to(self, viewer: Viewer) -> JobQuerySet:
         """The user's own."""
-        return self.filter(owner_id=user.pk)
+        return self.filter(owner_id=viewer.pk)
 
     def waiting(self) -> JobQuerySet:
         """Queuing: nobody took them yet."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 from urllib.parse import urlsplit
 
@@ -97,6 +97,13 @@ class WholeJobJson(JobJson):
     events: list[EventJson]
 
 
+class JobPageJson(TypedDict):
+    """A page of jobs, newest first; `next` is the cursor of the following page."""
+
+    items: list[JobJson]
+    next: str | None
+
+
 # Reading
 
 
@@ -105,7 +112,7 @@ def read_submission(
 ) -> Submission:
     """Read the body of POST /jobs."""
     agent = _text(data, "agent", 100, required=True)
-    wait_until = _moment(data, "wait_until")
+    wait_until = read_moment(data, "wait_until")
     ttl_seconds = _whole_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
     if wait_until is not None and ttl_seconds is not None:
         raise InvalidRequest(_("Send wait_until or ttl, not both."))
@@ -233,7 +240,8 @@ def _flag(data: JsonObject, field: str) -> bool:
     return value
 
 
-def _moment(data: JsonObject, field: str) -> dt.datetime | None:
+def read_moment(data: Mapping[str, object], field: str) -> dt.datetime | None:
+    """Read a time with a zone, or None where the field is missing."""
     value = data.get(field)
     if value is None:
         return None

@@ -3,6 +3,35 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from agents import api as agents
+from jobs.api import agent, me, user
+from letserver import api
+from letserver.console_urls import root
+
+urlpatterns = [
+    path("status", api.Status.as_view()),
+    path("me", me.Me.as_view()),
+    path("job/add", user.AddJobLine.as_view()),
+    path("jobs", user.Jobs.as_view()),
+    path("jobs/<str:job_id>", user.OneJob.as_view()),
+    path("agents", agents.Agents.as_view()),
+    path("agents/<str:agent_id>", agents.OneAgent.as_view()),
+    path("agents/<str:agent_id>/token", agents.AgentTokens.as_view()),
+    path("agent/job", agent.NextJob.as_view()),
+    path("agent/job/add", agent.AgentAddsJob.as_view()),
+    path("agent/jobs/<str:job_id>/running", agent.JobRunning.as_view()),
+    path("agent/jobs/<str:job_id>/succeed", agent.JobSucceed.as_view()),
+    path("agent/jobs/<str:job_id>/fail", agent.JobFail.as_view()),
+    path("api/schema", api.Schema.as_view(), name="api-schema"),
+    path("api/docs", api.docs, name="api-docs"),
+    path("", root),
+    path("console/", include("letserver.console_urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "letserver.errors.bad_request"
+handler403 = "letserver.errors.permission_denied"
+handler404 = "letserver.errors.page_not_found"
+handler500 = "letserver.errors.server_error"

@@ -8,6 +8,7 @@ from accounts.hooks import run_on_frozen
 from accounts.models import User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
+from kernel.errors import NotFound
 
 
 def get_or_create_user(*, username: str) -> User:
@@ -21,6 +22,14 @@ def get_or_create_user(*, username: str) -> User:
             user.save(force_insert=True)
             record_audit(actor="command", action="user.create", subject=f"user:{user.pk}", now=database_now())
         return user
+
+
+def read_user(*, user_id: str) -> User:
+    """Return a user by id; raise NotFound."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise NotFound
+    return user
 
 
 def ensure_staff(*, username: str, password: str) -> User:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import models, transaction
 
+from accounts.querysets import Viewer
 from agents.models import Agent
 from kernel.bells import ring
 from kernel.clock import database_now
@@ -50,3 +51,11 @@ def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = Non
             for agent_id in offline:
                 ring("agent", agent_id)
     return offline
+
+
+def count_agents(*, viewer: Viewer) -> tuple[int, int]:
+    """Return how many agents the viewer has, and how many of them are online. One query."""
+    counts = Agent.objects.visible_to(viewer).aggregate(
+        every=models.Count("pk"), online=models.Count("pk", filter=models.Q(online=True))
+    )
+    return counts["every"], counts["online"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from jobs.models import Job, JobEvent
+from jobs.services.alone import run_alone
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import JobStatus, Move
 from kernel.clock import database_now
 from kernel.ids import new_id
+
+_LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,21 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
             outcomes.append(job)
         move_jobs(moves, now=now, lease=dt.timedelta(seconds=settings.LEASE_SECONDS))
     return outcomes
+
+
+def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], object]) -> Job | None:
+    """Claim alone, by looking until a job comes or the time is over. The gateway waits for bells instead.
+
+    `check_caller` is called before each later claim and raises when the caller may not take a job any more.
+    """
+    deadline = time.monotonic() + seconds
+    job = run_alone(claim_jobs, claim)
+    while job is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_SECONDS)
+        if Job.objects.claimable(database_now()).filter(agent_id=claim.agent_id).exists():
+            check_caller()
+            job = run_alone(claim_jobs, claim)
+    return job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

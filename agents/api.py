@@ -1,0 +1,210 @@
+"""The calls of people and their programs about agents."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import FullUser, JobsUser, caller
+from accounts.credentials import Principal
+from accounts.services.users import read_user
+from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
+from agents.services.manage import AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
+from kernel.clock import rfc3339
+from kernel.errors import AgentOnline, InvalidRequest, NameTaken, NotFound
+from kernel.ids import is_id
+from kernel.openapi import describe, query
+from kernel.rest import Flag, Operation, Text, checked, query_value
+
+
+class AgentJson(TypedDict):
+    """An agent as its owner gets it. `available` is the original's word for `online`."""
+
+    id: str
+    user_id: str
+    name: str
+    alias: str
+    remark: str
+    enabled: bool
+    available: bool
+    online: bool
+    ip: str | None
+    version: str
+    last_seen_at: str | None
+    activated_at: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
+def agent_json(agent: Agent) -> AgentJson:
+    """Render an agent for its owner."""
+    return {
+        "id": agent.pk,
+        "user_id": agent.owner_id,
+        "name": agent.name,
+        "alias": agent.alias,
+        "remark": agent.remark,
+        "enabled": agent.enabled,
+        "available": agent.online,
+        "online": agent.online,
+        "ip": agent.ip,
+        "version": agent.version,
+        "last_seen_at": rfc3339(agent.last_seen_at),
+        "activated_at": rfc3339(agent.activated_at),
+        "created_at": rfc3339(agent.created_at),
+        "updated_at": rfc3339(agent.updated_at),
+    }
+
+
+class NewAgentSerializer(serializers.Serializer[Any]):
+    """A new agent."""
+
+    name = Text(max_length=NAME_LENGTH)
+    alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
+    remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
+
+
+class AgentChangeSerializer(serializers.Serializer[Any]):
+    """What is to change; the rest stays."""
+
+    name = Text(max_length=NAME_LENGTH, required=False)
+    alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
+    remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
+    enabled = Flag(required=False)
+
+
+class AgentSerializer(serializers.Serializer[Any]):
+    """An agent, for the schema."""
+
+    id = serializers.CharField()
+    user_id = serializers.CharField()
+    name = serializers.CharField()
+    alias = serializers.CharField()
+    remark = serializers.CharField()
+    enabled = serializers.BooleanField(help_text="Off: its calls are refused and it gets no jobs.")
+    available = serializers.BooleanField(help_text="The original's word for `online`.")
+    online = serializers.BooleanField()
+    ip = serializers.CharField(allow_null=True, help_text="Where it last called from.")
+    version = serializers.CharField(help_text="What it says of itself; empty for old agents.")
+    last_seen_at = serializers.DateTimeField(allow_null=True)
+    activated_at = serializers.DateTimeField(allow_null=True, help_text="When it was first heard.")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class AgentWithTokenSerializer(AgentSerializer):
+    """A new agent with its token, shown this once."""
+
+    token = serializers.CharField()
+
+
+class AgentListSerializer(serializers.Serializer[Any]):
+    """All agents, by name; `next` is always null."""
+
+    items = AgentSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    """A token, shown this once."""
+
+    token = serializers.CharField()
+
+
+class Agents(Operation):
+    """/agents."""
+
+    def get_authenticators(self) -> list[Any]:
+        """Let tokens for jobs read, because they name agents; only full ones change."""
+        return [JobsUser() if self.request is not None and self.request.method == "GET" else FullUser()]
+
+    @describe("agents_list", "List agents", answers={200: AgentListSerializer})
+    def get(self, request: Request) -> Response:
+        """Return all of the caller's agents, by name."""
+        agents = Agent.objects.visible_to(caller(request)).order_by("name", "pk")
+        return Response({"items": [agent_json(agent) for agent in agents], "next": None})
+
+    @describe(
+        "agents_create",
+        "Add an agent",
+        answers={201: AgentWithTokenSerializer},
+        errors=[NameTaken],
+        request=NewAgentSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Make an agent and its token, which is shown this once."""
+        principal = caller(request)
+        fields = checked(NewAgentSerializer(data=self.read_body(request)))
+        owner = read_user(user_id=principal.owner_id)
+        agent, token = create_agent(owner=owner, actor=principal.actor, **fields)
+        return Response({**agent_json(agent), "token": token}, status=201, headers={"Location": f"/agents/{agent.pk}"})
+
+
+class OneAgent(Operation):
+    """/agents/{id}."""
+
+    def get_authenticators(self) -> list[Any]:
+        """Let tokens for jobs read; only full ones change."""
+        return [JobsUser() if self.request is not None and self.request.method == "GET" else FullUser()]
+
+    @describe("agents_read", "Read an agent", answers={200: AgentSerializer}, errors=[NotFound])
+    def get(self, request: Request, agent_id: str) -> Response:
+        """Return one agent."""
+        return Response(agent_json(_agent_of(caller(request), agent_id)))
+
+    @describe(
+        "agents_update",
+        "Change an agent",
+        answers={200: AgentSerializer},
+        errors=[NotFound, NameTaken],
+        request=AgentChangeSerializer,
+    )
+    def patch(self, request: Request, agent_id: str) -> Response:
+        """Change what is sent and leave the rest. Disabling cancels the agent's jobs."""
+        principal = caller(request)
+        agent = _agent_of(principal, agent_id)
+        fields = checked(AgentChangeSerializer(data=self.read_body(request)))
+        agent = update_agent(agent=agent, change=AgentChange(**fields), actor=principal.actor)
+        return Response(agent_json(agent))
+
+    @describe(
+        "agents_delete",
+        "Delete an agent",
+        answers={204: None},
+        errors=[NotFound, AgentOnline],
+        parameters=[query("force", "1: also while it is online.", enum=["0", "1"])],
+    )
+    def delete(self, request: Request, agent_id: str) -> Response:
+        """Delete an agent: its token ends, its jobs are canceled."""
+        principal = caller(request)
+        agent = _agent_of(principal, agent_id)
+        force = query_value(request, "force")
+        if force not in (None, "0", "1"):
+            raise InvalidRequest(_("force is 0 or 1."))
+        delete_agent(agent=agent, actor=principal.actor, force=force == "1")
+        return Response(status=204)
+
+
+class AgentTokens(Operation):
+    """/agents/{id}/token."""
+
+    authentication_classes = (FullUser,)
+
+    @describe("agents_reset_token", "Give an agent a new token", answers={201: TokenSerializer}, errors=[NotFound])
+    def post(self, request: Request, agent_id: str) -> Response:
+        """Mint a token, shown this once; the old one ends within a second."""
+        principal = caller(request)
+        agent = _agent_of(principal, agent_id)
+        return Response({"token": reset_agent_token(agent=agent, actor=principal.actor)}, status=201)
+
+
+def _agent_of(principal: Principal, agent_id: str) -> Agent:
+    """Return the caller's agent; what is no id, or not theirs, is not there."""
+    agent = Agent.objects.visible_to(principal).filter(pk=agent_id).first() if is_id(agent_id) else None
+    if agent is None:
+        raise NotFound
+    return agent

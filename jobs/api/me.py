@@ -1,0 +1,29 @@
+"""GET /me: whose token is it. Here, because the counts are of all apps below."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import AnyUser, caller
+from accounts.services.users import read_user
+from agents.services.presence import count_agents
+from jobs.api.schema import MeSerializer
+from jobs.services.listing import count_waiting
+from kernel.openapi import describe
+from kernel.rest import Operation
+
+
+class Me(Operation):
+    """/me."""
+
+    authentication_classes = (AnyUser,)
+
+    @describe("me", "Ask whose token it is", answers={200: MeSerializer})
+    def get(self, request: Request) -> Response:
+        """Return the user, the scope of the token, and how much there is of what. Any user token will do."""
+        principal = caller(request)
+        user = read_user(user_id=principal.owner_id)
+        agents, online = count_agents(viewer=principal)
+        counts = {"agents": agents, "online": online, "jobs_waiting": count_waiting(viewer=principal)}
+        return Response({"id": user.pk, "username": user.username, "scope": principal.scope, "counts": counts})

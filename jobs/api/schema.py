@@ -1,0 +1,141 @@
+"""Serializers for the OpenAPI schema only: the bodies themselves are read and rendered by `jobs.wire`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
+from jobs.states import JobStatus, Move
+from jobs.wire import TTL_LIMIT_SECONDS
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    """A job in one line."""
+
+    message = serializers.CharField(
+        help_text="`<agent name or alias> <job text>`; runs of white space become one space."
+    )
+
+
+class SubmissionSerializer(serializers.Serializer[Any]):
+    """A job."""
+
+    agent = serializers.CharField(max_length=100, help_text="Id, name or alias of one of your agents.")
+    message = serializers.CharField(max_length=MESSAGE_LENGTH, help_text="The text, kept as it is.")
+    wait_until = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Lets the job wait for an agent that is offline, until then."
+    )
+    ttl = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=TTL_LIMIT_SECONDS, help_text="The same, in seconds."
+    )
+    callback = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=CALLBACK_LENGTH,
+        help_text="Empty, `disable`, or an http(s) URL. Kept with the job; not called yet.",
+    )
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
+        required=False, allow_blank=True, max_length=SOURCE_LENGTH, help_text="Where the job comes from, for lists."
+    )
+
+
+class ReportSerializer(serializers.Serializer[Any]):
+    """What an agent says of a job. Every field may be missing; old agents send `result` only."""
+
+    result = serializers.CharField(
+        required=False, allow_blank=True, help_text="Output; 1 MiB of it is kept, head and tail."
+    )
+    exit_code = serializers.IntegerField(required=False, allow_null=True)
+    signal = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=255)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=64)
+    truncated = serializers.BooleanField(required=False)
+    size_bytes = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+
+
+class AgentJobSerializer(serializers.Serializer[Any]):
+    """A job as its agent gets it."""
+
+    id = serializers.CharField()
+    message = serializers.CharField()
+
+
+class OutputSerializer(serializers.Serializer[Any]):
+    """What a job put out."""
+
+    text = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    truncated = serializers.BooleanField()
+    exit_code = serializers.IntegerField(allow_null=True)
+    signal = serializers.IntegerField(allow_null=True)
+    reason = serializers.CharField()
+
+
+class EventSerializer(serializers.Serializer[Any]):
+    """One line of a job's timeline."""
+
+    number = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    move = serializers.ChoiceField(choices=Move.choices)
+    before = serializers.ChoiceField(choices=JobStatus.choices, allow_null=True)
+    after = serializers.ChoiceField(choices=JobStatus.choices)
+    actor = serializers.CharField()
+    text = serializers.CharField()
+
+
+class JobSerializer(serializers.Serializer[Any]):
+    """A job as its owner gets it; times in UTC or null."""
+
+    id = serializers.CharField()
+    user_id = serializers.CharField()
+    agent_id = serializers.CharField(allow_null=True)
+    agent = serializers.CharField(allow_null=True, help_text="The agent's name.")
+    message = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    callback = serializers.CharField()
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    result = serializers.CharField(help_text="The first 1,024 characters of the output.")
+    late = serializers.BooleanField(help_text="The result came after the job had expired.")
+    attempt = serializers.IntegerField()
+    root_id = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    active_at = serializers.DateTimeField()
+    wait_until = serializers.DateTimeField(allow_null=True)
+    sent_at = serializers.DateTimeField(allow_null=True)
+    running_at = serializers.DateTimeField(allow_null=True)
+    succeeded_at = serializers.DateTimeField(allow_null=True)
+    failed_at = serializers.DateTimeField(allow_null=True)
+    expired_at = serializers.DateTimeField(allow_null=True)
+    canceled_at = serializers.DateTimeField(allow_null=True)
+
+
+class WholeJobSerializer(JobSerializer):
+    """A job with its output, null before its end, and its timeline, oldest first."""
+
+    output = OutputSerializer(allow_null=True)
+    events = EventSerializer(many=True)
+
+
+class JobPageSerializer(serializers.Serializer[Any]):
+    """Jobs, newest first."""
+
+    items = JobSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Send it as `cursor` for the next page; null at the end.")
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    """How much a user has."""
+
+    agents = serializers.IntegerField()
+    online = serializers.IntegerField()
+    jobs_waiting = serializers.IntegerField()
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    """Whose token it is, and what it may do."""
+
+    id = serializers.CharField()
+    username = serializers.CharField()
+    scope = serializers.ChoiceField(choices=["full", "jobs", "messages"])
+    counts = CountsSerializer()

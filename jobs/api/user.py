@@ -1,0 +1,136 @@
+"""The calls of people and their programs about one job: send it, read it, wait for it."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import JobsUser, JobsUserByQuery, caller
+from jobs import wire
+from jobs.api.lists import job_page
+from jobs.api.prefetch import is_prefetch
+from jobs.api.schema import JobPageSerializer, LineSerializer, SubmissionSerializer, WholeJobSerializer
+from jobs.models import Job
+from jobs.services.alone import run_alone
+from jobs.services.read import WholeJob, read_job, wait_for_end
+from jobs.services.submit import submit_jobs
+from jobs.states import JobStatus
+from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, InvalidRequest, NotFound
+from kernel.openapi import describe, header, query
+from kernel.rest import Operation, query_value
+
+_WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)
+
+
+class AddJobLine(Operation):
+    """/job/add: the call of the original service."""
+
+    authentication_classes = (JobsUserByQuery,)
+
+    @describe(
+        "job_add",
+        "Send a job in one line",
+        answers={201: None},
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage],
+        request=LineSerializer,
+        gateway=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Store a job for an agent that is online. `Location` names the job."""
+        return self._add(request, self.read_body(request).get("message"))
+
+    @describe(
+        "job_add_get",
+        "Send a job in one line, from a browser or a script without a body",
+        answers={201: None},
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage],
+        parameters=[query("msg", "`<agent name or alias> <job text>`", required=True)],
+    )
+    def get(self, request: Request) -> Response:
+        """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
+        if is_prefetch(request):
+            raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
+        return self._add(request, query_value(request, "msg"))
+
+    def _add(self, request: Request, line: object) -> Response:
+        job = run_alone(submit_jobs, wire.read_job_line(line, principal=caller(request)))
+        return Response(status=201, headers=_location(job))
+
+
+class Jobs(Operation):
+    """/jobs."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "jobs_create",
+        "Send a job",
+        answers={201: WholeJobSerializer},
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage, IdempotencyMismatch],
+        request=SubmissionSerializer,
+        parameters=[
+            _WAIT,
+            header("Idempotency-Key", "1 to 255 characters: the same request again makes no second job, for 7 days."),
+        ],
+        gateway=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Store a job and answer with it; with `wait`, after its end or when the time is over."""
+        seconds = wire.read_wait(request.query_params.getlist("wait"))
+        key = wire.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        wish = wire.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
+        job = run_alone(submit_jobs, wish)
+        return Response(wire.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))
+
+    @describe(
+        "jobs_list",
+        "List jobs, newest first",
+        answers={200: JobPageSerializer},
+        errors=[AgentNotFound],
+        parameters=[
+            query("status", "Only jobs that stand there.", enum=JobStatus.values),
+            query("agent", "Only jobs of this agent: id, name or alias."),
+            query("source", "Only jobs from this source."),
+            query("created_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
+            query("created_before", "A time with a zone."),
+            query("limit", "How many, 1 to 100; 50 without it.", int),
+            query("cursor", "`next` of the page before."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Return a page of the caller's jobs."""
+        return Response(job_page(request, caller(request)))
+
+
+class OneJob(Operation):
+    """/jobs/{id}."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "jobs_read",
+        "Read a job with its output and timeline",
+        answers={200: WholeJobSerializer},
+        errors=[NotFound],
+        parameters=[_WAIT],
+        gateway=True,
+    )
+    def get(self, request: Request, job_id: str) -> Response:
+        """Return a job; with `wait`, after its end or when the time is over."""
+        seconds = wire.read_wait(request.query_params.getlist("wait"))
+        return Response(wire.whole_job_json(_at_end(request, job_id, seconds)))
+
+
+def _at_end(request: Request, job_id: str, seconds: int) -> WholeJob:
+    """Return the caller's job at its end, or as it is when the time is over."""
+    owner_id = caller(request).owner_id
+    whole = read_job(owner_id=owner_id, job_id=job_id)
+    if whole.job.is_terminal or not seconds:
+        return whole
+    wait_for_end(job_id=job_id, seconds=seconds)
+    return read_job(owner_id=owner_id, job_id=job_id)
+
+
+def _location(job: Job) -> dict[str, str]:
+    return {"Location": f"/jobs/{job.pk}"}
