@@ -2,9 +2,10 @@
 
     python3 -I letserver/bootstrap.py [--exactly-this-python] GROUPS ARGUMENTS...
 
--I keeps this folder's modules from passing for the standard library's. GROUPS is `base` or `base,dev`; ARGUMENTS go to the environment's Python. This is the one file that any Python on the
-machine may have to run: standard library only, and it must parse on Python 3.6, so that a machine with nothing but an
-old one gets a sentence instead of a syntax error.
+GROUPS is `base` or `base,dev`; ARGUMENTS go to the environment's Python. -I keeps this folder's modules from passing
+for the standard library's. This is the one file that any Python on the machine may have to run: standard library
+only, and it must parse on Python 3.6, so that a machine with nothing but an old one gets a sentence instead of a
+syntax error.
 """
 
 import contextlib
@@ -213,6 +214,12 @@ def ensure(groups: List[str], python_matters: bool = False) -> str:
     return environment_python(folder)
 
 
+def become(command: List[str]) -> NoReturn:
+    """Replace this process: no extra one stands between a terminal and the command."""
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
 def main(arguments: List[str]) -> int:
     """Build, then become the command. Returns only when there is a reason not to."""
     exactly = arguments[0] == "--exactly-this-python"
@@ -223,7 +230,7 @@ def main(arguments: List[str]) -> int:
             newer = None if exactly else find_newer_python()
             if newer is None:
                 refuse_old_python()
-            os.execv(newer, [newer, "-I", os.path.abspath(__file__)] + arguments)
+            become([newer, "-I", os.path.abspath(__file__), *arguments])
         # An environment of another Python is as good, unless somebody asked for this one by name.
         python_matters = exactly and version_of(environment_python(folder)) != sys.version_info[:2]
         python = ensure(groups, python_matters)
@@ -234,7 +241,7 @@ def main(arguments: List[str]) -> int:
         return 130
     os.chdir(ROOT)
     os.environ["PYTHONUNBUFFERED"] = "1"
-    os.execv(python, [python] + command)
+    become([python, *command])
 
 
 if __name__ == "__main__":

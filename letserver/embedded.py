@@ -70,7 +70,7 @@ def find_redis_on_path() -> Path | None:
 
 
 def usable_for_socket(folder: Path) -> bool:
-    """Tell whether a Unix socket can be made in `folder`: its path is short and plain, its file system takes sockets."""
+    """Tell whether a Unix socket can be made in `folder`: its path short and plain, the disk willing."""
     path = folder / "redis.sock"
     if len(str(path).encode()) > _SOCKET_PATH_BYTES or not _PLAIN_PATH.fullmatch(str(path)):
         return False

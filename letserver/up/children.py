@@ -56,7 +56,7 @@ def spawn(
     because the supervisor has no other thread. Without `result`, stdout goes to `output` like stderr.
     """
     supervisor = os.getpid()
-    return subprocess.Popen(  # noqa: S603 - the command lines are ours
+    return subprocess.Popen(
         list(arguments),
         cwd=folder,
         env=dict(environment),

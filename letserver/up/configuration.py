@@ -101,5 +101,3 @@ def agent_environment(configuration: Configuration, environment: Mapping[str, st
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
     }
-
-

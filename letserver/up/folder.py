@@ -111,7 +111,8 @@ def open_log(data: Path, name: str) -> IO[bytes]:
     path = log_path(data, name)
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
-    return path.open("ab", opener=lambda file, flags: os.open(file, flags, 0o600))
+    path.touch(mode=0o600)
+    return path.open("ab")
 
 
 def log_path(data: Path, name: str) -> Path:

@@ -56,5 +56,3 @@ class WebPort:
             listener.close()
             raise
         return listener
-
-

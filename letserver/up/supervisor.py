@@ -72,16 +72,17 @@ class Supervisor:
             return output.read().decode()
 
     def tick(self, longest_seconds: float = _LONGEST_SLEEP_SECONDS) -> None:
-        """Reap who ended, start who is due, sleep until something happens. Raises Stopping."""
+        """Sleep until something happens, reap who ended, start who is due. Raises Stopping."""
+        now = time.monotonic()
+        self._signals.sleep(min([longest_seconds, *(child.due - now for child in self._waiting())]))
         self._signals.check()
         self._reap()
-        now = time.monotonic()
-        waiting = [child for child in self.children if child.process is None and not child.given_up]
-        for child in waiting:
-            if child.due <= now:
+        for child in self._waiting():
+            if child.due <= time.monotonic():
                 child.start()
-        pause = min([longest_seconds, *(child.due - now for child in waiting if child.process is None)])
-        self._signals.sleep(pause)
+
+    def _waiting(self) -> list[Child]:
+        return [child for child in self.children if child.process is None and not child.given_up]
 
     def stop(self) -> None:
         """End everything in reverse order; a second request to stop cuts the waiting short."""
