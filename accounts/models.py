@@ -18,8 +18,8 @@ class User(AbstractUser):
     changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("user")  # type: ignore[assignment]  # the stubs of the base class know plain text only
+        verbose_name_plural = _("users")  # type: ignore[assignment]
         # Twice a second every process asks who was frozen or thawed in the last seconds.
         indexes = [models.Index(fields=["changed_at"], name="user_changed")]
 

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 from django_redis import get_redis_connection
 
-from kernel.rediskeys import WAKE_CHANNEL, ready_key
-
-_FLAG_SECONDS = 3600
+from kernel.rediskeys import READY_SECONDS, WAKE_CHANNEL, ready_key
 
 
 def wake_agents(ids: Sequence[str]) -> None:
     """Flag these agents as having work and tell every gateway, in one round trip."""
     pipeline = get_redis_connection().pipeline(transaction=False)
     for agent_id in ids:
-        pipeline.set(ready_key(agent_id), "1", ex=_FLAG_SECONDS)
+        pipeline.set(ready_key(agent_id), "1", ex=READY_SECONDS)
         pipeline.publish(WAKE_CHANNEL, f"agent {agent_id}")
     pipeline.execute()
 

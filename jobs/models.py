@@ -61,15 +61,16 @@ class Job(models.Model):
     events_count = models.PositiveIntegerField(_("events"), default=0)
     late = models.BooleanField(_("late"), default=False)
 
+    # Text that is unique where it is set is NULL where it is not: two empty texts would meet (DJ001).
     # A retry is a new row with the same root; an offer handed out again is the same row with a higher offer.
     root_id = models.CharField(_("first attempt"), max_length=ID_LENGTH)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
     offer = models.PositiveIntegerField(_("offer"), default=0)
     protocol = models.PositiveSmallIntegerField(_("protocol"), default=1)
-    parent_id = models.CharField(_("created by"), max_length=ID_LENGTH, null=True)
-    occurrence = models.CharField(_("occurrence"), max_length=32, null=True)
-    distinct_slot = models.CharField(_("distinct slot"), max_length=64, null=True)
-    idempotency_digest = models.CharField(_("idempotency key"), max_length=64, null=True)
+    parent_id = models.CharField(_("created by"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
+    occurrence = models.CharField(_("occurrence"), max_length=32, null=True)  # noqa: DJ001
+    distinct_slot = models.CharField(_("distinct slot"), max_length=64, null=True)  # noqa: DJ001
+    idempotency_digest = models.CharField(_("idempotency key"), max_length=64, null=True)  # noqa: DJ001
     request_digest = models.CharField(_("request"), max_length=64, blank=True)
 
     created_at = models.DateTimeField(_("created at"))
@@ -135,7 +136,7 @@ class JobEvent(models.Model):
     actor = models.CharField(_("actor"), max_length=64)
     text = models.CharField(_("text"), max_length=1024, blank=True)
     # Minted before the first try: a repeated transaction finds its own event and does nothing twice.
-    request_id = models.CharField(_("request"), max_length=ID_LENGTH, null=True, unique=True)
+    request_id = models.CharField(_("request"), max_length=ID_LENGTH, null=True, unique=True)  # noqa: DJ001
 
     class Meta:
         verbose_name = _("job event")

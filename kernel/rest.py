@@ -52,7 +52,7 @@ class Operation(APIView):
 
     body_limit = BODY_LIMIT
     content_negotiation_class = AlwaysJSON
-    http_method_names = ["get", "post", "put", "patch", "delete"]  # noqa: RUF012  a list in the base class
+    http_method_names = ["get", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Choose the language of errors before anything can fail; refuse a query that is not clean UTF-8."""

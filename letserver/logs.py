@@ -16,7 +16,7 @@ class LineFormatter(logging.Formatter):
     A traceback follows on lines of its own. Whatever looks like a token is cut to its beginning: the last fence.
     """
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # the stubs do not know that this is how
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -29,7 +29,7 @@ class LineFormatter(logging.Formatter):
             lambda match: next(group for group in match.groups() if group) + "…", super().format(record)
         )
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the base class
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Append the extras to the line, and keep it one line."""
         extras = [f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD]
         return " ".join([super().formatMessage(record), *extras]).replace("\n", "\\n")

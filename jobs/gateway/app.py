@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from django.db import DatabaseError
 
@@ -15,7 +17,7 @@ from kernel.errors import AppError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _REPORT = re.compile(r"/agent/jobs/([^/]+)/(running|succeed|fail)")
 _JOB = re.compile(r"/jobs/([^/]+)")
@@ -71,9 +73,9 @@ class Gateway:
             case "POST", "/jobs":
                 return calls.add_job
             case "GET", _ if found := _JOB.fullmatch(path):
-                return lambda call: calls.read_job(call, found[1])
+                return partial(calls.read_job, job_id=found[1])
             case "PUT", _ if found := _REPORT.fullmatch(path):
-                return lambda call: calls.report(call, found[1], found[2])
+                return partial(calls.report, job_id=found[1], kind=found[2])
         return None
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -16,12 +16,12 @@ from jobs.models import Job
 from jobs.services.claim import Claim
 from jobs.services.read import WholeJob, read_job
 from jobs.services.report import ReportKind
+from jobs.services.submit import Submission
 from kernel.addresses import caller_address
 from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
-from kernel.rediskeys import ready_key
+from kernel.rediskeys import READY_SECONDS, ready_key
 
-_FLAG_SECONDS = 3600
 # Without Redis no other process can wake a parked call, so it looks for itself this often.
 _LOOK_ALONE_SECONDS = 2.0
 
@@ -49,6 +49,7 @@ class Calls:
                     return Answer(status=204)
                 await call.wait(bell, min(left, self._look_again_after()))
                 look_at_once = bell.done()
+            require_agent(await self._parts.principals.identify_again(principal))
 
     async def report(self, call: Call, job_id: str, kind: str) -> Answer:
         """PUT /agent/jobs/{id}/{running,succeed,fail}."""
@@ -62,7 +63,7 @@ class Calls:
         """POST /job/add."""
         principal = await self._user(call, by_query=True)
         data = await call.json(BODY_LIMIT)
-        job = await self._parts.writer.submit(wire.read_job_line(data.get("message"), principal=principal))
+        job = await self._submit(wire.read_job_line(data.get("message"), principal=principal))
         return Answer(status=201, headers={"Location": f"/jobs/{job.pk}"})
 
     async def add_job(self, call: Call) -> Answer:
@@ -71,7 +72,7 @@ class Calls:
         wait = wire.read_wait(call.query("wait"))
         data = await call.json(BODY_LIMIT)
         key = wire.read_idempotency_key(call.header(b"idempotency-key"))
-        job = await self._parts.writer.submit(wire.read_submission(data, principal=principal, idempotency_key=key))
+        job = await self._submit(wire.read_submission(data, principal=principal, idempotency_key=key))
         whole = await self._end_of(call, principal, job.pk, wait)
         return Answer(status=201, body=wire.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})
 
@@ -104,15 +105,21 @@ class Calls:
         except NoRedis:
             return True
 
+    async def _submit(self, submission: Submission) -> Job:
+        """Store a job. Its flag leaves before the answer does, so a poll that follows the 201 finds it."""
+        job = await self._parts.writer.submit(submission)
+        self._parts.redis.put(ready_key(job.agent_id or ""), READY_SECONDS)
+        return job
+
     async def _claim(self, principal: Principal, key: str, call: Call) -> Job | None:
         """Claim; the flag stands again where there may be more, or where we could not look."""
         try:
             job = await self._parts.writer.claim(Claim(agent_id=principal.agent_id))
         except Unavailable:
-            self._parts.redis.put(key, _FLAG_SECONDS)
+            self._parts.redis.put(key, READY_SECONDS)
             raise
         if job is not None:
-            self._parts.redis.put(key, _FLAG_SECONDS)
+            self._parts.redis.put(key, READY_SECONDS)
             if call.gone:
                 self._parts.writer.put_back(job)
                 raise Gone
@@ -128,6 +135,7 @@ class Calls:
                 if whole.job.is_terminal or left <= 0 or self._parts.waiters.released:
                     return whole
                 await call.wait(bell, min(left, self._look_again_after()))
+            require_user(await self._parts.principals.identify_again(principal), JOB_SCOPES)
 
     def _look_again_after(self) -> float:
         return float("inf") if self._parts.redis.connected else _LOOK_ALONE_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from django.conf import settings
 
@@ -46,8 +46,8 @@ class Parts:
         bells.register("agent", self._wake_agents)
         bells.register("job", self._wake_jobs)
         await self._beat_clock()
-        for run in (self.redis.run(), self.principals.run(), self.presence.run(), self._beat_clock_often()):
-            self._tasks.append(asyncio.create_task(_surviving(run)))
+        for run in (self.redis.run, self.principals.run, self.presence.run, self._beat_clock_often):
+            self._tasks.append(asyncio.create_task(_watched(run)))
 
     async def stop(self) -> None:
         """Stop everything; what was gathered is written."""
@@ -82,10 +82,11 @@ class Parts:
             logger.warning("clock not beaten", extra={"action": "gateway.clock"})
 
 
-async def _surviving(run: Coroutine[None, None, None]) -> None:
-    """Log a background task's end by a bug at once, not when the process stops."""
-    try:
-        await run
-    except Exception:
-        logger.exception("background task ended", extra={"action": "gateway.bug", "task": run.__qualname__})
-        raise
+async def _watched(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task for ever: a bug in it is logged at once, and it begins again."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            logger.exception("background task broke", extra={"action": "gateway.bug", "task": repr(run)})
+            await asyncio.sleep(1)

@@ -41,13 +41,23 @@ class Principals:
 
     async def identify(self, token: str) -> Principal:
         """Return who calls with a well-formed token. Raises Unauthorized, or Unavailable."""
-        token_digest = tokens.digest(token)
+        known = self._remembered(tokens.digest(token))
+        return known or self._remember(await self._reader.ask(lambda: credentials.identify(token)))
+
+    async def identify_again(self, principal: Principal) -> Principal:
+        """Return a caller who has waited as they are now. Raises Unauthorized, or Unavailable."""
+        known = self._remembered(principal.digest)
+        return known or self._remember(await self._reader.ask(lambda: credentials.identify_again(principal)))
+
+    def _remembered(self, token_digest: str) -> Principal | None:
         known = self._known.get(token_digest)
-        if known is not None and time.monotonic() - self._read_at <= BELIEVED_FOR_SECONDS:
-            self._known.move_to_end(token_digest)
-            return known
-        principal = await self._reader.ask(lambda: credentials.identify(token))
-        self._known[token_digest] = principal
+        if known is None or time.monotonic() - self._read_at > BELIEVED_FOR_SECONDS:
+            return None
+        self._known.move_to_end(token_digest)
+        return known
+
+    def _remember(self, principal: Principal) -> Principal:
+        self._known[principal.digest] = principal
         if len(self._known) > CACHE_LIMIT:
             self._known.popitem(last=False)
         return principal

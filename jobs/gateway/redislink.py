@@ -62,7 +62,8 @@ class _Protocol(asyncio.Protocol):
             raise NoRedis
         if not self._unsent:
             loop.call_soon(self._flush)
-        self._unsent.append(hiredis.pack_command(command))
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stubs mean any length, and say one
+        self._unsent.append(packed)
         future: asyncio.Future[object] = loop.create_future()
         self._waiting.append(future)
         return future

@@ -38,7 +38,7 @@ class Report:
     request_id: str = field(default_factory=new_id)
 
 
-def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) -> list[None | AppError]:
+def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) -> list[AppError | None]:
     """Take each report in turn.
 
     Per item: NotFound for a job that this agent does not have; JobFinished for an end after the end (but one late end
@@ -54,7 +54,7 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
             )
         )
         jobs = lock_jobs({report.job_id for report in reports})
-        outcomes: list[None | AppError] = [None] * len(reports)
+        outcomes: list[AppError | None] = [None] * len(reports)
         waiting = [(at, report) for at, report in enumerate(reports) if report.request_id not in seen]
         while waiting:
             # Reports on one job are taken one after the other: a round moves each job at most once.

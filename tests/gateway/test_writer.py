@@ -92,7 +92,8 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
     def race() -> None:
         async def work(writer: Writer) -> list[object]:
             gate.wait(5)
-            return await _all(*(writer.submit(submission(agent, idempotency_key=key)) for key in keys for _ in range(8)))
+            wishes = [submission(agent, idempotency_key=key) for key in keys for _ in range(8)]
+            return await _all(*map(writer.submit, wishes))
 
         outcomes.extend(with_writer(work))  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from jobs.services.report import Report, ReportKind, report_jobs
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.errors import AppError, JobFinished, JobNotFound, NotFound
+from kernel.ids import new_id
 from kernel.text import OUTPUT_BYTES
 from tests.factories import claim, make_agent, make_expired, make_job, make_job_in, report
 
@@ -117,7 +119,8 @@ def test_a_report_tried_again_is_answered_as_before() -> None:
 def test_three_reports_on_one_job_in_one_batch_are_taken_in_turn() -> None:
     agent = make_agent()
     job = make_job_in(JobStatus.SENT, agent)
-    reports = [Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=kind)) for kind in (_RUN, _NO, _OK)]
+    said = Report(agent_id=agent.pk, job_id=job.pk, kind=_RUN, output=Output(text="x"))
+    reports = [replace(said, kind=kind, output=Output(text=kind), request_id=new_id()) for kind in (_RUN, _NO, _OK)]
     outcomes = report_jobs(reports)
     assert [type(outcome) for outcome in outcomes] == [type(None), type(None), JobFinished]
     job.refresh_from_db()
