@@ -7,7 +7,9 @@ import re
 import time
 
 _SECRETS = re.compile(r"\b(ls[ujn]_)[0-9A-Za-z]+|(token=)[^&\s\"']+|(Bearer\s+)[^\s\"']+")
+# The last two: Celery and uvicorn say there again what the message says.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request"}
+_STANDARD |= {"data", "color_message"}
 
 
 class LineFormatter(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -257,6 +258,8 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = DATA_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
+# Files are found where they lie; a collected folder is there only where somebody wants one.
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 LOGGING = {
     "version": 1,
@@ -264,5 +267,12 @@ LOGGING = {
     "formatters": {"line": {"()": "letserver.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": _text("LETSERVER_LOG_LEVEL")},
-    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}, "uvicorn.access": {"level": "WARNING"}},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+        "uvicorn.access": {"level": "WARNING"},
+        # A line for every tick and every sweep would be all there is to read.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }
