@@ -67,3 +67,16 @@ def living_children() -> list[int]:
         if parent_of_entry == parent and state != "Z":
             found.append(int(entry))
     return found
+
+
+def main() -> None:
+    """`lifeline.py PARENT COMMAND...`: become COMMAND, to be ended when the process PARENT ends.
+
+    For callers that have threads: nothing of theirs may run between fork and exec.
+    """
+    die_with_parent(signal.SIGKILL, expected_parent=int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Starts the lane's private servers before Django's settings are read, and the live servers when a test asks.
+
+LETSERVER_TEST_LANE chooses the lane: `sqlite` (also where it is not set) or `mariadb`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lanes.lane import MARIADB, Lane, start_lane
+from tests.lanes.live import LiveServer
+
+# The database plays no part in these: the SQLite lane runs them once for both.
+_DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/architecture/")
+
+# At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
+_LANE = start_lane()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make test` uses to build its last lines."""
+    parser.addoption("--lane-report", metavar="PATH", help="write counts and skip reasons there, as JSON")
+
+
+def pytest_unconfigure() -> None:
+    """End the lane."""
+    _LANE.close()
+
+
+def pytest_report_header() -> str:
+    """Say which lane this is."""
+    return f"lane: {_LANE.name}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the SQLite lane what does not depend on the database."""
+    for item in items:
+        if item.nodeid.startswith(_DATABASE_FREE):
+            item.add_marker(pytest.mark.sqlite_only)
+    if _LANE.name == MARIADB:
+        elsewhere = {item for item in items if any(map(item.get_closest_marker, ("sqlite_only", "browser")))}
+        items[:] = [item for item in items if item not in elsewhere]
+        config.hook.pytest_deselected(items=list(elsewhere))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write the lane's report."""
+    path = config.getoption("lane_report")
+    if path:
+        stats = terminalreporter.stats
+        reasons = sorted({str(report.longrepr[2]) for report in stats.get("skipped", []) if report.longrepr})
+        counts = {name: len(stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+        Path(path).write_text(json.dumps({**counts, "reasons": reasons}), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def lane() -> Lane:
+    """The private servers of this run."""
+    return _LANE
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(lane: Lane) -> None:
+    """Use a SQLite file as the product does: one in memory has other locks and no WAL."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = str(lane.folder / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(lane: Lane) -> None:
+    """Start every test with a Redis that knows nothing."""
+    lane.redis.flushall()
+
+
+@pytest.fixture(scope="session")
+def _live_servers(lane: Lane) -> Iterator[Callable[[bool], LiveServer]]:
+    servers: dict[bool, LiveServer] = {}
+
+    def get(gateway: bool) -> LiveServer:
+        if gateway not in servers:
+            name = "live_on" if gateway else "live_off"
+            servers[gateway] = LiveServer(lane.folder / name, gateway=gateway, database_url=lane.database_url(name))
+        servers[gateway].start()
+        return servers[gateway]
+
+    yield get
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture
+def live_on(_live_servers: Callable[[bool], LiveServer]) -> LiveServer:
+    """The live server with the gateway in front; one for the session, started again where a test killed it."""
+    return _live_servers(True)
+
+
+@pytest.fixture
+def live_off(_live_servers: Callable[[bool], LiveServer]) -> LiveServer:
+    """The live server on which Django REST framework answers everything."""
+    return _live_servers(False)
+
+
+@pytest.fixture(params=[True, False], ids=["gateway-on", "gateway-off"])
+def live(request: pytest.FixtureRequest, _live_servers: Callable[[bool], LiveServer]) -> LiveServer:
+    """Both live servers in turn: the contract holds on either."""
+    return _live_servers(request.param)
+
+
+@pytest.fixture
+def live_server_url(live_on: LiveServer) -> str:
+    """The base URL of the live server with the gateway."""
+    return live_on.base

@@ -1,0 +1,80 @@
+"""The private servers and folders of one pytest run, and the environment that points Django to them."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import redis as redis_client
+
+from letserver.environment import SETTINGS
+from tests.lanes.services import PrivateMariaDB, PrivateRedis, PrivateServer
+
+SQLITE, MARIADB = "sqlite", "mariadb"
+
+
+class Lane:
+    """Everything that this run has started; `name` is `sqlite` or `mariadb`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # A short path: Unix sockets live in it.
+        self.folder = Path(tempfile.mkdtemp(prefix="letserver-test-"))
+        self._servers: list[PrivateServer] = []
+        self.mariadb: PrivateMariaDB | None = None
+        try:
+            # The machine's own Redis on one lane, the wheel's on the other: two versions are tried.
+            redis = PrivateRedis(self.folder / "redis", prefer_path=name == MARIADB)
+            self._servers.append(redis)
+            if name == MARIADB:
+                self.mariadb = PrivateMariaDB(self.folder / "mariadb")
+                self._servers.append(self.mariadb)
+            self._set_environment(redis.url)
+            self.redis = redis_client.Redis.from_url(redis.url)
+        except BaseException:
+            self.close()
+            raise
+
+    def database_url(self, name: str) -> str:
+        """Return the URL of a new, empty database; "" stands for a SQLite file in LETSERVER_DATA."""
+        return self.mariadb.create_database(name) if self.mariadb is not None else ""
+
+    def close(self) -> None:
+        """End every server and remove every file. May be called again."""
+        for server in reversed(self._servers):
+            server.stop()
+        self._servers.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _set_environment(self, redis_url: str) -> None:
+        """Set every setting, so that neither the caller's environment nor a `.env` plays a part."""
+        for setting in SETTINGS:
+            if setting.default is not None:
+                os.environ[setting.name] = setting.default
+        data = self.folder / "data"
+        data.mkdir(mode=0o700)
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="letserver.settings",
+            LETSERVER_DATA=str(data),
+            LETSERVER_SECRET_KEY="a key that signs nothing outside of this run of the tests",
+            LETSERVER_DATABASE_URL=self.database_url("letserver"),
+            LETSERVER_REDIS_URL=redis_url,
+        )
+
+
+@functools.cache
+def start_lane() -> Lane:
+    """Return this run's lane, started at the first call, and set Django up on it."""
+    name = os.environ.get("LETSERVER_TEST_LANE", SQLITE)
+    if name not in (SQLITE, MARIADB):
+        raise SystemExit(f"LETSERVER_TEST_LANE is {name!r}; write {SQLITE} or {MARIADB}")
+    lane = Lane(name)
+    atexit.register(lane.close)
+    import django
+
+    django.setup()
+    return lane

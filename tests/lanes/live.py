@@ -1,0 +1,160 @@
+"""The real web server, in a process of its own on a free port, against a database and a Redis of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from letserver.up.port import WebPort
+from tests.lanes.services import ROOT, PrivateRedis, PrivateServer
+
+_START_SECONDS = 30.0
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer to look at, not to follow."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+
+
+class LiveServer:
+    """`letserver.web` as `make up` starts it. It keeps its port over `restart` and `kill`."""
+
+    def __init__(self, folder: Path, *, gateway: bool, database_url: str) -> None:
+        folder.mkdir(mode=0o700)
+        self.folder = folder
+        self.redis = PrivateRedis(folder / "redis")
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            "LETSERVER_DATA": str(folder),
+            "LETSERVER_DATABASE_URL": database_url,
+            "LETSERVER_REDIS_URL": self.redis.url,
+            "LETSERVER_PORT": str(self.port),
+            "LETSERVER_PUBLIC_URL": self.base,
+            "LETSERVER_GATEWAY": "on" if gateway else "off",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._server: PrivateServer | None = None
+        self.manage("migrate", "--no-input", "--verbosity", "0")
+        self.start()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process that runs now, None where none does."""
+        return self._server.process.pid if self._server and self._server.process.poll() is None else None
+
+    def start(self) -> None:
+        """Start unless it runs, and wait until it says that it is well."""
+        if self.pid is not None:
+            return
+        listener = WebPort(host="127.0.0.1", port=self.port, shared=False).take()
+        with listener:
+            self._server = PrivateServer(
+                [sys.executable, "-m", "letserver.web", "--fd", str(listener.fileno())],
+                folder=ROOT,
+                log=self.folder / "web.log",
+                environment=self.environment,
+                descriptors=[listener.fileno()],
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_well():
+            assert self.pid is not None, self.log_text()
+            assert time.monotonic() < deadline, self.log_text()
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """End it politely; return the exit code."""
+        return self._server.stop() if self._server is not None else 0
+
+    def kill(self) -> None:
+        """End it with -9."""
+        if self._server is not None:
+            self._server.kill()
+
+    def restart(self) -> None:
+        """Stop it politely and start it again."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End it and its Redis for good."""
+        self.stop()
+        self.redis.stop()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 30,
+        raw: bytes | None = None,
+    ) -> tuple[int, Any, Message]:
+        """Return (status, body, headers). The body is what its JSON says, text where it is none, None where empty.
+
+        `body` is sent as JSON, `raw` as it is. Redirects are not followed. Raises OSError when nobody answers.
+        """
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
+        try:
+            with _opener.open(request, timeout=timeout) as response:
+                return response.status, _parse(response.read()), response.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _parse(error.read()), error.headers
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        """Run a management command against the same database; return what it prints."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, input=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"manage.py {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def log_text(self) -> str:
+        """Return everything that the web process has said since the first start."""
+        return self._server.log_text() if self._server is not None else ""
+
+    def _is_well(self) -> bool:
+        try:
+            return self.call("GET", "/status", timeout=1)[0] == 204
+        except OSError:
+            return False
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
