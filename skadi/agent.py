@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Callable, Dict
+from typing import Callable
 
 from skadi import __version__
 from skadi.client import Client
@@ -43,7 +43,7 @@ class Agent:
         self.formatter = formatter
         self.reload = reload
         self.mailbox: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.clients: Dict[str, Client] = {}
+        self.clients: dict[str, Client] = {}
         self.clients_lock = threading.Lock()
         self.deaths: list[float] = []
         self.reporter = Reporter(journal, lambda: self._client("reporter"))
@@ -57,7 +57,7 @@ class Agent:
     def run(self) -> int:
         """Work until a signal; the exit code."""
         for number, word in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
-            signal.signal(number, lambda _number, _frame, word=word: self.mailbox.put(word))
+            signal.signal(number, self._handler(word))
         self._announce()
         self.executor.recover()
         threads = {
@@ -76,7 +76,8 @@ class Agent:
                 return self._stop(threads)
             if word == "refused":
                 sys.stderr.write(
-                    f"The server refuses the token. Check `token:` in {self.config.path}, or get a new one and run: skadi TOKEN\n"
+                    f"skadi: the server refuses the token. Check `token:` in {self.config.path}, "
+                    "or get a new one and run: skadi TOKEN\n"
                 )
                 return EXIT_CONFIG
             if word == "death" and self._dies_too_often():
@@ -86,6 +87,9 @@ class Agent:
                 self._reload()
             for client in list(self.clients.values()):
                 client.enforce_deadline(time.monotonic())
+
+    def _handler(self, word: str) -> Callable[[int, object], None]:
+        return lambda number, frame: self.mailbox.put(word)
 
     def _next_word(self, seconds: float) -> str:
         try:
@@ -150,7 +154,7 @@ class Agent:
             self.poller.first = False  # the rule about a first start is for starts
             self.clients["poller"].interrupt()
 
-    def _stop(self, threads: Dict[str, threading.Thread]) -> int:
+    def _stop(self, threads: dict[str, threading.Thread]) -> int:
         """Stop polling; let the running job end; then end it; deliver reports. A second signal shortens the wait."""
         log.info("agent stopping")
         self.poller.stopping.set()

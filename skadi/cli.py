@@ -35,11 +35,16 @@ class Parser(argparse.ArgumentParser):
     """argparse with our exit code."""
 
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"skadi: {message}\nTry: skadi --help\n")
-        raise SystemExit(EXIT_FAILED)
+        raise SystemExit(complain(message))
 
     def format_help(self) -> str:
         return USAGE
+
+
+def complain(message: str) -> int:
+    """Say what was wrong with the command line; the exit code."""
+    sys.stderr.write(f"skadi: {message}\nTry: skadi --help\n")
+    return EXIT_FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,18 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return explain(find_file(options.config), " ".join(words[1:]))
         if len(words) == 1:
             return set_token(options.config, words[0])
+        return complain("I do not understand: {}".format(" ".join(words)))
     except ConfigError as error:
         sys.stderr.write(f"skadi: {error}\n")
         return EXIT_CONFIG
-    parser.error("I do not understand: {}".format(" ".join(words)))
 
 
 def set_token(given: str | None, token: str) -> int:
     """`skadi TOKEN`."""
     if not TOKEN.match(token):
         sys.stderr.write(
-            "skadi: this is neither a command nor a token: a token has 20 letters and digits, this has %d characters.\n"
-            "Copy the agent's token from the server once more, or try: skadi --help\n" % len(token)
+            "skadi: this is neither a command nor a token: a token has 20 letters and digits, "
+            f"this has {len(token)} characters.\n"
+            "Copy the agent's token from the server once more, or try: skadi --help\n"
         )
         return EXIT_FAILED
     try:
@@ -137,16 +143,14 @@ def explain(path: str, message: str) -> int:
         sys.stdout.write("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
         return EXIT_OK if decision.ok else EXIT_FAILED
     entry = decision.entry
-    lines = [("entry", "%s %s (line %d of %s)" % (entry.kind, entry.name, entry.line, path))]
-    lines += [
-        ("argument %d" % number if number else "program", repr(word)) for number, word in enumerate(decision.argv)
-    ]
+    lines = [("entry", f"{entry.kind} {entry.name} (line {entry.line} of {path})")]
+    lines += [(f"argument {number}" if number else "program", repr(word)) for number, word in enumerate(decision.argv)]
     lines += [
         ("folder", entry.directory or "the agent's own"),
         ("user", entry.user or "the agent's own"),
         ("timeout", f"{duration_text(entry.timeout)}, then {duration_text(entry.kill_after)} until it is killed"),
     ]
-    sys.stdout.write("".join("%-12s %s\n" % line for line in lines))
+    sys.stdout.write("".join(f"{title:<12} {text}\n" for title, text in lines))
     return EXIT_OK
 
 
@@ -162,15 +166,15 @@ def check(path: str) -> int:
     if not distrust_of(path) and os.stat(path).st_mode & 0o077:
         notes.append(f"others can read {path} and the token in it, run: chmod 600 {path}")
     for entry in config.entries:
-        notes += ["line %d: %s %s: %s" % (entry.line, entry.kind, entry.name, risk) for risk in risks_of(entry)]
+        notes += [f"line {entry.line}: {entry.kind} {entry.name}: {risk}" for risk in risks_of(entry)]
     for note in notes:
         sys.stdout.write(f"warning: {note}\n")
     if config.distrust:
         sys.stdout.write(f"error: nothing runs: {config.distrust}\n")
-    sys.stdout.write("%s: %s, %d warnings\n" % (path, count_text(config.entries), len(notes)))
+    sys.stdout.write(f"{path}: {count_text(config.entries)}, {len(notes)} warnings\n")
     return EXIT_FAILED if problems or config.distrust else EXIT_OK
 
 
 def count_text(entries: Sequence[Entry]) -> str:
     good = sum(1 for entry in entries if not entry.refusal)
-    return "%d of %d entries can run" % (good, len(entries))
+    return f"{good} of {len(entries)} entries can run"

@@ -134,7 +134,7 @@ class Client:
         response = connection.getresponse()
         content = response.read(MAX_REPLY_BYTES + 1)
         if len(content) > MAX_REPLY_BYTES:
-            raise ValueError("an answer of more than %d bytes" % MAX_REPLY_BYTES)
+            raise ValueError(f"an answer of more than {MAX_REPLY_BYTES} bytes")
         if response.will_close or not response.isclosed():
             self.close()
         self._used = True

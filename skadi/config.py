@@ -21,14 +21,33 @@ SEARCH = ("./skadi.yml", "/etc/skadi/skadi.yml")
 TOKEN = re.compile(r"[0-9A-Za-z]{20}\Z")
 MOST_ENTRIES = 500
 SECTIONS = {"shortcuts": "shortcut", "commands": "command", "templates": "template"}
-KEYS = frozenset("debug token server defaults state_dir stop_timeout insecure_http log_messages".split()) | set(
-    SECTIONS
-)
+KEYS = frozenset(
+    ["debug", "token", "server", "defaults", "state_dir", "stop_timeout", "insecure_http", "log_messages"]
+) | set(SECTIONS)
 LATER = frozenset(
-    "token_file servers name tags poll queues cron watches info signing bash update publish journal redirect_allow "
-    "shared log calendar remote_scripts".split()
+    [
+        "token_file",
+        "servers",
+        "name",
+        "tags",
+        "poll",
+        "queues",
+        "cron",
+        "watches",
+        "info",
+        "signing",
+        "bash",
+        "update",
+        "publish",
+        "journal",
+        "redirect_allow",
+        "shared",
+        "log",
+        "calendar",
+        "remote_scripts",
+    ]
 )
-DEFAULT_KEYS = frozenset("timeout kill_after output env path".split())
+DEFAULT_KEYS = frozenset(["timeout", "kill_after", "output", "env", "path"])
 LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)\Z")
 
 
@@ -47,7 +66,7 @@ class Server:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return "%s://%s:%d%s" % ("https" if self.secure else "http", host, self.port, self.prefix)
+        return "{}://{}:{}{}".format("https" if self.secure else "http", host, self.port, self.prefix)
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,7 @@ def read_text(path: str) -> str:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError("%s is not UTF-8 text (byte %d)" % (path, error.start)) from error
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from error
 
 
 def load(path: str, environment: Mapping[str, str]) -> Config:
@@ -120,7 +139,8 @@ def parse_server(text: str, insecure_allowed: bool) -> Server:
     secure = parts.scheme == "https"
     if not secure and not LOOPBACK.match(host) and not insecure_allowed:
         raise ConfigError(
-            f"server: {text} is plain http, which shows the token to the network. Use https://, or set `insecure_http: true`"
+            f"server: {text} is plain http, which shows the token to the network. "
+            "Use https://, or set `insecure_http: true`"
         )
     return Server(secure, host, port or (443 if secure else 80), parts.path.rstrip("/"))
 
@@ -161,7 +181,7 @@ class _Loader:
         token = _override(self.environment, "TOKEN") or self._get("token", values.text_value, "")
         if token and not TOKEN.match(token):
             raise ConfigError(
-                "%s: the token must be 20 letters and digits, this one has %d characters" % (self.path, len(token))
+                f"{self.path}: the token must be 20 letters and digits, this one has {len(token)} characters"
             )
         address = _override(self.environment, "SERVER") or self._get("server", values.text_value, "")
         insecure = self._get("insecure_http", values.flag, False)
@@ -191,10 +211,10 @@ class _Loader:
         try:
             return parse(source[key])
         except ValueError as error:
-            raise ConfigError("%s, line %d: %s %s" % (self.path, source.lines[key], name, error)) from error
+            raise ConfigError(f"{self.path}, line {source.lines[key]}: {name} {error}") from error
 
     def _warn(self, line: int, text: str) -> None:
-        self.warnings.append("%s, line %d: %s" % (self.path, line, text))
+        self.warnings.append(f"{self.path}, line {line}: {text}")
 
     def _check_keys(self, source: yamlet.Map, known: frozenset[str], later: frozenset[str], line: int) -> None:
         for key in source:
@@ -218,7 +238,7 @@ class _Loader:
         if source is None:
             return Defaults()
         if not isinstance(source, yamlet.Map):
-            raise ConfigError("%s, line %d: defaults must be a map" % (self.path, self.document.lines["defaults"]))
+            raise ConfigError("{}, line {}: defaults must be a map".format(self.path, self.document.lines["defaults"]))
         self._check_keys(source, DEFAULT_KEYS, frozenset(), self.document.lines["defaults"])
 
         def get(key: str, parse: Callable[[Any], Any], default: Any) -> Any:
@@ -241,10 +261,10 @@ class _Loader:
                 continue
             line = self.document.lines[section]
             if not isinstance(items, list):
-                raise ConfigError("%s, line %d: %s must be a list" % (self.path, line, section))
+                raise ConfigError(f"{self.path}, line {line}: {section} must be a list")
             for item in items:
                 if not isinstance(item, yamlet.Map):
-                    raise ConfigError("%s, line %d: each of %s must be a map" % (self.path, line, section))
+                    raise ConfigError(f"{self.path}, line {line}: each of {section} must be a map")
                 first = min(item.lines.values(), default=line)
                 entry = EntryReader(kind, item, first, defaults, self._warn).read()
                 if entry.refusal:
@@ -253,5 +273,5 @@ class _Loader:
                     )
                 entries.append(entry)
         if len(entries) > MOST_ENTRIES:
-            raise ConfigError("%s: more than %d entries" % (self.path, MOST_ENTRIES))
+            raise ConfigError(f"{self.path}: more than {MOST_ENTRIES} entries")
         return tuple(entries)

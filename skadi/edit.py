@@ -39,7 +39,7 @@ def with_token(text: str, token: str) -> str:
 def write_token(path: str, token: str) -> None:
     """Change the token in a file and set its mode to 0600. Raises ConfigError."""
     if not TOKEN.match(token):
-        raise ConfigError("a token has 20 letters and digits, this has %d characters" % len(token))
+        raise ConfigError(f"a token has 20 letters and digits, this has {len(token)} characters")
     real = os.path.realpath(path)
     try:
         text = with_token(read_text(real), token)

@@ -20,12 +20,40 @@ from skadi.words import WordsError, split_words
 NAME_KEYS = {"shortcut": "short", "command": "prefix", "template": "name"}
 TEXT_KEYS = {"shortcut": "cmd", "command": "prefix", "template": "temp"}
 OPTION_KEYS = frozenset(
-    "timeout kill_after dir env umask args max_args options shell output hidden description user group match".split()
+    [
+        "timeout",
+        "kill_after",
+        "dir",
+        "env",
+        "umask",
+        "args",
+        "max_args",
+        "options",
+        "shell",
+        "output",
+        "hidden",
+        "description",
+        "user",
+        "group",
+        "match",
+    ]
 )
 # Keys of later versions. Without the first kind an entry would run with less protection than its writer asked for.
-PROTECTING_LATER = frozenset("confirm secrets limits redact before signing".split())
+PROTECTING_LATER = frozenset(["confirm", "secrets", "limits", "redact", "before", "signing"])
 OTHER_LATER = frozenset(
-    "queue concurrency distinct overlap nice idempotent detach stdin after on_fail artifacts".split()
+    [
+        "queue",
+        "concurrency",
+        "distinct",
+        "overlap",
+        "nice",
+        "idempotent",
+        "detach",
+        "stdin",
+        "after",
+        "on_fail",
+        "artifacts",
+    ]
 )
 PROTECTING = PROTECTING_LATER | {"args", "max_args", "options", "user", "group", "umask", "timeout", "shell", "match"}
 LEAST_OUTPUT, MOST_OUTPUT = 1024, 16 * 1024 * 1024
@@ -173,9 +201,8 @@ class EntryReader:
         else:
             operator = shell_operator(text)
             if operator:
-                raise TemplateError(
-                    f"{operator.strip()} needs `shell: true`, or quotes if it is meant as text" or "a line break"
-                )
+                found = operator.strip() or "a line break"
+                raise TemplateError(f"{found} needs `shell: true`, or quotes if it is meant as text")
             words = parse_words(text)
             template, risk = words, value_becomes_code(words.words)
         if risk and not restricted:

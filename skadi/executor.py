@@ -11,7 +11,7 @@ import queue
 import subprocess
 import threading
 import time
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 from skadi import result, runner
 from skadi.config import Config
@@ -43,7 +43,7 @@ class Executor:
         self.get_config = get_config
         self.on_idle = on_idle
         self.slots = threading.Semaphore(CONCURRENCY)
-        self.work: queue.SimpleQueue[Union[Job, Leftovers]] = queue.SimpleQueue()
+        self.work: queue.SimpleQueue[Job | Leftovers] = queue.SimpleQueue()
         self.start_dir = os.getcwd()
         self.agent_pid: int | None = None
         self.lock = threading.Lock()
@@ -52,7 +52,7 @@ class Executor:
         self.process: subprocess.Popen[bytes] | None = None
         self.current = ""
 
-    def submit(self, item: Union[Job, Leftovers]) -> None:
+    def submit(self, item: Job | Leftovers) -> None:
         """Hand over work for a slot that the caller has taken."""
         with self.lock:
             self.outstanding += 1

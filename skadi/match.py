@@ -47,7 +47,7 @@ def decide(config: Config, message: str) -> Decision:
     except WordsError as error:
         return Answer(f"unsupported command: {error}")
     if len(message.encode("utf-8")) > MAX_MESSAGE_BYTES:
-        return Answer("unsupported command: longer than %d bytes" % MAX_MESSAGE_BYTES)
+        return Answer(f"unsupported command: longer than {MAX_MESSAGE_BYTES} bytes")
     if message.strip() in HELP:
         return Answer(help_text(config), ok=True)
     if config.distrust:
@@ -167,7 +167,7 @@ def _pasted(entry: Entry, arguments: Sequence[str]) -> Decision:
 
 
 def _usage(entry: Entry, template: Template) -> str:
-    names = ["ARGUMENT%d" % number for number in range(1, template.least + 1)]
+    names = [f"ARGUMENT{number}" for number in range(1, template.least + 1)]
     if template.takes_rest:
         names.append("...")
     return "usage: {}".format(" ".join([entry.name, *names]))
@@ -177,12 +177,12 @@ def _arguments_problem(entry: Entry, arguments: Sequence[str]) -> str:
     """Why these arguments are not allowed, or an empty text."""
     most = min(entry.max_args, MAX_ARGUMENTS)
     if len(arguments) > most:
-        return "more than %d arguments" % most
+        return f"more than {most} arguments"
     for position, argument in enumerate(arguments):
         if not entry.options_allowed and argument.startswith("-"):
-            return "argument %d begins with -, which is refused here" % (position + 1)
+            return "argument %s begins with -, which is refused here" % (position + 1)
         if entry.args:
             pattern = entry.args[min(position, len(entry.args) - 1)]
             if not pattern.fullmatch(argument):
-                return "argument %d is not allowed, it must match %s" % (position + 1, pattern.pattern)
+                return f"argument {position + 1} is not allowed, it must match {pattern.pattern}"
     return ""

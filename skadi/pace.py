@@ -18,9 +18,14 @@ LONGEST_RETRY_AFTER = 900.0
 REFUSED_RETRY = 600.0
 
 
+def jitter(least: float, most: float) -> float:
+    """A random number of seconds; it spreads load and guards nothing."""
+    return random.uniform(least, most)  # noqa: S311
+
+
 def back_off(failures: int, most: float) -> float:
     """Full jitter: a random time up to 1, 2, 4, ... seconds, at most `most`; so a fleet does not come back at once."""
-    return random.uniform(0, min(most, FIRST_RETRY * 2.0 ** min(failures - 1, 20)))
+    return jitter(0, min(most, FIRST_RETRY * 2.0 ** min(failures - 1, 20)))
 
 
 class PollPace:
@@ -47,7 +52,7 @@ class PollPace:
         self.failures = 0
         if self.hold and elapsed >= EARLY_SECONDS:
             return 0.0
-        return INTERVAL * random.uniform(1 - JITTER, 1 + JITTER)
+        return INTERVAL * jitter(1 - JITTER, 1 + JITTER)
 
     def after_cut(self, elapsed: float, now: float) -> float:
         """After a connection that ended while held. Twice at the same age is a proxy's limit: ask for half."""
@@ -63,4 +68,4 @@ class PollPace:
         """After anything that is no answer to a poll; what the server asks for is obeyed."""
         self.failures += 1
         delay = back_off(self.failures, LONGEST_RETRY)
-        return delay if retry_after is None else retry_after + random.uniform(0, FIRST_RETRY)
+        return delay if retry_after is None else retry_after + jitter(0, FIRST_RETRY)

@@ -61,7 +61,7 @@ class Poller:
         hold = self.pace.asked(time.monotonic())
         began = time.monotonic()
         try:
-            path = "/agent/job?wait=%d" % hold if hold else "/agent/job"
+            path = f"/agent/job?wait={hold}" if hold else "/agent/job"
             reply = client.request("GET", path, seconds=hold + READ_MARGIN)
         except Unreachable as error:
             if self.stopping.is_set() or self.get_client() is not client:

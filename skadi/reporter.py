@@ -5,7 +5,6 @@ One thread and one list ordered by due time, so that a report the server chokes 
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from dataclasses import dataclass, field
@@ -77,7 +76,7 @@ class Reporter:
         with self.changed:
             for item in self.items:
                 if item.failures:
-                    item.due = min(item.due, time.monotonic() + random.uniform(0, HURRY_SECONDS))
+                    item.due = min(item.due, time.monotonic() + pace.jitter(0, HURRY_SECONDS))
             self.changed.notify()
 
     def finish(self) -> None:

@@ -8,12 +8,20 @@ import shutil
 from skadi.entries import Entry
 
 # Programs that can be told by their arguments to run other programs or to write any file.
+# fmt: off
 GENEROUS = frozenset(
-    "awk bash busybox cargo composer crontab curl dash docker dpkg ed emacs env expect find ftp gawk gdb git go ionice "
-    "java journalctl kubectl ld.so less lua make man mawk more mysql nano nc nice nmap node nohup npm npx openssl perl php "
-    "pip pip3 podman psql python python3 rsync ruby scp screen script sed setsid sftp sh socat sqlite3 ssh strace su sudo "
-    "systemctl systemd-run tar taskset tclsh tee time timeout tmux vi vim watch wget xargs yum zip zsh".split()
+    [
+        "awk", "bash", "busybox", "cargo", "composer", "crontab", "curl", "dash", "docker", "dpkg", "ed",
+        "emacs", "env", "expect", "find", "ftp", "gawk", "gdb", "git", "go", "ionice", "java", "journalctl",
+        "kubectl", "ld.so", "less", "lua", "make", "man", "mawk", "more", "mysql", "nano", "nc", "nice",
+        "nmap", "node", "nohup", "npm", "npx", "openssl", "perl", "php", "pip", "pip3", "podman", "psql",
+        "python", "python3", "rsync", "ruby", "scp", "screen", "script", "sed", "setsid", "sftp", "sh",
+        "socat", "sqlite3", "ssh", "strace", "su", "sudo", "systemctl", "systemd-run", "tar", "taskset",
+        "tclsh", "tee", "time", "timeout", "tmux", "vi", "vim", "watch", "wget", "xargs", "yum", "zip",
+        "zsh",
+    ]
 )
+# fmt: on
 
 
 def risks_of(entry: Entry) -> list[str]:

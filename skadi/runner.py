@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from skadi import shim
-from skadi.config import Defaults
-from skadi.entries import Entry
+from skadi.entries import Defaults, Entry
 from skadi.journal import Journal
 from skadi.match import Plan
 

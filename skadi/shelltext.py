@@ -15,9 +15,28 @@ from skadi.template import Hole, HoleFinder, Template, TemplateError
 SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]#~{}!\n]")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 BUILTINS = frozenset(
-    "cd . source export unset set ulimit umask exec eval trap if for while until case alias type".split()
+    [
+        "cd",
+        ".",
+        "source",
+        "export",
+        "unset",
+        "set",
+        "ulimit",
+        "umask",
+        "exec",
+        "eval",
+        "trap",
+        "if",
+        "for",
+        "while",
+        "until",
+        "case",
+        "alias",
+        "type",
+    ]
 )
-COMMAND_FOLLOWS = frozenset("then do else elif if while until ! { time exec command".split())
+COMMAND_FOLLOWS = frozenset(["then", "do", "else", "elif", "if", "while", "until", "!", "{", "time", "exec", "command"])
 SHELLS = re.compile(r"(?:ba|da|a|z|k|mk|c|tc|fi)?sh\Z|busybox\Z|su\Z")
 INTERPRETERS = re.compile(r"(?:python|perl|ruby|node|nodejs|php|lua|osascript|pwsh)[0-9.]*\Z")
 PROGRAM_AS_TEXT = re.compile(r"(?:eval|ssh|[gmn]?awk|parallel|watch|xargs|tclsh|expect)\Z")
@@ -92,7 +111,7 @@ class ShellTemplate(Template):
                 continue
             hole, quote = part
             rest = range(self.least + 1, number + 1)
-            names = ["${%d}" % index for index in ([hole.index] if hole.index else rest)]
+            names = [f"${{{index}}}" for index in ([hole.index] if hole.index else rest)]
             if quote == '"':
                 text += " ".join(names)
             elif quote == "'":

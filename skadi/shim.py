@@ -31,6 +31,7 @@ READ_BYTES = 65536
 LINGER_SECONDS = 0.3  # for a background reader such as `> >(tee log)` to write its last lines
 CLOSE_SECONDS = 2.0  # then the pipe is closed, whoever holds it
 ORPHAN_GRACE_SECONDS = 1.0  # instead of kill_after, when the agent died and nothing may survive it
+ORPHAN_LOOK_SECONDS = 0.1
 SWEEP_SECONDS = 5.0
 
 
@@ -41,7 +42,7 @@ def prctl(option: int, value: int) -> bool:
     try:
         import ctypes
 
-        return ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
     except (ImportError, OSError, AttributeError):
         return False
 
@@ -116,7 +117,7 @@ class Output:
         self.on_disk = 0
         self.tail = bytearray()
         self.failed = False
-        self.file = open(path, "wb", buffering=0)
+        self.file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by `finish`)
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
@@ -252,9 +253,11 @@ class Command:
     def _act(self, now: float) -> None:
         """Start the end of the tree, or the last step of it, when its time has come."""
         if self.status is None:
-            if not self.reason and self.stop_asked:
-                orphan = self.job.get("agent_pid") is not None and os.getppid() != self.job["agent_pid"]
-                self._end("interrupted", ORPHAN_GRACE_SECONDS if orphan else self.job["kill_after"], now)
+            if self.stop_asked and self._orphan():
+                self._end("interrupted", min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
+                self.stop_asked = False
+            elif not self.reason and self.stop_asked:
+                self._end("interrupted", self.job["kill_after"], now)
             elif not self.reason and now >= self.deadline:
                 self._end("timeout", self.job["kill_after"], now)
         elif self.term_at == float("inf"):
@@ -270,9 +273,16 @@ class Command:
         if now >= self.kill_at and not self.swept:
             self._sweep()
 
+    def _orphan(self) -> bool:
+        """Whether the agent died that must not be survived.
+
+        The signal comes when its first thread ends, at which time it may still be our parent: so this is asked again.
+        """
+        return self.job.get("agent_pid") is not None and os.getppid() != self.job["agent_pid"]
+
     def _end(self, reason: str, grace: float, now: float) -> None:
-        self.reason = reason
-        self.kill_at = now + grace
+        self.reason = self.reason or reason
+        self.kill_at = min(self.kill_at, now + grace)
         signal_quietly(self.pid, signal.SIGTERM, group=True)
 
     def _sweep(self) -> None:
@@ -307,6 +317,8 @@ class Command:
         """Sleep until output, a signal or the next deadline."""
         if self.status is None:
             until = self.kill_at if self.reason else self.deadline
+            if self.stop_asked and self.job.get("agent_pid") is not None:
+                until = min(until, now + ORPHAN_LOOK_SECONDS)
         else:
             until = min(self.term_at, self.kill_at)
         watched = [self.wake[0]] + ([self.pipe] if self.pipe >= 0 else [])

@@ -36,9 +36,9 @@ class Hole:
 
     def check(self, value: str) -> None:
         if self.number and not NUMBER.match(value):
-            raise ArgumentsError("argument %d must be a whole number" % self.index)
+            raise ArgumentsError(f"argument {self.index} must be a whole number")
         if self.pattern and not self.pattern.fullmatch(value):
-            raise ArgumentsError("argument %d does not match %s" % (self.index, self.pattern.pattern))
+            raise ArgumentsError(f"argument {self.index} does not match {self.pattern.pattern}")
 
 
 class HoleFinder:
@@ -91,7 +91,7 @@ class HoleFinder:
 
     def _keep(self, hole: Hole) -> Hole:
         if hole.index > MAX_ARGUMENTS:
-            raise TemplateError("more than %d arguments" % MAX_ARGUMENTS)
+            raise TemplateError(f"more than {MAX_ARGUMENTS} arguments")
         self.holes.append(hole)
         return hole
 
@@ -138,10 +138,16 @@ class Template:
         """Raise ArgumentsError unless number and form of the values fit."""
         wanted = self.least
         if len(values) < wanted or (len(values) > wanted and not self.takes_rest):
-            raise ArgumentsError("needs %s%d, got %d" % ("at least " if self.takes_rest else "", wanted, len(values)))
+            raise ArgumentsError(
+                "needs {}{}, got {}".format("at least " if self.takes_rest else "", wanted, len(values))
+            )
         for hole in self.holes:
             if hole.index:
                 hole.check(values[hole.index - 1])
+
+    def fill(self, values: Sequence[str]) -> list[str]:
+        """The argument list for values that were checked."""
+        raise NotImplementedError
 
     def rest(self, values: Sequence[str]) -> Sequence[str]:
         return values[self.least :]

@@ -51,7 +51,7 @@ def duration_text(value: float) -> str:
         return f"{value:g}s"
     whole = int(value)
     parts = ((whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))
-    return "".join("%d%s" % part for part in parts if part[0])
+    return "".join("{}{}".format(*part) for part in parts if part[0])
 
 
 def size(value: Any, least: int, most: int) -> int:
@@ -61,14 +61,14 @@ def size(value: Any, least: int, most: int) -> int:
         raise ValueError(f"must be a size such as 64KiB or 1MiB, not {value}")
     result = int(match.group(1)) * SIZES.get((match.group(2) or "")[:1], 1)
     if not least <= result <= most:
-        raise ValueError("must be between %d and %d bytes" % (least, most))
+        raise ValueError(f"must be between {least} and {most} bytes")
     return result
 
 
 def count(value: Any, least: int, most: int) -> int:
     text = text_value(value)
     if not re.match(r"[0-9]{1,9}\Z", text) or not least <= int(text) <= most:
-        raise ValueError("must be a number between %d and %d, not %s" % (least, most, value))
+        raise ValueError(f"must be a number between {least} and {most}, not {value}")
     return int(text)
 
 

@@ -8,7 +8,7 @@ accepted means what YAML 1.2 (core schema) says it means; a test holds this agai
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 from skadi.yamlet_flow import FlowReader
 from skadi.yamlet_scalars import Quoted, YamlError, check_plain_start, core_type, text_or_null
@@ -34,9 +34,9 @@ def load(text: str, typed: bool = True) -> Any:
     return _Reader(text, core_type if typed else text_or_null).document()
 
 
-def _split_lines(text: str) -> List[str]:
+def _split_lines(text: str) -> list[str]:
     if len(text) > MAX_CHARACTERS:
-        raise YamlError(1, "the file is longer than %d characters" % MAX_CHARACTERS)
+        raise YamlError(1, f"the file is longer than {MAX_CHARACTERS} characters")
     if text.startswith("\ufeff"):
         text = text[1:]
     lines = text.replace("\r\n", "\n").split("\n")
@@ -67,6 +67,8 @@ class _Reader:
         self._skip_blank()
         if self.row < len(self.lines) and self.lines[self.row].startswith("%"):
             raise self._error("directives (%) are not supported")
+        if self.row < len(self.lines) and self.lines[self.row].startswith("..."):
+            raise self._error("the document ends before it begins")
         if self.row < len(self.lines) and re.match(r"---(?: +#.*| *)\Z", self.lines[self.row]):
             self.row += 1
         value = self._block(0, -1)
@@ -104,7 +106,7 @@ class _Reader:
             return None
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self._error("nested more than %d deep" % MAX_DEPTH)
+            raise self._error(f"nested more than {MAX_DEPTH} deep")
         line = self.lines[self.row]
         if self._is_item(line, indent):
             value: Any = self._list(indent)
@@ -119,8 +121,8 @@ class _Reader:
     def _is_item(line: str, indent: int) -> bool:
         return line[indent] == "-" and line[indent + 1 : indent + 2] in ("", " ")
 
-    def _list(self, indent: int) -> List[Any]:
-        items: List[Any] = []
+    def _list(self, indent: int) -> list[Any]:
+        items: list[Any] = []
         while self._indent() == indent and self._is_item(self.lines[self.row], indent):
             line = self.lines[self.row]
             rest = line[indent + 1 :].lstrip(" ")
@@ -174,7 +176,7 @@ class _Reader:
         check_plain_start(text, self.row + 1, flow=False)
         return self.resolve(text, self.row + 1)
 
-    def _key_end(self, line: str, column: int) -> "int | None":
+    def _key_end(self, line: str, column: int) -> int | None:
         """Column of the colon when a key begins at `column`, else None."""
         first = line[column]
         if first in "[{":
@@ -242,7 +244,7 @@ class _Reader:
             self.row += 1
         return self.resolve(text, first_row + 1)
 
-    def _plain_part(self, text: str) -> "tuple[str, bool]":
+    def _plain_part(self, text: str) -> tuple[str, bool]:
         """The part before a comment, and whether a comment ended the scalar."""
         part, comment, _ = text.partition(" #")
         if re.search(r":(?: |\Z)", part.rstrip(" ")):
@@ -258,17 +260,19 @@ class _Reader:
         given = match.group(2) or match.group(3)
         self.row += 1
         indent = max(parent + 1, 1) + int(given) - 1 if given else self._literal_indent(max(parent + 1, 1))
-        rows: List[str] = []
+        rows: list[str] = []
         while self.row < len(self.lines):
             line = self.lines[self.row]
             if line.strip(" ") and len(line) - len(line.lstrip(" ")) < indent:
                 break
-            if self.row == len(self.lines) - 1 and not line:
+            if self.row == len(self.lines) - 1 and not line[indent:]:
                 self.row += 1  # what follows the last line break is no line
                 break
             rows.append(line[indent:])
             self.row += 1
-        return _chomp(rows, chomp, folded=header[0] == ">")
+        cut = bool(rows) and self.row == len(self.lines) and rows[-1] == self.lines[-1][indent:] != ""
+        text = _chomp(rows, chomp, folded=header[0] == ">")
+        return text[:-1] if cut and chomp != "-" else text  # a file that ends without a line break
 
     def _literal_indent(self, minimum: int) -> int:
         blank = 0
@@ -284,7 +288,7 @@ class _Reader:
         return max(blank, minimum)
 
 
-def _chomp(rows: List[str], chomp: str, folded: bool) -> str:
+def _chomp(rows: list[str], chomp: str, folded: bool) -> str:
     """Join the lines of a block text; `chomp` is "-", "+" or "" for the line breaks at its end."""
     content = len(rows)
     while content and not rows[content - 1]:

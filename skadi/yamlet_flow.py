@@ -28,7 +28,7 @@ class FlowReader:
     def read(self) -> Any:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self._error("nested more than %d deep" % MAX_DEPTH)
+            raise self._error(f"nested more than {MAX_DEPTH} deep")
         value = self._map() if self._take() == "{" else self._list()
         self.depth -= 1
         return value
@@ -115,6 +115,9 @@ class FlowReader:
         text = line[self.column : stop].rstrip(" ")
         if is_key and text == "<<":
             raise self._error("merge keys (<<) are not supported", "write the keys out")
+        if "?" in text:
+            # YAML 1.1 and 1.2 disagree on its meaning here, so nobody can rely on it.
+            raise self._error("a ? inside brackets", "put the text in quotes")
         row = self.row
         self.column = stop
         if self._peek() not in ",]}:":

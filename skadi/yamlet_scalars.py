@@ -27,7 +27,7 @@ class YamlError(ValueError):
     """A document outside of the subset; `line` counts from 1."""
 
     def __init__(self, line: int, message: str, hint: str = "") -> None:
-        super().__init__("line %d: %s%s" % (line, message, f" ({hint})" if hint else ""))
+        super().__init__("line {}: {}{}".format(line, message, f" ({hint})" if hint else ""))
         self.line = line
         self.message = message
         self.hint = hint
@@ -42,7 +42,7 @@ def core_type(text: str, line: int) -> Any:
     if FALSE.match(text):
         return False
     if len(text) > MAX_DIGITS and (INTEGER.match(text) or FLOAT.match(text)):
-        raise YamlError(line, "number with more than %d digits" % MAX_DIGITS, "put it in quotes")
+        raise YamlError(line, f"number with more than {MAX_DIGITS} digits", "put it in quotes")
     if INTEGER.match(text):
         return int(text)
     if OCTAL.match(text):
@@ -133,8 +133,8 @@ class Quoted:
             raise YamlError(self.line + 1, f"unknown escape \\{code}", "write \\\\ for a backslash, or use '...'")
         digits = line[self.column : self.column + HEX_ESCAPES[code]]
         self.column += HEX_ESCAPES[code]
-        if not re.match(r"[0-9a-fA-F]{%d}\Z" % HEX_ESCAPES[code], digits):
-            raise YamlError(self.line + 1, "\\%s needs %d hexadecimal digits" % (code, HEX_ESCAPES[code]))
+        if not re.match(rf"[0-9a-fA-F]{{{HEX_ESCAPES[code]}}}\Z", digits):
+            raise YamlError(self.line + 1, f"\\{code} needs {HEX_ESCAPES[code]} hexadecimal digits")
         number = int(digits, 16)
         if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
             raise YamlError(self.line + 1, f"\\{code}{digits} is no character")

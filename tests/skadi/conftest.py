@@ -1,0 +1,35 @@
+"""A server and agents for each test, ended whatever happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Iterator, List
+
+import pytest
+
+from tests.skadi.fake_server import FakeServer
+from tests.skadi.support import AgentProcess
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    fake = FakeServer(hold=True)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def make_agent(tmp_path: Path, server: FakeServer) -> Iterator[Callable[..., AgentProcess]]:
+    """Make agents that talk to `server`; start them yourself."""
+    made: List[AgentProcess] = []
+
+    def make(*args: Any, **kwargs: Any) -> AgentProcess:
+        home = tmp_path / f"agent{len(made)}"
+        home.mkdir(mode=0o700)
+        agent = AgentProcess(home, kwargs.pop("server", server.url), *args, **kwargs)
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        agent.stop()
