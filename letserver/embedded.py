@@ -126,17 +126,15 @@ def write_configuration(server: RedisServer) -> None:
 
 def ping(server: RedisServer, *, timeout_seconds: float = 1.0) -> bool:
     """Tell whether the server takes its password and answers. Raises nothing."""
-    try:
-        if server.socket_path is not None:
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(timeout_seconds)
-            connection.connect(str(server.socket_path))
-        else:
-            connection = socket.create_connection(("127.0.0.1", server.port or 0), timeout=timeout_seconds)
-    except OSError:
-        return False
-    with connection:
+    family, address = (
+        (socket.AF_UNIX, str(server.socket_path))
+        if server.socket_path
+        else (socket.AF_INET, ("127.0.0.1", server.port))
+    )
+    with socket.socket(family) as connection:
+        connection.settimeout(timeout_seconds)
         try:
+            connection.connect(address)
             connection.sendall(f"AUTH {server.password}\r\nPING\r\n".encode())
             answer = b""
             while b"PONG" not in answer:

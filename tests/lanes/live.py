@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,6 @@ from letserver.up.port import WebPort
 from tests.lanes.services import ROOT, PrivateRedis, PrivateServer
 
 _START_SECONDS = 30.0
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer to look at, not to follow."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
 class LiveServer:
@@ -109,22 +99,23 @@ class LiveServer:
     ) -> tuple[int, Any, Message]:
         """Return (status, body, headers). The body is what its JSON says, text where it is none, None where empty.
 
-        `body` is sent as JSON, `raw` as it is. Redirects are not followed. Raises OSError when nobody answers.
+        `body` is sent as JSON, `raw` as it is. Redirects are not followed. Raises OSError or
+        HTTPException when nobody answers.
         """
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data=data, method=method)
+        sent = {"Connection": "close"}
         if data is not None:
-            request.add_header("Content-Type", "application/json")
+            sent["Content-Type"] = "application/json"
         if token is not None:
-            request.add_header("Authorization", f"Bearer {token}")
-        for name, value in (headers or {}).items():
-            request.add_header(name, value)
+            sent["Authorization"] = f"Bearer {token}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            with _opener.open(request, timeout=timeout) as response:
-                return response.status, _parse(response.read()), response.headers
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, _parse(error.read()), error.headers
+            with suppress(BrokenPipeError, ConnectionResetError):  # a refused body is not read to its end
+                connection.request(method, path, body=data, headers={**sent, **(headers or {})})
+            response = connection.getresponse()
+            return response.status, _parse(response.read()), response.headers
+        finally:
+            connection.close()
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a management command against the same database; return what it prints."""
@@ -142,7 +133,7 @@ class LiveServer:
     def _is_well(self) -> bool:
         try:
             return self.call("GET", "/status", timeout=1)[0] == 204
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
 
