@@ -1,0 +1,71 @@
+"""Holds every answer of the test-suite against docs/openapi.yaml: the status is documented, the body has its shape."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+SCHEMA_FILE = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The checked-in schema."""
+    return dict(yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def _templates() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
+    """Path patterns, those without places first: /agent/job/add is not a job called add."""
+    paths = sorted(schema()["paths"].items(), key=lambda item: item[0].count("{"))
+    return tuple((re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in paths)
+
+
+@functools.cache
+def _validator(reference: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": reference, "components": schema()["components"]})
+
+
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """The documented operation, or None."""
+    bare = path.split("?")[0]
+    for pattern, operations in _templates():
+        if pattern.fullmatch(bare):
+            found = operations.get(method.lower())
+            return dict(found) if found else None
+    return None
+
+
+def check_error(body: Any) -> None:
+    """An error has the one shape and nothing else."""
+    assert isinstance(body, dict), body
+    assert set(body) == {"error", "message"}, body
+    assert re.fullmatch(r"[A-Z][A-Za-z]+", body["error"]), body
+    assert body["message"], body
+
+
+def check_answer(method: str, path: str, status: int, body: Any) -> None:
+    """Fail unless this answer is one that the schema documents; what has no operation is refused in the error shape."""
+    where = f"{method} {path} -> {status} {body!r}"[:500]
+    operation = operation_of(method, path)
+    if operation is None:
+        assert 400 <= status < 500, where
+        if method != "HEAD":
+            check_error(body)
+        return
+    assert str(status) in operation["responses"], f"undocumented: {where}"
+    content = operation["responses"][str(status)].get("content")
+    if content is None:
+        assert not body, where
+        return
+    reference = content["application/json"]["schema"]["$ref"]
+    problems = [error.message for error in _validator(reference).iter_errors(body)]
+    assert not problems, f"{where}: {problems[:3]}"
+    if status >= 400:
+        check_error(body)

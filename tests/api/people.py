@@ -1,0 +1,131 @@
+"""The API as three people and their programs use it, in this process or against a live server; every answer checked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.test import Client
+
+from tests.api.contract import check_answer
+from tests.lanes.live import LiveServer
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `headers` by lower-case name."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Api(Protocol):
+    """Something that takes calls."""
+
+    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Call; `token`, `headers`, `raw` (bytes of the body) may be given."""
+        ...
+
+
+class InProcess:
+    """Django's test client, with CSRF enforced as in the product."""
+
+    def __init__(self) -> None:
+        self._client = Client(enforce_csrf_checks=True)
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Answer:
+        """Call and check the answer against the schema."""
+        sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        response = self._client.generic(method, path, data, content_type="application/json", headers=sent)
+        parsed = json.loads(response.content) if response.content and method != "HEAD" else None
+        check_answer(method, path, response.status_code, parsed)
+        return Answer(
+            status=response.status_code,
+            body=parsed,
+            headers={name.lower(): value for name, value in response.headers.items()},
+        )
+
+
+class Live:
+    """A real server process."""
+
+    def __init__(self, process: LiveServer) -> None:
+        self.process = process
+
+    @property
+    def netloc(self) -> str:
+        """host:port."""
+        return self.process.base.removeprefix("http://")
+
+    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Call and check the answer against the schema."""
+        status, parsed, headers = self.process.call(method, path, body, **more)
+        check_answer(method, path, status, parsed)
+        return Answer(status=status, body=parsed, headers={name.lower(): value for name, value in headers.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TheirAgent:
+    """An agent made through the API, and its token."""
+
+    id: str
+    name: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody with tokens of each scope."""
+
+    api: Api
+    username: str
+    full: str
+    jobs: str
+    messages: str
+
+    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Call with the full token."""
+        return self.api(method, path, body, token=self.full, **more)
+
+    def add_agent(self, name: str = "", *, online: bool = True, **fields: str) -> TheirAgent:
+        """Add an agent; it has polled once if `online`."""
+        name = name or f"agent-{next(_numbers)}"
+        made = self("POST", "/agents", {"name": name, **fields})
+        assert made.status == 201, made
+        agent = TheirAgent(id=made.body["id"], name=name, token=made.body["token"])
+        if online:
+            assert self.api("GET", "/agent/job", token=agent.token).status == 204
+        return agent
+
+    def send(self, agent: TheirAgent, message: str = "date", **fields: Any) -> dict[str, Any]:
+        """Send a job that waits for its agent if need be; return it."""
+        made = self("POST", "/jobs", {"agent": agent.id, "message": message, "ttl": 3600, **fields})
+        assert made.status == 201, made
+        return dict(made.body)
+
+    def poll(self, agent: TheirAgent) -> Answer:
+        """Poll as a client that can be held: what was sent before is there within moments."""
+        return self.api("GET", "/agent/job?wait=5", token=agent.token)
+
+    def give(self, agent: TheirAgent, message: str = "date") -> str:
+        """Send a job and let the agent take it; return its id."""
+        job = self.send(agent, message)
+        taken = self.poll(agent)
+        assert taken.body == {"id": job["id"], "message": message}
+        return str(job["id"])

@@ -1,0 +1,75 @@
+"""Plays docs/wire/*.json, the contract with clients in the field, against live servers of both modes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.tokens import new_user_token
+from tests.api.contract import check_error
+from tests.api.people import Live, Person, TheirAgent
+
+_WIRE = Path(__file__).resolve().parents[2] / "docs" / "wire"
+
+
+def _exchanges() -> list[Any]:
+    found = []
+    for file in ("agent", "user"):
+        for exchange in json.loads((_WIRE / f"{file}.json").read_text(encoding="utf-8"))["exchanges"]:
+            found.append(pytest.param(exchange, id=f"{file}: {exchange['name']}"))
+    return found
+
+
+def _fresh_bar(alice: Person, given: dict[str, Any]) -> TheirAgent:
+    for agent in alice("GET", "/agents").body["items"]:
+        if agent["name"] == "bar":
+            assert alice("DELETE", f"/agents/{agent['id']}?force=1").status == 204
+    return alice.add_agent("bar", online=given.get("agent_online", False))
+
+
+def _arrange(alice: Person, agent: TheirAgent, given: dict[str, Any]) -> str:
+    """Bring about what the exchange begins with; return the job's id, or an empty text."""
+    job_id = ""
+    if given.get("claimed"):
+        job_id = alice.give(agent, given["job"])
+    elif "job" in given:
+        job_id = alice.send(agent, given["job"])["id"]
+    if given.get("succeeded"):
+        done = alice.api("PUT", f"/agent/jobs/{job_id}/succeed", {"result": "ok"}, token=agent.token)
+        assert done.status == 204
+    if given.get("disabled"):
+        assert alice("PATCH", f"/agents/{agent.id}", {"enabled": False}).status == 200
+    return job_id
+
+
+def _filled(value: Any, words: dict[str, str]) -> Any:
+    text = json.dumps(value)
+    for place, word in words.items():
+        text = text.replace("{" + place + "}", word)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("exchange", _exchanges())
+def test_wire_example_is_answered_as_written(exchange: dict[str, Any], live: Live, live_alice: Person) -> None:
+    given = exchange.get("given", {})
+    agent = _fresh_bar(live_alice, given)
+    job_id = _arrange(live_alice, agent, given)
+    words = {
+        "agent_token": agent.token,
+        "user_token": live_alice.full,
+        "unknown_user_token": new_user_token("full"),
+        "job_id": job_id,
+    }
+    asked, expected = _filled(exchange["request"], words), _filled(exchange["response"], words)
+    answer = live(asked["method"], asked["path"], asked.get("body"), headers=asked.get("headers", {}))
+    assert answer.status == expected["status"], answer
+    if "error" in expected:
+        check_error(answer.body)
+        assert answer.body["error"] == expected["error"]
+    else:
+        assert answer.body == expected.get("body")
+    if "job_message" in exchange:
+        assert live_alice.poll(agent).body["message"] == exchange["job_message"]
