@@ -11,3 +11,9 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = _("accounts")
+
+    def ready(self) -> None:
+        """Let logins be written into the audit trail."""
+        from accounts.sessions import connect_receivers
+
+        connect_receivers()

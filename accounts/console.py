@@ -1,0 +1,116 @@
+"""Pages about the person: log in and out, tokens, password, language and look."""
+
+from __future__ import annotations
+
+from axes.helpers import get_cool_off
+from django.contrib import messages
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.forms import LoginForm, TokenForm
+from accounts.models import User, UserToken
+from accounts.pages import console_page, show_once, take_once
+from accounts.services.audit import record_audit
+from accounts.services.tokens import mint_user_token, revoke_user_token
+from kernel.clock import database_now
+
+THEMES = ("auto", "light", "dark")
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+class Login(LoginView):
+    """Ask for name and password. Who was wrong too often reads when to come back."""
+
+    template_name = "accounts/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Say that it was wrong, or that no more tries are taken."""
+        if not getattr(self.request, "axes_locked_out", False):
+            return super().form_invalid(form)
+        # The middleware of axes would put its own page in place of ours.
+        self.request.axes_locked_out = False  # type: ignore[attr-defined]
+        wait = get_cool_off(self.request)
+        answer = render(self.request, "accounts/locked_out.html", {"back_at": timezone.now() + wait}, status=429)
+        answer["Retry-After"] = str(int(wait.total_seconds()))
+        return answer
+
+
+class Logout(LogoutView):
+    """End the session; by POST only, so that no link on another page can."""
+
+
+class PasswordChange(PasswordChangeView):
+    """Django's; other sessions of the person end with the old password."""
+
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("console:account")
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:  # type: ignore[override]
+        """Change it, note it, say so."""
+        answer = super().form_valid(form)  # type: ignore[arg-type]
+        actor = f"user:{self.request.user.pk}"
+        record_audit(actor=actor, action="user.change_password", subject=actor, now=database_now())
+        messages.success(self.request, _("Your password is changed. Other browsers are logged out."))
+        return answer
+
+
+@console_page("GET")
+def account(request: HttpRequest, user: User) -> HttpResponse:
+    """Show the person's tokens; a new one in full, this once."""
+    return _account_page(request, user, TokenForm())
+
+
+@console_page("POST")
+def token_mint(request: HttpRequest, user: User) -> HttpResponse:
+    """Make a token and show it on the next page."""
+    form = TokenForm(request.POST)
+    if not form.is_valid():
+        return _account_page(request, user, form, status=400)
+    token = mint_user_token(
+        user=user, scope=form.cleaned_data["scope"], remark=form.cleaned_data["remark"], actor=f"user:{user.pk}"
+    )
+    show_once(request, "user-token", token)
+    return redirect("console:account")
+
+
+@console_page("GET", "POST")
+def token_revoke(request: HttpRequest, user: User, token_id: str) -> HttpResponse:
+    """Ask, then end a token."""
+    token = get_object_or_404(UserToken.objects.visible_to(user).live(), pk=token_id)
+    if request.method != "POST":
+        return render(request, "accounts/token_revoke.html", {"token": token})
+    revoke_user_token(token=token, actor=f"user:{user.pk}")
+    messages.success(request, _("The token %(prefix)s… no longer works.") % {"prefix": token.prefix})
+    return redirect("console:account")
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember light or dark in a cookie; `auto` follows the system."""
+    wanted = request.POST.get("theme", "auto")
+    back = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    answer = redirect(back if safe else "console:overview")
+    if wanted in THEMES:
+        answer.set_cookie(
+            "theme", wanted, max_age=_YEAR_SECONDS, samesite="Lax", httponly=True, secure=request.is_secure()
+        )
+    return answer
+
+
+def _account_page(request: HttpRequest, user: User, form: TokenForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        "form": form,
+        "tokens": list(UserToken.objects.visible_to(user).live().order_by("-created_at")),
+        "fresh_token": take_once(request, "user-token"),
+    }
+    return render(request, "accounts/account_detail.html", context, status=status)

@@ -1,0 +1,46 @@
+"""Who enters and leaves by the pages, written into the audit trail. Django's own signals are the seam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.helpers import get_client_ip_address
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.http import HttpRequest
+
+from accounts.models import User
+from accounts.services.audit import record_audit
+from kernel.clock import database_now
+from kernel.strictjson import JsonValue
+
+
+def connect_receivers() -> None:
+    """Hear of logins. Called in `AppConfig.ready()`."""
+    user_logged_in.connect(_on_login, dispatch_uid="accounts.login")
+    user_logged_out.connect(_on_logout, dispatch_uid="accounts.logout")
+    user_login_failed.connect(_on_login_failed, dispatch_uid="accounts.login_failed")
+
+
+def _on_login(sender: object, request: HttpRequest | None, user: User, **_kwargs: Any) -> None:
+    _record("login", f"user:{user.pk}", f"user:{user.pk}", request)
+
+
+def _on_logout(sender: object, request: HttpRequest | None, user: User | None, **_kwargs: Any) -> None:
+    if user is not None:
+        _record("logout", f"user:{user.pk}", f"user:{user.pk}", request)
+
+
+def _on_login_failed(
+    sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: Any
+) -> None:
+    """Write whose account it was, never what was typed: people type their password into the field for the name."""
+    known = User.objects.filter(username=str(credentials.get("username", ""))[:150]).values_list("pk", flat=True)
+    owner = known.first()
+    _record("login_failed", "anonymous", f"user:{owner}" if owner else "user:unknown", request)
+
+
+def _record(action: str, actor: str, subject: str, request: HttpRequest | None) -> None:
+    details: dict[str, JsonValue] = {}
+    if request is not None and (address := get_client_ip_address(request)):
+        details["ip"] = str(address)
+    record_audit(actor=actor, action=action, subject=subject, now=database_now(), details=details)

@@ -1,0 +1,39 @@
+"""The console's paths, mounted at /console/. Here upper apps hand their part of a page to lower ones."""
+
+from __future__ import annotations
+
+from django.urls import path
+from django.views.i18n import set_language
+
+from accounts import console as people
+from agents import console as agents
+from jobs import console as jobs
+from jobs.console import root
+
+__all__ = ["app_name", "root", "urlpatterns"]
+
+app_name = "console"
+
+urlpatterns = [
+    path("", jobs.overview, name="overview"),
+    path("login", people.Login.as_view(), name="login"),
+    path("logout", people.Logout.as_view(), name="logout"),
+    path("language", set_language, name="language"),
+    path("theme", people.theme, name="theme"),
+    path("account", people.account, name="account"),
+    path("account/password", people.PasswordChange.as_view(), name="password"),
+    path("account/tokens", people.token_mint, name="token-mint"),
+    path("account/tokens/<str:token_id>/revoke", people.token_revoke, name="token-revoke"),
+    path("agents", agents.agent_list, name="agents"),
+    path("agents/add", agents.agent_add, name="agent-add"),
+    path("agents/<str:agent_id>", agents.agent_detail, {"last_jobs": jobs.last_jobs}, name="agent"),
+    path("agents/<str:agent_id>/enable", agents.agent_enable, name="agent-enable"),
+    path("agents/<str:agent_id>/disable", agents.agent_disable, name="agent-disable"),
+    path("agents/<str:agent_id>/reset-token", agents.agent_reset, name="agent-reset"),
+    path("agents/<str:agent_id>/delete", agents.agent_delete, name="agent-delete"),
+    path("jobs", jobs.job_list, name="jobs"),
+    path("jobs/send", jobs.job_send, name="job-send"),
+    path("jobs/<str:job_id>", jobs.job_detail, name="job"),
+    path("jobs/<str:job_id>/output.txt", jobs.job_output, name="job-output"),
+    path("jobs/<str:job_id>/again", jobs.job_again, name="job-again"),
+]
