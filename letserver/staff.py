@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from django.contrib.admin import AdminSite
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+
+_Row = TypeVar("_Row", bound=Model)
 
 
 class StaffSite(AdminSite):
-    """Our name on the admin, and the way back to the console."""
+    """Our name on the admin, one login for all pages, and the way back to the console."""
 
     site_header = "LetServer"
     site_title = "LetServer"
     index_title = _("Administration")
     site_url = "/console/"
+
+    def register(
+        self,
+        model_or_iterable: type[_Row] | Iterable[type[_Row]],
+        admin_class: type[ModelAdmin[_Row]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Register, without a calendar of dates: MySQL without time zone tables answers that with an error."""
+        if admin_class is not None and admin_class.date_hierarchy:
+            admin_class = type(admin_class.__name__, (admin_class,), {"date_hierarchy": None})
+        super().register(model_or_iterable, admin_class, **options)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
+        """Lead strangers to the console's login; refuse those who are logged in and no staff."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        back = request.GET.get("next") or reverse("admin:index")
+        return redirect_to_login(back) if not request.user.is_authenticated else redirect("admin:index")
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
+        """End the session, by POST only; the way back in is the console's login."""
+        if request.method != "POST":
+            return redirect("admin:index")
+        logout(request)
+        return redirect("console:login")

@@ -1,0 +1,114 @@
+"""Jobs for staff, to look at. What agents wrote is shown with its hidden characters made visible."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from jobs.models import GatewayClock, Job, JobEvent, JobOutput, Queue
+from kernel.staff import ReadOnlyAdmin
+from kernel.text import keep_head_and_tail
+from kernel.visible import visible_line, visible_text
+
+_LINE_CHARACTERS = 80
+_SHOWN_BYTES = 64 * 1024
+
+
+class JobEventInline(admin.TabularInline):  # type: ignore[type-arg]  # not subscriptable at run time
+    """The timeline on a job's page."""
+
+    model = JobEvent
+    fields = ("number", "at", "move", "before", "after", "actor", "shown_text")
+    readonly_fields = fields
+    ordering = ("number",)
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
+        """Never."""
+        return False
+
+    @admin.display(description=_("text"))
+    def shown_text(self, event: JobEvent) -> str:
+        """What the agent said with it."""
+        return visible_line(event.text)
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """One text for one agent and where it stands."""
+
+    list_display = ("created_at", "line", "agent", "owner", "status", "source", "attempt", "late")
+    list_filter = ("status", "late")
+    list_select_related = ("agent", "owner")
+    search_fields = ("=id", "=agent__name", "=owner__username")
+    ordering = ("-id",)
+    inlines = (JobEventInline,)
+    exclude = ("message", "idempotency_digest", "request_digest")
+    readonly_fields = ("id", "shown_message")
+
+    @admin.display(description=_("message"))
+    def line(self, job: Job) -> str:
+        """The message, on one line."""
+        return Truncator(visible_line(job.message)).chars(_LINE_CHARACTERS)
+
+    @admin.display(description=_("message"))
+    def shown_message(self, job: Job) -> str:
+        """The message, whole."""
+        return visible_text(job.message)
+
+
+@admin.register(JobEvent)
+class JobEventAdmin(ReadOnlyAdmin):
+    """Every move of every job."""
+
+    list_display = ("at", "job_id", "number", "move", "before", "after", "actor")
+    list_filter = ("move",)
+    search_fields = ("=job__id",)
+    ordering = ("-id",)
+    fields = ("job", "number", "at", "move", "before", "after", "actor", "shown_text")
+    readonly_fields = ("shown_text",)
+
+    @admin.display(description=_("text"))
+    def shown_text(self, event: JobEvent) -> str:
+        """What the agent said with it."""
+        return visible_text(event.text)
+
+
+@admin.register(JobOutput)
+class JobOutputAdmin(ReadOnlyAdmin):
+    """What jobs put out."""
+
+    list_display = ("job_id", "size_bytes", "truncated", "exit_code", "signal", "reason", "created_at")
+    list_filter = ("truncated",)
+    search_fields = ("=job__id",)
+    fields = ("job", "size_bytes", "truncated", "exit_code", "signal", "reason", "created_at", "shown_text")
+    readonly_fields = ("shown_text",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobOutput]:
+        """Leave the long text in the database until a page shows it."""
+        return super().get_queryset(request).defer("text")
+
+    @admin.display(description=_("text"))
+    def shown_text(self, output: JobOutput) -> str:
+        """At most 64 KiB of it."""
+        return visible_text(keep_head_and_tail(output.text, limit_bytes=_SHOWN_BYTES).text)
+
+
+@admin.register(Queue)
+class QueueAdmin(ReadOnlyAdmin):
+    """Named lines of jobs."""
+
+    list_display = ("name", "owner", "width", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "=owner__username")
+
+
+@admin.register(GatewayClock)
+class GatewayClockAdmin(ReadOnlyAdmin):
+    """Since when a gateway has been alive without a gap."""
+
+    list_display = ("alive_since", "beat_at")
