@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 from django.conf import settings
 
 from agents.services.presence import AgentTouch
-from jobs.gateway.writer import Writer
+from jobs.gateway.writer import BATCH_LIMIT, Writer
 from kernel.errors import AppError
 
 logger = logging.getLogger(__name__)
@@ -43,16 +44,21 @@ class Presence:
 
     async def flush(self) -> None:
         """Write what gathered; what cannot be written is gathered again."""
-        touches, self._gathered = self._gathered, {}
-        outcomes = await asyncio.gather(*map(self._writer.touch, touches.values()), return_exceptions=True)
-        for touch, outcome in zip(touches.values(), outcomes, strict=True):
+        gathered, self._gathered = list(self._gathered.values()), {}
+        for begin in range(0, len(gathered), BATCH_LIMIT):
+            await self._write(gathered[begin : begin + BATCH_LIMIT])
+        self._forget_the_silent()
+
+    async def _write(self, touches: Sequence[AgentTouch]) -> None:
+        """Write no more than a batch at a time, so that people's requests find room beside it."""
+        outcomes = await asyncio.gather(*map(self._writer.touch, touches), return_exceptions=True)
+        for touch, outcome in zip(touches, outcomes, strict=True):
             if isinstance(outcome, AppError):
                 self._gathered.setdefault(touch.agent_id, touch)
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
                 self._written_at[touch.agent_id] = time.monotonic()
-        self._forget_the_silent()
 
     def _forget_the_silent(self) -> None:
         edge = time.monotonic() - self._fresh_seconds

@@ -190,6 +190,9 @@ def _one_by_one(items: Sequence[_Item]) -> dict[_Item, object]:
     outcomes: dict[_Item, object] = {}
     for item in items:
         for _ in range(_TRIES):
+            if time.monotonic() > item.give_up_at:
+                outcomes[item] = Unavailable()
+                break
             try:
                 outcomes[item] = _one_transaction([item])[0]
                 break
