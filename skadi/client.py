@@ -87,6 +87,7 @@ class Client:
         self._used = False
         self._lock = threading.Lock()
         self._stopped = False
+        self._interrupted = False
         self._deadline: float | None = None
 
     def request(
@@ -99,12 +100,13 @@ class Client:
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
         while True:
             reused = self._connection is not None and self._used
+            self._interrupted = False
             began = time.monotonic()
             try:
                 return self._once(method, path, data, seconds, headers or {})
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 self.close()
-                if reused and time.monotonic() - began < 1 and not self._stopped:
+                if reused and time.monotonic() - began < 1 and not self._interrupted:
                     continue
                 raise Unreachable("the server closed the connection", cut=True) from error
             except socket.timeout as error:
@@ -133,6 +135,8 @@ class Client:
         connection.request(method, self.server.prefix + path, body=data, headers=headers)
         response = connection.getresponse()
         content = response.read(MAX_REPLY_BYTES + 1)
+        if response.length and len(content) <= MAX_REPLY_BYTES:
+            raise http.client.IncompleteRead(content, response.length)  # read(n) itself does not mind
         if len(content) > MAX_REPLY_BYTES:
             raise ValueError(f"an answer of more than {MAX_REPLY_BYTES} bytes")
         if response.will_close or not response.isclosed():
@@ -178,6 +182,7 @@ class Client:
     def interrupt(self, stop: bool = False) -> None:
         """Cut a request that another thread waits for; with `stop`, refuse every later one as well."""
         with self._lock:
+            self._interrupted = True
             self._stopped = self._stopped or stop
             sock = self._connection.sock if self._connection is not None else None
         if sock is not None:

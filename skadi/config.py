@@ -190,9 +190,7 @@ class _Loader:
             path=self.path,
             token=token,
             server=parse_server(address, insecure) if address else None,
-            debug=values.flag(debug)
-            if debug in ("true", "false")
-            else bool(debug) or self._get("debug", values.flag, False),
+            debug=self._get("debug", values.flag, False) if debug is None else debug.lower() not in ("false", "0"),
             log_messages=self._get("log_messages", values.flag, False),
             state_dir=self._get("state_dir", values.text_value, ""),
             stop_timeout=self._get("stop_timeout", lambda value: values.seconds(value, 0, 86400.0), 60.0),

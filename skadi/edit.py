@@ -10,7 +10,7 @@ from skadi import yamlet
 from skadi.config import TOKEN, ConfigError, read_text
 
 TOKEN_LINE = re.compile(
-    r"""^token[ ]*:(?:[ ]+(?:"[^"\n]*"|'[^'\n]*'|[^\s#"'][^#\n]*?)?)?(?P<comment>[ ]+\#[^\n]*)?[ ]*$""", re.M | re.X
+    r"""^token[ ]*:(?:[ ]+(?:"[^"\n]*"|'[^'\n]*'|[^\s#"'][^#\n]*?))?(?P<comment>[ ]+\#[^\n]*)?[ ]*$""", re.M | re.X
 )
 
 

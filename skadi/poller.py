@@ -58,7 +58,8 @@ class Poller:
     def _poll(self) -> tuple[Job | None, float]:
         """One poll: a job or none, and the time to wait before the next."""
         client = self.get_client()
-        hold = self.pace.asked(time.monotonic())
+        # The first is not held, so that a good token is known and a bad one refused at once.
+        hold = 0 if self.first else self.pace.asked(time.monotonic())
         began = time.monotonic()
         try:
             path = f"/agent/job?wait={hold}" if hold else "/agent/job"
@@ -77,8 +78,9 @@ class Poller:
         if reply.status == 200:
             return self._offered(reply, client)
         if reply.status == 204:
+            first = self.first
             self._worked(client.token)
-            return None, self.pace.after_nothing(elapsed)
+            return None, 0.0 if first else self.pace.after_nothing(elapsed)
         log.warning("server has no answer to the poll", extra={"status": reply.status, "error": reply.error_code()})
         retry_after = reply.retry_after(pace.LONGEST_RETRY_AFTER)
         if reply.status in CUT_STATUSES and retry_after is None:

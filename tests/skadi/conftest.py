@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture
 def make_agent(tmp_path: Path, server: FakeServer) -> Iterator[Callable[..., AgentProcess]]:
     """Make agents that talk to `server`; start them yourself."""
-    made: List[AgentProcess] = []
+    made: list[AgentProcess] = []
 
     def make(*args: Any, **kwargs: Any) -> AgentProcess:
         home = tmp_path / f"agent{len(made)}"

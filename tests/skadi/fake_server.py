@@ -11,17 +11,18 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Union
+from typing import Any
 
 WIRE = json.loads((Path(__file__).parents[2] / "docs" / "wire" / "agent.json").read_text(encoding="utf-8"))
 EXCHANGES = {exchange["name"]: exchange for exchange in WIRE["exchanges"]}
 
-Reply = Union[int, Tuple[int, Dict[str, str]], Callable[["Handler"], None]]
+Reply = int | tuple[int, dict[str, str]] | Callable[["Handler"], None]
 
 
-def answer_of(name: str, **values: str) -> Tuple[int, Optional[Dict[str, Any]]]:
+def answer_of(name: str, **values: str) -> tuple[int, dict[str, Any] | None]:
     """Status and body of an exchange of the contract, its placeholders filled in."""
     response = EXCHANGES[name]["response"]
     if "error" in response:
@@ -43,15 +44,15 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.token = token
         self.hold = hold
-        self.jobs: Deque[Tuple[str, str]] = deque()
-        self.poll_replies: Deque[Reply] = deque()
-        self.report_replies: Deque[Reply] = deque()
+        self.jobs: deque[tuple[str, str]] = deque()
+        self.poll_replies: deque[Reply] = deque()
+        self.report_replies: deque[Reply] = deque()
         self.running_reply = answer_of("still running")
-        self.polls: List[Tuple[float, str, Dict[str, str]]] = []
-        self.attempts: List[Tuple[float, str, str]] = []
-        self.reports: Dict[str, Tuple[str, Dict[str, Any]]] = {}
-        self.taken: List[Tuple[str, str]] = []
-        self.signs: List[str] = []
+        self.polls: list[tuple[float, str, dict[str, str]]] = []
+        self.attempts: list[tuple[float, str, str]] = []
+        self.reports: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.taken: list[tuple[str, str]] = []
+        self.signs: list[str] = []
         self.changed = threading.Condition()
         self.waiting = 0
         self.closing = False
@@ -62,14 +63,14 @@ class FakeServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def add(self, message: str, job_id: Optional[str] = None) -> str:
+    def add(self, message: str, job_id: str | None = None) -> str:
         with self.changed:
             job_id = job_id or f"job-{len(self.taken) + len(self.jobs)}-{time.monotonic_ns()}"
             self.jobs.append((job_id, message))
             self.changed.notify_all()
         return job_id
 
-    def next_job(self, wait: float, gone: Callable[[], bool]) -> Optional[Tuple[str, str]]:
+    def next_job(self, wait: float, gone: Callable[[], bool]) -> tuple[str, str] | None:
         """A job, or None after `wait` seconds; a poll whose agent is gone gets none."""
         until = time.monotonic() + wait
         with self.changed:
@@ -107,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
-    def answer(self, status: int, body: Any = None, headers: Optional[Dict[str, str]] = None) -> None:
+    def answer(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
@@ -129,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             return
 
-    def _canned(self, replies: "Deque[Reply]") -> bool:
+    def _canned(self, replies: deque[Reply]) -> bool:
         try:
             reply = replies.popleft()
         except IndexError:
@@ -154,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
     def _gone(self) -> bool:
         try:
             return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
+        except (BlockingIOError, ValueError):  # TLS sockets cannot be looked into
             return False
         except OSError:
             return True

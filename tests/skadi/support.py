@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, TypeVar
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a" * 20
@@ -58,7 +59,7 @@ class AgentProcess:
         self.config = home / "skadi.yml"
         self.state = home / "state"
         self.errors = home / "stderr"
-        self.process: Optional["subprocess.Popen[bytes]"] = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.write(f'token: "{TOKEN}"\nserver: {server}\n{top}{entries}')
 
     def write(self, text: str) -> None:
@@ -66,8 +67,8 @@ class AgentProcess:
         self.config.chmod(0o600)
 
     def start(
-        self, python: str = sys.executable, constants: str = "", env: Optional[Dict[str, str]] = None
-    ) -> "AgentProcess":
+        self, python: str = sys.executable, constants: str = "", env: dict[str, str] | None = None
+    ) -> AgentProcess:
         """Start the program; `constants` is Python text that shortens times before it runs."""
         program = ["-m", "skadi"]
         if constants:
@@ -123,11 +124,11 @@ class AgentProcess:
         return self.state / "jobs" / job_id
 
 
-def other_pythons() -> List[str]:
+def other_pythons() -> list[str]:
     """Every Python from 3.8 that this machine has, one path for each version."""
     folders = [Path(name) for name in os.environ.get("PATH", "").split(os.pathsep) if name]
     folders += [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/*/bin")]
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for folder in folders:
         for path in sorted(folder.glob("python3*")):
             if not re.fullmatch(r"python3(\.[0-9]+)?", path.name) or not os.access(path, os.X_OK):

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from tests.skadi.support import TOKEN, AgentProcess, alive, wait_until
 Make = Callable[..., AgentProcess]
 
 
-def run_one(server: FakeServer, agent: AgentProcess, message: str, seconds: float = 15.0) -> Tuple[str, Dict[str, Any]]:
+def run_one(server: FakeServer, agent: AgentProcess, message: str, seconds: float = 15.0) -> tuple[str, dict[str, Any]]:
     job = server.add(message)
     return wait_until(lambda: server.reports.get(job), seconds, f"report on {message}")
 
@@ -60,7 +61,8 @@ def test_timeout_ends_a_setsid_grandchild_that_ignores_term(
     script.write_text(
         "trap '' TERM\n"
         f"setsid sh -c 'trap \"\" TERM; echo $$ >> {pids}; while :; do sleep 1; done' &\n"
-        f"setsid setsid sh -c 'trap \"\" TERM; echo $$ >> {pids}; while :; do sleep 1; done' >/dev/null 2>&1 </dev/null &\n"
+        f"setsid setsid sh -c 'trap \"\" TERM; echo $$ >> {pids}; while :; do sleep 1; done' "
+        ">/dev/null 2>&1 </dev/null &\n"
         f"echo $$ >> {pids}\necho started\nwhile :; do sleep 1; done\n"
     )
     agent = make_agent(
@@ -109,8 +111,18 @@ def test_environment_is_built_from_nothing(server: FakeServer, make_agent: Make)
     body = run_one(server, agent, "env")[1]
     found = dict(line.split("=", 1) for line in body["result"].splitlines())
     assert set(found) - {"TZ"} == {
-        "PATH", "LANG", "HOME", "USER", "LOGNAME", "SHELL", "PYTHONUNBUFFERED", "SKADI_JOB_ID", "SKADI_ENTRY", "COMMON", "OWN",
-    }  # fmt: skip
+        "PATH",
+        "LANG",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "PYTHONUNBUFFERED",
+        "SKADI_JOB_ID",
+        "SKADI_ENTRY",
+        "COMMON",
+        "OWN",
+    }
     assert (found["LANG"], found["SKADI_ENTRY"], found["COMMON"]) == ("C.UTF-8", "env", "both")
     assert TOKEN not in body["result"]
     assert run_one(server, agent, "umask")[1]["result"].strip() == "0027"
@@ -153,7 +165,8 @@ def test_a_hundred_megabytes_keep_head_and_tail_and_little_memory(server: FakeSe
         "w(b'yTAIL')"
     )
     agent = make_agent(
-        f"shortcuts:\n  - short: flood\n    shell: false\n    cmd: {json.dumps(f'{sys.executable} -c {shell_quote(code)}')}\n"
+        "shortcuts:\n  - short: flood\n    shell: false\n"
+        f"    cmd: {json.dumps(f'{sys.executable} -c {shell_quote(code)}')}\n"
     ).start()
     peak = {"agent": 0, "shim": 0}
     job = server.add("flood")
@@ -234,7 +247,8 @@ def test_nothing_survives_a_killed_agent_under_a_development_supervisor(
 ) -> None:
     pids = tmp_path / "pids"
     agent = make_agent(
-        f"shortcuts:\n  - {{short: stay, cmd: 'trap \"\" TERM; echo $$ > {pids}; while :; do sleep 1; done', timeout: 1h}}\n"
+        "shortcuts:\n  - short: stay\n    timeout: 1h\n"
+        f"    cmd: 'trap \"\" TERM; echo $$ > {pids}; while :; do sleep 1; done'\n"
     ).start(env={"SKADI_DIE_WITH_PARENT": "1"})
     job = server.add("stay")
     command = int(wait_until(lambda: pids.exists() and pids.read_text()))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ Make = Callable[..., AgentProcess]
 QUICK = "pace.FIRST_RETRY = 0.1"
 
 
-def delivered(agent: AgentProcess, job: str) -> Dict[str, Any]:
+def delivered(agent: AgentProcess, job: str) -> dict[str, Any]:
     path = agent.job_dir(job) / "delivered.json"
     wait_until(path.exists, 10, f"delivery of {job}")
-    content: Dict[str, Any] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(path.read_text())
     return content
 
 
