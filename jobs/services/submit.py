@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent, AgentName
 from jobs.models import Job
@@ -83,14 +84,14 @@ def submit_jobs(submissions: Sequence[Submission], *, now: dt.datetime | None = 
 def _find_agents(submissions: Iterable[Submission]) -> dict[tuple[str, str], Agent]:
     """Return the agents meant, by (owner, what the submission calls it)."""
     wanted = {(s.owner_id, s.agent) for s in submissions}
-    owners = {owner for owner, _ in wanted}
+    owners = {owner for owner, _called in wanted}
     by_key = {
         (name.owner_id, name.key): name.agent
         for name in AgentName.objects.select_related("agent").filter(
-            owner_id__in=owners, key__in={name_key(called) for _, called in wanted}
+            owner_id__in=owners, key__in={name_key(called) for _owner, called in wanted}
         )
     }
-    ids = {called for _, called in wanted if is_id(called)}
+    ids = {called for _owner, called in wanted if is_id(called)}
     by_id = (
         {(a.owner_id, a.pk): a for a in Agent.objects.present().filter(owner_id__in=owners, pk__in=ids)} if ids else {}
     )
@@ -125,7 +126,7 @@ def _new_job(submission: Submission, agents: dict[tuple[str, str], Agent], now: 
     if submission.ttl_seconds is not None:
         expires_at = now + dt.timedelta(seconds=submission.ttl_seconds)
     if expires_at is not None and not now < expires_at <= now + LONGEST_WAIT:
-        return InvalidRequest("wait_until must lie in the future, at most 400 days ahead.")
+        return InvalidRequest(_("wait_until must lie in the future, at most 400 days ahead."))
     if not agent.enabled or (not agent.online and expires_at is None):
         return InvalidAgent(params={"name": agent.name})
     return Job(
