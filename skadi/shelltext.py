@@ -40,6 +40,10 @@ COMMAND_FOLLOWS = frozenset(["then", "do", "else", "elif", "if", "while", "until
 SHELLS = re.compile(r"(?:ba|da|a|z|k|mk|c|tc|fi)?sh\Z|busybox\Z|su\Z")
 INTERPRETERS = re.compile(r"(?:python|perl|ruby|node|nodejs|php|lua|osascript|pwsh)[0-9.]*\Z")
 PROGRAM_AS_TEXT = re.compile(r"(?:eval|ssh|[gmn]?awk|parallel|watch|xargs|tclsh|expect)\Z")
+WRAPPERS = re.compile(
+    r"(?:env|sudo|doas|nohup|nice|ionice|timeout|time|setsid|stdbuf|chroot|exec|command|systemd-run)\Z"
+)
+BEFORE_PROGRAM = re.compile(r"-|[A-Za-z_][A-Za-z0-9_]*=|[0-9.]+[smhd]?\Z")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[cer]\Z|--(?:command|eval|run)\Z")
 
 
@@ -78,12 +82,14 @@ def value_becomes_code(words: Sequence[tuple[str | Hole, ...]]) -> str:
     """
     program = ""
     option = False
-    for position, word in enumerate(words):
+    choosing = True  # until the word that names the program, behind `sudo -n env X=1` and the like
+    for word in words:
         hole = any(isinstance(part, Hole) for part in word)
         text = "".join(part for part in word if isinstance(part, str))
         name = os.path.basename(text)
-        if hole and position == 0:
+        if hole and choosing:
             return "the value would choose the program"
+        choosing = choosing and bool(WRAPPERS.match(name) or BEFORE_PROGRAM.match(text))
         if hole and (option or PROGRAM_AS_TEXT.match(program)):
             return f"{program} would read the value as a program"
         if not hole and (SHELLS.match(name) or INTERPRETERS.match(name) or PROGRAM_AS_TEXT.match(name)):

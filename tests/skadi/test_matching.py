@@ -140,6 +140,8 @@ def test_a_folded_name_that_is_not_unique_matches_nothing(tmp_path: Path) -> Non
         ("sh -c 'echo %s'", "t a", NO + "sh would read the value as a program" + SAY),
         ("ssh host uptime %s", "t a", NO + "ssh would read the value as a program" + SAY),
         ("sh up.sh %s", "t a", ["sh", "up.sh", "a"]),
+        ("sudo -n env X=1 %s", "t a", NO + "the value would choose the program" + SAY),
+        ("timeout 5 ls %s", "t a", ["timeout", "5", "ls", "a"]),
     ],
 )
 def test_templates_are_split_first_and_filled_after(

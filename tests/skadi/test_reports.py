@@ -14,7 +14,7 @@ from tests.skadi.fake_server import FakeServer, Handler, answer_of
 from tests.skadi.support import AgentProcess, wait_until
 
 Make = Callable[..., AgentProcess]
-QUICK = "pace.FIRST_RETRY = 0.1"
+QUICK = "pace.FIRST_RETRY = 0.02"
 
 
 def delivered(agent: AgentProcess, job: str) -> dict[str, Any]:
@@ -47,11 +47,11 @@ def test_a_report_is_repeated_until_it_is_taken(server: FakeServer, make_agent: 
 
 
 def test_retry_after_is_obeyed(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:
-    server.report_replies.append((503, {"Retry-After": "2"}))
+    server.report_replies.append((503, {"Retry-After": "1"}))
     make_agent(counting(tmp_path)).start(constants=QUICK)
     job = server.add("count")
     wait_until(lambda: job in server.reports, 10)
-    assert server.attempts[1][0] - server.attempts[0][0] >= 2
+    assert server.attempts[1][0] - server.attempts[0][0] >= 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_command_that_outlived_its_agent_is_reported_by_the_next(
     server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
     agent = make_agent(
-        f"shortcuts:\n  - {{short: count, cmd: 'echo ran >> {tmp_path / 'runs'}; sleep 1.5; echo survived; exit 7'}}\n"
+        f"shortcuts:\n  - {{short: count, cmd: 'echo ran >> {tmp_path / 'runs'}; sleep 1; echo survived; exit 7'}}\n"
     ).start()
     job = server.add("count")
     wait_until(lambda: runs(tmp_path))
@@ -144,7 +144,7 @@ def test_a_folder_without_an_end_is_reported_as_interrupted(
 
 
 def test_a_long_job_shows_signs_of_life(server: FakeServer, make_agent: Make) -> None:
-    agent = make_agent("shortcuts:\n  - {short: nap, cmd: sleep 2}\n").start(constants="reporter.RUNNING_EVERY = 0.3")
+    agent = make_agent("shortcuts:\n  - {short: nap, cmd: sleep 1.2}\n").start(constants="reporter.RUNNING_EVERY = 0.2")
     job = server.add("nap")
     wait_until(lambda: job in server.reports)
     count = len(server.signs)
@@ -167,7 +167,7 @@ def test_while_a_job_runs_no_other_is_claimed(server: FakeServer, make_agent: Ma
 
 def test_signs_of_life_end_when_the_server_does_not_know_the_job(server: FakeServer, make_agent: Make) -> None:
     server.running_reply = answer_of("running after the end")
-    make_agent("shortcuts:\n  - {short: nap, cmd: sleep 1.2}\n").start(constants="reporter.RUNNING_EVERY = 0.2")
+    make_agent("shortcuts:\n  - {short: nap, cmd: sleep 0.6}\n").start(constants="reporter.RUNNING_EVERY = 0.2")
     job = server.add("nap")
     wait_until(lambda: job in server.reports)
     assert server.signs == [job]

@@ -35,7 +35,7 @@ def test_an_agent_whose_server_is_gone_stops_as_fast(server: FakeServer, make_ag
 
 
 def test_a_running_job_may_end_and_is_reported(server: FakeServer, make_agent: Make) -> None:
-    agent = make_agent("shortcuts:\n  - {short: nap, cmd: 'sleep 1; echo rested'}\n").start()
+    agent = make_agent("shortcuts:\n  - {short: nap, cmd: 'sleep 0.5; echo rested'}\n").start()
     job = server.add("nap")
     wait_until(lambda: agent.job_dir(job).joinpath("started").exists())
     agent.signal(signal.SIGTERM)
