@@ -21,11 +21,13 @@ def record_audit(
 ) -> None:
     """Append one entry in the caller's transaction. Never give it a token, a password or a message's text.
 
-    The last row is locked, so entries stand in the order of their transactions; two that meet on the very first row
-    meet on its primary key instead, and one of the transactions fails whole.
+    The first row is the lock of the whole trail, so entries stand in the order of their transactions. Not the last: a
+    transaction that waited for it would come back with the row that was the last before. Two that meet on an empty
+    trail meet on the primary key instead, and one of the transactions fails whole.
     """
     with transaction.atomic():
-        last = AuditEntry.objects.select_for_update().order_by("-sequence").first()
+        AuditEntry.objects.select_for_update().filter(sequence=1).first()
+        last = AuditEntry.objects.order_by("-sequence").first()
         entry = AuditEntry(
             sequence=last.sequence + 1 if last else 1,
             at=now,
