@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable
+
 import pytest
 
 from accounts.models import TokenScope, User
@@ -39,24 +43,32 @@ def charlie(db: None) -> Person:
     return _person("charlie")
 
 
-def _people_of(live: Live) -> dict[str, Person]:
-    people = {}
-    for username in ("alice", "charlie"):
-        tokens = {
-            scope: live.process.manage("create_token", username, "--scope", scope).strip()
-            for scope in (TokenScope.values if username == "alice" else ["full"])
-        }
-        people[username] = Person(
-            api=live,
-            username=username,
-            full=tokens["full"],
-            jobs=tokens.get("jobs", ""),
-            messages=tokens.get("messages", ""),
-        )
-    return people
+# In one process of the server's: each start of Django takes a second.
+_MINT = """
+import json
+from accounts.models import TokenScope
+from accounts.services.tokens import mint_user_token
+from accounts.services.users import get_or_create_user
+print(json.dumps({
+    name: {
+        scope: mint_user_token(user=get_or_create_user(username=name), scope=scope, actor="test")
+        for scope in TokenScope.values
+    }
+    for name in ("alice", "charlie")
+}))
+"""
 
 
-_live_people: dict[str, dict[str, Person]] = {}
+@pytest.fixture(scope="session")
+def live_people_of() -> Callable[[Live], dict[str, Person]]:
+    """The people of a live server, made once per server."""
+
+    @functools.cache
+    def people(process: LiveServer) -> dict[str, Person]:
+        minted = json.loads(process.manage("shell", "--no-imports", "--command", _MINT))
+        return {name: Person(api=Live(process), username=name, **tokens) for name, tokens in minted.items()}
+
+    return lambda live: people(live.process)
 
 
 @pytest.fixture
@@ -66,11 +78,9 @@ def live(live: LiveServer) -> Live:
 
 
 @pytest.fixture
-def live_people(live: Live) -> dict[str, Person]:
-    """The people of that server, made once."""
-    if live.process.base not in _live_people:
-        _live_people[live.process.base] = _people_of(live)
-    return _live_people[live.process.base]
+def live_people(live: Live, live_people_of: Callable[[Live], dict[str, Person]]) -> dict[str, Person]:
+    """The people of that server."""
+    return live_people_of(live)
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""Every route of the API, read from the URL resolver, and what each kind of caller must get there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import get_resolver
+
+from kernel.rest import Operation
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def routes() -> set[tuple[str, str]]:
+    """Every (method, path pattern) that an operation answers."""
+    return {
+        (method, f"/{pattern.pattern}")
+        for pattern in get_resolver().url_patterns
+        for method in METHODS
+        if _operation(pattern) is not None and hasattr(_operation(pattern), method.lower())
+    }
+
+
+def _operation(pattern: Any) -> type[Operation] | None:
+    view = getattr(getattr(pattern, "callback", None), "cls", None)
+    return view if isinstance(view, type) and issubclass(view, Operation) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One call and who may make it. `good` is the status its owner gets; `names` whether the path names a thing.
+
+    `scopes`: user tokens that may call; empty where only agents may.
+    """
+
+    method: str
+    path: str
+    good: int
+    scopes: tuple[str, ...] = ("full", "jobs")
+    body: Any = None
+    query: str = ""
+    token_in_query: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """As the resolver knows it."""
+        return self.method, self.path
+
+    @property
+    def names_a_thing(self) -> bool:
+        """Whether somebody else could ask for it by its id."""
+        return "<" in self.path
+
+
+_FULL = ("full",)
+_ANY = ("full", "jobs", "messages")
+_JOB = {"agent": "{name}", "message": "x", "ttl": 60}
+
+ROUTES = (
+    Route(method="GET", path="/me", good=200, scopes=_ANY),
+    Route(method="POST", path="/job/add", good=201, body={"message": "{name} x"}, token_in_query=True),
+    Route(method="GET", path="/job/add", good=201, query="?msg={name}%20x", token_in_query=True),
+    Route(method="GET", path="/jobs", good=200),
+    Route(method="POST", path="/jobs", good=201, body=_JOB),
+    Route(method="GET", path="/jobs/<str:job_id>", good=200),
+    Route(method="GET", path="/agents", good=200),
+    Route(method="POST", path="/agents", good=201, scopes=_FULL, body={"name": "one-more"}),
+    Route(method="GET", path="/agents/<str:agent_id>", good=200),
+    Route(method="PATCH", path="/agents/<str:agent_id>", good=200, scopes=_FULL, body={"remark": "x"}),
+    Route(method="DELETE", path="/agents/<str:agent_id>", good=204, scopes=_FULL, query="?force=1"),
+    Route(method="POST", path="/agents/<str:agent_id>/token", good=201, scopes=_FULL),
+    Route(method="GET", path="/agent/job", good=204, scopes=()),
+    Route(method="POST", path="/agent/job/add", good=201, scopes=(), body={"message": "{name} x"}),
+    Route(method="PUT", path="/agent/jobs/<str:job_id>/running", good=204, scopes=(), body={}),
+    Route(method="PUT", path="/agent/jobs/<str:job_id>/succeed", good=204, scopes=(), body={}),
+    Route(method="PUT", path="/agent/jobs/<str:job_id>/fail", good=204, scopes=(), body={}),
+)
+"""One row a route; a route without a row fails the tests. /status is for everybody."""
+
+OPEN_ROUTES = {("GET", "/status")}
+
+
+def answers_of(route: Route) -> Iterator[tuple[str, int]]:
+    """Give (kind of caller, status) for every kind that there is."""
+    yield "nobody", 400
+    yield "malformed", 400
+    yield "wrong checksum", 400
+    yield "another scheme", 400
+    yield "token in the query", route.good if route.token_in_query else 400
+    yield "unknown user", 401
+    yield "unknown agent", 401
+    yield "revoked user", 401
+    yield "revoked agent", 401
+    yield "frozen user", 401
+    yield "agent of a frozen user", 401
+    yield "agent that was deleted", 401
+    for scope in ("full", "jobs", "messages"):
+        yield scope, route.good if scope in route.scopes else 403
+    for_agents = not route.scopes
+    yield "agent", route.good if for_agents else 403
+    yield "disabled agent", 400 if for_agents else 403
+    # Everybody else asks for what is not theirs.
+    by_name = "{name}" in f"{route.body}{route.query}"
+    foreign = 404 if route.names_a_thing or by_name else route.good
+    yield "other user", foreign if route.scopes else 403
+    yield "staff", foreign if route.scopes else 403
+    yield "agent of another user", foreign if for_agents else 403
+    sibling = 404 if route.names_a_thing else route.good
+    yield "sibling agent", sibling if for_agents else 403

@@ -1,0 +1,153 @@
+"""Every kind of caller on every route gets what it must, and leaves what is not theirs as it was (S6, S7, S17)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from accounts.models import User, UserToken
+from accounts.services.tokens import mint_user_token, revoke_user_token
+from accounts.services.users import set_frozen
+from accounts.tokens import digest, new_agent_token, new_user_token
+from jobs.models import Job, JobEvent
+from tests.api.people import Answer, Person, TheirAgent
+from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
+
+_FOREIGN = ("other user", "staff", "agent of another user", "sibling agent")
+
+
+def test_every_route_of_the_resolver_has_a_row() -> None:
+    assert routes() - OPEN_ROUTES == {route.key for route in ROUTES}
+    assert len(ROUTES) == len({route.key for route in ROUTES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """alice's agent with a job that it has taken, everybody's tokens, and what the database says of both."""
+
+    alice: Person
+    agent: TheirAgent
+    job_id: str
+    tokens: dict[str, str]
+
+    def ask(self, route: Route, caller: str) -> Answer:
+        token = self.tokens.get(caller, "")
+        path = route.path.replace("<str:job_id>", self.job_id).replace("<str:agent_id>", self.agent.id) + route.query
+        path = path.replace("{name}", self.agent.name)
+        body = json.loads(json.dumps(route.body).replace("{name}", self.agent.name))
+        if caller == "token in the query":
+            own = self.alice.full if route.scopes else self.agent.token
+            path += ("&" if "?" in path else "?") + f"token={own}"
+            return self.alice.api(route.method, path, body)
+        if caller == "another scheme":
+            return self.alice.api(route.method, path, body, headers={"Authorization": f"Token {self.alice.full}"})
+        return self.alice.api(route.method, path, body, token=token or None)
+
+    def state(self) -> tuple[object, ...]:
+        """What a stranger must not be able to change."""
+        agents = self.alice("GET", "/agents").body["items"]
+        jobs = list(Job.objects.order_by("pk").values_list("pk", "status", "owner_id"))
+        tokens = list(UserToken.objects.order_by("pk").values_list("pk", "revoked_at"))
+        known = [{name: agent[name] for name in ("id", "name", "remark", "enabled")} for agent in agents]
+        return known, jobs, tokens, JobEvent.objects.count()
+
+
+@pytest.fixture
+def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
+    """See `_Scene`."""
+    agent = alice.add_agent("theirs")
+    sibling, disabled, deleted = alice.add_agent(), alice.add_agent(), alice.add_agent()
+    foreign = charlie.add_agent()
+    job_id = alice.give(agent)
+    assert alice("PATCH", f"/agents/{disabled.id}", {"enabled": False}).status == 200
+    assert alice("DELETE", f"/agents/{deleted.id}?force=1").status == 204
+    frozen = User.objects.create(username="frozen")
+    frozen_person = Person(api=alice.api, username="frozen", jobs="", messages="", full=_token(frozen))
+    frozen_agent = frozen_person.add_agent()
+    set_frozen(user=frozen, frozen=True, actor="test")
+    tokens = {
+        "malformed": "lsu_x",
+        "wrong checksum": alice.full[:-1] + ("0" if alice.full[-1] != "0" else "1"),
+        "unknown user": new_user_token("full"),
+        "unknown agent": new_agent_token(),
+        "revoked user": _revoked(User.objects.get(username="alice")),
+        "revoked agent": _replaced(alice, sibling),
+        "frozen user": frozen_person.full,
+        "agent of a frozen user": frozen_agent.token,
+        "agent that was deleted": deleted.token,
+        "full": alice.full,
+        "jobs": alice.jobs,
+        "messages": alice.messages,
+        "agent": agent.token,
+        "disabled agent": disabled.token,
+        "other user": charlie.full,
+        "staff": bob.full,
+        "agent of another user": foreign.token,
+        "sibling agent": alice.add_agent().token,
+    }
+    return _Scene(alice=alice, agent=agent, job_id=job_id, tokens=tokens)
+
+
+def _token(user: User) -> str:
+    return mint_user_token(user=user, scope="full", actor="test")
+
+
+def _revoked(user: User) -> str:
+    token = _token(user)
+    revoke_user_token(token=UserToken.objects.get(digest=digest(token)), actor="test")
+    return token
+
+
+def _replaced(alice: Person, agent: TheirAgent) -> str:
+    assert alice("POST", f"/agents/{agent.id}/token").status == 201
+    return agent.token
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
+def test_each_kind_of_caller_gets_what_it_must(route: Route, scene: _Scene) -> None:
+    refused = [(caller, status) for caller, status in answers_of(route) if status >= 400 or caller in _FOREIGN]
+    for caller, status in refused:
+        before = scene.state()
+        answer = scene.ask(route, caller)
+        assert answer.status == status, (caller, answer)
+        if status >= 400:
+            assert scene.state() == before, caller
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
+@pytest.mark.parametrize("caller", ["full", "jobs", "messages", "agent", "token in the query"])
+def test_each_kind_of_caller_that_may_does(caller: str, route: Route, scene: _Scene) -> None:
+    assert scene.ask(route, caller).status == dict(answers_of(route))[caller]
+
+
+@pytest.mark.django_db
+def test_lists_show_strangers_nothing(scene: _Scene, charlie: Person, bob: Person) -> None:
+    scene.alice.send(scene.agent, "secret text")
+    for stranger in (charlie, bob):
+        assert stranger("GET", "/jobs").body["items"] == []
+        shown = json.dumps([stranger("GET", path).body for path in ("/agents", "/me", "/jobs")])
+        assert "theirs" not in shown
+        assert "secret" not in shown
+        assert stranger("GET", f"/jobs?agent={scene.agent.id}").status == 404
+        assert stranger("GET", f"/jobs?agent={scene.agent.name}").status == 404
+
+
+@pytest.mark.django_db
+def test_fields_that_nobody_may_set_are_ignored(scene: _Scene, charlie: Person) -> None:
+    owner = User.objects.get(username="charlie").pk
+    forged = {"id": "x", "user_id": owner, "owner_id": owner, "is_staff": True, "status": "succeeded", "online": True}
+    job = scene.alice.send(scene.agent, "x", **forged)
+    assert job["user_id"] != owner
+    assert job["status"] == "queuing"
+    made = scene.alice("POST", "/agents", {"name": "forged", "token": "x" * 20, "enabled": False, **forged}).body
+    assert made["user_id"] != owner
+    assert made["enabled"] is True
+    assert made["online"] is False
+    assert made["token"] != "x" * 20
+    changed = scene.alice("PATCH", f"/agents/{made['id']}", forged).body
+    assert changed["user_id"] == made["user_id"]
+    assert changed["online"] is False
