@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import resource
 import signal
@@ -25,6 +24,7 @@ from letserver.up.children import Child, Program
 from letserver.up.configuration import Configuration, agent_environment, read_configuration, server_environment
 from letserver.up.first_start import Credentials, agent_file, ensure_credentials, forget_credentials_of_a_lost_database
 from letserver.up.folder import Lock, lend_environment, open_data_folder, secret_key, tail
+from letserver.up.health import demo_agent_is_awaited, web_is_well
 from letserver.up.port import WebPort
 from letserver.up.runfolder import redis_folders
 from letserver.up.signals import Signals, Stopping
@@ -34,6 +34,7 @@ from letserver.up.words import Ready, Refusal, refuse, step, tell_ready, tell_st
 _MIGRATE_SECONDS = 600.0
 _WEB_SECONDS = 60.0
 _REDIS_SECONDS = 10.0
+_AGENT_SECONDS = 10.0
 _HOPELESS_FAILURES = 3
 # More would only make programs slow that close every possible descriptor one by one.
 _ENOUGH_FILES = 1_048_576
@@ -81,7 +82,7 @@ def _run(signals: Signals, stack: ExitStack, began: float) -> None:
     step("启动网站、任务进程和定时器", "Starting web, worker and beat")
     _start_server(supervisor, configuration, environment, port)
     _wait_for_web(supervisor, configuration)
-    supervisor.start(_agent(configuration))
+    _start_agent(supervisor, configuration, credentials)
     tell_ready(
         Ready(
             url=configuration.local_url,
@@ -154,15 +155,10 @@ def _start_server(
     supervisor.start(Program(name="beat", arguments=beat, environment=environment, stage=1))
 
 
-def _agent(configuration: Configuration) -> Program:
-    arguments = [sys.executable, "-m", "skadi", "--config", str(agent_file(configuration))]
-    return Program(name="agent", arguments=arguments, environment=agent_environment(configuration), stage=2)
-
-
 def _wait_for_web(supervisor: Supervisor, configuration: Configuration) -> None:
     web = next(child for child in supervisor.children if child.program.port is not None)
     deadline = time.monotonic() + _WEB_SECONDS
-    while not _answers(configuration):
+    while not web_is_well(configuration):
         _give_up_if_hopeless(web, late=time.monotonic() > deadline)
         supervisor.tick(0.1)
 
@@ -178,16 +174,19 @@ def _give_up_if_hopeless(child: Child, *, late: bool) -> None:
         )
 
 
-def _answers(configuration: Configuration) -> bool:
-    """Tell whether the web says that it is well."""
-    connection = http.client.HTTPConnection(configuration.local_host, configuration.port, timeout=1.0)
-    try:
-        connection.request("GET", "/status", headers={"Host": f"localhost:{configuration.port}"})
-        return connection.getresponse().status == http.client.NO_CONTENT
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+def _start_agent(supervisor: Supervisor, configuration: Configuration, credentials: Credentials) -> None:
+    """Start the demo agent and wait until it was heard, so that the command that is printed next works at once."""
+    arguments = [sys.executable, "-m", "skadi", "--config", str(agent_file(configuration))]
+    agent = supervisor.start(
+        Program(name="agent", arguments=arguments, environment=agent_environment(configuration), stage=2)
+    )
+    deadline = time.monotonic() + _AGENT_SECONDS
+    while (
+        demo_agent_is_awaited(configuration, token=credentials.user_token)
+        and not agent.given_up
+        and time.monotonic() < deadline
+    ):
+        supervisor.tick(0.05)
 
 
 def _raise_file_limit() -> None:

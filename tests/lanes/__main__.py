@@ -98,6 +98,8 @@ def _run(lane: str, expression: str, for_pytest: list[str], *, long: bool) -> Ou
         found = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     exit_code = 0 if long and done.returncode == _NO_TESTS else done.returncode
     reasons = found.pop("reasons", [])
+    if exit_code and not found:
+        found = {"error": 1}  # pytest did not come to its end
     return Outcome(lane=lane, exit_code=exit_code, seconds=time.monotonic() - began, report=found, reasons=reasons)
 
 

@@ -1,0 +1,43 @@
+"""Questions to the running instance, asked as a client would."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+from letserver.up.configuration import Configuration
+
+_DEMO = "demo"
+
+
+def web_is_well(configuration: Configuration) -> bool:
+    """Tell whether the web says that it is well."""
+    return _get(configuration, "/status", token="")[0] == http.client.NO_CONTENT
+
+
+def demo_agent_is_awaited(configuration: Configuration, *, token: str) -> bool:
+    """Tell whether the demo agent exists and has not been heard yet: a job for it would be refused.
+
+    False where the token was revoked or the agent removed: then there is nothing to wait for.
+    """
+    status, body = _get(configuration, "/agents", token=token)
+    agents = body.get("items", []) if status == http.client.OK and isinstance(body, dict) else []
+    return any(agent.get("name") == _DEMO and not agent.get("online") for agent in agents)
+
+
+def _get(configuration: Configuration, path: str, *, token: str) -> tuple[int, Any]:
+    """Return (status, JSON or None), (0, None) when nobody answers within a second."""
+    connection = http.client.HTTPConnection(configuration.local_host, configuration.port, timeout=1.0)
+    headers = {"Host": f"localhost:{configuration.port}"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return 0, None
+    finally:
+        connection.close()

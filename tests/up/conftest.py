@@ -1,0 +1,36 @@
+"""Starts instances of `make up` and ends them after the test, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.up.instance import Instance
+
+Start = Callable[..., Instance]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start one; all are ended after the test."""
+    started: list[Instance] = []
+
+    def run(data: Path, **more: str) -> Instance:
+        started.append(Instance(data, **more))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield run
+    for instance in started:
+        instance.end()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One instance for the tests that leave it as it was."""
+    instance = Instance(tmp_path_factory.mktemp("up") / "data")
+    try:
+        yield instance.wait_until_ready()
+    finally:
+        instance.end()

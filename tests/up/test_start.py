@@ -1,0 +1,91 @@
+"""`make up` starts everything, tells what a person needs, and refuses with one sentence and nothing half-started."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.lanes.live import free_port
+from tests.up.conftest import Start
+from tests.up.instance import Instance, processes_of
+from tests.waiting import until
+
+
+def test_printed_command_brings_the_demo_agents_answer(running: Instance) -> None:
+    job = running.paste_the_printed_command()
+    assert job["status"] == "succeeded", job
+    assert job["result"].startswith("20")
+
+
+def test_secrets_are_readable_by_their_owner_only(running: Instance) -> None:
+    for name in ("credentials", "secret_key", "environment", "agent/skadi.yml", "run/redis.conf", "logs/web.log"):
+        mode = stat.S_IMODE((running.data / name).stat().st_mode)
+        assert mode == 0o600, f"{name}: {mode:o}"
+    assert stat.S_IMODE((running.data / "agent").stat().st_mode) == 0o700
+
+
+def test_agent_knows_none_of_the_servers_secrets(running: Instance) -> None:
+    (agent,) = running.find("-m skadi")
+    environment = Path(f"/proc/{agent}/environ").read_bytes()
+    assert b"LETSERVER_" not in environment
+
+
+@pytest.mark.parametrize("words", ["letserver.web", "redis-server", " worker ", " beat ", "-m skadi"])
+def test_child_that_dies_comes_back(running: Instance, words: str) -> None:
+    # A Celery worker has children of the same command line; the oldest is the one that was started.
+    before = running.find(words)
+    died = min(before)
+    running.kill(died)
+    until(lambda: running.find(words) - before, seconds=15)
+    until(running.is_well, seconds=15)
+    assert died not in running.find(words)
+    assert "SIGKILL" in running.output()
+
+
+def test_second_up_on_the_same_data_is_refused(running: Instance, start: Start) -> None:
+    said = start(running.data).wait_for_refusal()
+    assert f"in use by another LetServer (process {running.supervisor})" in said
+    assert "正由另一个 LetServer" in said
+    assert "Traceback" not in said
+    assert running.is_well()
+
+
+def test_busy_port_is_refused_before_anything_starts(running: Instance, start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    said = start(data, port=running.port).wait_for_refusal()
+    assert f"Port {running.port} is in use" in said
+    assert "已被占用" in said
+    assert not processes_of(data)
+    assert not (data / "letserver.sqlite3").exists()
+
+
+def test_wrong_setting_is_named(start: Start, tmp_path: Path) -> None:
+    said = start(tmp_path / "data", LETSERVER_GATEWAY="perhaps").wait_for_refusal()
+    assert "LETSERVER_GATEWAY" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_web_that_cannot_start_ends_the_start_with_its_last_words(start: Start, tmp_path: Path) -> None:
+    module = 'import os, sys\nif "letserver.web" in sys.orig_argv:\n    os.write(2, b"no web today\\n"); os._exit(7)\n'
+    (tmp_path / "sitecustomize.py").write_text(module)
+    said = start(tmp_path / "data", PYTHONPATH=str(tmp_path)).wait_for_refusal()
+    assert "web does not start" in said
+    assert "no web today" in said
+    assert not processes_of(tmp_path / "data")
+
+
+def test_deep_folder_and_two_web_processes(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / ("深 folder " + "x" * 60) / ("y" * 60)
+    assert len(str(data).encode()) > 107
+    data.parent.mkdir()
+    instance = start(data, LETSERVER_WEB_PROCESSES="2", port=free_port()).wait_until_ready()
+    assert instance.paste_the_printed_command()["status"] == "succeeded"
+    first, second = sorted(instance.find("letserver.web"))
+    instance.kill(first)
+    until(lambda: first not in instance.find("letserver.web"))
+    assert instance.is_well(), "one of two web processes died and nobody answers"
+    until(lambda: instance.find("letserver.web") - {first, second}, seconds=15)
+    assert instance.press_ctrl_c() < 5
