@@ -10,13 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.forms import LoginForm, TokenForm
 from accounts.models import User, UserToken
-from accounts.pages import console_page, show_once, take_once
+from accounts.pages import console_page, form_page, show_once, take_once
 from accounts.services.audit import record_audit
 from accounts.services.tokens import mint_user_token, revoke_user_token
 from kernel.clock import database_now
@@ -25,6 +26,7 @@ THEMES = ("auto", "light", "dark")
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
+@method_decorator(form_page, name="dispatch")
 class Login(LoginView):
     """Ask for name and password. Who was wrong too often reads when to come back."""
 
@@ -48,6 +50,7 @@ class Logout(LogoutView):
     """End the session; by POST only, so that no link on another page can."""
 
 
+@method_decorator(form_page, name="dispatch")
 class PasswordChange(PasswordChangeView):
     """Django's; other sessions of the person end with the old password."""
 

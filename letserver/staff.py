@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from django.contrib.admin import AdminSite, ModelAdmin
@@ -14,6 +14,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+
+from accounts.pages import form_page
 
 _Row = TypeVar("_Row", bound=Model)
 
@@ -36,6 +38,10 @@ class StaffSite(AdminSite):
         if admin_class is not None and admin_class.date_hierarchy:
             admin_class = type(admin_class.__name__, (admin_class,), {"date_hierarchy": None})
         super().register(model_or_iterable, admin_class, **options)
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """Wrap every page of the admin: each of them may hold a form."""
+        return form_page(super().admin_view(view, cacheable))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
         """Lead strangers to the console's login; refuse those who are logged in and no staff."""

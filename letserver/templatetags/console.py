@@ -40,9 +40,7 @@ def clock(moment: dt.datetime) -> SafeString:
     """Draw the time of day with milliseconds, the date as its title."""
     local = timezone.localtime(moment)
     shown = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
-    return format_html(
-        '<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S %Z}">{}</time>', moment.isoformat(), local, shown
-    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), _exact(local), shown)
 
 
 @register.filter
