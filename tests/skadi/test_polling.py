@@ -268,6 +268,7 @@ def test_no_answer_ends_the_agent_or_runs_anything_twice(server: FakeServer, mak
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2000)
 def test_a_hundred_thousand_bad_answers(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:
     fuzz(server, make_agent, tmp_path, count=100_000, seconds=1800)
 
