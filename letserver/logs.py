@@ -18,7 +18,7 @@ class LineFormatter(logging.Formatter):
     A traceback follows on lines of its own. Whatever looks like a token is cut to its beginning: the last fence.
     """
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # the stubs do not know that this is how
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -39,7 +39,7 @@ class StaffSite(AdminSite):
             admin_class = type(admin_class.__name__, (admin_class,), {"date_hierarchy": None})
         super().register(model_or_iterable, admin_class, **options)
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Wrap every page of the admin: each of them may hold a form."""
         return form_page(super().admin_view(view, cacheable))
 

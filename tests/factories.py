@@ -60,9 +60,7 @@ def report(
     agent: Agent, job: Job, kind: ReportKind, text: str = "", *, now: dt.datetime | None = None
 ) -> AppError | None:
     """What the agent hears of a report."""
-    (outcome,) = report_jobs(
-        [Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=text))], now=now
-    )
+    (outcome,) = report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=text))], now=now)
     return outcome
 
 

@@ -52,7 +52,7 @@ def test_every_state_is_reached_and_only_ends_are_ends() -> None:
     """The three sets part the states, and nothing leaves an end but one late result."""
     arrows = {(move, *pair) for move, pairs in TRANSITIONS.items() for pair in pairs}
     assert {after for _, _, after in arrows} == set(JobStatus)
-    assert WAITING | ACTIVE | TERMINAL == set(JobStatus)
+    assert set(JobStatus) == WAITING | ACTIVE | TERMINAL
     assert len(WAITING) + len(ACTIVE) + len(TERMINAL) == len(JobStatus)
     leaving_ends = {(move, before) for move, before, _ in arrows if before in TERMINAL}
     assert leaving_ends == {(Move.FINISH_LATE, JobStatus.EXPIRED)}
