@@ -16,7 +16,7 @@ from tests.lanes.lane import MARIADB, Lane, start_lane
 from tests.lanes.live import LiveServer
 
 # The database plays no part in these: the SQLite lane runs them once for both.
-_DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/architecture/")
+_DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/architecture/")
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
