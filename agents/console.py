@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
@@ -41,8 +41,8 @@ def agent_list(request: HttpRequest, user: User) -> HttpResponse:
 @console_page("GET", "POST")
 def agent_add(request: HttpRequest, user: User) -> HttpResponse:
     """Make an agent; its token is shown on the page that follows."""
-    form = AgentForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = AgentForm(_posted(request))
+    if form.is_valid():
         try:
             agent, token = create_agent(owner=user, actor=_actor(user), **form.cleaned_data)
         except AppError as error:
@@ -57,8 +57,8 @@ def agent_add(request: HttpRequest, user: User) -> HttpResponse:
 def agent_detail(request: HttpRequest, user: User, agent_id: str, last_jobs: LastJobs) -> HttpResponse:
     """Show an agent and take changes of its names and remark."""
     agent = _agent(user, agent_id)
-    form = AgentForm(request.POST or None, initial={"name": agent.name, "alias": agent.alias, "remark": agent.remark})
-    if request.method == "POST" and form.is_valid():
+    form = AgentForm(_posted(request), initial={"name": agent.name, "alias": agent.alias, "remark": agent.remark})
+    if form.is_valid():
         try:
             update_agent(agent=agent, change=AgentChange(**form.cleaned_data), actor=_actor(user))
         except AppError as error:
@@ -110,8 +110,8 @@ def agent_reset(request: HttpRequest, user: User, agent_id: str) -> HttpResponse
 def agent_delete(request: HttpRequest, user: User, agent_id: str) -> HttpResponse:
     """Ask, then delete an agent; one that is online only with the box ticked."""
     agent = _agent(user, agent_id)
-    form = AgentDeleteForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = AgentDeleteForm(_posted(request))
+    if form.is_valid():
         try:
             delete_agent(agent=agent, actor=_actor(user), force=form.cleaned_data["force"])
         except AppError as error:
@@ -148,6 +148,10 @@ def _smallest_file(token: str) -> str:
 
 def _agent(user: User, agent_id: str) -> Agent:
     return find_agent(viewer=user, called=agent_id)
+
+
+def _posted(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
 
 
 def _actor(user: User) -> str:

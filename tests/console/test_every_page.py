@@ -1,0 +1,167 @@
+"""What holds for every route of the console, read from the table of routes: a new one without a row here fails."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User, UserToken
+from accounts.services.tokens import mint_user_token
+from jobs.models import Job
+from jobs.services.report import ReportKind
+from letserver.console_urls import urlpatterns
+from tests.console.pages import assert_sound, text_of
+from tests.factories import claim, make_agent, make_job, report
+
+OPEN = {"login", "logout", "language", "theme"}
+PAGES = {"overview", "account", "password", "agents", "agent-add", "jobs", "job-send"}
+OF_AGENT = {"agent", "agent-reset", "agent-disable", "agent-delete"}
+OF_JOB = {"job", "job-output"}
+OF_TOKEN = {"token-revoke"}
+BY_POST = {"token-mint"}
+BY_POST_OF_AGENT = {"agent-enable"}
+BY_POST_OF_JOB = {"job-again"}
+OWNED = OF_AGENT | OF_JOB | OF_TOKEN | BY_POST_OF_AGENT | BY_POST_OF_JOB
+
+
+@pytest.fixture
+def ended(alice: User) -> Job:
+    """A job of alice that has ended."""
+    agent = make_agent(owner=alice, name="box")
+    job = make_job(agent)
+    claim(agent)
+    report(agent, job, ReportKind.SUCCEED, "Sat Nov 21")
+    return job
+
+
+@pytest.fixture
+def address(alice: User, ended: Job) -> dict[str, str]:
+    """The address of each route, on things of alice."""
+    mint_user_token(user=alice, scope="jobs", actor="test")
+    token = UserToken.objects.get(user=alice)
+    subjects = (
+        dict.fromkeys(OF_AGENT | BY_POST_OF_AGENT, ended.agent_id)
+        | dict.fromkeys(OF_JOB | BY_POST_OF_JOB, ended.pk)
+        | dict.fromkeys(OF_TOKEN, token.pk)
+    )
+    return {name: reverse(f"console:{name}", args=[subjects[name]] if name in subjects else []) for name in _names()}
+
+
+def _names() -> list[str]:
+    return [str(pattern.name) for pattern in urlpatterns]
+
+
+def test_every_route_has_a_row_here() -> None:
+    assert set(_names()) == OPEN | PAGES | BY_POST | OWNED
+
+
+@pytest.mark.parametrize("name", sorted(PAGES | OF_AGENT | OF_JOB | OF_TOKEN))
+def test_a_page_opens_for_its_owner_without_javascript(name: str, at_alice: Client, address: dict[str, str]) -> None:
+    response = at_alice.get(address[name])
+    assert response.status_code == 200
+    assert "no-store" in response.headers["Cache-Control"]
+    assert response.headers["Referrer-Policy"] == "same-origin"
+    assert_sound(response)
+
+
+@pytest.mark.parametrize("name", sorted(PAGES | OWNED | BY_POST))
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_stranger_is_led_to_the_login(name: str, method: str, at_nobody: Client, address: dict[str, str]) -> None:
+    before = _counts()
+    response: HttpResponse = getattr(at_nobody, method)(address[name])
+    if response.status_code != 405:
+        assert response.status_code == 302
+        assert response.headers["Location"].startswith("/console/login?next=/console/")
+    assert_sound(response)
+    assert _counts() == before
+
+
+@pytest.mark.parametrize("name", sorted(OWNED))
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_what_belongs_to_somebody_else_is_not_there(
+    name: str, method: str, at_charlie: Client, address: dict[str, str]
+) -> None:
+    before = _counts()
+    response: HttpResponse = getattr(at_charlie, method)(address[name], {"force": "on"})
+    assert response.status_code in (404, 405)
+    assert "box" not in text_of(response)
+    assert_sound(response)
+    assert _counts() == before
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_another_person_sees_nothing_of_it(name: str, at_charlie: Client, address: dict[str, str]) -> None:
+    response = at_charlie.get(address[name])
+    assert response.status_code == 200
+    for secret in ("box", "Sat Nov 21", "lsj_", "alice"):
+        assert secret not in text_of(response)
+
+
+@pytest.mark.parametrize("name", sorted(BY_POST | BY_POST_OF_AGENT | BY_POST_OF_JOB))
+def test_what_changes_something_takes_no_get(name: str, at_alice: Client, address: dict[str, str]) -> None:
+    assert at_alice.get(address[name]).status_code == 405
+
+
+@pytest.mark.parametrize("name", sorted((PAGES | OWNED | BY_POST) - {"overview", "account", "agents", "jobs"} - OF_JOB))
+def test_a_form_from_elsewhere_is_refused(name: str, alice: User, address: dict[str, str]) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+    before = _counts()
+    response = client.post(address[name], {"force": "on", "name": "new"})
+    assert response.status_code == 403
+    assert "The form was too old" in text_of(response)
+    assert_sound(response)
+    assert _counts() == before
+
+
+@pytest.mark.parametrize("name", ["overview", "agents", "job"])
+def test_htmx_gets_the_part_that_changes(name: str, at_alice: Client, address: dict[str, str]) -> None:
+    response = at_alice.get(address[name], headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert "<html" not in text_of(response)
+    assert_sound(response)
+
+
+def test_htmx_of_somebody_logged_out_moves_the_whole_page(at_nobody: Client, address: dict[str, str]) -> None:
+    response = at_nobody.get(address["job"], headers={"HX-Request": "true"})
+    assert response.headers["HX-Redirect"] == "/console/login"
+
+
+@pytest.mark.parametrize("path", ["/console/nothing", "/console/jobs/none", "/admin/nothing"])
+def test_what_is_not_there_has_a_page_of_its_own(path: str, at_bob: Client) -> None:
+    response = at_bob.get(path)
+    assert response.status_code == 404
+    assert "There is nothing here" in text_of(response)
+    assert_sound(response)
+
+
+def test_a_fault_of_ours_has_a_page_that_tells_nothing(
+    at_alice: Client, address: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise RuntimeError("a secret of ours")
+
+    monkeypatch.setattr("jobs.console.read_job", fail)
+    at_alice.raise_request_exception = False
+    response = at_alice.get(address["job"])
+    assert response.status_code == 500
+    assert "Something went wrong on our side" in text_of(response)
+    assert "a secret of ours" not in text_of(response)
+    assert_sound(response)
+
+
+def test_the_root_leads_to_the_console(at_nobody: Client) -> None:
+    assert at_nobody.get("/").headers["Location"] == "/console/"
+
+
+def _counts() -> tuple[int, int, int]:
+    """What a refused call must not have changed: jobs, enabled agents, live tokens."""
+    from agents.models import Agent
+
+    return (
+        Job.objects.count(),
+        Agent.objects.filter(enabled=True, deleted_at=None).count(),
+        UserToken.objects.filter(revoked_at=None).count(),
+    )

@@ -1,0 +1,123 @@
+"""S28: what agents and senders write reaches the page as text that can be seen, and as nothing else."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from agents.models import Agent
+from jobs.models import Job
+from jobs.presentation import curl_command
+from jobs.services.report import ReportKind
+from kernel.visible import visible_line, visible_text
+from tests.console.hostile import CORPUS, HIDDEN
+from tests.console.pages import assert_sound, text_of
+from tests.factories import claim, make_agent, make_job, report
+
+pytestmark = pytest.mark.django_db
+
+
+def _job_with(agent: Agent, text: str) -> Job:
+    job = make_job(agent, text[:4000])
+    claim(agent)
+    report(agent, job, ReportKind.RUNNING, text[:1000])
+    report(agent, job, ReportKind.SUCCEED, text)
+    return job
+
+
+def _assert_shown_as_text(page: str, text: str) -> None:
+    assert html.escape(visible_text(text)) in page
+    assert not any(sign in page for sign in HIDDEN)
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(set(CORPUS)) == len(CORPUS) >= 200
+
+
+def test_every_text_of_the_corpus_is_shown_escaped_on_the_page_of_its_job(alice: User, at_alice: Client) -> None:
+    agent = make_agent(owner=alice)
+    for text in CORPUS:
+        job = _job_with(agent, text)
+        response = at_alice.get(f"/console/jobs/{job.pk}")
+        assert response.status_code == 200
+        assert_sound(response)
+        _assert_shown_as_text(text_of(response), text)
+
+
+def test_lists_show_hostile_messages_on_one_line(alice: User, at_alice: Client) -> None:
+    agent = make_agent(owner=alice)
+    for start in range(0, len(CORPUS), 25):
+        for text in CORPUS[start : start + 25]:
+            make_job(agent, text[:4000])
+        for path in ("/console/jobs", f"/console/agents/{agent.pk}", "/console/"):
+            response = at_alice.get(path)
+            assert_sound(response)
+            assert not any(sign in text_of(response) for sign in HIDDEN)
+
+
+def test_the_admin_shows_hostile_texts_escaped(alice: User, at_bob: Client) -> None:
+    agent = make_agent(owner=alice)
+    for text in CORPUS[:: max(1, len(CORPUS) // 40)]:
+        job = _job_with(agent, text)
+        for path in (f"/admin/jobs/job/{job.pk}/change/", f"/admin/jobs/joboutput/{job.pk}/change/"):
+            response = at_bob.get(path)
+            assert response.status_code == 200
+            assert_sound(response)
+            assert not any(sign in text_of(response) for sign in HIDDEN)
+
+
+def test_an_agent_s_version_and_names_cannot_hide_anything(alice: User, at_alice: Client) -> None:
+    agent = make_agent(owner=alice)
+    for text in CORPUS:
+        Agent.objects.filter(pk=agent.pk).update(version=text[:64], remark=text[:250])
+        for path in ("/console/agents", f"/console/agents/{agent.pk}"):
+            response = at_alice.get(path)
+            assert_sound(response)
+            assert html.escape(visible_line(text[:64])) in text_of(response)
+
+
+def test_the_download_is_a_plain_attachment(alice: User, at_alice: Client) -> None:
+    job = _job_with(make_agent(owner=alice), "<script>alert(1)</script>\x1b[31m\u202e")
+    response = at_alice.get(f"/console/jobs/{job.pk}/output.txt")
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="job-{job.pk}.txt"'
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert text_of(response) == "<script>alert(1)</script>\x1b[31m\u202e"
+
+
+@pytest.mark.parametrize("text", CORPUS)
+def test_visible_text_holds_no_hidden_character_and_is_stable(text: str) -> None:
+    shown = visible_text(text)
+    assert not any(sign in shown for sign in HIDDEN)
+    assert visible_text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("two\r\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://evil.example\x07link\x1b]8;;\x07", "link"),
+        ("a\x00b\x07", "a␀b␇"),
+        ("safe\u202egpj.exe", "safe⟨U+202E⟩gpj.exe"),
+        ("傻瓜 👩\u200d💻 é", "傻瓜 👩\u200d💻 é"),
+        ("bell\x7f", "bell␡"),
+    ],
+)
+def test_visible_text_keeps_what_is_harmless(text: str, shown: str) -> None:
+    assert visible_text(text) == shown
+
+
+def test_curl_is_one_command_whatever_the_message_holds(alice: User) -> None:
+    agent = make_agent(owner=alice, name="box")
+    for text in CORPUS:
+        command = curl_command(make_job(agent, text[:4000]))
+        assert not any(sign in command for sign in HIDDEN)
+        body = re.search(r"-d '(.*)'$", command, re.DOTALL)
+        assert body is not None
+        assert "'" not in body[1].replace("'\"'\"'", "")
