@@ -160,4 +160,5 @@ def handle_exception(error: Exception, context: Any) -> Response:
 def error_response(request: HttpRequest, error: AppError) -> JsonResponse:
     """Render an error for a path that no operation took."""
     with translation.override(api_language(request.headers.get("Accept-Language"))):
-        return JsonResponse(error_body(error), status=error.status, headers=error_headers(error))
+        headers = {"Cache-Control": "no-store", **error_headers(error)}
+        return JsonResponse(error_body(error), status=error.status, headers=headers)

@@ -21,7 +21,7 @@ from kernel.rest import Operation
 class Status(Operation):
     """/status."""
 
-    http_method_names = ["get", "head"]  # noqa: RUF012  a list in the base class
+    http_method_names = ["get", "head"]
 
     @describe("status", "Ask whether the server is alive", answers={204: None}, with_token=False)
     def get(self, request: Request) -> Response:

@@ -1,0 +1,84 @@
+"""A fault of ours is a 503 with Retry-After, or a 500 that tells nothing; never a 401, on which old agents end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+
+from jobs.services.alone import run_alone
+from jobs.services.moves import LostRace
+from kernel.errors import NotFound, Unavailable
+from tests.api.people import InProcess, Person
+from tests.api.routes import ROUTES, Route
+
+_UNKNOWN = "00000000-0000-7000-8000-000000000000"
+
+
+def _breaking(error: Exception, *, after: int) -> Callable[..., Any]:
+    """A wrapper of the connection whose queries fail once `after` of them went through."""
+    seen = 0
+
+    def execute(run: Callable[..., Any], sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen > after:
+            raise error
+        return run(sql, parameters, many, context)
+
+    return execute
+
+
+@pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_database_that_fails_is_503_and_never_401(after: int, route: Route, alice: Person) -> None:
+    agent = alice.add_agent("bar")
+    job_id = alice.give(agent)
+    token = alice.full if route.scopes else agent.token
+    path = route.path.replace("<str:job_id>", job_id).replace("<str:agent_id>", agent.id) + route.query
+    body = {"message": "bar x", "agent": "bar", "name": "foo"} if route.body is not None else None
+    for error in (OperationalError(2006, "gone"), InterfaceError("closed"), DatabaseError("what")):
+        with connection.execute_wrapper(_breaking(error, after=after)):
+            answer = alice.api(route.method, path.replace("{name}", "bar"), body, token=token)
+        if after and answer.status < 300:
+            continue  # the call needs fewer queries
+        assert (answer.status, answer.body["error"]) == (503, "Unavailable"), answer
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_bug_is_a_500_that_tells_nothing(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+    client = InProcess()
+    with connection.execute_wrapper(_breaking(ZeroDivisionError("SELECT secret FROM /etc/passwd"), after=0)):
+        response = client.unchecked("GET", "/me", token=alice.full)
+    assert response.status == 500
+    assert response.body["error"] == "ServerError"
+    assert "secret" not in str(response.body)
+    assert alice.full not in caplog.text
+    assert "operation failed" in caplog.text
+
+
+def _losing(times: int, error: Exception) -> Callable[[Sequence[str]], list[str]]:
+    left = times
+
+    def service(items: Sequence[str]) -> list[str]:
+        nonlocal left
+        if left:
+            left -= 1
+            raise error
+        return list(items)
+
+    return service
+
+
+@pytest.mark.parametrize("error", [IntegrityError("key"), LostRace()])
+def test_lost_race_is_run_again(error: Exception) -> None:
+    assert run_alone(_losing(2, error), "item") == "item"
+    with pytest.raises(Unavailable):
+        run_alone(_losing(3, error), "item")
+
+
+def test_outcome_that_is_an_error_is_raised() -> None:
+    with pytest.raises(NotFound):
+        run_alone(lambda items: [NotFound()], "item")
