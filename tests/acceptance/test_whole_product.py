@@ -1,4 +1,4 @@
-"""The main job on the whole running product: texts go in by HTTP, the real agent runs them, beat's sweeps end the rest."""
+"""The main job on the whole running product: texts go in, the real agent runs them, sweeps end the rest."""
 
 from __future__ import annotations
 
