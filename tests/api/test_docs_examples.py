@@ -1,0 +1,94 @@
+"""The examples of docs/api.md work as they stand, every call has one, and its table of errors is the code's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kernel import errors
+from kernel.errors import AppError
+from tests.api.contract import schema
+from tests.api.people import Live, Person
+from tests.architecture.sources import ROOT
+from tests.waiting import until
+
+_TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Example:
+    method: str
+    path: str
+    headers: dict[str, str]
+    data: bytes | None
+    status: int
+
+
+def _commands() -> list[tuple[str, int]]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)
+    return [(line, int(status)) for block in blocks for line, status in re.findall(r"(curl .*)\n# (\d{3})\n", block)]
+
+
+def _read(command: str, status: int, words: dict[str, str]) -> _Example:
+    for name, word in words.items():
+        command = re.sub(rf"\${name}\b", word, command)
+    assert "$" not in command, command
+    arguments = iter(shlex.split(command)[1:])
+    method, target, headers, data = "", "", {}, None
+    for argument in arguments:
+        if argument == "-X":
+            method = next(arguments)
+        elif argument == "-H":
+            name, _, value = next(arguments).partition(": ")
+            headers[name] = value
+        elif argument == "-d":
+            data = next(arguments).encode()
+        elif argument != "-sS":
+            assert not argument.startswith("-"), command
+            target = argument
+    default = "GET" if data is None else "POST"
+    return _Example(method=method or default, path=target, headers=headers, data=data, status=status)
+
+
+def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
+    for agent in live_alice("GET", "/agents").body["items"]:
+        if agent["name"] == "bar":
+            live_alice("DELETE", f"/agents/{agent['id']}?force=1")
+    words = {"BASE": "", "TOKEN": live_alice.full}
+    for command, status in _commands():
+        example = _read(command, status, words)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
+
+        def play(one: _Example = example, sent: dict[str, str] = headers) -> object:
+            answer = live(one.method, one.path, headers=sent, raw=one.data)
+            # A job that was just sent reaches a poll that is not held within moments.
+            return answer if answer.status == one.status or one.path != "/agent/job" else None
+
+        answer = until(play)
+        assert answer.status == status, (command, answer)  # type: ignore[attr-defined]
+        body = answer.body  # type: ignore[attr-defined]
+        if (example.method, example.path) == ("POST", "/agents"):
+            words |= {"AGENT_ID": body["id"], "AGENT_TOKEN": body["token"]}
+        elif (example.method, example.path) == ("POST", "/jobs"):
+            words["JOB_ID"] = body["id"]
+
+
+def test_every_operation_has_an_example() -> None:
+    words = {"BASE": "", "TOKEN": "t", "AGENT_ID": "{agent_id}", "AGENT_TOKEN": "t", "JOB_ID": "{job_id}"}
+    examples = [_read(command, status, words) for command, status in _commands()]
+    shown = {(example.method, example.path.split("?")[0]) for example in examples}
+    assert shown == {(method.upper(), path) for path, found in schema()["paths"].items() for method in found}
+
+
+def _errors() -> Iterator[tuple[str, str]]:
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, AppError):
+            yield str(value.status), value.code
+
+
+def test_table_of_errors_is_the_tree_of_errors() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| .+ \|$", _TEXT, re.MULTILINE)
+    assert set(rows) == set(_errors())
+    assert [status for status, _code in rows] == sorted(status for status, _code in rows)
