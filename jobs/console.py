@@ -46,6 +46,7 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
         "online_count": len(online),
         "open_count": (jobs.waiting() | jobs.active())[:_COUNT_LIMIT].count(),
         "failed_count": latest.count(JobStatus.FAILED),
+        "looked_at_count": len(latest),
         "rows": with_durations(last),
         "newcomer": newcomer,
         "first_agent": first,
