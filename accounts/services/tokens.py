@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from accounts import tokens
-from accounts.models import User, UserToken
+from accounts.models import TokenScope, User, UserToken
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 
@@ -29,6 +29,13 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> 
             actor=actor, action="token.mint", subject=f"user:{user.pk}", now=now, details={"id": row.pk, "scope": scope}
         )
     return token
+
+
+def note_token_in_query(*, owner_id: str, scope: str, actor: str) -> None:
+    """Write into the audit trail that a token for everything travelled in a URL, where logs and histories keep it."""
+    if scope == TokenScope.FULL:
+        with transaction.atomic():
+            record_audit(actor=actor, action="token.in_query", subject=f"user:{owner_id}", now=database_now())
 
 
 def revoke_user_token(*, token: UserToken, actor: str) -> None:

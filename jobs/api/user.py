@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
+from accounts.services.tokens import note_token_in_query
 from jobs import wire
 from jobs.api.lists import job_page
 from jobs.api.prefetch import is_prefetch
@@ -51,6 +52,9 @@ class AddJobLine(Operation):
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
         if is_prefetch(request):
             raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
+        if "token" in request.query_params:
+            principal = caller(request)
+            note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         return self._add(request, query_value(request, "msg"))
 
     def _add(self, request: Request, line: object) -> Response:

@@ -56,7 +56,7 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
     for agent in live_alice("GET", "/agents").body["items"]:
         if agent["name"] == "bar":
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
-    words = {"BASE": "", "TOKEN": live_alice.full}
+    words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs}
     for command, status in _commands():
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
@@ -76,7 +76,8 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
 
 
 def test_every_operation_has_an_example() -> None:
-    words = {"BASE": "", "TOKEN": "t", "AGENT_ID": "{agent_id}", "AGENT_TOKEN": "t", "JOB_ID": "{job_id}"}
+    words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
+    words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN"), "t")
     examples = [_read(command, status, words) for command, status in _commands()]
     shown = {(example.method, example.path.split("?")[0]) for example in examples}
     assert shown == {(method.upper(), path) for path, found in schema()["paths"].items() for method in found}

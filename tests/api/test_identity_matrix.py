@@ -55,6 +55,14 @@ class _Scene:
 
 
 @pytest.fixture
+def own_scene(alice: Person) -> _Scene:
+    """alice alone."""
+    agent = alice.add_agent("theirs")
+    tokens = {"full": alice.full, "jobs": alice.jobs, "messages": alice.messages, "agent": agent.token}
+    return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), tokens=tokens)
+
+
+@pytest.fixture
 def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
     """See `_Scene`."""
     agent = alice.add_agent("theirs")
@@ -120,8 +128,8 @@ def test_each_kind_of_caller_gets_what_it_must(route: Route, scene: _Scene) -> N
 @pytest.mark.django_db
 @pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
 @pytest.mark.parametrize("caller", ["full", "jobs", "messages", "agent", "token in the query"])
-def test_each_kind_of_caller_that_may_does(caller: str, route: Route, scene: _Scene) -> None:
-    assert scene.ask(route, caller).status == dict(answers_of(route))[caller]
+def test_each_kind_of_caller_that_may_does(caller: str, route: Route, own_scene: _Scene) -> None:
+    assert own_scene.ask(route, caller).status == dict(answers_of(route))[caller]
 
 
 @pytest.mark.django_db

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from accounts.models import AuditEntry
 from tests.api.people import Live, Person
 from tests.waiting import until
 
@@ -49,6 +50,17 @@ def test_line_has_a_location_and_must_not_be_kept(alice: Person) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
     job = alice("GET", answer.headers["location"]).body
     assert (job["message"], job["source"], job["agent_id"]) == ("free -k", "api", agent.id)
+
+
+def test_full_token_in_a_query_is_audited_and_a_narrow_one_is_not(alice: Person) -> None:
+    alice.add_agent("bar")
+    trail = AuditEntry.objects.filter(action="token.in_query")
+    assert alice.api("GET", f"/job/add?token={alice.jobs}&msg=bar%20x").status == 201
+    assert alice("GET", "/job/add?msg=bar%20x").status == 201
+    assert not trail.exists()
+    assert alice.api("GET", f"/job/add?token={alice.full}&msg=bar%20x").status == 201
+    owner = alice("GET", "/me").body["id"]
+    assert [(entry.subject, entry.actor) for entry in trail] == [(f"user:{owner}", f"user:{owner}")]
 
 
 def test_prefetch_and_previews_send_nothing(alice: Person) -> None:
