@@ -72,8 +72,8 @@ _NOT_A_CLEAN_OBJECT: dict[str, bytes] = {
 }
 
 # Fields: call -> field -> values that will not do
-_TEXTLESS = (5, 1.5, True, [], ["x"], {}, {"a": 1})
-_NUMBERLESS = ("5", 1.5, True, [], {})
+_TEXTLESS: tuple[Any, ...] = (5, 1.5, True, [], ["x"], {}, {"a": 1})
+_NUMBERLESS: tuple[Any, ...] = ("5", 1.5, True, [], {})
 _FIELDS: dict[tuple[str, str, str], dict[str, tuple[Any, ...]]] = {
     ("POST", "/jobs", "user"): {
         "agent": (*_TEXTLESS, None, "", "x" * 101),
