@@ -11,13 +11,22 @@ from agents.models import Agent, AgentToken
 
 
 def principal_of_digest(digest: str) -> Principal | None:
-    """Return the agent whose live token has this digest, or None; a disabled agent comes back marked as such."""
-    rows = Agent.objects.present().filter(tokens__digest=digest, tokens__revoked_at=None, owner__is_active=True)
-    row = rows.values_list("pk", "owner_id", "enabled").first()
+    """Return the agent whose live token has this digest, or None; one that is disabled comes back marked as such.
+
+    So does one whose owner is frozen: told that its token is unknown, an old agent would end for good.
+    """
+    rows = Agent.objects.present().filter(tokens__digest=digest, tokens__revoked_at=None)
+    row = rows.values_list("pk", "owner_id", "enabled", "owner__is_active").first()
     if row is None:
         return None
-    agent_id, owner_id, enabled = row
-    return Principal(kind=TokenKind.AGENT, owner_id=owner_id, digest=digest, agent_id=agent_id, agent_enabled=enabled)
+    agent_id, owner_id, enabled, owner_is_active = row
+    return Principal(
+        kind=TokenKind.AGENT,
+        owner_id=owner_id,
+        digest=digest,
+        agent_id=agent_id,
+        agent_enabled=enabled and owner_is_active,
+    )
 
 
 def agent_tokens_changed_since(moment: dt.datetime) -> Iterable[str]:

@@ -99,6 +99,8 @@ class Job(models.Model):
             models.Index(fields=["status", "lease_until"], name="job_lease"),
             models.Index(fields=["status", "expires_at"], name="job_expiry"),
             models.Index(fields=["status", "active_at"], name="job_due"),
+            # The keys that are old enough to be forgotten: only the rows that hold one are looked at.
+            models.Index(fields=["idempotency_digest", "created_at"], name="job_old_keys"),
             # A user's list, newest first, whole or by status or agent.
             models.Index(fields=["owner", "id"], name="job_list"),
             models.Index(fields=["owner", "status", "id"], name="job_list_status"),

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from accounts.credentials import Principal
+from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, Job, JobEvent, JobOutput
 from jobs.services.moves import Output
@@ -23,9 +24,9 @@ from jobs.services.read import WholeJob
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from kernel.clock import rfc3339
-from kernel.errors import InvalidMessage, InvalidRequest
+from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest
 from kernel.strictjson import JsonObject
-from kernel.text import collapse_spaces, unstorable_character
+from kernel.text import collapse_spaces, keep_head_and_tail, unstorable_character
 
 REPORT_BODY_LIMIT = 8 * 1024 * 1024
 WAIT_LIMIT_SECONDS = 55
@@ -111,7 +112,7 @@ def read_submission(
     data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
 ) -> Submission:
     """Read the body of POST /jobs."""
-    agent = _text(data, "agent", 100, required=True)
+    agent = _text(data, "agent", LONGEST_CALL, required=True)
     wait_until = read_moment(data, "wait_until")
     ttl_seconds = _whole_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
     if wait_until is not None and ttl_seconds is not None:
@@ -129,7 +130,7 @@ def read_submission(
     )
 
 
-def read_job_line(line: object, *, principal: Principal) -> Submission:
+def read_job_line(line: object, *, principal: Principal, idempotency_key: str | None = None) -> Submission:
     """Read `<agent name or alias> <job text>`: the message of /job/add and of /agent/job/add."""
     if not isinstance(line, str):
         raise InvalidMessage(_("message must be text: <agent> <job>."))
@@ -138,10 +139,19 @@ def read_job_line(line: object, *, principal: Principal) -> Submission:
     agent, _space, message = collapse_spaces(line).partition(" ")
     if not message:
         raise InvalidMessage(_("message must be text: <agent> <job>."))
+    if len(agent) > LONGEST_CALL:
+        raise AgentNotFound(params={"name": agent[:LONGEST_CALL] + "…"})
     if len(message) > MESSAGE_LENGTH:
         raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
     source = principal.actor if principal.agent_id else "api"
-    return Submission(owner_id=principal.owner_id, actor=principal.actor, agent=agent, message=message, source=source)
+    return Submission(
+        owner_id=principal.owner_id,
+        actor=principal.actor,
+        agent=agent,
+        message=message,
+        source=source,
+        idempotency_key=idempotency_key,
+    )
 
 
 def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal) -> Report:
@@ -149,13 +159,14 @@ def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: P
     result = data.get("result")
     if result is not None and not isinstance(result, str):
         raise InvalidRequest(_("%(field)s must be text."), params={"field": "result"})
+    kept = keep_head_and_tail(result or "")
     output = Output(
-        text=result or "",
+        text=kept.text,
         exit_code=_whole_number(data, "exit_code", -(2**31), 2**31 - 1),
         signal=_whole_number(data, "signal", 0, 255),
         reason=_text(data, "reason", _REASON_LENGTH),
-        truncated=_flag(data, "truncated"),
-        size_bytes=_whole_number(data, "size_bytes", 0, 2**53),
+        truncated=_flag(data, "truncated") or kept.truncated,
+        size_bytes=_whole_number(data, "size_bytes", 0, 2**53) or kept.size_bytes,
     )
     return Report(agent_id=principal.agent_id, job_id=job_id, kind=kind, output=output)
 

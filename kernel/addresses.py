@@ -16,6 +16,7 @@ def caller_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
         hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
         address = hops[-trusted_proxies] if len(hops) >= trusted_proxies else peer
     try:
-        return str(ipaddress.ip_address(address or ""))
+        # The scope of a link-local address names an interface of ours, and is longer than an address.
+        return str(ipaddress.ip_address((address or "").partition("%")[0]))
     except ValueError:
         return None

@@ -83,9 +83,10 @@ class Ringer:
 ringer = Ringer()
 
 
-def register(name: str, handler: Handler) -> None:
-    """Let `handler` take the ids rung under `name`. Called in `AppConfig.ready()`."""
-    _handlers.setdefault(name, []).append(handler)
+def register(name: str, handler: Handler, *, first: bool = False) -> None:
+    """Let `handler` take the ids rung under `name`, before the others if `first`. Called in `AppConfig.ready()`."""
+    handlers = _handlers.setdefault(name, [])
+    handlers.insert(0 if first else len(handlers), handler)
 
 
 def ring(name: str, subject_id: str) -> None:

@@ -16,7 +16,9 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 DEPTH_LIMIT = 20
 _NUMBER_DIGITS = 20
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# Possessive, and content with a string that never ends: one pass over any body.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
 
 
 def parse_object(body: bytes) -> JsonObject:
@@ -46,7 +48,7 @@ def parse_object(body: bytes) -> JsonObject:
 
 def _depth(body: bytes) -> int:
     deepest = depth = 0
-    for byte in _STRINGS.sub(b"", body):
+    for byte in _NO_BRACKETS.sub(b"", _STRINGS.sub(b"", body)):
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)

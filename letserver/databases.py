@@ -9,6 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from kernel.connections import STATEMENT_SECONDS
+
 _SQLITE_SESSION = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
     "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000;"
@@ -70,4 +72,7 @@ def _limit_statement_time(connection: BaseDatabaseWrapper, **_: Any) -> None:
         return
     with connection.cursor() as cursor:
         is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
-        cursor.execute("SET max_statement_time=5" if is_mariadb else "SET max_execution_time=5000")
+        seconds = connection.settings_dict.get("STATEMENT_SECONDS", STATEMENT_SECONDS)
+        cursor.execute(
+            f"SET max_statement_time={seconds}" if is_mariadb else f"SET max_execution_time={int(seconds * 1000)}"
+        )

@@ -42,10 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(_DATABASE_FREE):
             item.add_marker(pytest.mark.sqlite_only)
-    if _LANE.name == MARIADB:
-        elsewhere = {item for item in items if any(map(item.get_closest_marker, ("sqlite_only", "browser")))}
-        items[:] = [item for item in items if item not in elsewhere]
-        config.hook.pytest_deselected(items=list(elsewhere))
+    not_here = ("sqlite_only", "browser") if _LANE.name == MARIADB else ("mariadb_only",)
+    elsewhere = {item for item in items if any(map(item.get_closest_marker, not_here))}
+    items[:] = [item for item in items if item not in elsewhere]
+    config.hook.pytest_deselected(items=list(elsewhere))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from accounts.services.users import get_or_create_user
 from agents.models import Agent
 from agents.services.manage import create_agent
 from agents.services.presence import AgentTouch, touch_agents
-from jobs.models import Job
+from jobs.models import GatewayClock, Job
 from jobs.services.claim import Claim, claim_jobs
 from jobs.services.moves import Output
 from jobs.services.offline import expire_jobs_of_absent_agents
@@ -22,6 +22,13 @@ from kernel.clock import database_now
 from kernel.errors import AppError
 
 _numbers = itertools.count(1)
+
+
+def gateway_alive(*, seconds: float = 10_000, now: dt.datetime | None = None) -> None:
+    """Some gateway has been alive for that long, until now."""
+    now = now or database_now()
+    since = now - dt.timedelta(seconds=seconds)
+    GatewayClock.objects.update_or_create(pk=1, defaults={"alive_since": since, "beat_at": now})
 
 
 def make_user(username: str = "") -> User:
@@ -92,4 +99,5 @@ def make_expired(agent: Agent, job: Job) -> None:
     long_ago = database_now() - dt.timedelta(hours=1)
     Job.objects.filter(pk=job.pk).update(active_at=long_ago)
     assert claim(agent, now=long_ago) == job
+    gateway_alive()
     assert expire_overdue_jobs() == 1

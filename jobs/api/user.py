@@ -52,13 +52,14 @@ class AddJobLine(Operation):
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
         if is_prefetch(request):
             raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
-        if "token" in request.query_params:
-            principal = caller(request)
-            note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         return self._add(request, query_value(request, "msg"))
 
     def _add(self, request: Request, line: object) -> Response:
-        job = run_alone(submit_jobs, wire.read_job_line(line, principal=caller(request)))
+        principal = caller(request)
+        if "token" in request.query_params:
+            note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
+        key = wire.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        job = run_alone(submit_jobs, wire.read_job_line(line, principal=principal, idempotency_key=key))
         return Response(status=201, headers=_location(job))
 
 

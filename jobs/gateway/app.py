@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseFault
 
+from jobs import wire
 from jobs.gateway.calls import Calls
-from jobs.gateway.http import Answer, Call, Gone, Receive, Scope, Send, error_answer, send_answer
+from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
 from jobs.gateway.parts import Parts
+from kernel.answers import BODY_LIMIT
 from kernel.errors import AppError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -38,17 +40,19 @@ class Gateway:
             await self._live(receive, send)
             return
         handler = self._handler(scope) if self._hot and scope["type"] == "http" else None
-        if handler is None:
-            await self._django(scope, receive, send)
-            return
         call = Call(scope, receive)
         try:
+            if handler is None:
+                # Django reads a body to its end, onto the disk, before anything looks at it.
+                limit = wire.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
+                await self._django(scope, CappedBody(receive, limit), send)
+                return
             answer = await handler(call)
         except Gone:
             return
         except AppError as error:
             answer = error_answer(call, error)
-        except DatabaseError:
+        except DatabaseFault:
             logger.exception("call failed", extra={"action": "gateway.database", "path": scope["path"]})
             answer = error_answer(call, Unavailable())
         except Exception:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from random import uniform
 
 from django.conf import settings
 
 from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_agent, require_user
+from accounts.services.tokens import note_token_in_query
 from agents.services.presence import AgentTouch
 from jobs import wire
 from jobs.gateway.http import Answer, Call, Gone
 from jobs.gateway.parts import Parts
 from jobs.gateway.redislink import NoRedis
 from jobs.models import Job
-from jobs.services.claim import Claim
+from jobs.services.claim import Claim, PutBack
 from jobs.services.read import WholeJob, read_job
 from jobs.services.report import ReportKind
 from jobs.services.submit import Submission
@@ -22,8 +25,10 @@ from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
 from kernel.rediskeys import READY_SECONDS, ready_key
 
-# Without Redis no other process can wake a parked call, so it looks for itself this often.
-_LOOK_ALONE_SECONDS = 2.0
+# A bell can be lost on the way, so a parked call looks for itself now and then; without Redis, where no other process
+# can wake it, more often.
+_LOOK_SECONDS = (8.0, 12.0)
+_LOOK_ALONE_SECONDS = (1.0, 2.0)
 
 
 class Calls:
@@ -49,21 +54,25 @@ class Calls:
                     return Answer(status=204)
                 await call.wait(bell, min(left, self._look_again_after()))
                 look_at_once = bell.done()
-            require_agent(await self._parts.principals.identify_again(principal))
+            principal = await self._parts.principals.identify_again(principal, by=call.answer_by)
+            await self._hear(call, principal)
 
     async def report(self, call: Call, job_id: str, kind: str) -> Answer:
         """PUT /agent/jobs/{id}/{running,succeed,fail}."""
         principal = await self._agent(call)
         data = await call.json(wire.REPORT_BODY_LIMIT)
         report = wire.read_report(data, kind=ReportKind(kind), job_id=job_id, principal=principal)
-        await self._parts.writer.report(report)
+        await self._parts.writer.report(report, by=call.answer_by)
         return Answer(status=204)
 
     async def add_line(self, call: Call) -> Answer:
         """POST /job/add."""
         principal = await self._user(call, by_query=True)
         data = await call.json(BODY_LIMIT)
-        job = await self._submit(wire.read_job_line(data.get("message"), principal=principal))
+        key = wire.read_idempotency_key(call.header(b"idempotency-key"))
+        job = await self._submit(
+            call, wire.read_job_line(data.get("message"), principal=principal, idempotency_key=key)
+        )
         return Answer(status=201, headers={"Location": f"/jobs/{job.pk}"})
 
     async def add_job(self, call: Call) -> Answer:
@@ -72,7 +81,7 @@ class Calls:
         wait = wire.read_wait(call.query("wait"))
         data = await call.json(BODY_LIMIT)
         key = wire.read_idempotency_key(call.header(b"idempotency-key"))
-        job = await self._submit(wire.read_submission(data, principal=principal, idempotency_key=key))
+        job = await self._submit(call, wire.read_submission(data, principal=principal, idempotency_key=key))
         whole = await self._end_of(call, principal, job.pk, wait)
         return Answer(status=201, body=wire.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})
 
@@ -83,19 +92,30 @@ class Calls:
         return Answer(status=200, body=wire.whole_job_json(whole))
 
     async def _agent(self, call: Call) -> Principal:
-        principal = await self._parts.principals.identify(bearer_token(call.header(b"authorization")))
+        token = bearer_token(call.header(b"authorization"))
+        principal = await self._parts.principals.identify(token, by=call.answer_by)
+        await self._hear(call, principal)
+        return principal
+
+    async def _hear(self, call: Call, principal: Principal) -> None:
+        """Refuse whoever is no agent, and note that this one was heard."""
         require_agent(principal)
         client = call.scope.get("client")
         forwarded = call.header(b"x-forwarded-for")
         ip = caller_address(client[0] if client else None, forwarded, settings.TRUSTED_PROXIES)
         version = wire.read_agent_version(call.header(b"skadi-agent"))
-        await self._parts.presence.heard(AgentTouch(agent_id=principal.agent_id, ip=ip, version=version))
-        return principal
+        touch = AgentTouch(agent_id=principal.agent_id, ip=ip, version=version)
+        await self._parts.presence.heard(touch, by=call.answer_by)
 
     async def _user(self, call: Call, *, by_query: bool = False) -> Principal:
         tokens = call.query("token") if by_query else []
-        principal = await self._parts.principals.identify(bearer_token(call.header(b"authorization"), tokens))
+        token = bearer_token(call.header(b"authorization"), tokens)
+        principal = await self._parts.principals.identify(token, by=call.answer_by)
         require_user(principal, JOB_SCOPES)
+        if tokens:
+            owner_id, scope, actor = principal.owner_id, principal.scope, principal.actor
+            note = partial(note_token_in_query, owner_id=owner_id, scope=scope, actor=actor)
+            await self._parts.reader.ask(note, by=call.answer_by)
         return principal
 
     async def _may_have_work(self, key: str) -> bool:
@@ -105,23 +125,25 @@ class Calls:
         except NoRedis:
             return True
 
-    async def _submit(self, submission: Submission) -> Job:
+    async def _submit(self, call: Call, submission: Submission) -> Job:
         """Store a job. Its flag leaves before the answer does, so a poll that follows the 201 finds it."""
-        job = await self._parts.writer.submit(submission)
+        job = await self._parts.writer.submit(submission, by=call.answer_by)
         self._parts.redis.put(ready_key(job.agent_id or ""), READY_SECONDS)
         return job
 
     async def _claim(self, principal: Principal, key: str, call: Call) -> Job | None:
         """Claim; the flag stands again where there may be more, or where we could not look."""
+        claim = Claim(agent_id=principal.agent_id)
         try:
-            job = await self._parts.writer.claim(Claim(agent_id=principal.agent_id))
+            with call.listening():
+                job = await self._parts.writer.claim(claim, by=call.answer_by)
         except Unavailable:
             self._parts.redis.put(key, READY_SECONDS)
             raise
         if job is not None:
             self._parts.redis.put(key, READY_SECONDS)
             if call.gone:
-                self._parts.writer.put_back(job)
+                self._parts.writer.put_back(PutBack(request_id=claim.request_id))
                 raise Gone
         return job
 
@@ -130,12 +152,15 @@ class Calls:
         deadline = time.monotonic() + wait_seconds
         while True:
             with self._parts.waiters.waiting_for(f"job {job_id}") as bell:
-                whole = await self._parts.reader.ask(lambda: read_job(owner_id=principal.owner_id, job_id=job_id))
+                whole = await self._parts.reader.ask(
+                    lambda: read_job(owner_id=principal.owner_id, job_id=job_id), by=call.answer_by
+                )
                 left = deadline - time.monotonic()
                 if whole.job.is_terminal or left <= 0 or self._parts.waiters.released:
                     return whole
                 await call.wait(bell, min(left, self._look_again_after()))
-            require_user(await self._parts.principals.identify_again(principal), JOB_SCOPES)
+            require_user(await self._parts.principals.identify_again(principal, by=call.answer_by), JOB_SCOPES)
 
     def _look_again_after(self) -> float:
-        return float("inf") if self._parts.redis.connected else _LOOK_ALONE_SECONDS
+        """Return after how many seconds a parked call looks for itself: not all of them in one moment."""
+        return uniform(*(_LOOK_SECONDS if self._parts.redis.connected else _LOOK_ALONE_SECONDS))  # noqa: S311

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
@@ -13,7 +15,8 @@ from urllib.parse import parse_qs
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from kernel.answers import api_language, error_body, error_headers
+from jobs.gateway.writer import ANSWER_WITHIN_SECONDS
+from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, TooLarge
 from kernel.strictjson import JsonObject, parse_object
 
@@ -48,13 +51,42 @@ class Gone(Exception):
     """The caller closed the connection; nobody is left to answer."""
 
 
+class CappedBody:
+    """`receive` that raises TooLarge once a request's body is over its limit.
+
+    A body over the limit is read on for a while and dropped: to answer and hang up under a client that still sends
+    resets the connection, and it never sees the 413.
+    """
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._size = 0
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        """Return the next message."""
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size <= self._limit:
+            return message
+        while message.get("more_body", False) and self._size <= self._limit * _PATIENCE:
+            message = await self._receive()
+            self._size += len(message.get("body", b""))
+        raise TooLarge(params={"limit": self._limit})
+
+
 class Call:
-    """One HTTP request. `gone` tells whether the caller has closed the connection, as far as we know."""
+    """One HTTP request. `gone` tells whether the caller has hung up, `answer_by` until when to answer (monotonic)."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
         self.gone = False
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Count the time to answer from now on: the request is complete, or what it waited for has come."""
+        self.answer_by = time.monotonic() + ANSWER_WITHIN_SECONDS
 
     def header(self, name: bytes) -> str | None:
         """Return a header's value; a repeated one is joined with commas, as its meaning is."""
@@ -75,40 +107,43 @@ class Call:
         return parsed.get(name, [])
 
     async def json(self, limit: int) -> JsonObject:
-        """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object.
-
-        A body over the limit is read on for a while and dropped: to answer and hang up under a client that still sends
-        resets the connection, and it never sees the 413.
-        """
+        """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
+        receive = CappedBody(self._receive, limit)
         chunks: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(_BODY_WITHIN_SECONDS):
-                while True:
-                    message = await self._receive()
+                more = True
+                while more:
+                    message = await receive()
                     if message["type"] == "http.disconnect":
                         self.gone = True
                         raise Gone
-                    size += len(message.get("body", b""))
-                    if size <= limit:
-                        chunks.append(message.get("body", b""))
+                    chunks.append(message.get("body", b""))
                     more = message.get("more_body", False)
-                    if size > limit * _PATIENCE or (size > limit and not more):
-                        raise TooLarge(params={"limit": limit})
-                    if not more:
-                        return parse_object(b"".join(chunks))
         except TimeoutError as error:
             raise InvalidRequest(_("The body did not arrive in time.")) from error
+        body = b"".join(chunks)
+        # A large one is parsed beside the loop, which has others to answer.
+        data = parse_object(body) if len(body) <= BODY_LIMIT else await asyncio.to_thread(parse_object, body)
+        self.restart_clock()
+        return data
 
     async def wait(self, future: asyncio.Future[None], seconds: float) -> None:
         """Wait for `future`, at most `seconds`; raise Gone when the caller hangs up meanwhile."""
-        hanging_up = asyncio.ensure_future(self._until_gone())
-        try:
+        with self.listening() as hanging_up:
             await asyncio.wait({future, hanging_up}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hanging_up.cancel()
         if self.gone:
             raise Gone
+        self.restart_clock()
+
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Task[None]]:
+        """Notice, in the background, when the caller hangs up. For requests whose body has been read, or has none."""
+        task = asyncio.ensure_future(self._until_gone())
+        try:
+            yield task
+        finally:
+            task.cancel()
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

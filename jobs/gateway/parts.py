@@ -43,8 +43,8 @@ class Parts:
         """Start everything; the clock has beaten once when this returns."""
         self._loop = asyncio.get_running_loop()
         self.writer.start()
-        bells.register("agent", self._wake_agents)
-        bells.register("job", self._wake_jobs)
+        bells.register("agent", self._wake_agents, first=True)
+        bells.register("job", self._wake_jobs, first=True)
         await self._beat_clock()
         for run in (self.redis.run, self.principals.run, self.presence.run, self._beat_clock_often):
             self._tasks.append(asyncio.create_task(_watched(run)))
@@ -57,6 +57,7 @@ class Parts:
         await self.presence.flush()
         await self.writer.stop()
         self.reader.stop()
+        self.principals.stop()
 
     def _wake_agents(self, ids: Sequence[str]) -> None:
         """Bell from this process: wakes its own waiters even while Redis is away."""

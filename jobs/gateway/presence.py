@@ -27,13 +27,13 @@ class Presence:
         self._fresh_seconds = settings.OFFLINE_SECONDS / 3
         self._flush_seconds = min(10.0, settings.OFFLINE_SECONDS / 6)
 
-    async def heard(self, touch: AgentTouch) -> None:
+    async def heard(self, touch: AgentTouch, *, by: float) -> None:
         """Note a word of an agent; raises Unavailable when a first word cannot be written."""
         written_at = self._written_at.get(touch.agent_id)
         if written_at is not None and time.monotonic() - written_at < self._fresh_seconds:
             self._gathered[touch.agent_id] = touch
             return
-        await self._writer.touch(touch)
+        await self._writer.touch(touch, by=by)
         self._written_at[touch.agent_id] = time.monotonic()
 
     async def run(self) -> None:

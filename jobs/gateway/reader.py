@@ -3,42 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFault
+from django.db import connection
 
+from kernel.connections import give_up_within
 from kernel.errors import Unavailable
 
 Result = TypeVar("Result")
 
 _THREADS = 4
+_WAITING_LIMIT = 512
+_ANSWER_WITHIN_SECONDS = 2
 
 
 class Reader:
     """Runs questions to the database off the loop."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="reader")
+    def __init__(self, threads: int = _THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, "reader", lambda: give_up_within(_ANSWER_WITHIN_SECONDS))
+        self._waiting = 0
 
-    async def ask(self, question: Callable[[], Result]) -> Result:
-        """Run `question` in a thread and return its answer; a database that does not answer raises Unavailable."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _twice, question)
+    async def ask(self, question: Callable[[], Result], *, by: float | None = None) -> Result:
+        """Run `question` in a thread and return its answer until the monotonic time `by`, or within two seconds.
+
+        Raises Unavailable when the database does not answer, when the time is over, or when too many wait already.
+        """
+        if self._waiting >= _WAITING_LIMIT:
+            raise Unavailable
+        seconds = _ANSWER_WITHIN_SECONDS if by is None else by - time.monotonic()
+        self._waiting += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _twice, question)
+        answer.add_done_callback(self._answered)
+        await asyncio.wait((answer,), timeout=max(0.0, seconds))
+        if not answer.done():
+            answer.cancel()
+            raise Unavailable
+        return answer.result()
 
     def stop(self) -> None:
         """End the threads when they are done."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _answered(self, answer: asyncio.Future[Result]) -> None:
+        self._waiting -= 1
+        if not answer.cancelled():
+            answer.exception()  # who asked may have given up; it is told to nobody else
 
 
 def _twice(question: Callable[[], Result]) -> Result:
     """Ask again on a new connection when the kept one turns out to be dead."""
     try:
         return question()
-    except DatabaseError:
+    except DatabaseFault:
         connection.close()
     try:
         return question()
-    except DatabaseError as error:
+    except DatabaseFault as error:
         connection.close()
         raise Unavailable from error

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _ANSWER_WITHIN_SECONDS = 0.1
 _CONNECT_WITHIN_SECONDS = 2.0
 _RETRY_AFTER_SECONDS = 1.0
+_UNANSWERED_LIMIT = 10_000
 
 
 class NoRedis(Exception):
@@ -30,7 +31,7 @@ class _Protocol(asyncio.Protocol):
 
     def __init__(self, on_push: Callable[[list[object]], None] | None) -> None:
         self._reader = hiredis.Reader()
-        self._waiting: deque[asyncio.Future[object]] = deque()
+        self._waiting: deque[asyncio.Future[object] | None] = deque()
         self._unsent: list[bytes] = []
         self._on_push = on_push
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,30 +44,41 @@ class _Protocol(asyncio.Protocol):
         while (reply := self._reader.gets()) is not False:
             if self._waiting:
                 future = self._waiting.popleft()
-                if not future.done():
+                if future is not None and not future.done():
                     future.set_result(reply)
             elif self._on_push and isinstance(reply, list):
                 self._on_push(reply)
 
     def connection_lost(self, error: Exception | None) -> None:
         for future in self._waiting:
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_exception(NoRedis())
         if not self.closed.done():
             self.closed.set_result(None)
 
     def send(self, *command: str) -> asyncio.Future[object]:
         """Queue a command; all that are queued in this turn of the loop leave in one write."""
-        loop = asyncio.get_running_loop()
         if self.closed.done():
             raise NoRedis
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._queue(command, future)
+        return future
+
+    def tell(self, *command: str) -> None:
+        """Queue a command whose reply nobody wants; on a closed connection, or one that answers nothing, do nothing."""
+        if self.closed.done():
+            return
+        if len(self._waiting) >= _UNANSWERED_LIMIT:
+            self.close()
+            return
+        self._queue(command, None)
+
+    def _queue(self, command: tuple[str, ...], future: asyncio.Future[object] | None) -> None:
         if not self._unsent:
-            loop.call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stubs mean any length, and say one
         self._unsent.append(packed)
-        future: asyncio.Future[object] = loop.create_future()
         self._waiting.append(future)
-        return future
 
     def close(self) -> None:
         """Drop the connection."""
@@ -122,7 +134,7 @@ class RedisLink:
     def put(self, key: str, seconds: int) -> None:
         """Set a flag without waiting; when Redis is away the sweep sets it later."""
         if self._commands:
-            self._commands.send("SET", key, "1", "EX", str(seconds))
+            self._commands.tell("SET", key, "1", "EX", str(seconds))
 
     async def _answer(self, *command: str) -> object:
         commands = self._commands

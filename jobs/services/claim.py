@@ -70,21 +70,21 @@ def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], obj
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """A claimed job whose answer never left for the agent: nobody knows of it, so it may be offered again."""
+    """A claim whose answer never left for the agent: nobody knows of its job, which may be offered again."""
 
-    job_id: str
-    offer: int
+    request_id: str
 
 
 def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None) -> list[None]:
-    """Let these jobs wait again, where they still are as they were claimed: never one that was claimed anew."""
+    """Let the jobs of these claims wait again, where they still are as the claim left them."""
     with transaction.atomic():
         now = now or database_now()
-        offers = {item.job_id: item.offer for item in returned}
+        ids = [item.request_id for item in returned]
+        claimed = {event.job_id: event for event in JobEvent.objects.filter(request_id__in=ids, move=Move.CLAIM)}
         moves = [
             MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor="gateway")
-            for job in lock_jobs(offers).values()
-            if job.status == JobStatus.SENT and job.offer == offers[job.pk]
+            for job in lock_jobs(claimed).values()
+            if job.status == JobStatus.SENT and job.events_count == claimed[job.pk].number
         ]
         move_jobs(moves, now=now)
     return [None] * len(returned)

@@ -80,10 +80,10 @@ def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime, lease: dt.timedelt
     """
     sets: defaultdict[tuple[Move, JobStatus, JobStatus], list[MovedJob]] = defaultdict(list)
     made = [replace(moved, before=JobStatus(moved.job.status)) for moved in moves]
-    for moved, before in ((moved, JobStatus(moved.job.status)) for moved in made):
-        if not allowed(moved.move, before, moved.after):
-            raise ValueError(f"{moved.move} does not lead from {before} to {moved.after}")
-        sets[moved.move, before, moved.after].append(moved)
+    for moved in made:
+        if moved.before is None or not allowed(moved.move, moved.before, moved.after):
+            raise ValueError(f"{moved.move} does not lead from {moved.before} to {moved.after}")
+        sets[moved.move, moved.before, moved.after].append(moved)
     for (move, before, after), members in sorted(sets.items()):
         _swap(members, _new_values(move, after, now, lease), before)
     _insert_outputs(made, now)

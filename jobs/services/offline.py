@@ -6,14 +6,18 @@ import datetime as dt
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Agent
 from jobs.models import GatewayClock, Job
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.services.overdue import SWEEP_LIMIT
+from jobs.services.upkeep import is_shift_pending
 from jobs.states import JobStatus, Move
 from kernel.clock import database_now
+
+# An agent that was deleted or disabled, or whose owner was frozen, beside the submission of the job.
+_REMOVED = Q(agent__enabled=False) | Q(agent__deleted_at__isnull=False) | Q(owner__is_active=False)
 
 
 def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
@@ -26,7 +30,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
         now = now or database_now()
         silence = dt.timedelta(seconds=settings.OFFLINE_SECONDS)
         clock = GatewayClock.objects.first()
-        if clock is None or clock.alive_since > now - silence or clock.beat_at < now - silence:
+        if clock is None or clock.alive_since > now - silence or is_shift_pending(now):
             return 0
         leased = Job.objects.active().filter(agent_id=OuterRef("pk"), lease_until__gt=now)
         silent = Agent.objects.silent_since(now - silence).exclude(Exists(leased)).values_list("pk", flat=True)[:limit]
@@ -36,7 +40,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
             .filter(pk__in=sorted(silent))
             .values_list("pk", flat=True)
         )
-        Agent.objects.filter(pk__in=ids).update(online=False, changed_at=now)
+        Agent.objects.filter(pk__in=ids).update(online=False)
         expire_jobs_of_absent_agents(now=now)
     return len(ids)
 
@@ -47,15 +51,15 @@ def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime |
         now = now or database_now()
         waiting = Job.objects.waiting().filter(active_at__lte=now)
         ids = [*waiting.filter(agent__online=False, expires_at=None).values_list("pk", flat=True)[:limit]]
-        ids += waiting.filter(agent__enabled=False).values_list("pk", flat=True)[:limit]
+        removed = set(waiting.filter(_REMOVED).values_list("pk", flat=True)[:limit])
         moves = []
-        locked = lock_jobs(ids)
+        locked = lock_jobs({*ids, *removed})
         agents = Agent.objects.in_bulk({job.agent_id for job in locked.values() if job.agent_id})
         for job in locked.values():
             agent = agents.get(job.agent_id or "")
             if agent is None or job.status != JobStatus.QUEUING:
                 continue
-            if agent.deleted_at is not None or not agent.enabled:
+            if job.pk in removed:
                 moves.append(MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
             elif not agent.online and job.expires_at is None:
                 moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))

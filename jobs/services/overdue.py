@@ -8,6 +8,7 @@ from django.db import transaction
 
 from jobs.models import Job
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
+from jobs.services.upkeep import is_shift_pending
 from jobs.states import ACTIVE, JobStatus, Move
 from kernel.clock import database_now
 
@@ -17,10 +18,13 @@ SWEEP_LIMIT = 500
 def expire_overdue_jobs(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Expire at most `limit` jobs whose lease or whose wait is over; return how many.
 
-    Looked for without a lock, then locked and looked at again: a result that came in between stands.
+    None while no gateway is alive: nobody could have been heard. Looked for without a lock, then locked and looked at
+    again: a result that came in between stands.
     """
     with transaction.atomic():
         now = now or database_now()
+        if is_shift_pending(now):
+            return 0
         ids = [*Job.objects.lease_over(now).values_list("pk", flat=True)[:limit]]
         ids += Job.objects.wait_over(now).values_list("pk", flat=True)[: limit - len(ids)]
         moves = []

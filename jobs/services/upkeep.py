@@ -7,7 +7,6 @@ import datetime as dt
 from django.db import models, transaction
 
 from jobs.models import GatewayClock, Job
-from jobs.services.overdue import SWEEP_LIMIT
 from jobs.states import ACTIVE, JobStatus
 from kernel.bells import ring
 from kernel.clock import database_now
@@ -17,23 +16,29 @@ _KEY_LIFE = dt.timedelta(days=7)
 _GAP = dt.timedelta(seconds=30)
 
 
-def ring_lost_bells(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
-    """Ring at most `limit` online agents that have had a due job waiting for two seconds; return how many."""
+def ring_lost_bells(*, now: dt.datetime | None = None) -> int:
+    """Ring every online agent that has had a due job waiting for two seconds; return how many."""
     now = now or database_now()
     due = Job.objects.waiting().filter(active_at__lte=now - _BELL_IS_LOST_AFTER, agent__online=True)
-    ids = list(due.order_by().values_list("agent_id", flat=True).distinct()[:limit])
+    ids = list(due.order_by().values_list("agent_id", flat=True).distinct())
     for agent_id in ids:
         ring("agent", str(agent_id))
     return len(ids)
 
 
-def forget_old_keys(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
+def forget_old_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:
     """Free at most `limit` idempotency keys of jobs that ended and are seven days old; return how many."""
     with transaction.atomic():
         now = now or database_now()
         old = Job.objects.terminal().filter(created_at__lt=now - _KEY_LIFE).exclude(idempotency_digest=None)
         ids = list(old.values_list("pk", flat=True)[:limit])
         return Job.objects.filter(pk__in=ids).update(idempotency_digest=None)
+
+
+def is_shift_pending(now: dt.datetime) -> bool:
+    """Tell whether no gateway has been alive lately: deadlines stand still until one is back and has shifted them."""
+    clock = GatewayClock.objects.first()
+    return clock is None or now - clock.beat_at > _GAP
 
 
 def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:

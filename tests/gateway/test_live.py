@@ -164,6 +164,38 @@ def test_a_flag_lost_by_redis_is_found_by_the_sweep(pair: Pair) -> None:
     assert pair.read(job["id"])["status"] == "sent"
 
 
+def test_redis_that_drops_its_connections_fails_no_call(pair: Pair) -> None:
+    """Jobs are stored and answered while every connection to Redis is cut again and again."""
+    pair.poll()
+    sent: list[str] = []
+    done = threading.Event()
+
+    def produce() -> None:
+        while not done.is_set():
+            sent.append(pair.send()["id"])
+
+    cuts = 0
+    with ThreadPoolExecutor(4) as threads, Redis.from_url(pair.live.redis.url) as client:
+        producers = [threads.submit(produce) for _ in range(4)]
+        while len(sent) < 300:
+            for kind in ("normal", "pubsub"):
+                cuts += client.client_kill_filter(_type=kind, skipme=True)
+        done.set()
+        for producer in producers:
+            producer.result(10)
+    assert cuts >= 10
+    assert "gateway.bug" not in pair.live.log_text()
+    got = [job["id"] for status, job in iter(lambda: pair.poll(), (204, None)) if status == 200 and job]
+    assert len(got) == len(set(got))
+    assert set(got) <= set(sent)
+
+
+@pytest.mark.parametrize("path", ["/status", "/agents", "/console/login", "/nowhere"])
+def test_a_body_that_is_too_large_never_reaches_django(pair: Pair, path: str) -> None:
+    status, body, _ = pair.live.call("POST", path, raw=b"x" * 100_000)
+    assert (status, body["error"]) == (413, "TooLarge")
+
+
 def test_a_token_that_ends_while_its_poll_is_parked_gets_no_job(pair: Pair) -> None:
     assert pair.poll()[0] == 204
     with _in_background(lambda: pair.poll(20)) as answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,14 +13,14 @@ from django.db import connection, connections, transaction
 
 from jobs.gateway import writer as writer_module
 from jobs.gateway.writer import Writer
-from jobs.models import Job
+from jobs.models import Job, JobOutput
 from jobs.services.claim import Claim
 from jobs.services.moves import Output
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from jobs.states import JobStatus
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, Unavailable
-from tests.factories import make_agent, make_job, submission
+from tests.factories import make_agent, make_job, make_job_in, submission
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,21 +116,24 @@ def test_a_key_reused_for_something_else_is_said() -> None:
 
 
 @contextmanager
-def _blocked_database() -> Iterator[Callable[[], None]]:
-    """Hold a lock on the jobs in another connection; the callable lets go of it."""
+def _blocked_database(statement: str = "") -> Iterator[Callable[[], None]]:
+    """Hold a lock on the jobs, or the one that `statement` takes, in another connection; the callable lets go of it."""
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         other = connections.create_connection("default")
         try:
             with other.cursor() as cursor:
-                if other.vendor == "sqlite":
-                    cursor.execute("BEGIN IMMEDIATE")
-                else:
+                cursor.execute("BEGIN IMMEDIATE" if other.vendor == "sqlite" else "BEGIN")
+                if statement:
+                    cursor.execute(statement)
+                elif other.vendor != "sqlite":
                     cursor.execute(f"LOCK TABLES {Job._meta.db_table} WRITE")
                 held.set()
                 let_go.wait(30)
-                cursor.execute("ROLLBACK" if other.vendor == "sqlite" else "UNLOCK TABLES")
+                cursor.execute("ROLLBACK")
+                if other.vendor != "sqlite":
+                    cursor.execute("UNLOCK TABLES")
         finally:
             other.close()
 
@@ -209,11 +213,57 @@ def test_a_stopping_writer_finishes_what_is_queued() -> None:
     assert Job.objects.count() == 50
 
 
+def test_large_reports_do_not_fail_their_batch() -> None:
+    """Together they are larger than a packet may be, and every byte of them must be escaped."""
+    agent = make_agent()
+    jobs = [make_job_in(JobStatus.SENT, agent) for _ in range(20)]
+
+    async def work(writer: Writer) -> list[object]:
+        text = "\\" * 1_000_000
+        reports = [
+            Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text=text)) for job in jobs
+        ]
+        by = time.monotonic() + 60
+        waiting = [writer.report(report, by=by) for report in reports]
+        return await _all(*waiting, *(writer.submit(submission(agent), by=by) for _ in range(5)))
+
+    outcomes = with_writer(work)
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 20 + [Job] * 5  # type: ignore[attr-defined]
+    assert JobOutput.objects.filter(size_bytes=1_000_000).count() == 20
+
+
+def test_a_report_is_written_even_if_its_caller_no_longer_waits() -> None:
+    """Old agents report once: what they said is kept, whoever hears the answer."""
+    agent = make_agent()
+    job = make_job_in(JobStatus.SENT, agent)
+
+    async def work(writer: Writer) -> None:
+        report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="x"))
+        with pytest.raises(Unavailable):
+            await writer.report(report, by=time.monotonic() - 1)
+
+    with_writer(work)
+    assert Job.objects.get().status == JobStatus.SUCCEEDED
+
+
+@pytest.mark.mariadb_only
+def test_a_locked_row_is_its_own_requests_trouble() -> None:
+    agent = make_agent()
+    job = make_job_in(JobStatus.SENT, agent)
+
+    async def work(writer: Writer) -> list[object]:
+        report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output())
+        with _blocked_database(f"SELECT id FROM {Job._meta.db_table} WHERE id = '{job.pk}' FOR UPDATE"):
+            wishes = [submission(agent, str(number)) for number in range(20)]
+            return await _all(writer.report(report), *map(writer.submit, wishes))
+
+    outcomes = with_writer(work)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] + [Job] * 20  # type: ignore[attr-defined]
+
+
+@pytest.mark.mariadb_only
 def test_a_dead_connection_is_replaced() -> None:
     """The server ends the writer's connection between two requests; the next request does not notice."""
-    if connection.vendor == "sqlite":
-        assert connection.is_usable()
-        return
     agent = make_agent()
     mine = connection.connection.thread_id()
 

@@ -7,9 +7,10 @@ import datetime as dt
 import pytest
 
 from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.services.report import ReportKind
 from jobs.states import JobStatus
 from kernel.clock import database_now
-from tests.factories import claim, make_agent, make_job
+from tests.factories import claim, make_agent, make_job, report
 
 pytestmark = pytest.mark.django_db
 
@@ -47,17 +48,29 @@ def test_a_claimed_job_has_a_lease_and_an_offer() -> None:
     assert job.lease_until == now + dt.timedelta(seconds=600)
 
 
-def test_a_job_whose_answer_never_left_is_offered_again_but_never_a_later_offer() -> None:
+def test_a_job_whose_answer_never_left_is_offered_again_but_never_taken_from_a_later_claim() -> None:
     agent = make_agent()
     make_job(agent)
-    job = claim(agent)
+    first, second = Claim(agent_id=agent.pk), Claim(agent_id=agent.pk)
+    (job,) = claim_jobs([first])
     assert job is not None
-    put_back_jobs([PutBack(job_id=job.pk, offer=1)])
-    again = claim(agent)
-    assert again == job
-    put_back_jobs([PutBack(job_id=job.pk, offer=1)])
+    put_back_jobs([PutBack(request_id=first.request_id)])
+    assert claim_jobs([second]) == [job]
+    put_back_jobs([PutBack(request_id=first.request_id)])
     job.refresh_from_db()
     assert (job.status, job.offer) == (JobStatus.SENT, 2)
+
+
+def test_a_job_of_which_the_agent_spoke_is_not_put_back() -> None:
+    agent = make_agent()
+    make_job(agent)
+    once = Claim(agent_id=agent.pk)
+    (job,) = claim_jobs([once])
+    assert job is not None
+    assert report(agent, job, ReportKind.RUNNING) is None
+    put_back_jobs([PutBack(request_id=once.request_id), PutBack(request_id="unknown")])
+    job.refresh_from_db()
+    assert job.status == JobStatus.RUNNING
 
 
 def test_a_job_that_is_due_later_is_not_handed_out() -> None:

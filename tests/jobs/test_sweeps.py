@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from accounts.models import User
 from accounts.services.users import set_frozen
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
@@ -21,7 +22,7 @@ from jobs.states import JobStatus
 from kernel.bells import ringer
 from kernel.clock import database_now
 from kernel.errors import AgentOnline
-from tests.factories import claim, make_agent, make_job, make_job_in, report, submission
+from tests.factories import claim, gateway_alive, make_agent, make_job, make_job_in, report, submission
 
 pytestmark = pytest.mark.django_db
 
@@ -30,18 +31,19 @@ def _after(**much: float) -> dt.datetime:
     return database_now() + dt.timedelta(**much)
 
 
-def _gateway_alive(since_seconds: float, *, now: dt.datetime) -> None:
-    GatewayClock.objects.update_or_create(
-        pk=1, defaults={"alive_since": now - dt.timedelta(seconds=since_seconds), "beat_at": now}
-    )
+def _expire(limit: int = 500, **later: float) -> int:
+    """Sweep so much later, with a gateway alive all the while."""
+    now = _after(**later)
+    gateway_alive(now=now)
+    return expire_overdue_jobs(limit=limit, now=now)
 
 
 @pytest.mark.parametrize("status", [JobStatus.SENT, JobStatus.RUNNING])
 def test_a_lease_that_is_over_expires_the_job_once(status: JobStatus) -> None:
     job = make_job_in(status)
-    assert expire_overdue_jobs(now=_after(seconds=590)) == 0
-    assert expire_overdue_jobs(now=_after(seconds=610)) == 1
-    assert expire_overdue_jobs(now=_after(seconds=610)) == 0
+    assert _expire(seconds=590) == 0
+    assert _expire(seconds=610) == 1
+    assert _expire(seconds=610) == 0
     job.refresh_from_db()
     assert (job.status, job.lease_until) == (JobStatus.EXPIRED, None)
 
@@ -49,15 +51,15 @@ def test_a_lease_that_is_over_expires_the_job_once(status: JobStatus) -> None:
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED])
 def test_an_expiry_never_overwrites_an_end(status: JobStatus) -> None:
     job = make_job_in(status)
-    assert expire_overdue_jobs(now=_after(days=30)) == 0
+    assert _expire(days=30) == 0
     job.refresh_from_db()
     assert job.status == status
 
 
 def test_a_wait_that_is_over_expires_the_job() -> None:
     job = make_job(make_agent(online=False), ttl_seconds=60)
-    assert expire_overdue_jobs(now=_after(seconds=50)) == 0
-    assert expire_overdue_jobs(now=_after(seconds=70)) == 1
+    assert _expire(seconds=50) == 0
+    assert _expire(seconds=70) == 1
     job.refresh_from_db()
     assert job.status == JobStatus.EXPIRED
 
@@ -67,17 +69,17 @@ def test_a_sweep_takes_no_more_than_its_limit() -> None:
     for _ in range(5):
         make_job(agent)
     claim_jobs([Claim(agent_id=agent.pk) for _ in range(5)])
-    assert [expire_overdue_jobs(limit=2, now=_after(hours=1)) for _ in range(4)] == [2, 2, 1, 0]
+    assert [_expire(limit=2, hours=1) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_a_silent_agent_goes_offline_and_its_plain_jobs_expire() -> None:
     agent = make_agent()
     plain, patient = make_job(agent), make_job(agent, ttl_seconds=3600)
     now = _after(seconds=179)
-    _gateway_alive(10_000, now=now)
+    gateway_alive(seconds=10_000, now=now)
     assert mark_silent_agents(now=now) == 0
     now = _after(seconds=181)
-    _gateway_alive(10_000, now=now)
+    gateway_alive(seconds=10_000, now=now)
     assert mark_silent_agents(now=now) == 1
     for job, status in ((plain, JobStatus.EXPIRED), (patient, JobStatus.QUEUING)):
         job.refresh_from_db()
@@ -90,9 +92,9 @@ def test_silence_counts_only_while_a_gateway_could_listen() -> None:
     make_agent()
     now = _after(seconds=500)
     assert mark_silent_agents(now=now) == 0
-    _gateway_alive(100, now=now)
+    gateway_alive(seconds=100, now=now)
     assert mark_silent_agents(now=now) == 0
-    _gateway_alive(181, now=now)
+    gateway_alive(seconds=181, now=now)
     assert mark_silent_agents(now=now) == 1
 
 
@@ -101,7 +103,7 @@ def test_an_agent_with_a_live_lease_is_at_work_not_away() -> None:
     job = make_job_in(JobStatus.SENT, agent)
     waiting = make_job(agent)
     now = _after(seconds=300)
-    _gateway_alive(10_000, now=now)
+    gateway_alive(seconds=10_000, now=now)
     assert mark_silent_agents(now=now) == 0
     waiting.refresh_from_db()
     assert waiting.status == JobStatus.QUEUING
@@ -170,6 +172,37 @@ def test_a_key_is_forgotten_a_week_after_its_job() -> None:
     assert forget_old_keys(now=_after(days=8)) == 1
     (again,) = submit_jobs([submission(agent, idempotency_key="k")])
     assert again != job
+
+
+def test_nothing_expires_while_no_gateway_is_alive_nor_before_it_has_shifted_the_deadlines() -> None:
+    """The worker lives on while the web is down: its sweep must not come before the shift."""
+    agent = make_agent()
+    make_job(agent)
+    sent = claim(agent)
+    make_job(agent, ttl_seconds=60)
+    assert sent is not None
+    assert expire_overdue_jobs(now=_after(hours=1)) == 0
+    beat_gateway_clock()
+    assert expire_overdue_jobs(now=_after(hours=1)) == 0
+    assert mark_silent_agents(now=_after(hours=1)) == 0
+    beat_gateway_clock(now=_after(hours=1))
+    assert expire_overdue_jobs(now=_after(hours=1)) == 0
+    assert _expire(hours=2) == 2
+
+
+@pytest.mark.parametrize("how", ["deleted", "frozen", "disabled"])
+def test_a_job_that_slipped_in_beside_a_removal_is_canceled(how: str) -> None:
+    agent = make_agent()
+    job = make_job(agent, ttl_seconds=3600)
+    if how == "deleted":
+        Agent.objects.update(deleted_at=database_now())
+    elif how == "disabled":
+        Agent.objects.update(enabled=False)
+    else:
+        User.objects.filter(pk=agent.owner_id).update(is_active=False)
+    assert expire_jobs_of_absent_agents() == 1
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELED
 
 
 def test_a_gap_without_any_gateway_moves_every_deadline_once() -> None:

@@ -83,6 +83,9 @@ def test_clean_json_is_read_as_it_is(value: dict[str, object]) -> None:
         b'{"a":' + b"[" * 100_000,
         b'{"a":"\x01"}',
         b"\xef\xbb\xbf{}",
+        b'{"a":"' + b'\\"' * 32_000,
+        b'"' * 65_535,
+        b'{"a":"' + b'"b' * 30_000,
     ],
 )
 def test_unclean_json_is_refused(body: bytes) -> None:

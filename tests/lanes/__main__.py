@@ -61,7 +61,12 @@ def main() -> int:
     lanes = [(SQLITE, marks if browser else f"{marks} and not browser")]
     if mariadb:
         lanes.append((MARIADB, marks))
-    outcomes = [_run(lane, expression, for_pytest, long=arguments.long) for lane, expression in lanes]
+    # Side by side: each waits for its own servers most of the time, and ten minutes is the limit for both.
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [
+            _Run(lane, expression, for_pytest, long=arguments.long, folder=Path(folder)) for lane, expression in lanes
+        ]
+        outcomes = [run.outcome() for run in runs]
     _tell(outcomes, not_run)
     failed = any(outcome.exit_code != 0 for outcome in outcomes)
     return 1 if failed or (not_run and os.environ.get("CI") == "true") else 0
@@ -86,21 +91,44 @@ def _install_mysqlclient(not_run: list[str]) -> bool:
     return True
 
 
-def _run(lane: str, expression: str, for_pytest: list[str], *, long: bool) -> Outcome:
-    print(f"\n━━━ {_NAMES[lane]} ━━━", flush=True)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.json")
-        command = [sys.executable, "-m", "pytest", "-m", expression, f"--lane-report={report}"]
+class _Run:
+    """One lane's pytest. The first speaks at once, what a later one says is kept until the first has ended."""
+
+    def __init__(self, lane: str, expression: str, for_pytest: list[str], *, long: bool, folder: Path) -> None:
+        self._lane, self._long = lane, long
+        self._began = time.monotonic()
+        self._report = folder / f"{lane}.json"
+        self._kept = folder / f"{lane}.txt" if lane != SQLITE else None
+        command = [sys.executable, "-m", "pytest", "-m", expression, f"--lane-report={self._report}"]
         command += ["--timeout", "1800"] if long else []
         environment = {**os.environ, "LETSERVER_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"}
-        done = subprocess.run([*command, *for_pytest], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False)
-        found = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-    exit_code = 0 if long and done.returncode == _NO_TESTS else done.returncode
-    reasons = found.pop("reasons", [])
-    if exit_code and not found:
-        found = {"error": 1}  # pytest did not come to its end
-    return Outcome(lane=lane, exit_code=exit_code, seconds=time.monotonic() - began, report=found, reasons=reasons)
+        output = self._kept.open("wb") if self._kept is not None else None
+        self._pytest = subprocess.Popen(
+            [*command, *for_pytest],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output is not None else None,
+        )
+        if output is not None:
+            output.close()
+
+    def outcome(self) -> Outcome:
+        """Wait for the end, show what was kept, and return the result."""
+        if self._kept is None:
+            print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
+        status = self._pytest.wait()
+        seconds = time.monotonic() - self._began
+        if self._kept is not None:
+            print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
+            print(self._kept.read_text(encoding="utf-8", errors="replace"), flush=True)
+        exit_code = 0 if self._long and status == _NO_TESTS else status
+        found = json.loads(self._report.read_text(encoding="utf-8")) if self._report.exists() else {}
+        reasons = found.pop("reasons", [])
+        if exit_code and not found:
+            found = {"error": 1}  # pytest did not come to its end
+        return Outcome(lane=self._lane, exit_code=exit_code, seconds=seconds, report=found, reasons=reasons)
 
 
 def _tell(outcomes: list[Outcome], not_run: list[str]) -> None:
