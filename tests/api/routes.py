@@ -94,13 +94,13 @@ def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     yield "revoked user", 401
     yield "revoked agent", 401
     yield "frozen user", 401
-    yield "agent of a frozen user", 401
     yield "agent that was deleted", 401
     for scope in ("full", "jobs", "messages"):
         yield scope, route.good if scope in route.scopes else 403
     for_agents = not route.scopes
     yield "agent", route.good if for_agents else 403
     yield "disabled agent", 400 if for_agents else 403
+    yield "agent of a frozen user", 400 if for_agents else 403
     # Everybody else asks for what is not theirs.
     by_name = "{name}" in f"{route.body}{route.query}"
     foreign = 404 if route.names_a_thing or by_name else route.good
