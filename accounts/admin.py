@@ -30,7 +30,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
     actions = ("freeze", "thaw")
     readonly_fields = ("is_active", "last_login", "date_joined")
     fieldsets = (
-        (None, {"fields": ("username", "password", "email", "first_name", "last_name", "language")}),
+        (None, {"fields": ("username", "password", "email", "first_name", "last_name")}),
         (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )

@@ -14,7 +14,8 @@ class User(AbstractUser):
     """A person. `is_active` off means frozen: no login, no token works, waiting jobs are canceled."""
 
     id = IdField()
-    language = models.CharField(_("language"), max_length=10, blank=True, help_text=_("Empty: as the browser asks."))
+    # In which messages will be written to this person; pages follow the browser.
+    language = models.CharField(_("language"), max_length=10, blank=True)
     changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
 
     class Meta(AbstractUser.Meta):
