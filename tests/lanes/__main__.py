@@ -31,7 +31,6 @@ class Outcome:
 
     lane: str
     exit_code: int
-    seconds: float
     report: dict[str, int] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
@@ -52,6 +51,7 @@ def main() -> int:
     log = ROOT / "build" / "apt.log"
     log.parent.mkdir(exist_ok=True)
 
+    began = time.monotonic()
     not_run: list[str] = []
     browser = _provide("browser tests", debian.BROWSER_NEEDS, log, not_run)
     _provide("tests of the translations", debian.TRANSLATION_NEEDS, log, not_run)
@@ -67,7 +67,7 @@ def main() -> int:
             _Run(lane, expression, for_pytest, long=arguments.long, folder=Path(folder)) for lane, expression in lanes
         ]
         outcomes = [run.outcome() for run in runs]
-    _tell(outcomes, not_run)
+    _tell(outcomes, not_run, seconds=time.monotonic() - began)
     failed = any(outcome.exit_code != 0 for outcome in outcomes)
     return 1 if failed or (not_run and os.environ.get("CI") == "true") else 0
 
@@ -96,7 +96,6 @@ class _Run:
 
     def __init__(self, lane: str, expression: str, for_pytest: list[str], *, long: bool, folder: Path) -> None:
         self._lane, self._long = lane, long
-        self._began = time.monotonic()
         self._report = folder / f"{lane}.json"
         self._kept = folder / f"{lane}.txt" if lane != SQLITE else None
         command = [sys.executable, "-m", "pytest", "-m", expression, f"--lane-report={self._report}"]
@@ -119,7 +118,6 @@ class _Run:
         if self._kept is None:
             print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
         status = self._pytest.wait()
-        seconds = time.monotonic() - self._began
         if self._kept is not None:
             print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
             print(self._kept.read_text(encoding="utf-8", errors="replace"), flush=True)
@@ -128,15 +126,16 @@ class _Run:
         reasons = found.pop("reasons", [])
         if exit_code and not found:
             found = {"error": 1}  # pytest did not come to its end
-        return Outcome(lane=self._lane, exit_code=exit_code, seconds=seconds, report=found, reasons=reasons)
+        return Outcome(lane=self._lane, exit_code=exit_code, report=found, reasons=reasons)
 
 
-def _tell(outcomes: list[Outcome], not_run: list[str]) -> None:
+def _tell(outcomes: list[Outcome], not_run: list[str], *, seconds: float) -> None:
     """Print the last lines."""
-    print("\n━━━ summary ━━━")
+    print(f"\n━━━ {seconds:.0f} s in all ━━━")
     for outcome in outcomes:
         print(outcome.line)
-        print(f"  {'ok' if outcome.exit_code == 0 else 'FAILED'}, {outcome.seconds:.0f} s")
+        if outcome.exit_code != 0:
+            print(f"  FAILED (pytest ended with {outcome.exit_code})")
         for reason in outcome.reasons:
             print(f"  skipped: {reason}")
     for reason in not_run:
@@ -145,4 +144,7 @@ def _tell(outcomes: list[Outcome], not_run: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
