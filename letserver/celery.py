@@ -7,13 +7,21 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import worker_init, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
 
 app = Celery("letserver")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def _check_the_database(**_: Any) -> None:
+    """Refuse to work on a database that would lose what was acknowledged."""
+    from letserver.checks import refuse_broken_promises
+
+    refuse_broken_promises()
 
 
 @worker_process_init.connect

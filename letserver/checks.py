@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import Error as DatabaseFault
 from django.db import connection
+
+logger = logging.getLogger(__name__)
 
 
 def register_checks() -> None:
@@ -34,3 +38,19 @@ def check_database(*, databases: Sequence[str] | None = None, **_: Any) -> list[
         hint = "Set sync_binlog=1, or switch the binary log off."
         errors.append(Error("The binary log is not synced at every commit.", hint=hint, id="letserver.E003"))
     return errors
+
+
+def refuse_broken_promises() -> None:
+    """End this process, saying what to mend, if the database breaks a promise.
+
+    A database that does not answer now is no reason: calls get 503 until it does.
+    """
+    try:
+        errors = check_database(databases=["default"])
+    except DatabaseFault as error:
+        logger.warning("database not checked", extra={"action": "checks.skipped", "error": type(error).__name__})
+        return
+    finally:
+        connection.close()
+    if errors:
+        raise SystemExit("\n".join(f"{error.msg} {error.hint}" for error in errors))

@@ -72,8 +72,13 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="number of an inherited descriptor that listens")
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
+    import django
     from django.conf import settings
 
+    from letserver.checks import refuse_broken_promises
+
+    django.setup()
+    refuse_broken_promises()
     server = make_server(host=settings.HOST, port=settings.PORT)
     if arguments.fd is None:
         server.run()
