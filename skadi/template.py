@@ -6,6 +6,7 @@ positional parameters and the script says `"${1}"` where the template said `%s`,
 
 from __future__ import annotations
 
+import abc
 import re
 from dataclasses import dataclass
 from typing import Sequence
@@ -121,7 +122,7 @@ def split_holes(text: str, finder: HoleFinder) -> tuple[str | Hole, ...]:
 
 
 @dataclass(frozen=True)
-class Template:
+class Template(abc.ABC):
     """How many arguments a template takes, and what each must look like."""
 
     holes: tuple[Hole, ...]
@@ -145,9 +146,9 @@ class Template:
             if hole.index:
                 hole.check(values[hole.index - 1])
 
+    @abc.abstractmethod
     def fill(self, values: Sequence[str]) -> list[str]:
         """The argument list for values that were checked."""
-        raise NotImplementedError
 
     def rest(self, values: Sequence[str]) -> Sequence[str]:
         return values[self.least :]

@@ -15,7 +15,7 @@ from jobs.gateway.calls import Calls
 from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
 from jobs.gateway.parts import Parts
 from kernel.answers import BODY_LIMIT
-from kernel.errors import AppError, Unavailable
+from kernel.errors import AppError, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,11 @@ class Gateway:
             await self._live(receive, send)
             return
         handler = self._handler(scope) if self._hot and scope["type"] == "http" else None
+        if handler is None:
+            await self._hand_to_django(scope, receive, send)
+            return
         call = Call(scope, receive)
         try:
-            if handler is None:
-                # Django reads a body to its end, onto the disk, before anything looks at it.
-                limit = wire.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
-                await self._django(scope, CappedBody(receive, limit), send)
-                return
             answer = await handler(call)
         except Gone:
             return
@@ -64,6 +62,14 @@ class Gateway:
         """Answer every parked call now, and park none from now on: the server stops."""
         if self._parts:
             self._parts.waiters.release()
+
+    async def _hand_to_django(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Django reads a body to its end, onto the disk, before anything looks at it: so it is capped on the way."""
+        limit = wire.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
+        try:
+            await self._django(scope, CappedBody(receive, limit), send)
+        except TooLarge as error:
+            await send_answer(send, error_answer(Call(scope, receive), error))
 
     def _handler(self, scope: Scope) -> Callable[[Call], Awaitable[Answer]] | None:
         calls, path = self._calls, scope["path"]
