@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
+from skadi.redaction import redact
+from skadi.textstream import GAP, TextStream, clean
 from skadi.values import duration_text
 
 MAX_RESULT_BYTES = 1024 * 1024
-ANSI = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
-)
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
-def decode(data: bytes, head: int | None) -> str:
-    """Text of a program: UTF-8, else GB18030, else with replacement characters.
-
-    `head` is where bytes were left out of the middle; characters that were cut in two there are dropped.
-    """
+def clean_output(data: bytes, head: int | None, secrets: Iterable[str]) -> str:
+    """Kept output as text; `head` is where bytes were left out of the middle."""
+    stream = TextStream(secrets)
     if head is None or head >= len(data):
-        return _decode_parts([data])[0]
-    first, last = _decode_parts([_whole_end(data[:head]), _whole_start(data[head:])])
-    return first + "\n... (output left out) ...\n" + last
-
-
-def _decode_parts(parts: list[bytes]) -> list[str]:
-    try:
-        return [part.decode("utf-8") for part in parts]
-    except UnicodeDecodeError:
-        pieces = [_gb18030(part, at_start=number > 0) for number, part in enumerate(parts)]
-        if None in pieces:
-            return [part.decode("utf-8", "replace") for part in parts]
-        return [piece or "" for piece in pieces]
-
-
-def _gb18030(data: bytes, at_start: bool) -> str | None:
-    """Text in GB18030, up to three bytes of a cut character dropped where the middle is missing; None if it is not."""
-    for drop in range(4):
-        try:
-            return (data[drop:] if at_start else data[: len(data) - drop]).decode("gb18030")
-        except UnicodeDecodeError:
-            continue
-    return None
+        return stream.feed(data) + stream.finish()
+    return stream.feed(data[:head]) + stream.gap() + stream.feed(data[head:]) + stream.finish()
 
 
 def _whole_end(data: bytes) -> bytes:
@@ -67,22 +41,19 @@ def _whole_start(data: bytes) -> bytes:
     return data[skip:]
 
 
-def clean(text: str) -> str:
-    """Without colours, progress that was overwritten, and control characters other than line breaks and tabs."""
-    text = ANSI.sub("", text).replace("\r\n", "\n")
-    if "\r" in text:
-        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return CONTROL.sub("", text)
-
-
 def shorten(text: str, limit: int = MAX_RESULT_BYTES) -> tuple[str, bool]:
     """At most `limit` bytes of UTF-8: head and tail, cut between characters. True when something was left out."""
     data = text.encode("utf-8", "replace")
     if len(data) <= limit:
         return text, False
-    mark = b"\n... (output left out) ...\n"
-    half = (limit - len(mark)) // 2
+    mark = GAP.encode("ascii")
+    half = half_of(limit)
     return (_whole_end(data[:half]) + mark + _whole_start(data[-half:])).decode("utf-8", "replace"), True
+
+
+def half_of(limit: int) -> int:
+    """How many bytes of a text that `shorten` cuts are left of its beginning, and of its end."""
+    return max((limit - len(GAP)) // 2, 1)
 
 
 def read_output(path: str, head: int | None) -> tuple[bytes, int | None]:
@@ -107,6 +78,8 @@ def failure_sentence(end: Mapping[str, Any], timeout: float) -> str:
         return f"timeout after {duration_text(timeout)}"
     if reason == "interrupted":
         return "interrupted because the agent was stopped"
+    if reason == "canceled":
+        return "canceled by its owner"
     if reason == "cannot_start":
         return str(end.get("error"))
     if isinstance(number, int):
@@ -116,20 +89,37 @@ def failure_sentence(end: Mapping[str, Any], timeout: float) -> str:
     return "exit status {}".format(end.get("rc"))
 
 
-def report_of_answer(text: str, ok: bool) -> dict[str, Any]:
+def log_limit(job: Mapping[str, Any]) -> int:
+    """Bytes of log that are sent for a job at most, by its `job.json`."""
+    output = job.get("output")
+    return min(output, MAX_RESULT_BYTES) if isinstance(output, int) else MAX_RESULT_BYTES
+
+
+def log_of_run(folder: str, end: Mapping[str, Any], limit: int, secrets: Iterable[str]) -> str:
+    """The whole log of a command that ended: what it printed, at most `limit` bytes of UTF-8."""
+    data, head = read_output(os.path.join(folder, "out.log"), _head(end))
+    return shorten(clean_output(data, head, secrets), limit)[0]
+
+
+def report_of_answer(text: str, ok: bool, secrets: Iterable[str] = ()) -> dict[str, Any]:
     """The report on a job that needed no program."""
-    result, truncated = shorten(clean(text))
+    result, truncated = shorten(redact(clean(text), secrets))
     return {"kind": "succeed" if ok else "fail", "body": {"result": result, "truncated": truncated}}
 
 
-def report_of_run(folder: str, end: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """The report on a command that ended: `end` is its `exit.json`."""
-    head = end.get("head")
-    data, head = read_output(os.path.join(folder, "out.log"), head if isinstance(head, int) else None)
-    output = clean(decode(data, head))
+def report_of_run(
+    folder: str,
+    end: Mapping[str, Any],
+    timeout: float,
+    secrets: Iterable[str] = (),
+    limit: int = MAX_RESULT_BYTES,
+) -> dict[str, Any]:
+    """The report on a command that ended: `end` is its `exit.json`. `limit` is the one of its log, see `log_limit`."""
+    data, head = read_output(os.path.join(folder, "out.log"), _head(end))
+    output = clean_output(data, head, secrets)
     ok = end.get("reason") == "exit" and end.get("rc") == 0
-    text = output if ok else f"run command failed, {failure_sentence(end, timeout)} : {output}"
-    result, shortened = shorten(text)
+    sentence = "" if ok else f"run command failed, {redact(failure_sentence(end, timeout), secrets)} : "
+    result, shortened = shorten(sentence + output)
     body: dict[str, Any] = {"result": result, "truncated": bool(end.get("truncated")) or shortened or head is not None}
     extra = {
         "exit_code": end.get("rc"),
@@ -137,6 +127,12 @@ def report_of_run(folder: str, end: Mapping[str, Any], timeout: float) -> dict[s
         "reason": None if ok else end.get("reason"),
         "started_at": end.get("started"),
         "finished_at": end.get("finished"),
+        "log_size": len(shorten(output, limit)[0].encode("utf-8")),
     }
     body.update({key: value for key, value in extra.items() if value is not None})
     return {"kind": "succeed" if ok else "fail", "body": body}
+
+
+def _head(end: Mapping[str, Any]) -> int | None:
+    head = end.get("head")
+    return head if isinstance(head, int) else None

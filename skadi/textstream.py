@@ -1,0 +1,134 @@
+"""Clean text of a program's bytes, while they come. What comes out does not depend on how the bytes were cut.
+
+The bytes are taken line by line, in three steps: decode; drop colours, overwritten progress and control characters;
+hide secrets. A line break is the same byte in UTF-8 and in GB18030 and never a part of another character, so each line
+is decoded on its own: programs of one job may write either.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable
+
+from skadi.redaction import Redactor
+
+GAP = "\n... (output left out) ...\n"
+LINE_BYTES = 64 * 1024
+ESCAPE_BYTES = 256
+ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
+)
+OPEN_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*|[ -/]*)\Z")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Without colours, progress that was overwritten, and control characters other than line breaks and tabs."""
+    text = ANSI.sub("", text)
+    if "\r" in text:
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return CONTROL.sub("", text)
+
+
+class TextStream:
+    """Bytes in, clean text out, a line at a time; a line of more than 64 KiB comes in pieces.
+
+    Only the line that is not complete is kept, so memory stays flat.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self.redactor = Redactor(secrets)
+        self.line = bytearray()
+        self.looked = 0
+        self.after_gap = False
+
+    def feed(self, data: bytes) -> str:
+        """The text that is complete with these bytes."""
+        self.line += data
+        done = []
+        at = 0
+        while True:
+            newline = self.line.find(b"\n", max(at, self.looked), at + LINE_BYTES)
+            if newline >= 0:
+                done.append(self._text(bytes(self.line[at:newline])) + "\n")
+                at = newline + 1
+            elif len(self.line) - at >= LINE_BYTES:
+                piece = bytes(self.line[at : at + LINE_BYTES])
+                overwritten = piece.rstrip(b"\r").rfind(b"\r") + 1
+                cut = overwritten or _whole(piece)
+                if not overwritten:
+                    done.append(self._text(piece[:cut]))
+                at += cut
+            else:
+                break
+            self.looked = 0
+        del self.line[:at]
+        self.looked = len(self.line)
+        return self.redactor.feed("".join(done))
+
+    def finish(self) -> str:
+        """The rest, when no more bytes come."""
+        rest = [self._text(bytes(self.line))] if self.line else []
+        self._forget_line()
+        return self.redactor.feed("".join(rest)) + self.redactor.finish()
+
+    def gap(self) -> str:
+        """The rest before bytes that were left out, and a line that says so; `feed` goes on behind the gap.
+
+        Characters and secrets that the gap has cut in two are dropped on both sides.
+        """
+        line = bytes(self.line)
+        rest = [self._text(line[: _whole(line)])] if line else []
+        self._forget_line()
+        text = self.redactor.feed("".join(rest)) + self.redactor.gap() + GAP
+        self.after_gap = True
+        return text
+
+    def _forget_line(self) -> None:
+        self.line.clear()
+        self.looked = 0
+
+    def _text(self, line: bytes) -> str:
+        if not self.after_gap:
+            return clean(_decode(line))
+        self.after_gap = False
+        return self.redactor.after_gap(clean(_decode(_whole_start(line))))
+
+
+def _decode(line: bytes) -> str:
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return line.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return line.decode("utf-8", "replace")
+
+
+def _whole(piece: bytes) -> int:
+    """How many bytes of a cut line make whole characters, and no half of an escape sequence."""
+    escape = OPEN_ESCAPE.search(piece, max(len(piece) - ESCAPE_BYTES, 1))
+    if escape:
+        return escape.start()
+    for encoding in ("utf-8", "gb18030"):
+        for drop in range(min(4, len(piece))):
+            try:
+                piece[: len(piece) - drop].decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return len(piece) - drop
+    return len(piece)
+
+
+def _whole_start(line: bytes) -> bytes:
+    """Without the last bytes of a character that was cut in two: up to three, if the line makes sense without them."""
+    for encoding in ("utf-8", "gb18030"):
+        for drop in range(min(4, len(line) + 1)):
+            try:
+                line[drop:].decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return line[drop:]
+    skip = 0
+    while skip < min(3, len(line)) and 0x80 <= line[skip] < 0xC0:
+        skip += 1
+    return line[skip:]
