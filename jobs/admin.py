@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from jobs.models import GatewayClock, Job, JobEvent, JobOutput, Queue
+from jobs.models import GatewayClock, Job, JobEvent, JobLogChunk, JobOutput, Queue
 from kernel.staff import ReadOnlyAdmin
 from kernel.text import keep_head_and_tail
 from kernel.visible import visible_line, visible_text
@@ -96,6 +96,26 @@ class JobOutputAdmin(ReadOnlyAdmin):
     def shown_text(self, output: JobOutput) -> str:
         """At most 64 KiB of it."""
         return visible_text(keep_head_and_tail(output.text, limit_bytes=_SHOWN_BYTES).text)
+
+
+@admin.register(JobLogChunk)
+class JobLogChunkAdmin(ReadOnlyAdmin):
+    """Pieces of what jobs print."""
+
+    list_display = ("job_id", "offset", "size_bytes", "created_at")
+    search_fields = ("=job__id",)
+    ordering = ("-id",)
+    fields = ("job", "offset", "size_bytes", "created_at", "shown_text")
+    readonly_fields = ("shown_text",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobLogChunk]:
+        """Leave the text in the database until a page shows it."""
+        return super().get_queryset(request).defer("text")
+
+    @admin.display(description=_("text"))
+    def shown_text(self, chunk: JobLogChunk) -> str:
+        """At most 64 KiB of it."""
+        return visible_text(keep_head_and_tail(chunk.text, limit_bytes=_SHOWN_BYTES).text)
 
 
 @admin.register(Queue)

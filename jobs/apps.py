@@ -16,7 +16,7 @@ class JobsConfig(AppConfig):
         """Register what happens when an agent or a user goes, and what the bells do."""
         from accounts.hooks import on_frozen
         from agents.hooks import on_removed
-        from jobs.bells import wake_agents, wake_job_watchers
+        from jobs.bells import wake_agents, wake_beats, wake_job_watchers
         from jobs.services.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
         from kernel import bells
 
@@ -24,3 +24,4 @@ class JobsConfig(AppConfig):
         on_frozen(cancel_jobs_of_user)
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)
+        bells.register("beat", wake_beats)

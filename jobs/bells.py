@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django_redis import get_redis_connection
 
+from kernel.failpoints import reach
 from kernel.rediskeys import READY_SECONDS, WAKE_CHANNEL, ready_key
 
 
@@ -15,7 +16,9 @@ def wake_agents(ids: Sequence[str]) -> None:
     for agent_id in ids:
         pipeline.set(ready_key(agent_id), "1", ex=READY_SECONDS)
         pipeline.publish(WAKE_CHANNEL, f"agent {agent_id}")
+    reach("flag.before_set")
     pipeline.execute()
+    reach("flag.after_set")
 
 
 def wake_job_watchers(ids: Sequence[str]) -> None:
@@ -23,4 +26,12 @@ def wake_job_watchers(ids: Sequence[str]) -> None:
     pipeline = get_redis_connection().pipeline(transaction=False)
     for job_id in ids:
         pipeline.publish(WAKE_CHANNEL, f"job {job_id}")
+    pipeline.execute()
+
+
+def wake_beats(ids: Sequence[str]) -> None:
+    """Tell every gateway that these agents have jobs to end."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for agent_id in ids:
+        pipeline.publish(WAKE_CHANNEL, f"beat {agent_id}")
     pipeline.execute()

@@ -162,6 +162,7 @@ class JobOutput(models.Model):
     exit_code = models.IntegerField(_("exit code"), null=True)
     signal = models.PositiveSmallIntegerField(_("signal"), null=True)
     reason = models.CharField(_("reason"), max_length=64, blank=True)
+    log_size = models.PositiveBigIntegerField(_("log size"), null=True)
     created_at = models.DateTimeField(_("created at"))
 
     class Meta:
@@ -170,6 +171,25 @@ class JobOutput(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.size_bytes}"
+
+
+class JobLogChunk(models.Model):
+    """A piece of what a job prints while it runs. Pieces of one job join without gaps; `offset` and size are bytes."""
+
+    id = IdField()
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log", verbose_name=_("job"))
+    offset = models.PositiveIntegerField(_("offset"))
+    size_bytes = models.PositiveIntegerField(_("size"))
+    text = models.TextField(_("text"))
+    created_at = models.DateTimeField(_("created at"))
+
+    class Meta:
+        verbose_name = _("piece of a log")
+        verbose_name_plural = _("logs")
+        constraints = [models.UniqueConstraint(fields=["job", "offset"], name="job_log_offset")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.offset}+{self.size_bytes}"
 
 
 class GatewayClock(models.Model):

@@ -40,6 +40,7 @@ class Move(models.TextChoices):
     LEASE_END = "lease_end", _("no word from the agent in time")
     WAIT_END = "wait_end", _("not taken in time")
     CANCEL = "cancel", _("canceled")
+    ASK_CANCEL = "ask_cancel", _("cancel requested")
     REMOVE = "remove", _("agent removed")
 
 
@@ -55,7 +56,8 @@ TRANSITIONS: dict[Move, frozenset[tuple[JobStatus | None, JobStatus]]] = {
     Move.FINISH_LATE: frozenset({(_X, _OK), (_X, _NO)}),  # T4b: once, within seven days
     Move.LEASE_END: frozenset({(_S, _X), (_R, _X)}),  # T5
     Move.WAIT_END: frozenset({(_Q, _X)}),  # T6
-    Move.CANCEL: frozenset({(_Q, _C)}),  # T7
+    Move.CANCEL: frozenset({(_Q, _C), (_S, _C)}),  # T7: nothing has started
+    Move.ASK_CANCEL: frozenset({(_S, _S), (_R, _R)}),  # T7: the agent is told, and ends it
     Move.REMOVE: frozenset({(_Q, _C), (_S, _C), (_R, _C)}),  # T7: no agent is left that could report
 }
 

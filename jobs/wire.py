@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
@@ -19,17 +21,22 @@ from accounts.credentials import Principal
 from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, Job, JobEvent, JobOutput
+from jobs.services.beat import Beat
+from jobs.services.log import LOG_LIMIT, LogPart
 from jobs.services.moves import Output
 from jobs.services.read import WholeJob
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from kernel.clock import rfc3339
-from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest
+from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
+from kernel.ids import is_id
 from kernel.strictjson import JsonObject
 from kernel.text import collapse_spaces, keep_head_and_tail, unstorable_character
 
 REPORT_BODY_LIMIT = 8 * 1024 * 1024
 WAIT_LIMIT_SECONDS = 55
+PROTOCOL = 2
+BEAT_JOBS_LIMIT = 500
 TTL_LIMIT_SECONDS = 400 * 86_400
 IDEMPOTENCY_KEY_LENGTH = 255
 _REASON_LENGTH = 64
@@ -40,6 +47,34 @@ class AgentJobJson(TypedDict):
 
     id: str
     message: str
+
+
+class OfferedJobJson(AgentJobJson):
+    """The same for an agent that speaks protocol 2."""
+
+    attempt: int
+    offer: int
+    lease_s: int
+    ack_s: int
+    source: str
+
+
+class BeatJson(TypedDict):
+    """What a beat brings: jobs to end, and how long leases are."""
+
+    cancel: list[str]
+    lease_s: int
+
+
+class LogPartJson(TypedDict):
+    """A part of a job's log; `next` is the offset to ask for next."""
+
+    offset: int
+    next: int
+    text: str
+    complete: bool
+    status: str
+    exit_code: int | None
 
 
 class OutputJson(TypedDict):
@@ -83,6 +118,7 @@ class JobJson(TypedDict):
     created_at: str | None
     active_at: str | None
     wait_until: str | None
+    cancel_requested_at: str | None
     sent_at: str | None
     running_at: str | None
     succeeded_at: str | None
@@ -154,7 +190,7 @@ def read_job_line(line: object, *, principal: Principal, idempotency_key: str | 
     )
 
 
-def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal) -> Report:
+def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal, protocol: int = 1) -> Report:
     """Read the body of PUT /agent/jobs/{id}/{running,succeed,fail}; every field may be missing."""
     result = data.get("result")
     if result is not None and not isinstance(result, str):
@@ -167,8 +203,73 @@ def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: P
         reason=_text(data, "reason", _REASON_LENGTH),
         truncated=_flag(data, "truncated") or kept.truncated,
         size_bytes=_whole_number(data, "size_bytes", 0, 2**53) or kept.size_bytes,
+        log_size=_whole_number(data, "log_size", 0, 2**53),
     )
-    return Report(agent_id=principal.agent_id, job_id=job_id, kind=kind, output=output)
+    return Report(
+        agent_id=principal.agent_id,
+        job_id=job_id,
+        kind=kind,
+        output=output,
+        protocol=protocol,
+        offer=_whole_number(data, "offer", 0, 2**31),
+    )
+
+
+def read_protocol(header: str | None) -> int:
+    """Read `Skadi-Protocol`: 2 for agents that acknowledge and beat, 1 for all others."""
+    return PROTOCOL if header is not None and header.strip().isdecimal() and int(header) >= PROTOCOL else 1
+
+
+def read_beat(data: JsonObject, *, principal: Principal) -> Beat:
+    """Read the body of POST /agent/beat: `running` lists objects with the ids of jobs; other fields are ignored."""
+    running = data.get("running") or []
+    if not isinstance(running, list) or len(running) > BEAT_JOBS_LIMIT:
+        raise InvalidRequest(_("running is a list of at most %(limit)s jobs."), params={"limit": BEAT_JOBS_LIMIT})
+    ids: set[str] = set()
+    for job in running:
+        job_id = job.get("id") if isinstance(job, dict) else None
+        if not isinstance(job_id, str):
+            raise InvalidRequest(_("%(field)s must be text."), params={"field": "running[].id"})
+        ids.add(job_id)
+    return Beat(agent_id=principal.agent_id, job_ids=frozenset(job_id for job_id in ids if is_id(job_id)))
+
+
+def read_offset(values: Sequence[str]) -> int:
+    """Read `?offset=`, in bytes: 0 without it."""
+    if not values:
+        return 0
+    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,9}", values[0]):
+        raise InvalidRequest(_("offset is a whole number of bytes."))
+    return int(values[0])
+
+
+def read_log_piece(body: bytes, encoding: str | None) -> str:
+    """Read the body of PUT /agent/jobs/{id}/log: clean UTF-8, plain or gzip, at most 1 MiB."""
+    if encoding == "gzip":
+        body = _unzipped(body)
+    elif encoding not in (None, "", "identity"):
+        raise InvalidRequest(_("Content-Encoding is gzip, or is not sent."))
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(_("A log is UTF-8, cut between characters.")) from error
+    if found := unstorable_character(text):
+        raise InvalidRequest(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
+    return text
+
+
+def _unzipped(body: bytes) -> bytes:
+    """Return what was zipped, never more than a log may have."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        data = stream.decompress(body, LOG_LIMIT + 1)
+    except zlib.error as error:
+        raise InvalidRequest(_("The body is not gzip.")) from error
+    if len(data) > LOG_LIMIT:
+        raise TooLarge(params={"limit": LOG_LIMIT})
+    if not stream.eof or stream.unused_data:
+        raise InvalidRequest(_("The body is not gzip."))
+    return data
 
 
 def read_idempotency_key(header: str | None) -> str | None:
@@ -272,9 +373,41 @@ def read_moment(data: Mapping[str, object], field: str) -> dt.datetime | None:
 # Rendering
 
 
-def agent_job_json(job: Job) -> AgentJobJson:
-    """Render a job for the agent that claimed it: no more than old agents know."""
-    return {"id": job.pk, "message": job.message}
+def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson:
+    """Render a job for the agent that claimed it; old agents get no more than they know."""
+    plain: AgentJobJson = {"id": job.pk, "message": job.message}
+    if protocol < PROTOCOL:
+        return plain
+    return {
+        **plain,
+        "attempt": job.attempt,
+        "offer": job.offer,
+        "lease_s": settings.BEAT_LEASE_SECONDS,
+        "ack_s": settings.ACK_SECONDS,
+        "source": job.source,
+    }
+
+
+def beat_json(cancel: list[str]) -> BeatJson:
+    """Render the answer to a beat."""
+    return {"cancel": cancel, "lease_s": settings.BEAT_LEASE_SECONDS}
+
+
+def protocol_headers(protocol: int) -> dict[str, str]:
+    """Return the headers by which an agent that speaks protocol 2 knows that we do too."""
+    return {"Skadi-Protocol": str(PROTOCOL)} if protocol >= PROTOCOL else {}
+
+
+def log_part_json(part: LogPart) -> LogPartJson:
+    """Render a part of a log."""
+    return {
+        "offset": part.offset,
+        "next": part.next,
+        "text": part.text,
+        "complete": part.complete,
+        "status": str(part.job.status),
+        "exit_code": part.exit_code,
+    }
 
 
 def job_json(job: Job, output: JobOutput | None) -> JobJson:
@@ -295,6 +428,7 @@ def job_json(job: Job, output: JobOutput | None) -> JobJson:
         "created_at": rfc3339(job.created_at),
         "active_at": rfc3339(job.active_at),
         "wait_until": rfc3339(job.expires_at),
+        "cancel_requested_at": rfc3339(job.cancel_requested_at),
         "sent_at": rfc3339(job.sent_at),
         "running_at": rfc3339(job.running_at),
         "succeeded_at": rfc3339(job.succeeded_at),

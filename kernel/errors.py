@@ -154,6 +154,22 @@ class NameTaken(AppError):
     sentence = _("The name %(name)s is already in use.")
 
 
+class JobCanceled(AppError):
+    """The owner took the job back: do not start it, or end it."""
+
+    status = 409
+    code = "JobCanceled"
+    sentence = _("The job was canceled by its owner.")
+
+
+class JobTaken(AppError):
+    """This offer of the job does not hold any more: do not start it."""
+
+    status = 409
+    code = "JobTaken"
+    sentence = _("This offer of the job is over. Ask for the next job.")
+
+
 class TooLarge(AppError):
     """The body is over the cap of this call."""
 
@@ -168,6 +184,14 @@ class IdempotencyMismatch(AppError):
     status = 422
     code = "IdempotencyMismatch"
     sentence = _("This Idempotency-Key was already used with another request.")
+
+
+class LimitExceeded(AppError):
+    """Too many calls with one token, or too many unknown tokens from one address, within a minute."""
+
+    status = 429
+    code = "LimitExceeded"
+    sentence = _("Too many calls in one minute. Please try again later.")
 
 
 class Unavailable(AppError):

@@ -7,13 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
-from kernel.errors import AppError, Forbidden, InvalidRequest, InvalidToken, TooLarge, Unauthorized, Unavailable
+from kernel.errors import (
+    AppError,
+    Forbidden,
+    InvalidRequest,
+    InvalidToken,
+    LimitExceeded,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
 from kernel.rest import Operation
 
-_WITH_TOKEN = (InvalidToken, Unauthorized, Forbidden)
+_WITH_TOKEN = (InvalidToken, Unauthorized, Forbidden, LimitExceeded)
 
 
 class OperationSchema(AutoSchema):
@@ -50,6 +60,7 @@ def describe(
     request: type[serializers.Serializer[Any]] | None = None,
     parameters: Sequence[OpenApiParameter] = (),
     with_token: bool = True,
+    binary: bool = False,
     gateway: bool = False,
 ) -> Callable[[Any], Any]:
     """Describe an operation: what it takes, its answers by status (None: an empty body), its own errors.
@@ -61,13 +72,16 @@ def describe(
         InvalidRequest,
         Unavailable,
         *(_WITH_TOKEN if with_token else ()),
-        *([TooLarge] if request else []),
+        *([TooLarge] if request or binary else []),
     ]
+    body: dict[str, Any] | None = {"application/json": request} if request else None
+    if binary:
+        body = {"application/octet-stream": OpenApiTypes.BINARY}
     responses = {status: _answer(answer) for status, answer in answers.items()} | _errors(possible)
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        request={"application/json": request} if request else None,
+        request=body,
         parameters=list(parameters),
         responses=responses,
         extensions={"x-gateway": True} if gateway else None,

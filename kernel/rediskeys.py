@@ -5,7 +5,7 @@ from __future__ import annotations
 PREFIX = "letserver:"
 
 WAKE_CHANNEL = PREFIX + "wake"
-"""Pub/sub channel to the gateways: `agent <id>` (may have work) and `job <id>` (has changed)."""
+"""Pub/sub channel to the gateways: `agent <id>` may have work, `beat <id>` has jobs to end, `job <id>` has changed."""
 
 
 READY_SECONDS = 3600
@@ -15,3 +15,8 @@ READY_SECONDS = 3600
 def ready_key(agent_id: str) -> str:
     """Flag: this agent may have a job waiting. Taken (GETDEL) by the poll that looks."""
     return f"{PREFIX}ready:{agent_id}"
+
+
+def limit_key(limit: str, subject: str) -> str:
+    """Counter: how often `subject` did what `limit` counts, in the window that is open now. Gone at its end."""
+    return f"{PREFIX}limit:{limit}:{subject}"

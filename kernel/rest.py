@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -21,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from kernel.addresses import caller_address
 from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.strictjson import JsonObject, parse_object
@@ -71,10 +73,14 @@ class Operation(APIView):
         Raises TooLarge over the cap, InvalidRequest for what is no clean object. Read from the request itself, because
         `request.data` takes a chunked body for an empty one.
         """
-        body = request.read(self.body_limit + 1)
+        return parse_object(self.read_bytes(request))
+
+    def read_bytes(self, request: Request) -> bytes:
+        """Return the body as it was sent; raise TooLarge over the cap."""
+        body: bytes = request.read(self.body_limit + 1)
         if len(body) > self.body_limit:
             raise TooLarge(params={"limit": self.body_limit})
-        return parse_object(body)
+        return body
 
 
 def query_value(request: Request, name: str) -> str | None:
@@ -85,6 +91,12 @@ def query_value(request: Request, name: str) -> str | None:
     if values and "\x00" in values[0]:
         raise InvalidRequest(_("The text holds %(character)s, which cannot be kept."), params={"character": "U+0000"})
     return values[0] if values else None
+
+
+def request_address(request: Request) -> str | None:
+    """Return the caller's IP address, or None where it cannot be known."""
+    forwarded_for = request.headers.get("X-Forwarded-For")
+    return caller_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)
 
 
 def _check_query(query: str) -> None:

@@ -159,10 +159,46 @@ SETTINGS = (
         meaning="How long a job may go without a word from its agent before it expires.",
     ),
     Setting(
+        name="LETSERVER_BEAT_LEASE_SECONDS",
+        default="120",
+        read=_number(2, 86_400),
+        meaning="The same for an agent that beats (protocol 2); it beats at least three times in this time.",
+    ),
+    Setting(
+        name="LETSERVER_ACK_SECONDS",
+        default="30",
+        read=_number(2, 3_600),
+        meaning="How long an agent that beats may take to acknowledge a job before it is offered again.",
+    ),
+    Setting(
+        name="LETSERVER_OUTAGE_SECONDS",
+        default="30",
+        read=_number(2, 3_600),
+        meaning="After how long without any gateway deadlines stand still, and move on by the gap.",
+    ),
+    Setting(
         name="LETSERVER_OFFLINE_SECONDS",
         default="180",
         read=_number(2, 86_400),
         meaning="How long an agent may be silent before it counts as offline.",
+    ),
+    Setting(
+        name="LETSERVER_USER_CALLS_A_MINUTE",
+        default="60",
+        read=_number(0, 1_000_000),
+        meaning="How many calls a minute one user token may make; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_AGENT_CALLS_A_MINUTE",
+        default="600",
+        read=_number(0, 1_000_000),
+        meaning="How many calls a minute one agent token may make; 0: any number. Agents of staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_AUTH_FAILURES_A_MINUTE",
+        default="20",
+        read=_number(0, 1_000_000),
+        meaning="How many unknown tokens a minute one address may try; 0: any number.",
     ),
     Setting(
         name="LETSERVER_LANGUAGE",
@@ -211,8 +247,13 @@ def read_environment(variables: Mapping[str, str]) -> dict[str, Value]:
     return values
 
 
-INTERNAL_NAMES = frozenset({"LETSERVER_VENV", "LETSERVER_TEST_LANE"})
+INTERNAL_NAMES = frozenset({"LETSERVER_VENV", "LETSERVER_TEST_LANE", "LETSERVER_FAILPOINT"})
 """Variables of the build and of the tests that share the prefix."""
+
+
+def armed_failpoint() -> str:
+    """Return which of `kernel.failpoints` a test has armed; empty: none."""
+    return os.environ.get("LETSERVER_FAILPOINT", "")
 
 
 def load() -> dict[str, Value]:

@@ -52,6 +52,10 @@ class ReportSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=64)
     truncated = serializers.BooleanField(required=False)
     size_bytes = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    log_size = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, help_text="Bytes of log that were or will be sent."
+    )
+    offer = serializers.IntegerField(required=False, allow_null=True, min_value=0)
 
 
 class AgentJobSerializer(serializers.Serializer[Any]):
@@ -59,6 +63,54 @@ class AgentJobSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField()
     message = serializers.CharField()
+
+    attempt = serializers.IntegerField(required=False, help_text="This and the following under protocol 2 only.")
+    offer = serializers.IntegerField(
+        required=False, help_text="How often the job was handed out; sent back with the acknowledgement."
+    )
+    lease_s = serializers.IntegerField(required=False, help_text="Seconds from one beat to the next, at most.")
+    ack_s = serializers.IntegerField(required=False, help_text="Seconds to acknowledge the job.")
+    source = serializers.CharField(required=False)  # type: ignore[assignment]
+
+
+class RunningJobSerializer(serializers.Serializer[Any]):
+    """A job that an agent runs."""
+
+    id = serializers.CharField()
+
+
+class BeatSerializer(serializers.Serializer[Any]):
+    """A beat."""
+
+    running = RunningJobSerializer(many=True, required=False)
+
+
+class BeatAnswerSerializer(serializers.Serializer[Any]):
+    """What a beat brings."""
+
+    cancel = serializers.ListField(child=serializers.CharField(), help_text="Ids of jobs to end.")
+    lease_s = serializers.IntegerField(help_text="Seconds until the leases end, unless another beat comes.")
+
+
+class WhoAmISerializer(serializers.Serializer[Any]):
+    """Whose agent a token is."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    owner = serializers.CharField()
+    protocol = serializers.IntegerField()
+    lease_s = serializers.IntegerField()
+
+
+class LogPartSerializer(serializers.Serializer[Any]):
+    """A part of a job's log."""
+
+    offset = serializers.IntegerField()
+    next = serializers.IntegerField(help_text="The offset to ask for next.")
+    text = serializers.CharField()
+    complete = serializers.BooleanField(help_text="There is nothing beyond `next`, and there will be nothing.")
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    exit_code = serializers.IntegerField(allow_null=True)
 
 
 class OutputSerializer(serializers.Serializer[Any]):
@@ -102,6 +154,7 @@ class JobSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     active_at = serializers.DateTimeField()
     wait_until = serializers.DateTimeField(allow_null=True)
+    cancel_requested_at = serializers.DateTimeField(allow_null=True)
     sent_at = serializers.DateTimeField(allow_null=True)
     running_at = serializers.DateTimeField(allow_null=True)
     succeeded_at = serializers.DateTimeField(allow_null=True)

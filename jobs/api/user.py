@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,16 +13,33 @@ from accounts.services.tokens import note_token_in_query
 from jobs import wire
 from jobs.api.lists import job_page
 from jobs.api.prefetch import is_prefetch
-from jobs.api.schema import JobPageSerializer, LineSerializer, SubmissionSerializer, WholeJobSerializer
+from jobs.api.schema import (
+    JobPageSerializer,
+    LineSerializer,
+    LogPartSerializer,
+    SubmissionSerializer,
+    WholeJobSerializer,
+)
 from jobs.models import Job
 from jobs.services.alone import run_alone
+from jobs.services.cancel import Cancel, cancel_jobs
+from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job, wait_for_end
 from jobs.services.submit import submit_jobs
 from jobs.states import JobStatus
-from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, InvalidRequest, NotFound
+from kernel.errors import (
+    AgentNotFound,
+    IdempotencyMismatch,
+    InvalidAgent,
+    InvalidMessage,
+    InvalidRequest,
+    JobFinished,
+    NotFound,
+)
 from kernel.openapi import describe, header, query
 from kernel.rest import Operation, query_value
 
+_LOOK_EVERY_SECONDS = 0.2
 _WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)
 
 
@@ -125,6 +144,55 @@ class OneJob(Operation):
         """Return a job; with `wait`, after its end or when the time is over."""
         seconds = wire.read_wait(request.query_params.getlist("wait"))
         return Response(wire.whole_job_json(_at_end(request, job_id, seconds)))
+
+
+class JobCancel(Operation):
+    """/jobs/{id}/cancel."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "jobs_cancel",
+        "Take a job back",
+        answers={200: WholeJobSerializer},
+        errors=[JobFinished, NotFound],
+    )
+    def post(self, request: Request, job_id: str) -> Response:
+        """Cancel a job that has not started; ask its agent to end one that has: `cancel_requested_at` is set then.
+
+        The agent ends the command with everything it started and reports `failed`, reason `canceled`. Agents that
+        speak protocol 1 cannot hear the wish.
+        """
+        principal = caller(request)
+        run_alone(cancel_jobs, Cancel(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor))
+        return Response(wire.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
+
+
+class JobLog(Operation):
+    """/jobs/{id}/log."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "jobs_log",
+        "Read what a job prints, while it runs",
+        answers={200: LogPartSerializer},
+        errors=[NotFound],
+        parameters=[
+            query("offset", "From which byte on; `next` of the part before.", int),
+            query("wait", "Seconds to wait for something new, at most 55.", int),
+        ],
+        gateway=True,
+    )
+    def get(self, request: Request, job_id: str) -> Response:
+        """Return at most 256 KiB; with `wait`, when there is something, or the log is complete, or the time is over."""
+        deadline = time.monotonic() + wire.read_wait(request.query_params.getlist("wait"))
+        offset = wire.read_offset(request.query_params.getlist("offset"))
+        part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
+        while not (part.text or part.complete) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
+        return Response(wire.log_part_json(part))
 
 
 def _at_end(request: Request, job_id: str, seconds: int) -> WholeJob:

@@ -23,6 +23,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _REPORT = re.compile(r"/agent/jobs/([^/]+)/(running|succeed|fail)")
 _JOB = re.compile(r"/jobs/([^/]+)")
+_LOG = re.compile(r"/jobs/([^/]+)/log")
 
 
 class Gateway:
@@ -56,6 +57,8 @@ class Gateway:
         except Exception:
             logger.exception("call broke", extra={"action": "gateway.bug", "path": scope["path"]})
             answer = error_answer(call, AppError())
+        if scope["path"].startswith("/agent/"):
+            answer.headers |= wire.protocol_headers(call.protocol)
         await send_answer(send, answer)
 
     def release_waiters(self) -> None:
@@ -78,12 +81,16 @@ class Gateway:
         match scope["method"], path:
             case "GET", "/agent/job":
                 return calls.agent_job
+            case "POST", "/agent/beat":
+                return calls.beat
             case "POST", "/job/add":
                 return calls.add_line
             case "POST", "/jobs":
                 return calls.add_job
             case "GET", _ if found := _JOB.fullmatch(path):
                 return partial(calls.read_job, job_id=found[1])
+            case "GET", _ if found := _LOG.fullmatch(path):
+                return partial(calls.read_log, job_id=found[1])
             case "PUT", _ if found := _REPORT.fullmatch(path):
                 return partial(calls.report, job_id=found[1], kind=found[2])
         return None

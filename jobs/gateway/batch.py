@@ -11,19 +11,21 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db import Error as DatabaseFault
 
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.services.beat import Beat, beat_jobs
 from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.services.moves import LostRace
 from jobs.services.report import Report, report_jobs
 from jobs.services.submit import Submission, submit_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
+from kernel.transactions import whole
 
 if TYPE_CHECKING:
     from jobs.gateway.writer import Item
 
 logger = logging.getLogger(__name__)
 
-Value = AgentTouch | Submission | Report | PutBack | Claim
+Value = AgentTouch | Submission | Report | Beat | PutBack | Claim
 Service = Callable[..., Sequence[Any]]
 
 _TRIES_ALONE = 2
@@ -39,6 +41,7 @@ SERVICES: dict[type, Service] = {
     AgentTouch: _touch,
     Submission: submit_jobs,
     Report: report_jobs,
+    Beat: beat_jobs,
     PutBack: put_back_jobs,
     Claim: claim_jobs,
 }
@@ -83,7 +86,7 @@ def _try(items: Sequence[Item], run: Callable[[Sequence[Item]], list[object]]) -
 
 def _together(items: Sequence[Item]) -> list[object]:
     outcomes: dict[int, object] = {}
-    with transaction.atomic():
+    with whole("writer.together"):
         now = database_now()
         for kind, service in SERVICES.items():
             members = [at for at, item in enumerate(items) if type(item.value) is kind]
@@ -93,7 +96,7 @@ def _together(items: Sequence[Item]) -> list[object]:
 
 
 def _each_alone(items: Sequence[Item]) -> list[object]:
-    with transaction.atomic():
+    with whole("writer.each_alone"):
         now = database_now()
         return [_alone(item, now) if item.is_worth_serving else Unavailable() for item in items]
 

@@ -6,8 +6,6 @@ import time
 from functools import partial
 from random import uniform
 
-from django.conf import settings
-
 from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_agent, require_user
 from accounts.services.tokens import note_token_in_query
 from agents.services.presence import AgentTouch
@@ -16,11 +14,12 @@ from jobs.gateway.http import Answer, Call, Gone
 from jobs.gateway.parts import Parts
 from jobs.gateway.redislink import NoRedis
 from jobs.models import Job
+from jobs.services.beat import ids_to_end
 from jobs.services.claim import Claim, PutBack
+from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job
 from jobs.services.report import ReportKind
 from jobs.services.submit import Submission
-from kernel.addresses import caller_address
 from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
 from kernel.rediskeys import READY_SECONDS, ready_key
@@ -48,7 +47,7 @@ class Calls:
                 if look_at_once or await self._may_have_work(key):
                     job = await self._claim(principal, key, call)
                     if job is not None:
-                        return Answer(status=200, body=wire.agent_job_json(job))
+                        return Answer(status=200, body=wire.agent_job_json(job, call.protocol))
                 left = deadline - time.monotonic()
                 if left <= 0 or self._parts.waiters.released:
                     return Answer(status=204)
@@ -61,9 +60,26 @@ class Calls:
         """PUT /agent/jobs/{id}/{running,succeed,fail}."""
         principal = await self._agent(call)
         data = await call.json(wire.REPORT_BODY_LIMIT)
-        report = wire.read_report(data, kind=ReportKind(kind), job_id=job_id, principal=principal)
+        report = wire.read_report(
+            data, kind=ReportKind(kind), job_id=job_id, principal=principal, protocol=call.protocol
+        )
         await self._parts.writer.report(report, by=call.answer_by)
         return Answer(status=204)
+
+    async def beat(self, call: Call) -> Answer:
+        """POST /agent/beat: renews leases; with `?wait=` held until a job is to be ended or the time is over."""
+        principal = await self._agent(call)
+        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
+        beat = wire.read_beat(await call.json(BODY_LIMIT), principal=principal)
+        ids = await self._parts.writer.beat(beat, by=call.answer_by)
+        while True:
+            with self._parts.waiters.waiting_for(f"beat {principal.agent_id}") as bell:
+                ids = ids or await self._parts.reader.ask(lambda: ids_to_end(beat), by=call.answer_by)
+                left = deadline - time.monotonic()
+                if ids or left <= 0 or self._parts.waiters.released:
+                    return Answer(status=200, body=wire.beat_json(ids))
+                await call.wait(bell, min(left, self._look_again_after()))
+            require_agent(await self._parts.principals.identify_again(principal, by=call.answer_by))
 
     async def add_line(self, call: Call) -> Answer:
         """POST /job/add."""
@@ -91,26 +107,38 @@ class Calls:
         whole = await self._end_of(call, principal, job_id, wire.read_wait(call.query("wait")))
         return Answer(status=200, body=wire.whole_job_json(whole))
 
+    async def read_log(self, call: Call, job_id: str) -> Answer:
+        """GET /jobs/{id}/log; with `?wait=` answered when there is something new or the time is over."""
+        principal = await self._user(call)
+        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
+        offset = wire.read_offset(call.query("offset"))
+        question = partial(read_log, owner_id=principal.owner_id, job_id=job_id, offset=offset)
+        while True:
+            with self._parts.waiters.waiting_for(f"job {job_id}") as bell:
+                part = await self._parts.reader.ask(question, by=call.answer_by)
+                left = deadline - time.monotonic()
+                if part.text or part.complete or left <= 0 or self._parts.waiters.released:
+                    return Answer(status=200, body=wire.log_part_json(part))
+                await call.wait(bell, min(left, self._look_again_after()))
+            require_user(await self._parts.principals.identify_again(principal, by=call.answer_by), JOB_SCOPES)
+
     async def _agent(self, call: Call) -> Principal:
         token = bearer_token(call.header(b"authorization"))
-        principal = await self._parts.principals.identify(token, by=call.answer_by)
+        principal = await self._parts.limits.identify(token, address=call.address, by=call.answer_by)
         await self._hear(call, principal)
         return principal
 
     async def _hear(self, call: Call, principal: Principal) -> None:
         """Refuse whoever is no agent, and note that this one was heard."""
         require_agent(principal)
-        client = call.scope.get("client")
-        forwarded = call.header(b"x-forwarded-for")
-        ip = caller_address(client[0] if client else None, forwarded, settings.TRUSTED_PROXIES)
         version = wire.read_agent_version(call.header(b"skadi-agent"))
-        touch = AgentTouch(agent_id=principal.agent_id, ip=ip, version=version)
+        touch = AgentTouch(agent_id=principal.agent_id, ip=call.address, version=version)
         await self._parts.presence.heard(touch, by=call.answer_by)
 
     async def _user(self, call: Call, *, by_query: bool = False) -> Principal:
         tokens = call.query("token") if by_query else []
         token = bearer_token(call.header(b"authorization"), tokens)
-        principal = await self._parts.principals.identify(token, by=call.answer_by)
+        principal = await self._parts.limits.identify(token, address=call.address, by=call.answer_by)
         require_user(principal, JOB_SCOPES)
         if tokens:
             owner_id, scope, actor = principal.owner_id, principal.scope, principal.actor
@@ -133,7 +161,7 @@ class Calls:
 
     async def _claim(self, principal: Principal, key: str, call: Call) -> Job | None:
         """Claim; the flag stands again where there may be more, or where we could not look."""
-        claim = Claim(agent_id=principal.agent_id)
+        claim = Claim(agent_id=principal.agent_id, protocol=call.protocol)
         try:
             with call.listening():
                 job = await self._parts.writer.claim(claim, by=call.answer_by)

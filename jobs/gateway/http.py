@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
+from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from jobs.gateway.writer import ANSWER_WITHIN_SECONDS
+from jobs.wire import read_protocol
+from kernel.addresses import caller_address
 from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, TooLarge
+from kernel.failpoints import reach
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
@@ -93,6 +97,13 @@ class Call:
         values = [value for key, value in self.scope["headers"] if key == name]
         return b", ".join(values).decode("latin-1") if values else None
 
+    @property
+    def address(self) -> str | None:
+        """The caller's IP address, or None where it cannot be known."""
+        client = self.scope.get("client")
+        forwarded_for = self.header(b"x-forwarded-for")
+        return caller_address(client[0] if client else None, forwarded_for, settings.TRUSTED_PROXIES)
+
     def query(self, name: str) -> list[str]:
         """Return the values of a query parameter; raise InvalidRequest for a query that cannot be read."""
         try:
@@ -105,6 +116,11 @@ class Call:
         except ValueError as error:
             raise InvalidRequest(_("The query cannot be read.")) from error
         return parsed.get(name, [])
+
+    @property
+    def protocol(self) -> int:
+        """Which protocol the agent speaks."""
+        return read_protocol(self.header(b"skadi-protocol"))
 
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
@@ -161,8 +177,10 @@ async def send_answer(send: Send, answer: Answer) -> None:
     if answer.status != 204:
         headers = (*headers, (b"content-length", str(len(body)).encode()))
     extra = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    reach("answer.before_send")
     await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *extra]})
     await send({"type": "http.response.body", "body": body})
+    reach("answer.after_send")
 
 
 def error_answer(call: Call, error: AppError) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from django.conf import settings
 
+from jobs.gateway.limits import Limits
 from jobs.gateway.presence import Presence
 from jobs.gateway.principals import Principals
 from jobs.gateway.reader import Reader
@@ -37,6 +38,7 @@ class Parts:
             on_message=self.waiters.wake,
             on_connected=self.waiters.wake_all,
         )
+        self.limits = Limits(self.redis, self.principals)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -45,6 +47,7 @@ class Parts:
         self.writer.start()
         bells.register("agent", self._wake_agents, first=True)
         bells.register("job", self._wake_jobs, first=True)
+        bells.register("beat", self._wake_beats, first=True)
         await self._beat_clock()
         for run in (self.redis.run, self.principals.run, self.presence.run, self._beat_clock_often):
             self._tasks.append(asyncio.create_task(_watched(run)))
@@ -66,6 +69,9 @@ class Parts:
     def _wake_jobs(self, ids: Sequence[str]) -> None:
         self._wake_each("job", ids)
 
+    def _wake_beats(self, ids: Sequence[str]) -> None:
+        self._wake_each("beat", ids)
+
     def _wake_each(self, kind: str, ids: Sequence[str]) -> None:
         if not self._loop.is_closed():
             for subject_id in ids:
@@ -73,7 +79,7 @@ class Parts:
 
     async def _beat_clock_often(self) -> None:
         while True:
-            await asyncio.sleep(min(10.0, settings.OFFLINE_SECONDS / 6))
+            await asyncio.sleep(min(10.0, settings.OFFLINE_SECONDS / 6, settings.OUTAGE_SECONDS / 3))
             await self._beat_clock()
 
     async def _beat_clock(self) -> None:

@@ -19,11 +19,13 @@ from django.db import connection
 from agents.services.presence import AgentTouch
 from jobs.gateway.batch import Value, serve
 from jobs.models import Job
+from jobs.services.beat import Beat
 from jobs.services.claim import Claim, PutBack
 from jobs.services.report import Report
 from jobs.services.submit import Submission
 from kernel.connections import give_up_within
 from kernel.errors import AppError, Unavailable
+from kernel.failpoints import reach
 
 ANSWER_WITHIN_SECONDS = 2
 """Old clients give up after three seconds; whoever cannot be served within two is told so."""
@@ -92,15 +94,22 @@ class Writer:
         """Take a report; return after COMMIT. Raises what `report_jobs` returns for it, or Unavailable."""
         await self._put(report, by)
 
+    async def beat(self, beat: Beat, *, by: float | None = None) -> list[str]:
+        """Renew leases; return the ids of jobs to be ended, after COMMIT."""
+        ids: list[str] = await self._put(beat, by)
+        return ids
+
     async def touch(self, touch: AgentTouch, *, by: float | None = None) -> None:
         """Write that an agent was heard; return after COMMIT."""
         await self._put(touch, by)
 
     def put_back(self, returned: PutBack) -> None:
         """Give back a job whose answer never left. Nobody waits for it; it is tried until the database answers."""
+        reach("put_back.before_queue")
         with self._filled:
             self._queue.append(Item(returned, self._loop.create_future(), 0.0, 0))
             self._filled.notify()
+        reach("put_back.after_queue")
 
     async def _put(self, value: Value, by: float | None) -> Any:
         answer_by = time.monotonic() + ANSWER_WITHIN_SECONDS if by is None else by

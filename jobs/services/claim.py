@@ -15,6 +15,7 @@ from jobs.services.alone import run_alone
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import JobStatus, Move
 from kernel.clock import database_now
+from kernel.failpoints import reach
 from kernel.ids import new_id
 
 _LOOK_EVERY_SECONDS = 0.2
@@ -22,9 +23,13 @@ _LOOK_EVERY_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A poll that wants a job. `request_id` is made once, before the first try: a repeated claim gets the same job."""
+    """A poll that wants a job. `request_id` is made once, before the first try: a repeated claim gets the same job.
+
+    Protocol 2 is that of an agent that acknowledges jobs before it starts them, and beats while it runs them.
+    """
 
     agent_id: str
+    protocol: int = 1
     request_id: str = field(default_factory=new_id)
 
 
@@ -32,7 +37,8 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
     """Hand each claim the oldest due job of its agent by (active_at, id), or None.
 
     Two claims of one agent get two jobs. The rows are locked with SKIP LOCKED, so that another gateway's claim for the
-    same agent is not waited for. The claimed job carries a lease of LEASE_SECONDS.
+    same agent is not waited for. The claimed job carries a lease of LEASE_SECONDS; under protocol 2 one of ACK_SECONDS,
+    after which it is offered again.
     """
     with transaction.atomic():
         now = now or database_now()
@@ -46,11 +52,29 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
                 actor = f"agent:{claim.agent_id}"
                 taken.add(job.pk)
                 moves.append(
-                    MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor=actor, request_id=claim.request_id)
+                    MovedJob(
+                        job=job,
+                        move=Move.CLAIM,
+                        after=JobStatus.SENT,
+                        actor=actor,
+                        request_id=claim.request_id,
+                        lease=first_lease(claim.protocol),
+                        protocol=claim.protocol,
+                    )
                 )
             outcomes.append(job)
-        move_jobs(moves, now=now, lease=dt.timedelta(seconds=settings.LEASE_SECONDS))
+        move_jobs(moves, now=now)
     return outcomes
+
+
+def first_lease(protocol: int) -> dt.timedelta:
+    """Return how long an agent has from a claim to its first word."""
+    return dt.timedelta(seconds=settings.ACK_SECONDS if protocol > 1 else settings.LEASE_SECONDS)
+
+
+def later_lease(protocol: int) -> dt.timedelta:
+    """Return how long an agent has from one word to the next."""
+    return dt.timedelta(seconds=settings.BEAT_LEASE_SECONDS if protocol > 1 else settings.LEASE_SECONDS)
 
 
 def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], object]) -> Job | None:
@@ -81,13 +105,21 @@ def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None
         now = now or database_now()
         ids = [item.request_id for item in returned]
         claimed = {event.job_id: event for event in JobEvent.objects.filter(request_id__in=ids, move=Move.CLAIM)}
-        moves = [
-            MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor="gateway")
-            for job in lock_jobs(claimed).values()
-            if job.status == JobStatus.SENT and job.events_count == claimed[job.pk].number
-        ]
+        moves = []
+        for job in lock_jobs(claimed).values():
+            asked = 0 if job.cancel_requested_at is None else 1
+            if job.status == JobStatus.SENT and job.events_count == claimed[job.pk].number + asked:
+                moves.append(offer_again(job, actor="gateway"))
         move_jobs(moves, now=now)
+        reach("put_back.before_commit")
     return [None] * len(returned)
+
+
+def offer_again(job: Job, *, actor: str) -> MovedJob:
+    """Return the move of a job that was handed out and that nobody started: it waits again, or ends as its owner asked."""
+    if job.cancel_requested_at is not None:
+        return MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
+    return MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor)
 
 
 def _taken_before(claims: Sequence[Claim]) -> dict[str, Job]:

@@ -11,6 +11,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from django.db import models
 
@@ -35,11 +36,16 @@ class Output:
     reason: str = ""
     truncated: bool = False
     size_bytes: int | None = None
+    log_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedJob:
-    """One move: the job, where it goes, who does it and what they say. `before` is filled in by `move_jobs`."""
+    """One move: the job, where it goes, who does it and what they say. `before` is filled in by `move_jobs`.
+
+    `lease` is how long the agent may be silent from now on, needed by claims and reports of progress; `protocol` is
+    how the agent that claims speaks.
+    """
 
     job: Job
     move: Move
@@ -49,8 +55,12 @@ class MovedJob:
     text: str = ""
     request_id: str | None = None
     output: Output | None = None
+    lease: dt.timedelta | None = None
+    protocol: int | None = None
 
 
+_Kind: TypeAlias = tuple[Move, JobStatus, JobStatus, dt.timedelta, int]
+_NO_LEASE = dt.timedelta(0)
 _MOMENT = {
     JobStatus.SENT: "sent_at",
     JobStatus.RUNNING: "running_at",
@@ -68,24 +78,23 @@ def lock_jobs(ids: Collection[str]) -> dict[str, Job]:
     return {job.pk: job for job in rows}
 
 
-def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime, lease: dt.timedelta | None = None) -> None:
+def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime) -> None:
     """Make all these moves in the caller's transaction, or raise LostRace.
 
     1. Every move must stand in the table (a KeyError-like bug otherwise: ValueError). 2. One conditional UPDATE for
-    each set that shares old status, move and new status. 3. Outputs and events are inserted. 4. Observers run.
-    5. Bells ring after COMMIT: the job's for whoever waits for it, the agent's where work appeared.
+    each set that shares old status, move, new status, lease and protocol. 3. Outputs and events are inserted. 4.
+    Observers run. 5. Bells ring after COMMIT: the job's for whoever waits for it, the agent's where work appeared.
 
-    `lease` is how long the agent may be silent from now on; needed by claims and reports of progress. A job object
-    may stand in one move only; it is changed to what the row now holds.
+    A job object may stand in one move only; it is changed to what the row now holds.
     """
-    sets: defaultdict[tuple[Move, JobStatus, JobStatus], list[MovedJob]] = defaultdict(list)
+    sets: defaultdict[_Kind, list[MovedJob]] = defaultdict(list)
     made = [replace(moved, before=JobStatus(moved.job.status)) for moved in moves]
     for moved in made:
         if moved.before is None or not allowed(moved.move, moved.before, moved.after):
             raise ValueError(f"{moved.move} does not lead from {moved.before} to {moved.after}")
-        sets[moved.move, moved.before, moved.after].append(moved)
-    for (move, before, after), members in sorted(sets.items()):
-        _swap(members, _new_values(move, after, now, lease), before)
+        sets[moved.move, moved.before, moved.after, moved.lease or _NO_LEASE, moved.protocol or 0].append(moved)
+    for (move, before, after, lease, protocol), members in sorted(sets.items()):
+        _swap(members, _new_values(move, after, now, lease) | ({"protocol": protocol} if protocol else {}), before)
     _insert_outputs(made, now)
     _insert_events(made, now)
     tell_observers(made, now)
@@ -93,6 +102,8 @@ def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime, lease: dt.timedelt
         ring("job", moved.job.pk)
         if moved.after == JobStatus.QUEUING and moved.job.agent_id:
             ring("agent", moved.job.agent_id)
+        if moved.move == Move.ASK_CANCEL and moved.job.agent_id:
+            ring("beat", moved.job.agent_id)
 
 
 def record_submission(jobs: Sequence[Job], *, now: dt.datetime, actor_of: dict[str, str]) -> None:
@@ -108,14 +119,16 @@ def record_submission(jobs: Sequence[Job], *, now: dt.datetime, actor_of: dict[s
             ring("agent", job.agent_id)
 
 
-def _new_values(move: Move, after: JobStatus, now: dt.datetime, lease: dt.timedelta | None) -> dict[str, object]:
+def _new_values(move: Move, after: JobStatus, now: dt.datetime, lease: dt.timedelta) -> dict[str, object]:
+    if move == Move.ASK_CANCEL:
+        return {"cancel_requested_at": now}
     values: dict[str, object] = {"status": after}
     if after in _MOMENT:
         values[_MOMENT[after]] = now
     if after in TERMINAL:
         values |= {"lease_until": None, "distinct_slot": None}
     if move in (Move.CLAIM, Move.PROGRESS):
-        if lease is None:
+        if not lease:
             raise ValueError(f"{move} needs a lease")
         values["lease_until"] = now + lease
     if move == Move.CLAIM:
@@ -176,6 +189,7 @@ def _insert_outputs(moves: Sequence[MovedJob], now: dt.datetime) -> None:
                 exit_code=output.exit_code,
                 signal=output.signal,
                 reason=output.reason,
+                log_size=output.log_size,
                 created_at=now,
             )
         )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db import models, transaction
+from django.conf import settings
+from django.db import models
 
 from jobs.models import GatewayClock, Job
 from jobs.states import ACTIVE, JobStatus
 from kernel.bells import ring
 from kernel.clock import database_now
+from kernel.failpoints import reach
+from kernel.transactions import whole
 
 _BELL_IS_LOST_AFTER = dt.timedelta(seconds=2)
 _KEY_LIFE = dt.timedelta(days=7)
-_GAP = dt.timedelta(seconds=30)
 
 
 def ring_lost_bells(*, now: dt.datetime | None = None) -> int:
@@ -21,14 +23,16 @@ def ring_lost_bells(*, now: dt.datetime | None = None) -> int:
     now = now or database_now()
     due = Job.objects.waiting().filter(active_at__lte=now - _BELL_IS_LOST_AFTER, agent__online=True)
     ids = list(due.order_by().values_list("agent_id", flat=True).distinct())
+    reach("lost_bells.before_ring")
     for agent_id in ids:
         ring("agent", str(agent_id))
+    reach("lost_bells.after_ring")
     return len(ids)
 
 
 def forget_old_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:
     """Free at most `limit` idempotency keys of jobs that ended and are seven days old; return how many."""
-    with transaction.atomic():
+    with whole("keys"):
         now = now or database_now()
         old = Job.objects.terminal().filter(created_at__lt=now - _KEY_LIFE).exclude(idempotency_digest=None)
         ids = list(old.values_list("pk", flat=True)[:limit])
@@ -38,25 +42,29 @@ def forget_old_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:
 def is_shift_pending(now: dt.datetime) -> bool:
     """Tell whether no gateway has been alive lately: deadlines stand still until one is back and has shifted them."""
     clock = GatewayClock.objects.first()
-    return clock is None or now - clock.beat_at > _GAP
+    return clock is None or now - clock.beat_at > _outage()
 
 
 def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
-    """Note that a gateway is alive. In a gap of over 30 s nobody could speak to us: every deadline moves on by it.
+    """Note that a gateway is alive. In a gap of OUTAGE_SECONDS nobody could speak to us: deadlines move on by it.
 
     The row is locked: of several processes that wake together, one sees the gap and shifts, once.
     """
-    with transaction.atomic():
+    with whole("clock"):
         now = now or database_now()
         clock = GatewayClock.objects.select_for_update().first()
         if clock is None:
             GatewayClock.objects.get_or_create(pk=1, defaults={"alive_since": now, "beat_at": now})
             return
         gap = now - clock.beat_at
-        if gap > _GAP:
+        if gap > _outage():
             clock.alive_since = now
             Job.objects.filter(status__in=ACTIVE).update(lease_until=models.F("lease_until") + gap)
             waiting = Job.objects.filter(status=JobStatus.QUEUING).exclude(expires_at=None)
             waiting.update(expires_at=models.F("expires_at") + gap)
         clock.beat_at = max(now, clock.beat_at)
         clock.save(update_fields=["alive_since", "beat_at"])
+
+
+def _outage() -> dt.timedelta:
+    return dt.timedelta(seconds=settings.OUTAGE_SECONDS)

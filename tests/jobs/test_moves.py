@@ -23,8 +23,8 @@ LEASE = dt.timedelta(seconds=60)
 def _move(job: Job, move: Move, after: JobStatus) -> None:
     with transaction.atomic():
         (locked,) = lock_jobs([job.pk]).values()
-        moved = MovedJob(job=locked, move=move, after=after, actor="test")
-        move_jobs([moved], now=database_now(), lease=LEASE)
+        moved = MovedJob(job=locked, move=move, after=after, actor="test", lease=LEASE)
+        move_jobs([moved], now=database_now())
 
 
 @pytest.mark.parametrize("before", JobStatus)
@@ -65,7 +65,7 @@ def test_a_lost_race_writes_nothing() -> None:
     _move(seen, Move.CLAIM, JobStatus.SENT)
     moves = [MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor="test") for job in (neighbour, seen)]
     with pytest.raises(LostRace), transaction.atomic():
-        move_jobs(moves, now=database_now(), lease=LEASE)
+        move_jobs(moves, now=database_now())
     neighbour.refresh_from_db()
     assert neighbour.status == JobStatus.QUEUING
     assert JobEvent.objects.filter(job=neighbour).count() == 1

@@ -18,5 +18,5 @@ def test_the_diagram_shows_the_table() -> None:
         for move, pairs in TRANSITIONS.items()
         for before, after in pairs
     }
-    assert len(drawn) == len(set(drawn)) == 18
+    assert len(drawn) == len(set(drawn)) == 21
     assert set(drawn) == table
