@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
+from kernel.failpoints import reach
+
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Sequence[str]], None]
@@ -35,6 +37,7 @@ class Ringer:
 
     def put(self, name: str, subject_id: str) -> None:
         """Queue one bell, or drop it when the queue is full."""
+        reach("bell.before_queue")
         if self._pid != os.getpid():
             self._start()
         try:
@@ -66,7 +69,9 @@ class Ringer:
             for name, subject_id in batch:
                 subjects.setdefault(name, {})[subject_id] = None
             for name, ids in subjects.items():
+                reach("bell.before_handlers")
                 self._hand_over(name, list(ids))
+                reach("bell.after_handlers")
             for _ in batch:
                 self._queue.task_done()
 

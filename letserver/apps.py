@@ -13,11 +13,13 @@ class LetServerConfig(AppConfig):
     verbose_name = "LetServer"
 
     def ready(self) -> None:
-        """Register the start-up checks and the session values of connections."""
-        from letserver import checks, databases
+        """Register the start-up checks and the session values of connections; arm the failpoint of a test."""
+        from kernel import failpoints
+        from letserver import checks, databases, environment
 
         checks.register_checks()
         databases.set_session_values_at_connection()
+        failpoints.arm(environment.armed_failpoint())
 
 
 class StaffAdminConfig(AdminConfig):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from accounts import tokens
 from accounts.models import TokenScope, User, UserToken
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
+from kernel.transactions import whole
 
 
 def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
     """Make a token of a scope and return it; this is the only time it can be seen."""
     token = tokens.new_user_token(scope)
-    with transaction.atomic():
+    with whole("token.mint"):
         now = database_now()
         row = UserToken(
             user=user,
@@ -34,13 +33,13 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> 
 def note_token_in_query(*, owner_id: str, scope: str, actor: str) -> None:
     """Write into the audit trail that a token for everything travelled in a URL, where logs and histories keep it."""
     if scope == TokenScope.FULL:
-        with transaction.atomic():
+        with whole("token.in_query"):
             record_audit(actor=actor, action="token.in_query", subject=f"user:{owner_id}", now=database_now())
 
 
 def revoke_user_token(*, token: UserToken, actor: str) -> None:
     """End a token, at every process within a second. A second time changes nothing."""
-    with transaction.atomic():
+    with whole("token.revoke"):
         now = database_now()
         if UserToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now, changed_at=now):
             subject = f"user:{token.user_id}"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from accounts.hooks import run_on_frozen
 from accounts.models import User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.errors import NotFound
+from kernel.transactions import whole
 
 
 def get_or_create_user(*, username: str) -> User:
     """Return the user of that name; a new one has no usable password."""
-    with transaction.atomic():
+    with whole("user.create"):
         user = User.objects.filter(username=username).first()
         if user is None:
             user = User(username=username)
@@ -34,7 +33,7 @@ def read_user(*, user_id: str) -> User:
 
 def ensure_staff(*, username: str, password: str) -> User:
     """Return the superuser of that name with that password, made or mended."""
-    with transaction.atomic():
+    with whole("user.ensure_staff"):
         user = User.objects.filter(username=username).first() or User(username=username)
         user.is_staff = user.is_superuser = user.is_active = True
         user.set_password(password)
@@ -45,7 +44,7 @@ def ensure_staff(*, username: str, password: str) -> User:
 
 def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
     """Freeze a user (no login, no token works, waiting jobs end) or thaw them."""
-    with transaction.atomic():
+    with whole("user.freeze"):
         now = database_now()
         user.is_active = not frozen
         user.changed_at = now

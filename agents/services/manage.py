@@ -15,6 +15,7 @@ from agents.models import Agent, AgentName, AgentToken
 from agents.names import checked_key
 from kernel.clock import database_now
 from kernel.errors import AgentOnline, NameTaken, NotFound
+from kernel.transactions import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", a
     Raises InvalidRequest for a name that may not be used, NameTaken for one that another agent of the owner has.
     """
     now_keys = _keys(name, alias)
-    with transaction.atomic():
+    with whole("agent.create"):
         now = database_now()
         agent = Agent(
             owner=owner, name=name, alias=alias, remark=remark, created_at=now, updated_at=now, changed_at=now
@@ -47,7 +48,7 @@ def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", a
 
 def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
     """Change an agent of its owner and return it as it is now. Disabling cancels its jobs."""
-    with transaction.atomic():
+    with whole("agent.update"):
         now = database_now()
         agent = _locked(agent)
         was_enabled = agent.enabled
@@ -73,7 +74,7 @@ def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
 
     Raises AgentOnline for one that is online, unless `force`.
     """
-    with transaction.atomic():
+    with whole("agent.delete"):
         now = database_now()
         agent = _locked(agent)
         if agent.online and not force:
@@ -89,7 +90,7 @@ def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
 
 def reset_agent_token(*, agent: Agent, actor: str) -> str:
     """Give the agent a new token and return it this once; the old one ends within a second everywhere."""
-    with transaction.atomic():
+    with whole("agent.reset_token"):
         now = database_now()
         agent = _locked(agent)
         _revoke(agent, now)

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import models, transaction
+from django.db import models
 
 from accounts.querysets import Viewer
 from agents.models import Agent
 from kernel.bells import ring
 from kernel.clock import database_now
+from kernel.transactions import whole
 
 VERSION_LENGTH = 64
 
@@ -34,7 +35,7 @@ def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = Non
     if not touches:
         return []
     latest = {touch.agent_id: touch for touch in touches}
-    with transaction.atomic():
+    with whole("agent.touch"):
         now = now or database_now()
         ids = sorted(latest)
         offline = list(

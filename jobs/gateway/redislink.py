@@ -14,9 +14,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
 
+from kernel.failpoints import reach
+from kernel.limits import REDIS_WITHIN_SECONDS, Tally, count_command, read_reply
+
 logger = logging.getLogger(__name__)
 
-_ANSWER_WITHIN_SECONDS = 0.1
+_ANSWER_WITHIN_SECONDS = REDIS_WITHIN_SECONDS
 _CONNECT_WITHIN_SECONDS = 2.0
 _RETRY_AFTER_SECONDS = 1.0
 _UNANSWERED_LIMIT = 10_000
@@ -129,12 +132,23 @@ class RedisLink:
 
     async def take(self, key: str) -> bool:
         """Remove a flag and tell whether it was there. Raises NoRedis."""
-        return await self._answer("GETDEL", key) is not None
+        taken = await self._answer("GETDEL", key) is not None
+        reach("flag.after_take")
+        return taken
 
     def put(self, key: str, seconds: int) -> None:
         """Set a flag without waiting; when Redis is away the sweep sets it later."""
         if self._commands:
+            reach("flag.before_tell")
             self._commands.tell("SET", key, "1", "EX", str(seconds))
+            reach("flag.after_tell")
+
+    async def count(self, key: str, add: int) -> Tally:
+        """Add to a counter of `kernel.limits` and tell what it says. Raises NoRedis."""
+        tally = read_reply(await self._answer(*count_command(key, add)))
+        if tally is None:
+            raise NoRedis
+        return tally
 
     async def _answer(self, *command: str) -> object:
         commands = self._commands

@@ -9,6 +9,7 @@ from django.db import IntegrityError
 
 from jobs.services.moves import LostRace
 from kernel.errors import AppError, Unavailable
+from kernel.transactions import whole
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -23,7 +24,8 @@ def run_alone(service: Callable[[Sequence[Item]], Sequence[Outcome | AppError]],
     """
     for _ in range(_TRIES):
         try:
-            (outcome,) = service([item])
+            with whole("alone"):
+                (outcome,) = service([item])
         except (IntegrityError, LostRace):
             continue
         if isinstance(outcome, AppError):

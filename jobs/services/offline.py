@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Agent
@@ -15,6 +14,7 @@ from jobs.services.overdue import SWEEP_LIMIT
 from jobs.services.upkeep import is_shift_pending
 from jobs.states import JobStatus, Move
 from kernel.clock import database_now
+from kernel.transactions import whole
 
 # An agent that was deleted or disabled, or whose owner was frozen, beside the submission of the job.
 _REMOVED = Q(agent__enabled=False) | Q(agent__deleted_at__isnull=False) | Q(owner__is_active=False)
@@ -26,7 +26,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
     Silence counts only from when a gateway was there to be spoken to, and an agent with a live lease is at work, not
     away. Their jobs end in the same transaction; one that slipped in beside it ends at the next sweep.
     """
-    with transaction.atomic():
+    with whole("offline"):
         now = now or database_now()
         silence = dt.timedelta(seconds=settings.OFFLINE_SECONDS)
         clock = GatewayClock.objects.first()
@@ -47,7 +47,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
 
 def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Expire at most `limit` plain jobs that wait for an agent that is offline; cancel those of a removed one."""
-    with transaction.atomic():
+    with whole("absent"):
         now = now or database_now()
         waiting = Job.objects.waiting().filter(active_at__lte=now)
         ids = [*waiting.filter(agent__online=False, expires_at=None).values_list("pk", flat=True)[:limit]]

@@ -1,0 +1,112 @@
+"""Failpoints: named places before and after every commit and side effect, at which a test lets a process die.
+
+`reach("writer.together.before_commit")` does nothing, unless LETSERVER_FAILPOINT names that point as `name:n` or
+`name:n:file`. Then the n-th time it is reached in a process, that process writes a line into the file and kills itself
+with -9, as a power cut would.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from dataclasses import dataclass, field
+
+VARIABLE = "LETSERVER_FAILPOINT"
+
+POINTS = {
+    "writer.together.before_commit": "The writer has written a batch; nobody was answered.",
+    "writer.together.after_commit": "A batch is committed and its bells are queued; nobody was answered.",
+    "writer.each_alone.before_commit": "The writer has written a batch item by item, because together it failed.",
+    "writer.each_alone.after_commit": "Such a batch is committed; nobody was answered.",
+    "alone.before_commit": "A view has written one item.",
+    "alone.after_commit": "A view's item is committed; its caller was not answered.",
+    "put_back.before_queue": "A claimed job's answer will not leave; the writer does not know it yet.",
+    "put_back.after_queue": "The writer knows that a claimed job is to wait again.",
+    "put_back.before_commit": "Jobs that were claimed in vain wait again, in a transaction still open.",
+    "answer.before_send": "The answer of a hot call is known, and everything it says is committed.",
+    "answer.after_send": "The answer of a hot call was handed to the server.",
+    "clock.before_commit": "The gateway's clock has beaten, and shifted deadlines if there was a gap.",
+    "clock.after_commit": "The beat is committed.",
+    "overdue.before_commit": "The sweep has expired leases and waits.",
+    "overdue.after_commit": "Those expiries are committed.",
+    "offline.before_commit": "The sweep has marked silent agents and ended the jobs that may not wait for them.",
+    "offline.after_commit": "The marks and ends are committed.",
+    "absent.before_commit": "The sweep has ended jobs that slipped in beside an agent's going.",
+    "absent.after_commit": "Those ends are committed.",
+    "keys.before_commit": "The sweep has freed old idempotency keys.",
+    "keys.after_commit": "The keys are free.",
+    "lost_bells.before_ring": "The sweep knows whose bell was lost; none has rung.",
+    "lost_bells.after_ring": "The sweep has rung again.",
+    "bell.before_queue": "A move is committed; its bell is not queued.",
+    "bell.before_handlers": "The ringer has taken a bell; nobody has heard it.",
+    "bell.after_handlers": "Everybody has heard the bell.",
+    "flag.before_set": "The ringer is about to set an agent's flag in Redis and to tell the gateways.",
+    "flag.after_set": "The flag is set and the gateways are told.",
+    "flag.before_tell": "The gateway is about to set a flag before it answers.",
+    "flag.after_tell": "The gateway has queued the flag for its connection to Redis.",
+    "flag.after_take": "A poll has taken its agent's flag and not yet looked for a job.",
+    "agent.create.before_commit": "An agent, its names, its token and the audit entry are written.",
+    "agent.create.after_commit": "A new agent is committed; its token was shown to nobody.",
+    "agent.update.before_commit": "An agent was changed, its jobs are canceled if it was disabled.",
+    "agent.update.after_commit": "The change of an agent is committed.",
+    "agent.delete.before_commit": "An agent was deleted, its tokens and jobs have ended.",
+    "agent.delete.after_commit": "The deletion of an agent is committed.",
+    "agent.reset_token.before_commit": "An agent's old token has ended and a new one is written.",
+    "agent.reset_token.after_commit": "The new token is committed and was shown to nobody.",
+    "agent.touch.before_commit": "Agents were heard, by a view.",
+    "agent.touch.after_commit": "That they were heard is committed.",
+    "token.mint.before_commit": "A user's token is written.",
+    "token.mint.after_commit": "A user's token is committed and was shown to nobody.",
+    "token.revoke.before_commit": "A user's token has ended.",
+    "token.revoke.after_commit": "The end of a user's token is committed.",
+    "token.in_query.before_commit": "The audit trail says that a token travelled in a URL.",
+    "token.in_query.after_commit": "That entry is committed.",
+    "user.create.before_commit": "A user and the audit entry are written.",
+    "user.create.after_commit": "A new user is committed.",
+    "user.ensure_staff.before_commit": "A superuser is written.",
+    "user.ensure_staff.after_commit": "A superuser is committed.",
+    "user.freeze.before_commit": "A user is frozen or thawed, the jobs of a frozen one have ended.",
+    "user.freeze.after_commit": "The freezing or thawing is committed.",
+}
+"""Every point, with what has happened when it is reached. `kernel.transactions.whole` reaches the pairs."""
+
+
+class UnknownFailpoint(ValueError):
+    """LETSERVER_FAILPOINT names no point, or not as `name:n[:file]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Armed:
+    name: str
+    at: int
+    file: str
+    reached: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+
+_armed: _Armed | None = None
+
+
+def arm(text: str) -> None:
+    """Arm the point that `text` names; nothing for an empty one. Raises UnknownFailpoint."""
+    global _armed
+    name, _, rest = text.partition(":")
+    number, _, file = rest.partition(":")
+    if text and (name not in POINTS or not number.isdecimal() or int(number) < 1):
+        raise UnknownFailpoint(f"{VARIABLE}: {text!r} does not do; write name:n or name:n:file with a known name.")
+    _armed = _Armed(name=name, at=int(number), file=file) if text else None
+
+
+def reach(name: str) -> None:
+    """Die here if this point is armed and this is the n-th time."""
+    # Each look at a count is one step of the interpreter: two threads never see the same number.
+    if _armed is not None and _armed.name == name and next(_armed.reached) == _armed.at:
+        _die(_armed)
+
+
+def _die(armed: _Armed) -> None:
+    if armed.file:
+        descriptor = os.open(armed.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, f"{armed.name} {os.getpid()}\n".encode())
+        os.fsync(descriptor)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,33 @@
+"""Every failpoint of the table stands in the sources once, and none stands there that the table does not have."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+from kernel.failpoints import POINTS
+from tests.architecture.sources import APART, product
+
+
+def _reached() -> Iterator[str]:
+    """Give the name of every point that the server's sources reach, alone or in a pair around a commit."""
+    for source in product():
+        if source.app == APART or source.shown == "kernel/transactions.py":
+            continue
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id in ("reach", "whole"):
+                (name,) = node.args
+                assert isinstance(name, ast.Constant), f"{source.shown}:{node.lineno}: a name that a reader can find"
+                pair = (f"{name.value}.before_commit", f"{name.value}.after_commit")
+                yield from (str(name.value),) if node.func.id == "reach" else pair
+
+
+def test_every_point_of_the_table_is_reached_in_one_place_and_every_place_is_in_the_table() -> None:
+    assert Counter(_reached()) == Counter(dict.fromkeys(POINTS, 1))
+
+
+def test_every_point_has_a_sentence() -> None:
+    assert all(sentence.endswith(".") for sentence in POINTS.values())
