@@ -14,10 +14,11 @@ from accounts.credentials import (
     JOB_SCOPES,
     Principal,
     bearer_token,
-    identify,
     require_agent,
     require_user,
 )
+from accounts.limits import identify_within_limits
+from kernel.rest import request_address
 
 
 def caller(request: Request) -> Principal:
@@ -35,7 +36,8 @@ class BearerAuthentication(BaseAuthentication, abc.ABC):
     def authenticate(self, request: Request) -> tuple[Principal, None]:
         """Return the caller; raise the error of our tree that says why not."""
         tokens = request.query_params.getlist("token") if self.query_counts else []
-        principal = identify(bearer_token(request.headers.get("Authorization"), tokens))
+        token = bearer_token(request.headers.get("Authorization"), tokens)
+        principal = identify_within_limits(token, address=request_address(request))
         self.check(principal)
         return principal, None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from accounts.identity import token_of_digest
 from accounts.tokens import TokenKind, digest, kind_of
 from kernel.errors import Forbidden, InvalidToken, Unauthorized, UnavailableAgent
+from kernel.limits import Limit, agent_calls, user_calls
 
 JOB_SCOPES = frozenset({"full", "jobs"})
 FULL_SCOPE = frozenset({"full"})
@@ -27,6 +28,8 @@ class Principal:
     scope: str = ""
     agent_id: str = ""
     agent_enabled: bool = True
+    limited: bool = True
+    """Whether calls are counted: not those of staff, and of their agents."""
 
     # Django REST framework asks its `request.user` whether it is somebody.
     is_authenticated = True
@@ -49,7 +52,13 @@ def _resolve_user(token_digest: str) -> Principal | None:
     row = token_of_digest(token_digest)
     if row is None:
         return None
-    return Principal(kind=TokenKind.USER, owner_id=row.user_id, digest=token_digest, scope=row.scope)
+    return Principal(
+        kind=TokenKind.USER,
+        owner_id=row.user_id,
+        digest=token_digest,
+        scope=row.scope,
+        limited=not row.user.is_staff,
+    )
 
 
 _resolvers: dict[TokenKind, Resolver] = {TokenKind.USER: _resolve_user}
@@ -93,6 +102,13 @@ def identify_again(principal: Principal) -> Principal:
     if current is None:
         raise Unauthorized
     return current
+
+
+def limit_on(principal: Principal) -> Limit | None:
+    """Return the limit on the calls of this caller's token; None: there is none."""
+    if not principal.limited:
+        return None
+    return (agent_calls if principal.kind is TokenKind.AGENT else user_calls)(principal.digest)
 
 
 def require_user(principal: Principal, scopes: frozenset[str]) -> None:

@@ -44,6 +44,10 @@ class Principals:
         self._asked: dict[str, asyncio.Task[Principal]] = {}
         self._read_at = float("-inf")
 
+    def remembered(self, token: str) -> Principal | None:
+        """Return who calls with a token that memory knows and may be believed about, else None."""
+        return self._remembered(tokens.digest(token))
+
     async def identify(self, token: str, *, by: float) -> Principal:
         """Return who calls with a well-formed token, until `by`. Raises Unauthorized, or Unavailable."""
         token_digest = tokens.digest(token)

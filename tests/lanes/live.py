@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
@@ -22,9 +23,12 @@ _START_SECONDS = 30.0
 
 
 class LiveServer:
-    """`letserver.web` as `make up` starts it. It keeps its port over `restart` and `kill`."""
+    """`letserver.web` as `make up` starts it. It keeps its port over `restart` and `kill`.
 
-    def __init__(self, folder: Path, *, gateway: bool, database_url: str) -> None:
+    `settings` are variables beyond those of the lane.
+    """
+
+    def __init__(self, folder: Path, *, gateway: bool, database_url: str, **settings: str) -> None:
         folder.mkdir(mode=0o700)
         self.folder = folder
         self.redis = PrivateRedis(folder / "redis")
@@ -39,10 +43,20 @@ class LiveServer:
             "LETSERVER_PUBLIC_URL": self.base,
             "LETSERVER_GATEWAY": "on" if gateway else "off",
             "PYTHONUNBUFFERED": "1",
+            **settings,
         }
         self._server: PrivateServer | None = None
         self.manage("migrate", "--no-input", "--verbosity", "0")
         self.start()
+
+    def neighbour(self) -> LiveServer:
+        """Start another web process on the same database and Redis, on a port of its own. End it with `stop`."""
+        other = copy.copy(self)
+        other.port = free_port()
+        other.base = f"http://127.0.0.1:{other.port}"
+        other._server = None
+        other.start()
+        return other
 
     @property
     def pid(self) -> int | None:

@@ -1,0 +1,125 @@
+"""How often somebody may do something in a minute: one rule book for the gateway and for Django REST framework.
+
+A window begins with the first thing counted in it and ends a minute later. One key in Redis counts it for all
+processes, and Redis's own clock ends it; while Redis does not answer, each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from kernel.errors import LimitExceeded
+from kernel.rediskeys import limit_key
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+WINDOW_SECONDS = 60
+REDIS_WITHIN_SECONDS = 0.1
+_LOCAL_LIMIT = 10_000
+
+# A script, because a counter must never stand without its end: INCRBY and PEXPIRE apart could be parted by a fall.
+# KEYS: the counter. ARGV: how many to add (0 only looks), milliseconds of a window.
+_SCRIPT = """
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return {count, redis.call('PTTL', KEYS[1])}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `number` in a window, counted under `key`. `sentence` has places for `number` and `seconds`."""
+
+    key: str
+    number: int
+    sentence: str | _StrPromise
+
+    def allow(self, tally: Tally, *, further: int = 0) -> None:
+        """Raise LimitExceeded if the count, with so many `further` ones, is over the limit."""
+        if tally.count + further > self.number:
+            seconds = max(1, math.ceil(tally.seconds_left))
+            params: dict[str, object] = {"number": self.number, "seconds": seconds}
+            raise LimitExceeded(self.sentence, params=params, retry_after_seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many were counted in the window that is open, and in how many seconds it ends."""
+
+    count: int
+    seconds_left: float
+
+
+def user_calls(token_digest: str) -> Limit | None:
+    """Return the limit on the calls of a user's token; None: there is none."""
+    sentence = _("This token may make %(number)s calls a minute. Try again in %(seconds)s seconds.")
+    return _limit("user", token_digest, settings.USER_CALLS_A_MINUTE, sentence)
+
+
+def agent_calls(token_digest: str) -> Limit | None:
+    """Return the limit on the calls of an agent's token; None: there is none."""
+    sentence = _("This agent may make %(number)s calls a minute. Try again in %(seconds)s seconds.")
+    return _limit("agent", token_digest, settings.AGENT_CALLS_A_MINUTE, sentence)
+
+
+def unknown_tokens(address: str | None) -> Limit | None:
+    """Return the limit on unknown tokens from an address; None: there is none, or nobody knows the address.
+
+    IPv6 counts by /64, which is what one subscriber has: single addresses would cost nothing to change.
+    """
+    if address is None:
+        return None
+    subject = address
+    if ipaddress.ip_address(address).version == 6:
+        subject = str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    sentence = _("This address may try %(number)s unknown tokens a minute. Try again in %(seconds)s seconds.")
+    return _limit("address", subject, settings.AUTH_FAILURES_A_MINUTE, sentence)
+
+
+def _limit(name: str, subject: str, number: int, sentence: str | _StrPromise) -> Limit | None:
+    return Limit(key=limit_key(name, subject), number=number, sentence=sentence) if number else None
+
+
+def count_command(key: str, add: int) -> tuple[str, ...]:
+    """Return the Redis command that counts and tells, in one round trip; `read_reply` reads what it answers."""
+    return ("EVAL", _SCRIPT, "1", key, str(add), str(WINDOW_SECONDS * 1000))
+
+
+def read_reply(reply: object) -> Tally | None:
+    """Return what Redis said, None if it said something else."""
+    match reply:
+        case [int() as count, int() as milliseconds_left]:
+            return Tally(count=count, seconds_left=milliseconds_left / 1000)
+        case _:
+            return None
+
+
+class LocalCounters:
+    """Counters of this process, for while Redis is away. Any thread may count; the oldest windows are pushed out."""
+
+    def __init__(self, limit: int = _LOCAL_LIMIT) -> None:
+        self._limit = limit
+        self._windows: dict[str, tuple[int, float]] = {}  # count and end, in the order in which they began
+        self._lock = threading.Lock()
+
+    def count(self, key: str, add: int) -> Tally:
+        """Count and tell."""
+        now = time.monotonic()
+        with self._lock:
+            count, ends_at = self._windows.get(key, (0, now))
+            if ends_at <= now:
+                self._windows.pop(key, None)
+                count, ends_at = 0, now + WINDOW_SECONDS
+            self._windows[key] = (count + add, ends_at)
+            if len(self._windows) > self._limit:
+                del self._windows[next(iter(self._windows))]
+            return Tally(count=count + add, seconds_left=ends_at - now)

@@ -1,0 +1,232 @@
+"""Rate limits: exact over processes, kept without Redis, told with the time they end; never a 401 in their place."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from email.message import Message
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from accounts.tokens import new_agent_token, new_user_token
+from kernel.limits import LocalCounters
+from tests.api.contract import check_answer, check_error
+from tests.lanes.lane import Lane
+from tests.lanes.live import LiveServer
+from tests.waiting import until
+
+USER_CALLS, AGENT_CALLS, FAILURES = 15, 25, 10
+_SETTINGS = {
+    "LETSERVER_USER_CALLS_A_MINUTE": str(USER_CALLS),
+    "LETSERVER_AGENT_CALLS_A_MINUTE": str(AGENT_CALLS),
+    "LETSERVER_AUTH_FAILURES_A_MINUTE": str(FAILURES),
+    # Each test calls from an address of its own.
+    "LETSERVER_TRUSTED_PROXIES": "1",
+}
+_MINT = """
+import json
+from accounts.models import User
+from accounts.services.tokens import mint_user_token
+from accounts.services.users import get_or_create_user
+from agents.services.manage import create_agent
+def minted(name):
+    user = get_or_create_user(username=name)
+    token = mint_user_token(user=user, scope="full", actor="test")
+    return token, create_agent(owner=user, name="limited", actor="test")[1]
+callers = [minted(f"user-{number}") for number in range(12)]
+User.objects.create(username="boss", is_staff=True)
+print(json.dumps([*callers, minted("boss")]))
+"""
+_numbers = itertools.count(1)
+# One is answered by the gateway where it is on, the other by Django always.
+_USER_PATHS = ("/jobs/nope", "/me")
+
+
+class Door:
+    """A live server with limits; `fresh` gives the tokens of a user and an agent who have not called yet."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self.server = server
+        *callers, staff = json.loads(server.manage("shell", "--no-imports", "--command", _MINT))
+        self.staff: tuple[str, str] = tuple(staff)
+        self._callers = iter(callers)
+
+    def fresh(self) -> tuple[str, str]:
+        """The next user's token and their agent's."""
+        user, agent = next(self._callers)
+        return user, agent
+
+    @contextmanager
+    def redis_frozen(self) -> Iterator[None]:
+        """Redis takes connections and answers nothing."""
+        os.killpg(self.server.redis.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.server.redis.process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module", params=["gateway-on", "gateway-off"])
+def door(request: pytest.FixtureRequest, lane: Lane) -> Iterator[Door]:
+    name = request.param.replace("gateway-", "limits_")
+    gateway = request.param == "gateway-on"
+    server = LiveServer(lane.folder / name, gateway=gateway, database_url=lane.database_url(name), **_SETTINGS)
+    yield Door(server)
+    server.close()
+
+
+def _address() -> str:
+    return f"192.0.2.{next(_numbers)}"
+
+
+def _call(
+    server: LiveServer, path: str, token: str, address: str = "192.0.2.250", language: str = "en"
+) -> tuple[int, Any, Message]:
+    headers = {"X-Forwarded-For": address, "Accept-Language": language}
+    answer = server.call("GET", path, token=token, headers=headers)
+    check_answer("GET", path, answer[0], answer[1])
+    return answer
+
+
+def _race(work: Callable[[int], int], calls: int) -> Counter[int]:
+    """The statuses of so many calls from 16 threads."""
+    with ThreadPoolExecutor(16) as threads:
+        return Counter(threads.map(work, range(calls)))
+
+
+def _tell_times(headers: Message, body: Any, number: int) -> None:
+    """The refusal names the limit and the time until it ends, which the header says too."""
+    check_error(body)
+    assert body["error"] == "LimitExceeded"
+    seconds = int(headers["Retry-After"])
+    assert 1 <= seconds <= 60
+    assert f" {number} " in body["message"]
+    assert f" {seconds} " in body["message"]
+
+
+def test_racing_calls_to_two_processes_are_counted_exactly(door: Door) -> None:
+    user, agent = door.fresh()
+    other = door.server.neighbour()
+    try:
+        servers = (door.server, other)
+        users = _race(lambda at: _call(servers[at % 2], _USER_PATHS[at // 2 % 2], user)[0], 48)
+        agents = _race(lambda at: _call(servers[at % 2], "/agent/job", agent)[0], 48)
+    finally:
+        other.stop()
+    assert users[429] == 48 - USER_CALLS, users
+    assert agents == {204: AGENT_CALLS, 429: 48 - AGENT_CALLS}
+
+
+@pytest.mark.parametrize("path", _USER_PATHS)
+def test_user_over_the_limit_is_told_when_it_ends_in_either_language(door: Door, path: str) -> None:
+    user, agent = door.fresh()
+    assert 429 not in [_call(door.server, path, user)[0] for _ in range(USER_CALLS)]
+    status, body, headers = _call(door.server, path, user)
+    assert status == 429
+    _tell_times(headers, body, USER_CALLS)
+    status, chinese, headers = _call(door.server, path, user, language="zh-CN")
+    assert status == 429
+    _tell_times(headers, chinese, USER_CALLS)
+    assert _call(door.server, "/agent/job", agent)[0] == 204  # counted apart
+    assert door.server.call("GET", "/status")[0] == 204
+
+
+def test_old_agent_over_the_limit_gets_429_and_comes_back(door: Door) -> None:
+    _user, agent = door.fresh()
+    statuses = [_call(door.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 5)]
+    assert statuses == [204] * AGENT_CALLS + [429] * 5
+    _status, body, headers = _call(door.server, "/agent/job", agent)
+    _tell_times(headers, body, AGENT_CALLS)
+    with Redis.from_url(door.server.redis.url) as client:
+        ends = [client.pttl(key) for key in client.keys("letserver:limit:agent:*")]
+        assert ends
+        assert all(0 < milliseconds <= 60_000 for milliseconds in ends)
+        client.flushall()  # the end of the window
+    assert _call(door.server, "/agent/job", agent)[0] == 204
+
+
+def test_staff_and_their_agents_have_no_limit(door: Door) -> None:
+    user, agent = door.staff
+    for path, token in (("/me", user), ("/jobs/nope", user), ("/agent/job", agent)):
+        assert 429 not in {_call(door.server, path, token)[0] for _ in range(AGENT_CALLS + USER_CALLS)}
+
+
+@pytest.mark.parametrize("path", [*_USER_PATHS, "/agent/job"])
+def test_unknown_tokens_of_one_address_are_looked_up_so_often_and_no_more(door: Door, path: str) -> None:
+    address, another = _address(), _address()
+    make = new_agent_token if path.startswith("/agent") else lambda: new_user_token("full")
+    statuses = _race(lambda _at: _call(door.server, path, make(), address)[0], 48)
+    assert statuses == {401: FAILURES, 429: 48 - FAILURES}
+    _status, body, headers = _call(door.server, path, make(), address)
+    _tell_times(headers, body, FAILURES)
+    assert _call(door.server, path, make(), another)[0] == 401
+
+
+def test_a_known_agent_never_hears_401_behind_an_address_that_fails(door: Door) -> None:
+    _user, agent = door.fresh()
+    address = _address()
+    known = _call(door.server, "/agent/job", agent, address)[0]
+    for _ in range(FAILURES):
+        _call(door.server, "/agent/job", new_agent_token(), address)
+    gateway = door.server.environment["LETSERVER_GATEWAY"] == "on"
+    assert known == 204
+    # The gateway believes its memory; without it every token would be looked up.
+    assert _call(door.server, "/agent/job", agent, address)[0] == (204 if gateway else 429)
+    assert _call(door.server, "/agent/job", agent, _address())[0] == 204
+
+
+def test_malformed_tokens_are_not_counted(door: Door) -> None:
+    address = _address()
+    assert {_call(door.server, "/me", "nonsense", address)[0] for _ in range(FAILURES + 5)} == {400}
+    assert _call(door.server, "/me", new_user_token("full"), address)[0] == 401
+
+
+def test_with_redis_frozen_the_process_counts_alone_and_answers_in_time(door: Door) -> None:
+    user, agent = door.fresh()
+    address = _address()
+    assert _call(door.server, "/agent/job", agent)[0] == 204
+    with door.redis_frozen():
+        began = time.monotonic()
+        assert [_call(door.server, "/me", user)[0] for _ in range(USER_CALLS + 3)] == [200] * USER_CALLS + [429] * 3
+        statuses = [_call(door.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 3)]
+        assert statuses == [204] * AGENT_CALLS + [429] * 3
+        unknown = [_call(door.server, "/me", new_user_token("full"), address)[0] for _ in range(FAILURES + 3)]
+        assert unknown == [401] * FAILURES + [429] * 3
+        assert time.monotonic() - began < 8, "every call waited for Redis"
+
+    def shared() -> bool:
+        """Counted in Redis again: this process has no room left for this agent."""
+        return _call(door.server, "/agent/job", agent)[0] == 204
+
+    until(shared)
+
+
+def test_with_redis_killed_the_process_counts_alone(lane: Lane) -> None:
+    server = LiveServer(
+        lane.folder / "limits_killed", gateway=True, database_url=lane.database_url("limits_killed"), **_SETTINGS
+    )
+    try:
+        user, agent = Door(server).fresh()
+        server.redis.kill()
+        assert [_call(server, "/me", user)[0] for _ in range(USER_CALLS + 3)] == [200] * USER_CALLS + [429] * 3
+        statuses = [_call(server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 3)]
+        assert statuses == [204] * AGENT_CALLS + [429] * 3
+    finally:
+        server.close()
+
+
+def test_local_counters_forget_the_oldest_window_first() -> None:
+    counters = LocalCounters(limit=3)
+    for key in ("a", "b", "c", "a", "a", "d"):
+        counters.count(key, 1)
+    assert [counters.count(key, 0).count for key in ("b", "c", "d")] == [1, 1, 1]
+    assert counters.count("a", 0).count == 0
