@@ -39,6 +39,7 @@ class PrivateServer:
     ) -> None:
         lifeline = [sys.executable, "-I", "-S", str(ROOT / "letserver" / "lifeline.py"), str(os.getpid())]
         self.log = log
+        self.command = tuple(command)
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*lifeline, *command],
@@ -92,6 +93,8 @@ class PrivateMariaDB(PrivateServer):
         assert usable_for_socket(folder), f"{folder} takes no Unix socket: set TMPDIR to a short path"
         self.socket = folder / "mariadb.sock"
         settings = ["--no-defaults", f"--datadir={folder / 'data'}", "--innodb-log-file-size=32M"]
+        # At its start a server removes every temporary table in this folder, those of a neighbour too.
+        settings.append(f"--tmpdir={folder}")
         if os.geteuid() == 0:
             settings.append("--user=root")
         made = subprocess.run(
@@ -104,7 +107,6 @@ class PrivateMariaDB(PrivateServer):
         server = [
             f"--socket={self.socket}",
             f"--pid-file={folder / 'pid'}",
-            f"--tmpdir={folder}",
             "--skip-networking",
             "--skip-log-bin",
             "--performance-schema=OFF",

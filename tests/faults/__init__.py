@@ -1,0 +1,5 @@
+"""The faults of docs/guarantees.md against the whole running product, and the checker that reads what was left.
+
+`__main__.py` is `make faults`; `cells.py` has the table of faults, `world.py` the processes, `load.py` who uses them,
+`proxy.py` the bad network between them; `invariants.py` finds what broke a promise.
+"""
