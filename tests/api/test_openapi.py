@@ -52,7 +52,7 @@ def test_every_operation_tells_its_errors_and_who_may_call() -> None:
         assert isinstance(responses, dict)
         assert {"400", "503"} <= set(responses), key
         if key not in OPEN_ROUTES:
-            assert {"401", "403"} <= set(responses), key
+            assert {"401", "403", "429"} <= set(responses), key
             assert operation["security"], key
         assert ("413" in responses) == ("requestBody" in operation), key
         assert operation["summary"], key
