@@ -1,0 +1,263 @@
+"""Send what a command prints to the server while it runs, as clean text, and the rest of it after its result.
+
+The files of a job's folder say all there is to know: `log.json` (made here: the log is wanted and not all sent),
+`out.log`, `report.json` (the command has ended; until it is delivered, nothing of the log is sent) and
+`delivered.json`. So a new start of the agent goes on where the last one was: the text is made again from its beginning,
+and the server answers from which byte on it wants more.
+
+While a command runs, only the first half of what may be kept is sent: the shim may still replace the second half by the
+end of a longer output.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping
+
+from skadi import pace, result
+from skadi.client import Client, Reply, Unreachable
+from skadi.journal import Journal
+from skadi.log import log
+from skadi.textstream import TextStream
+
+MARK = "log.json"
+CHUNK_BYTES = 64 * 1024
+CHUNK_SECONDS = 2.0
+LOOK_SECONDS = 0.3
+READ_BYTES = 64 * 1024
+GZIP_LEAST_BYTES = 512
+REQUEST_SECONDS = 15.0
+LONGEST_LOG_RETRY = 60.0
+TRY_AGAIN = (408, 425, 429)
+
+Secrets = Callable[[Mapping[str, Any]], "list[str]"]
+
+
+class LiveText:
+    """The log of a running command: clean text of the part of `out.log` that does not change any more."""
+
+    def __init__(self, path: str, limit: int, secrets: list[str]) -> None:
+        self.path = path
+        self.file_limit = limit - limit // 2
+        self.text_limit = result.half_of(limit)
+        self.secrets = secrets
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begin again, because the server wants bytes that were forgotten here."""
+        self.stream = TextStream(self.secrets)
+        self.read = 0
+        self.base = 0
+        self.pending = b""
+
+    def chunk(self, offset: int) -> bytes:
+        """At most CHUNK_BYTES of the log from byte `offset` on, whole characters; empty when there is no more yet."""
+        if offset < self.base:
+            self.rewind()
+        self._forget(offset)
+        while len(self.pending) < CHUNK_BYTES and self._read_more():
+            self._forget(offset)
+        if self.base < offset:
+            return b""  # the server has more than is made here until now
+        return whole_characters(self.pending, min(CHUNK_BYTES, max(self.text_limit - offset, 0)))
+
+    def _forget(self, offset: int) -> None:
+        gone = min(max(offset - self.base, 0), len(self.pending))
+        self.pending = self.pending[gone:]
+        self.base += gone
+
+    def _read_more(self) -> bool:
+        room = min(READ_BYTES, self.file_limit - self.read)
+        if room <= 0:
+            return False
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.read)
+                data = file.read(room)
+        except OSError:
+            return False  # the command has not begun yet
+        self.read += len(data)
+        self.pending += self.stream.feed(data).encode("utf-8")
+        return bool(data)
+
+
+def whole_characters(data: bytes, most: int) -> bytes:
+    """The first bytes of UTF-8, at most `most`, without a character that would be cut in two."""
+    if len(data) <= most:
+        return data
+    while most > 0 and data[most] & 0xC0 == 0x80:
+        most -= 1
+    return data[:most]
+
+
+@dataclass
+class Log:
+    """A job whose log is wanted. `offset`: the byte that the server wants next. Times are monotonic."""
+
+    job_id: str
+    offset: int = 0
+    due: float = 0.0
+    sent_at: float = float("-inf")
+    failures: int = 0
+    text: LiveText | None = field(default=None)
+
+
+class LogPump:
+    """Send logs. `follow`, `wake` and `finish` may be called from any thread."""
+
+    def __init__(self, journal: Journal, get_client: Callable[[], Client], secrets: Secrets) -> None:
+        """`secrets` says, for the content of a `job.json`, what must not be shown."""
+        self.journal = journal
+        self.get_client = get_client
+        self.secrets = secrets
+        self.logs: dict[str, Log] = {}
+        self.changed = threading.Condition()
+        self.finishing = False
+
+    def follow(self, job_id: str) -> None:
+        """Send the log of a job that the server has acknowledged. Raises nothing: a log is not worth a job."""
+        try:
+            if not self.journal.has(job_id, MARK):
+                self.journal.write(job_id, MARK, {"wanted": True})
+        except OSError as error:
+            log.warning("log will not be sent after a restart", extra={"job": job_id, "error": str(error)})
+        with self.changed:
+            self.logs.setdefault(job_id, Log(job_id))
+            self.changed.notify()
+
+    def recover(self) -> None:
+        """Take up the logs that the last run of the agent has not sent to their ends."""
+        for job_id in self.journal.job_ids():
+            if self.journal.has(job_id, MARK):
+                self.follow(job_id)
+
+    def wake(self) -> None:
+        """A report was delivered, or the server is back: nothing waits out a back-off."""
+        with self.changed:
+            for item in self.logs.values():
+                item.due = 0.0
+            self.changed.notify()
+
+    def finish(self) -> None:
+        """Let `run` return once every log was tried that may be sent now; the rest waits for the next start."""
+        with self.changed:
+            self.finishing = True
+            self.changed.notify()
+
+    def run(self) -> None:
+        while True:
+            with self.changed:
+                finishing = self.finishing
+                items = list(self.logs.values())
+            busy = False
+            for item in items:
+                if item.due <= time.monotonic() or (finishing and not item.failures):
+                    busy = self._look(item) or busy
+            with self.changed:
+                if finishing and not busy:
+                    return
+                if not busy and not self.finishing and len(items) == len(self.logs):
+                    self.changed.wait(LOOK_SECONDS if items else None)
+
+    def _look(self, item: Log) -> bool:
+        """Send a piece of one log if it is time; whether there may be more to send at once."""
+        if not os.path.isdir(self.journal.folder(item.job_id)):
+            self._drop(item)  # delivered long ago, or forgotten unstarted
+            return False
+        if self.journal.has(item.job_id, "delivered.json"):
+            return self._send_rest(item)
+        if self.journal.has(item.job_id, "report.json"):
+            return False  # the result goes first
+        now = time.monotonic()
+        text = self._live(item)
+        if text is None:
+            return False
+        data = text.chunk(item.offset)
+        if not data or (len(data) < CHUNK_BYTES and now - item.sent_at < CHUNK_SECONDS):
+            return False
+        return self._send(item, data) and len(data) == CHUNK_BYTES
+
+    def _live(self, item: Log) -> LiveText | None:
+        if item.text is None:
+            job = self.journal.read(item.job_id, "job.json") or {}
+            if "argv" not in job:
+                return None  # not decided yet, or answered without a program
+            path = os.path.join(self.journal.folder(item.job_id), "out.log")
+            item.text = LiveText(path, result.log_limit(job), self.secrets(job))
+        return item.text
+
+    def _send_rest(self, item: Log) -> bool:
+        """Send what is missing of a log that is complete; whether to look at it again at once."""
+        job = self.journal.read(item.job_id, "job.json") or {}
+        item.text = None
+        data = b""
+        if "argv" in job:
+            end = self.journal.read(item.job_id, "exit.json") or {}
+            folder = self.journal.folder(item.job_id)
+            text = result.log_of_run(folder, end, result.log_limit(job), self.secrets(job))
+            data = text.encode("utf-8")
+        while item.offset < len(data):
+            piece = whole_characters(data[item.offset : item.offset + CHUNK_BYTES + 4], CHUNK_BYTES)
+            before = item.offset
+            if not self._send(item, piece):
+                return False
+            if item.offset == before:
+                self._again(item, None)  # it answered that it took nothing, and would do so for ever
+                return False
+        self._drop(item)
+        return False
+
+    def _send(self, item: Log, data: bytes) -> bool:
+        """Send bytes from `offset` on; whether to go on from the new `offset`."""
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        packed = gzip.compress(data, 6) if len(data) >= GZIP_LEAST_BYTES else data
+        if len(packed) < len(data):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            packed = data
+        path = f"/agent/jobs/{item.job_id}/log?offset={item.offset}"
+        try:
+            reply = self.get_client().request("PUT", path, packed, seconds=REQUEST_SECONDS, headers=headers)
+        except Unreachable as error:
+            log.debug("log not sent", extra={"job": item.job_id, "error": str(error)})
+            self._again(item, None)
+            return False
+        if 200 <= reply.status < 300:
+            item.failures = 0
+            item.sent_at = time.monotonic()
+            item.offset = next_offset(reply, item.offset + len(data))
+            return True
+        if reply.status == 401:
+            self._again(item, pace.REFUSED_RETRY)
+        elif 400 <= reply.status < 500 and reply.status not in TRY_AGAIN:
+            log.info("log ended by the server", extra={"job": item.job_id, "status": reply.status})
+            self._drop(item)
+        else:
+            self._again(item, reply.retry_after(pace.LONGEST_RETRY_AFTER))
+        return False
+
+    def _again(self, item: Log, delay: float | None) -> None:
+        item.failures += 1
+        wait = pace.back_off(item.failures, LONGEST_LOG_RETRY) if delay is None else delay
+        item.due = time.monotonic() + wait
+
+    def _drop(self, item: Log) -> None:
+        with self.changed:
+            self.logs.pop(item.job_id, None)
+        try:
+            os.unlink(os.path.join(self.journal.folder(item.job_id), MARK))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # It is sent once more after a restart, and the server will say that it has it.
+            log.warning("end of the log cannot be noted", extra={"job": item.job_id, "error": str(error)})
+
+
+def next_offset(reply: Reply, expected: int) -> int:
+    """The byte from which the server wants more; a server that does not say has taken all."""
+    text = reply.headers.get("skadi-log-offset", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else expected
