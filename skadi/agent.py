@@ -1,8 +1,8 @@
 """The running agent: who does what, and how it stops.
 
-Threads: the poller asks for work, the executor runs one job at a time through a shim, the reporter delivers; the main
-thread waits for signals and looks after the others. They share the journal, and meet in `slots` and in the lists of
-the executor and the reporter; everything else belongs to one thread.
+Threads: the poller asks for work, the executor runs one job at a time through a shim, the reporter delivers, the beat
+keeps leases and hears of cancels; the main thread waits for signals and looks after the others. They share the journal,
+and meet in `slots` and in the lists of the executor, the reporter and the beat; everything else belongs to one thread.
 
 A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); all decisions are made in `run`.
 """
@@ -18,6 +18,7 @@ import time
 from typing import Callable
 
 from skadi import __version__
+from skadi.beat import Beat
 from skadi.client import Client
 from skadi.config import Config, ConfigError
 from skadi.executor import Executor
@@ -25,6 +26,7 @@ from skadi.journal import Journal
 from skadi.log import LineFormatter, log
 from skadi.poller import Poller
 from skadi.reporter import Reporter
+from skadi.spool import Spool, free_floor_mb
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
 TICK_SECONDS = 2.0
@@ -46,10 +48,30 @@ class Agent:
         self.clients: dict[str, Client] = {}
         self.clients_lock = threading.Lock()
         self.deaths: list[float] = []
-        self.reporter = Reporter(journal, lambda: self._client("reporter"))
-        self.executor = Executor(journal, self.reporter, lambda: self.config, lambda: self.mailbox.put("idle"))
+        spool = Spool(journal, free_floor_mb(os.environ))
+        self.beat = Beat(lambda: self._client("beat"), lambda job_id: self.executor.cancel_job(job_id))
+        self.reporter = Reporter(
+            journal,
+            lambda: self._client("reporter"),
+            self.beat.forget,
+            lambda job_id: self.executor.cancel_job(job_id),
+        )
+        self.executor = Executor(
+            journal,
+            self.reporter,
+            self.beat,
+            spool,
+            lambda: self.config,
+            lambda: self._client("executor"),
+            lambda: self.mailbox.put("idle"),
+        )
         self.poller = Poller(
-            journal, self.executor, self.reporter, lambda: self._client("poller"), lambda: self.mailbox.put("refused")
+            journal,
+            self.executor,
+            self.reporter,
+            spool,
+            lambda: self._client("poller"),
+            lambda: self.mailbox.put("refused"),
         )
         if os.environ.get("SKADI_DIE_WITH_PARENT") == "1":
             self.executor.agent_pid = os.getpid()
@@ -65,6 +87,7 @@ class Agent:
             for name, work in (
                 ("executor", self.executor.run),
                 ("reporter", self.reporter.run),
+                ("beat", self.beat.run),
                 ("poller", self.poller.run),
             )
         }
@@ -157,10 +180,13 @@ class Agent:
     def _stop(self, threads: dict[str, threading.Thread]) -> int:
         """Stop polling; let the running job end; then end it; deliver reports. A second signal shortens the wait."""
         log.info("agent stopping")
-        self.poller.stopping.set()
+        self.executor.stopping.set()
         if "poller" in self.clients:
             self.clients["poller"].interrupt(stop=True)
         threads["poller"].join(0.5)  # a job that was on its way is handed over in this time
+        if "executor" in self.clients:
+            # An acknowledgement that is not answered by now is left to the next start.
+            self.clients["executor"].interrupt(stop=True)
         until = time.monotonic() + self.config.stop_timeout
         canceled = False
         while not self.executor.idle() and time.monotonic() < until:

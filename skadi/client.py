@@ -22,6 +22,7 @@ from skadi.config import LOOPBACK, Server
 
 CONNECT_SECONDS = 3.0
 MAX_REPLY_BYTES = 1024 * 1024
+PROTOCOL = 2
 
 
 class Unreachable(Exception):
@@ -46,6 +47,10 @@ class Reply:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError):
             return None
+
+    def protocol(self) -> int:
+        """What the server speaks: 2, or 1 when it does not say so. Errors of a proxy say nothing either."""
+        return PROTOCOL if self.headers.get("skadi-protocol", "").strip() == str(PROTOCOL) else 1
 
     def error_code(self) -> str:
         """The `error` of an error body, or an empty text."""
@@ -95,9 +100,10 @@ class Client:
     ) -> Reply:
         """Send a request and read the whole reply. Raises Unreachable.
 
+        A body is sent as JSON, bytes as they are; `headers` stand over the usual ones.
         A kept-alive connection that turns out to be closed is opened once more: the server ended it while it was idle.
         """
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode("utf-8")
         while True:
             reused = self._connection is not None and self._used
             self._interrupted = False
@@ -129,6 +135,7 @@ class Client:
             "Content-Type": "application/json",
             "User-Agent": "skadi/" + __version__,
             "Skadi-Agent": agent_header(),
+            "Skadi-Protocol": str(PROTOCOL),
             **extra,
         }
         connection.sock.settimeout(seconds)

@@ -1,4 +1,4 @@
-"""One job at a time, in the order of arrival: decide, journal, run, report.
+"""One job at a time, in the order of arrival: acknowledge, decide, run, report. Each step is in the journal before it.
 
 The thread that runs this starts the shims, and lives as long as the agent: the kernel's parent-death signal, which
 ends a shim under a development supervisor, is tied to the thread.
@@ -14,120 +14,180 @@ import time
 from typing import Any, Callable
 
 from skadi import result, runner
+from skadi.acknowledge import Verdict, ask
+from skadi.beat import Beat
+from skadi.client import Client
 from skadi.config import Config
-from skadi.journal import Journal
+from skadi.journal import Journal, Stage
 from skadi.log import log
 from skadi.match import Answer, decide
 from skadi.reporter import Reporter
 from skadi.runner import Job
+from skadi.spool import Spool
 
 CONCURRENCY = 1
-LOST = {"rc": None, "signal": None, "reason": "interrupted"}
 
 
 class Leftovers:
-    """Jobs whose shims were still at work when the agent started."""
+    """What the last run of the agent left: jobs whose shims are at work, and jobs that were written down only."""
 
-    def __init__(self, job_ids: list[str]) -> None:
-        self.job_ids = job_ids
+    def __init__(self, running: list[Job], unstarted: list[Job]) -> None:
+        self.running = running
+        self.unstarted = unstarted
 
 
 class Executor:
     """Takes what the poller hands over. `slots` is free when another job could start at once."""
 
     def __init__(
-        self, journal: Journal, reporter: Reporter, get_config: Callable[[], Config], on_idle: Callable[[], None]
+        self,
+        journal: Journal,
+        reporter: Reporter,
+        beat: Beat,
+        spool: Spool,
+        get_config: Callable[[], Config],
+        get_client: Callable[[], Client],
+        on_idle: Callable[[], None],
     ) -> None:
         self.journal = journal
         self.reporter = reporter
+        self.beat = beat
+        self.spool = spool
         self.get_config = get_config
+        self.get_client = get_client
         self.on_idle = on_idle
+        self.stopping = threading.Event()
         self.slots = threading.Semaphore(CONCURRENCY)
         self.work: queue.SimpleQueue[Job | Leftovers] = queue.SimpleQueue()
         self.start_dir = os.getcwd()
         self.agent_pid: int | None = None
         self.lock = threading.Lock()
-        self.outstanding = 0
+        self.outstanding: list[str] = []
         self.canceling = False
+        self.canceled: set[str] = set()
         self.process: subprocess.Popen[bytes] | None = None
         self.current = ""
 
     def submit(self, item: Job | Leftovers) -> None:
         """Hand over work for a slot that the caller has taken."""
         with self.lock:
-            self.outstanding += 1
+            self.outstanding += self._ids(item)
         self.work.put(item)
+
+    def _ids(self, item: Job | Leftovers) -> list[str]:
+        return [job.id for job in ([item] if isinstance(item, Job) else item.running + item.unstarted)]
 
     def idle(self) -> bool:
         with self.lock:
-            return self.outstanding == 0
+            return not self.outstanding
+
+    def holds(self, job_id: str) -> bool:
+        """Whether a job was handed over and is not over."""
+        with self.lock:
+            return job_id in self.outstanding
 
     def run(self) -> None:
         while True:
             item = self.work.get()
             try:
                 if isinstance(item, Job):
-                    self._job(item)
+                    self._job(item, known=False)
                 else:
-                    for job_id in item.job_ids:
-                        self._adopt(job_id)
+                    for job in item.running:
+                        self._adopt(job)
+                    for job in item.unstarted:
+                        self._job(job, known=True)
+                self.spool.trim()
             finally:
                 with self.lock:
-                    self.outstanding -= 1
+                    for job_id in self._ids(item):
+                        self.outstanding.remove(job_id)
+                        self.canceled.discard(job_id)
                 self.slots.release()
                 self.on_idle()
 
     def cancel(self) -> None:
-        """End the running command's tree, and start none any more."""
+        """End the running command's tree because the agent stops, and start none any more."""
         with self.lock:
             self.canceling = True
             process, current = self.process, self.current
+        self._signal(process, current)
+
+    def cancel_job(self, job_id: str) -> None:
+        """End the tree of one job because its owner wants it; one that has not started does not start."""
+        with self.lock:
+            if job_id not in self.outstanding or job_id in self.canceled:
+                return
+            self.canceled.add(job_id)
+            process, current = self.process, self.current
+        log.info("job is canceled by its owner", extra={"job": job_id})
+        try:
+            self.journal.write(job_id, "cancel", {"at": time.time()})  # the shim looks for it when it is signalled
+        except OSError as error:
+            log.warning("cancel cannot be noted", extra={"job": job_id, "error": str(error)})
+        if current == job_id:
+            self._signal(process, current)
+
+    def _signal(self, process: subprocess.Popen[bytes] | None, current: str) -> None:
         if process is not None:
             process.terminate()
         elif current:
             runner.stop_adopted(self.journal, current)
 
     def recover(self) -> None:
-        """Take up what the last run of the agent left: unsent reports, ended commands, commands at work."""
-        running = []
+        """Take up what the last run of the agent left, by the stage each folder shows (docs/agent.md has the table)."""
+        running, unstarted = [], []
         for job_id in self.journal.job_ids():
-            if self.journal.read(job_id, "delivered.json") is not None:
+            stage = self.journal.stage(job_id)
+            if stage is Stage.DELIVERED or job_id in self.journal.done:
                 continue
-            report = self.journal.read(job_id, "report.json")
-            if report is not None:
-                self.reporter.add(job_id, report)
-            elif self.journal.is_running(job_id):
-                running.append(job_id)
+            job = runner.read_job(self.journal.read(job_id, "job.json")) or Job(job_id, "")
+            if stage is Stage.UNSTARTED:
+                unstarted.append(job)
+                continue
+            self.beat.add(job)  # the server counts on it until it has the report
+            if stage is Stage.REPORTED:
+                self.reporter.add(job_id, self.journal.read(job_id, "report.json") or {})
+            elif stage is Stage.RUNNING:
+                running.append(job)
             else:
-                self._report_end(job_id)
-        if running and self.slots.acquire(blocking=False):
-            self.submit(Leftovers(running))
+                self._report_end(job)
+        self.spool.trim()
+        if (running or unstarted) and self.slots.acquire(blocking=False):
+            self.submit(Leftovers(running, unstarted))
 
-    def _adopt(self, job_id: str) -> None:
-        log.info("job adopted", extra={"job": job_id})
+    def _adopt(self, job: Job) -> None:
+        log.info("job adopted", extra={"job": job.id})
         with self.lock:
-            self.current = job_id
-        self.reporter.keep_alive(job_id)
-        runner.wait_for_adopted(self.journal, job_id)
+            self.current = job.id
+        self._taken(job)
+        if self.journal.has(job.id, "cancel"):
+            runner.stop_adopted(self.journal, job.id)  # the word may not have reached the shim
+        runner.wait_for_adopted(self.journal, job.id)
         with self.lock:
             self.current = ""
-        self._report_end(job_id)
+        self._report_end(job)
 
-    def _job(self, job: Job) -> None:
-        """Run one job to its report. Whatever goes wrong here becomes the report, it never ends the thread."""
+    def _job(self, job: Job, known: bool) -> None:
+        """Run one job to its report. Whatever goes wrong here becomes the report, it never ends the thread.
+
+        `known`: from before a restart, so that the server may count on it already.
+        """
         began = time.monotonic()
         try:
+            if not self._may_start(job, known):
+                return
             config = self.get_config()
             text = {"text": job.message} if config.log_messages else {}
             log.info("job received", extra={"job": job.id, **text})
             decision = decide(config, job.message)
             if isinstance(decision, Answer):
-                self._report(job.id, result.report_of_answer(decision.text, decision.ok))
+                self._report(job, result.report_of_answer(decision.text, decision.ok))
                 return
             content = runner.job_file(decision, job, config.defaults, self.start_dir, self.agent_pid)
-            self.journal.write(job.id, "job.json", content)
-            self._run(job.id)
-            self._report_end(job.id)
+            self.journal.move(job.id, "started", **content)
+            self._run(job)
+            self._report_end(job)
             log.info(
                 "job ended",
                 extra={"job": job.id, "entry": decision.entry.name, "seconds": "%.1f" % (time.monotonic() - began)},
@@ -135,43 +195,79 @@ class Executor:
         except (OSError, KeyError) as error:
             log.error("job cannot run", extra={"job": job.id, "error": str(error)})
             self._report(
-                job.id, result.report_of_answer(f"run command failed, the agent cannot start it: {error} : ", ok=False)
+                job, result.report_of_answer(f"run command failed, the agent cannot start it: {error} : ", ok=False)
             )
         except Exception as error:
             log.exception("job failed in the agent", extra={"job": job.id})
             self._report(
-                job.id,
+                job,
                 result.report_of_answer(f"run command failed, fault of the agent: {type(error).__name__} : ", ok=False),
             )
 
-    def _run(self, job_id: str) -> None:
+    def _may_start(self, job: Job, known: bool) -> bool:
+        """Acknowledge a job and note the yes; anything else ends it here. Raises OSError."""
+        if job.offer is None and not known:
+            return True
+        answer = ask(job, self.get_client, self.stopping)
+        if answer.verdict is Verdict.YES:
+            self.journal.move(job.id, "acked")
+            self._taken(job)
+            return True
+        if answer.verdict is Verdict.UNKNOWN or (answer.verdict is Verdict.UNASKED and known):
+            return False  # the next start asks again
+        if known and not self.journal.forbid(job.id):
+            self._adopt(job)  # the last agent's shim was only slow
+        elif answer.verdict is Verdict.CANCELED and (known or answer.repeated):
+            # An earlier acknowledgement may have been taken: then the server waits for a report.
+            with self.lock:
+                self.canceled.add(job.id)
+            self._report_end(job)
+        else:
+            self.journal.forget(job.id)
+        return False
+
+    def _taken(self, job: Job) -> None:
+        """The job is ours from here on, also after a restart: keep its lease."""
+        self.beat.add(job)
+
+    def _run(self, job: Job) -> None:
         with self.lock:
-            if self.canceling:
+            if self.canceling or job.id in self.canceled:
                 return
-            process = self.process = runner.start_shim(self.journal.folder(job_id))
-            self.current = job_id
-        self.reporter.keep_alive(job_id)
-        process.wait()
+            process = self.process = runner.start_shim(self.journal.folder(job.id))
+            self.current = job.id
+        self.reporter.keep_alive(job.id)
+        if process.wait() == runner.HAD_ITS_RUN:
+            with self.lock:
+                self.process = None  # a shim of the last agent is at work: signals go to that one
+            runner.wait_for_adopted(self.journal, job.id)
         with self.lock:
             self.process = None
             self.current = ""
 
-    def _report_end(self, job_id: str) -> None:
+    def _report_end(self, job: Job) -> None:
         """Report what `exit.json` says; without one the command was interrupted, and what it printed is kept."""
-        end: dict[str, Any] | None = self.journal.read(job_id, "exit.json")
+        end: dict[str, Any] | None = self.journal.read(job.id, "exit.json")
         if end is None:
-            log.warning("job has no end", extra={"job": job_id})
-            end = LOST
-        job = self.journal.read(job_id, "job.json") or {}
-        timeout = job.get("timeout")
+            log.warning("job has no end", extra={"job": job.id})
+            end = {"rc": None, "signal": None, "reason": "interrupted"}
+        with self.lock:
+            canceled = job.id in self.canceled
+        if end.get("reason") == "interrupted" and (canceled or self.journal.has(job.id, "cancel")):
+            end = dict(end, reason="canceled")
+        timeout = (self.journal.read(job.id, "job.json") or {}).get("timeout")
         seconds = float(timeout) if isinstance(timeout, (int, float)) else 0.0
-        self._report(job_id, result.report_of_run(self.journal.folder(job_id), end, seconds))
+        self._report(job, result.report_of_run(self.journal.folder(job.id), end, seconds))
 
-    def _report(self, job_id: str, report: dict[str, Any]) -> None:
+    def _report(self, job: Job, report: dict[str, Any]) -> None:
         report["created"] = time.time()
+        body = report["body"]
+        log_size = body.pop("log_size", 0)
+        if job.offer is not None:
+            body.update(job.claim(), log_size=log_size)
         try:
-            self.journal.write(job_id, "report.json", report)
+            self.journal.write(job.id, "report.json", report)
         except OSError as error:
             # Still delivered from memory: a full disk must not silence the agent.
-            log.error("report cannot be stored", extra={"job": job_id, "error": str(error)})
-        self.reporter.add(job_id, report)
+            log.error("report cannot be stored", extra={"job": job.id, "error": str(error)})
+        self.reporter.add(job.id, report)

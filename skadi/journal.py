@@ -1,8 +1,10 @@
-"""The folders of jobs on disk: what was taken, how it ended, what was reported.
+"""The folders of jobs on disk: what was taken, how far it came, how it ended, what was reported.
 
-`STATE/jobs/<id>/` holds `job.json` (before anything starts), `out.log` and `exit.json` (from the shim), `report.json`
-(before the first try to deliver it) and `delivered.json` (the server took it). A folder that exists is never run
-again. The state folder belongs to one agent at a time.
+`STATE/jobs/<id>/` holds `job.json` (before the server is told that we have the job), `started` (made by the shim before
+it starts anything), `cancel` (the owner wants it ended), `out.log` and `exit.json` (from the shim), `report.json`
+(before the first try to deliver it) and `delivered.json` (the server took it). Everything is synced before the next
+step, so that after a crash the folder says how far the job can have come; see `stage`. The ids of the jobs that are
+over stand in `done.log`. The state folder belongs to one agent at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +17,26 @@ import re
 import shutil
 import threading
 import time
+from enum import Enum
 from typing import Any, Iterator
 
-from skadi.shim import write_whole
+from skadi.done import Done
+from skadi.shim import sync_folder, write_whole
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 KEEP_DELIVERED = 50
+UNSTARTED_STATES = ("received", "acked", "started")  # of `job.json`; whether it did start, the file `started` says
+
+
+class Stage(Enum):
+    """How far a job came, as its folder says."""
+
+    ABSENT = "no folder"
+    UNSTARTED = "written down; nothing of it can have run"
+    RUNNING = "a shim is at work"
+    ENDED = "it ran to its end or was cut off; no report is stored"
+    REPORTED = "its report is stored"
+    DELIVERED = "its report was taken"
 
 
 class StateError(Exception):
@@ -48,6 +64,7 @@ class Journal:
             if os.stat(self.state_dir).st_uid == os.geteuid():
                 os.chmod(self.state_dir, 0o700)
             self._lock = os.open(os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            self.done = Done(self.state_dir)
         except OSError as error:
             raise StateError(f"the state folder {self.state_dir} cannot be used: {error.strerror}") from error
         try:
@@ -55,6 +72,7 @@ class Journal:
         except OSError as error:
             os.close(self._lock)
             raise StateError(f"another agent uses the state folder {self.state_dir}") from error
+        self._remove_half_made()
 
     def folder(self, job_id: str) -> str:
         """The folder of a job. Raises ValueError for an id that is no safe name."""
@@ -62,13 +80,68 @@ class Journal:
             raise ValueError("an unsafe job id")
         return os.path.join(self.jobs_dir, job_id)
 
-    def claim(self, job_id: str) -> bool:
-        """Make the folder of a new job; False when it was there, so that no id runs twice. Raises OSError."""
+    def _remove_half_made(self) -> None:
+        """Folders that a crash left before they got their name: the server was told nothing about them."""
+        for entry in os.scandir(self.jobs_dir):
+            if entry.name.startswith("."):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+    def receive(self, job_id: str, content: dict[str, Any]) -> None:
+        """Make the folder of a new job with its `job.json`, synced; it is there as a whole or not at all.
+
+        Raises OSError, also FileExistsError when there is such a folder.
+        """
+        final, new = self.folder(job_id), os.path.join(self.jobs_dir, "." + job_id)
+        if os.path.lexists(final):
+            raise FileExistsError(final)
         try:
-            os.mkdir(self.folder(job_id), 0o700)
+            os.mkdir(new, 0o700)
+            write_whole(new, "job.json", json.dumps(dict(content, state="received"), ensure_ascii=False))
+            os.rename(new, final)
+            sync_folder(self.jobs_dir)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    def move(self, job_id: str, state: str, **values: Any) -> None:
+        """Note in `job.json` how far an unstarted job is, synced. Raises OSError."""
+        self.write(job_id, "job.json", {**(self.read(job_id, "job.json") or {}), **values, "state": state})
+
+    def stage(self, job_id: str) -> Stage:
+        """How far a job came. A shim that has not made its file yet will find it made, or the folder gone."""
+        if not os.path.isdir(self.folder(job_id)):
+            return Stage.ABSENT
+        if self.has(job_id, "delivered.json"):
+            return Stage.DELIVERED
+        if self.read(job_id, "report.json") is not None:
+            return Stage.REPORTED
+        if self.is_running(job_id):
+            return Stage.RUNNING
+        if self.has(job_id, "started") or self.has(job_id, "exit.json"):
+            return Stage.ENDED
+        job = self.read(job_id, "job.json")
+        return Stage.UNSTARTED if job is not None and job.get("state") in UNSTARTED_STATES else Stage.ENDED
+
+    def forbid(self, job_id: str) -> bool:
+        """Keep a shim that is on its way from starting anything; False when it did start. Raises OSError."""
+        path = os.path.join(self.folder(job_id), "started")
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return False
         return True
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job of which nothing ran, so that the same id is new when it is offered again. Raises OSError."""
+        new = os.path.join(self.jobs_dir, "." + job_id)
+        shutil.rmtree(new, ignore_errors=True)
+        os.rename(self.folder(job_id), new)  # at once: a folder that is half removed would look like a lost run
+        sync_folder(self.jobs_dir)
+        shutil.rmtree(new, ignore_errors=True)
+
+    def has(self, job_id: str, name: str) -> bool:
+        """Whether one of the files is there."""
+        return os.path.exists(os.path.join(self.folder(job_id), name))
 
     def write(self, job_id: str, name: str, content: dict[str, Any]) -> None:
         """Store one of the files, synced. Raises OSError."""
@@ -85,14 +158,14 @@ class Journal:
 
     def job_ids(self) -> Iterator[str]:
         """Ids of all folders, oldest first."""
-        entries = [
-            entry
-            for entry in os.scandir(self.jobs_dir)
-            if JOB_ID.match(entry.name) and entry.is_dir(follow_symlinks=False)
-        ]
-        return (
-            entry.name for entry in sorted(entries, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns)
-        )
+        found = []
+        for entry in os.scandir(self.jobs_dir):
+            try:
+                if JOB_ID.match(entry.name) and entry.is_dir(follow_symlinks=False):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+            except FileNotFoundError:
+                continue  # another thread removed it while we looked
+        return (name for _, name in sorted(found))
 
     def is_running(self, job_id: str) -> bool:
         """Whether a shim holds the folder."""
@@ -109,13 +182,14 @@ class Journal:
         return False
 
     def delivered(self, job_id: str, status: int) -> None:
-        """Note that the server took the report, and remove the oldest folders it has taken."""
+        """Note that the server took the report, and remove the oldest folders it has taken. Raises OSError."""
+        self.done.add(job_id)
+        if not os.path.isdir(self.folder(job_id)):
+            return  # it could not be stored, or its folder had to go
         self.write(job_id, "delivered.json", {"status": status, "at": time.time()})
         with self.prune_lock:
-            done = [
-                name for name in self.job_ids() if os.path.exists(os.path.join(self.jobs_dir, name, "delivered.json"))
-            ]
-            for name in done[:-KEEP_DELIVERED]:
+            over = [name for name in self.job_ids() if self.has(name, "delivered.json") and name in self.done]
+            for name in over[:-KEEP_DELIVERED]:
                 shutil.rmtree(os.path.join(self.jobs_dir, name), ignore_errors=True)
 
     def token_worked(self, token: str) -> bool:

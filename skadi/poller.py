@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Callable
 
 from skadi import pace
 from skadi.client import Client, Reply, Unreachable
 from skadi.executor import Executor
-from skadi.journal import JOB_ID, Journal
+from skadi.journal import Journal, Stage
 from skadi.log import log
 from skadi.reporter import Reporter
-from skadi.runner import Job
+from skadi.runner import Job, job_as_received, read_job
+from skadi.spool import Spool
 
 READ_MARGIN = 10.0
 SLOT_LOOK_SECONDS = 1.0
+ROOM_LOOK_SECONDS = 10.0
 CUT_STATUSES = (408, 502, 504)
 
 
@@ -27,16 +28,18 @@ class Poller:
         journal: Journal,
         executor: Executor,
         reporter: Reporter,
+        spool: Spool,
         get_client: Callable[[], Client],
         on_refused: Callable[[], None],
     ) -> None:
         self.journal = journal
         self.executor = executor
         self.reporter = reporter
+        self.spool = spool
         self.get_client = get_client
         self.on_refused = on_refused
         self.pace = pace.PollPace()
-        self.stopping = threading.Event()
+        self.stopping = executor.stopping
         self.first = True
 
     def run(self) -> None:
@@ -46,12 +49,12 @@ class Poller:
                 continue
             job, delay = None, 0.0
             try:
-                job, delay = self._poll()
+                job, delay = self._poll() if self.spool.look() else (None, ROOM_LOOK_SECONDS)
             finally:
                 if job is None:
                     self.executor.slots.release()
             if job is not None:
-                # Also while stopping: the server has given it away and would not give it to anybody again.
+                # Also while stopping: a server of protocol 1 would not give it to anybody again.
                 self.executor.submit(job)
             self.stopping.wait(delay)
 
@@ -89,31 +92,37 @@ class Poller:
 
     def _offered(self, reply: Reply, client: Client) -> tuple[Job | None, float]:
         """A job, if the answer is one: everything about it is checked before it is believed."""
-        body = reply.json()
-        job_id = body.get("id") if isinstance(body, dict) else None
-        message = body.get("message") if isinstance(body, dict) else None
-        if not isinstance(job_id, str) or not isinstance(message, str) or not JOB_ID.match(job_id):
+        job = read_job(reply.json())
+        if job is None:
             log.warning("server sent something that is no job")
             return None, self.pace.after_failure(None)
         self._worked(client.token)
         try:
-            new = self.journal.claim(job_id)
+            if not self._written_down(job):
+                return None, self.pace.after_failure(None)
         except OSError as error:
-            log.error("job cannot be stored", extra={"job": job_id, "error": str(error)})
-            text = f"the agent cannot store the job: {error.strerror}"
-            self.reporter.add(job_id, {"kind": "fail", "body": {"result": text}})
+            log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
+            if job.offer is None:  # else it is offered again, as it was not acknowledged
+                text = f"the agent cannot store the job: {error.strerror}"
+                self.reporter.add(job.id, {"kind": "fail", "body": {"result": text}})
             return None, self.pace.after_failure(None)
-        if not new:
-            self._seen_before(job_id)
-            return None, self.pace.after_failure(None)
-        return Job(job_id, message), self.pace.after_job()
+        return job, self.pace.after_job()
 
-    def _seen_before(self, job_id: str) -> None:
-        """Never run again; if its end is known, that is what the server wants to hear."""
-        log.warning("job was handed out before, not run again", extra={"job": job_id})
-        report = self.journal.read(job_id, "report.json")
-        if report is not None:
-            self.reporter.add(job_id, report)
+    def _written_down(self, job: Job) -> bool:
+        """Store a job that may start; False for one that was here before. Raises OSError."""
+        stage = self.journal.stage(job.id)
+        if job.id not in self.journal.done:
+            if stage is Stage.ABSENT:
+                self.journal.receive(job.id, job_as_received(job))
+                return True
+            if stage is Stage.UNSTARTED and not self.executor.holds(job.id):
+                self.journal.move(job.id, "received", **job_as_received(job))
+                return True
+        log.warning("job was handed out before, not run again", extra={"job": job.id, "stage": stage.name})
+        report = self.journal.read(job.id, "report.json")
+        if report is not None:  # its end is what the server wants to hear
+            self.reporter.add(job.id, report)
+        return False
 
     def _worked(self, token: str) -> None:
         if self.pace.failures:

@@ -36,13 +36,27 @@ class Item:
     failures: int = 0
     tries: int = field(default=0)
 
+    def headers(self) -> dict[str, str]:
+        """Under protocol 2: the key by which the server knows a report that it has taken already."""
+        attempt = self.body.get("attempt")
+        return {} if attempt is None else {"Idempotency-Key": f"{self.job_id}:{attempt}"}
+
 
 class Reporter:
     """Send reports and signs of life. `add`, `keep_alive` and `hurry` may be called from any thread."""
 
-    def __init__(self, journal: Journal, get_client: Callable[[], Client]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        get_client: Callable[[], Client],
+        on_over: Callable[[str], None],
+        on_cancel: Callable[[str], None],
+    ) -> None:
+        """`on_over` is called when a report needs no more tries, `on_cancel` when the owner wants the job ended."""
         self.journal = journal
         self.get_client = get_client
+        self.on_over = on_over
+        self.on_cancel = on_cancel
         self.items: list[Item] = []
         self.changed = threading.Condition()
         self.finishing = False
@@ -117,7 +131,7 @@ class Reporter:
         item.tries += 1
         try:
             path = f"/agent/jobs/{item.job_id}/{item.kind}"
-            reply = self.get_client().request("PUT", path, item.body, seconds=REQUEST_SECONDS)
+            reply = self.get_client().request("PUT", path, item.body, seconds=REQUEST_SECONDS, headers=item.headers())
         except Unreachable as error:
             log.warning("report not delivered", extra={"job": item.job_id, "kind": item.kind, "error": str(error)})
             self._again(item, None)
@@ -140,6 +154,7 @@ class Reporter:
 
     def _done(self, item: Item, reply: Reply) -> None:
         log.debug("report delivered", extra={"job": item.job_id, "kind": item.kind, "status": reply.status})
+        self.on_over(item.job_id)
         try:
             self.journal.delivered(item.job_id, reply.status)
         except OSError as error:
@@ -147,7 +162,9 @@ class Reporter:
             log.warning("delivery cannot be noted", extra={"job": item.job_id, "error": str(error)})
 
     def _after_running(self, item: Item, reply: Reply) -> None:
-        if reply.status in (400, 404, 409):
+        if reply.status == 409 and reply.error_code() == "JobCanceled":
+            self.on_cancel(item.job_id)
+        elif reply.status in (400, 404, 409):
             log.warning("job is not active on the server any more", extra={"job": item.job_id, "status": reply.status})
         elif 200 <= reply.status < 300:
             item.failures = 0

@@ -14,19 +14,66 @@ from typing import Any, Mapping
 
 from skadi import shim
 from skadi.entries import Defaults, Entry
-from skadi.journal import Journal
+from skadi.journal import JOB_ID, Journal
 from skadi.match import Plan
 
 ADOPTED_LOOK_SECONDS = 0.5
 PASSED_ON = ("TZ",)
+HAD_ITS_RUN = 3  # the shim's exit code when another was there before it
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the server handed out."""
+    """What the server handed out. `offer` is None under protocol 1, which knows no acknowledgement and no beat."""
 
     id: str
     message: str
+    attempt: int = 1
+    offer: int | None = None
+    lease_seconds: float = 120.0
+    ack_seconds: float = 30.0
+
+    def claim(self) -> dict[str, int]:
+        """What tells the server which hand-out of the job is meant; nothing under protocol 1."""
+        return {} if self.offer is None else {"attempt": self.attempt, "offer": self.offer}
+
+
+def read_job(body: Any) -> Job | None:
+    """A job from the answer to a poll or from `job.json`; None if it is none. Nothing is believed unchecked."""
+    if not isinstance(body, dict):
+        return None
+    job_id, message = body.get("id"), body.get("message")
+    if not isinstance(job_id, str) or not isinstance(message, str) or not JOB_ID.match(job_id):
+        return None
+    return Job(
+        id=job_id,
+        message=message,
+        attempt=_count(body.get("attempt")) or Job.attempt,
+        offer=_count(body.get("offer")),
+        lease_seconds=_seconds(body.get("lease_s")) or Job.lease_seconds,
+        ack_seconds=_seconds(body.get("ack_s")) or Job.ack_seconds,
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e6 else None
+
+
+def job_as_received(job: Job) -> dict[str, Any]:
+    """The first content of `job.json`, from which `read_job` makes the job again."""
+    return {
+        "id": job.id,
+        "message": job.message,
+        "attempt": job.attempt,
+        "offer": job.offer,
+        "lease_s": job.lease_seconds,
+        "ack_s": job.ack_seconds,
+        "received": shim.now_text(),
+    }
 
 
 def clean_environment(
@@ -50,7 +97,7 @@ def clean_environment(
 
 
 def job_file(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid: int | None) -> dict[str, Any]:
-    """The content of `job.json`, all the shim needs. Raises KeyError for a user or group that is gone."""
+    """What is added to `job.json`: all the shim needs. Raises KeyError for a user or group that is gone."""
     entry = plan.entry
     account: pwd.struct_passwd | None
     if entry.user:
@@ -61,8 +108,6 @@ def job_file(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid
         except KeyError:
             account = None  # a container may run under a number that has no name
     content: dict[str, Any] = {
-        "id": job.id,
-        "message": job.message,
         "entry": entry.name,
         "argv": list(plan.argv),
         "dir": entry.directory or start_dir,
@@ -72,7 +117,6 @@ def job_file(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid
         "kill_after": entry.kill_after,
         "output": entry.output,
         "agent_pid": agent_pid,
-        "received": shim.now_text(),
     }
     if entry.user and account:
         group = grp.getgrnam(entry.group).gr_gid if entry.group else account.pw_gid

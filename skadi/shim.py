@@ -7,6 +7,8 @@ therefore this file imports nothing of the package. It reads `job.json` and writ
 2. `out.log`, the beginning and the end of what the command printed, never more than `output` bytes;
 3. `exit.json`, complete or absent, when the command and everything it started are gone.
 
+SIGTERM ends the command: reason `canceled` where a file `cancel` says that the owner wanted it, else `interrupted`.
+
 One thread and one loop: forking is safe, and the thread that made the command lives as long as this process, which is
 what the kernel's parent-death signal is tied to.
 """
@@ -91,6 +93,11 @@ def write_whole(folder: str, name: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".new", path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -148,9 +155,10 @@ class Output:
 class Command:
     """The command, its descendants, its pipe and its deadlines."""
 
-    def __init__(self, job: dict[str, Any], output: Output) -> None:
+    def __init__(self, job: dict[str, Any], output: Output, folder: str) -> None:
         self.job = job
         self.output = output
+        self.folder = folder
         self.reason = ""  # why it was ended; empty as long as nobody ended it
         self.status: int | None = None
         self.maxrss = 0
@@ -175,6 +183,10 @@ class Command:
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         self.stop_asked = True
+
+    def stop_reason(self) -> str:
+        """Why it is asked to stop: by the owner of the job, who is told so, or because the agent goes."""
+        return "canceled" if os.path.exists(os.path.join(self.folder, "cancel")) else "interrupted"
 
     def start(self) -> None:
         """Fork and exec; `failure` says why the program could not be started."""
@@ -254,10 +266,10 @@ class Command:
         """Start the end of the tree, or the last step of it, when its time has come."""
         if self.status is None:
             if self.stop_asked and self._orphan():
-                self._end("interrupted", min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
+                self._end(self.stop_reason(), min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
                 self.stop_asked = False
             elif not self.reason and self.stop_asked:
-                self._end("interrupted", self.job["kill_after"], now)
+                self._end(self.stop_reason(), self.job["kill_after"], now)
             elif not self.reason and now >= self.deadline:
                 self._end("timeout", self.job["kill_after"], now)
         elif self.term_at == float("inf"):
@@ -371,19 +383,21 @@ def main(folder: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         started_file = os.open(os.path.join(folder, "started"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.write(started_file, b"%d\n" % os.getpid())
+        os.fsync(started_file)
         os.close(started_file)
+        sync_folder(folder)  # before the command: after a power cut it must not look as if nothing had run
     except (BlockingIOError, FileExistsError):
         return 3
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     output = Output(os.path.join(folder, "out.log"), job["output"])
-    command = Command(job, output)
+    command = Command(job, output, folder)
     if job.get("agent_pid") is not None:
         # Asked first and compared after: an agent that died in between sends no signal.
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         command.stop_asked = command.stop_asked or os.getppid() != job["agent_pid"]
     started = now_text()
-    if command.stop_asked:
-        command.reason = "interrupted"
+    if command.stop_asked or command.stop_reason() == "canceled":
+        command.reason = command.stop_reason()
     else:
         command.start()
         command.run()

@@ -1,7 +1,9 @@
 """A server for the agent to talk to: a real one on loopback that plays the answers of docs/wire/agent.json.
 
-What it does beyond the plain exchange is set by the test: `poll_replies` and `report_replies` are consumed before the
-normal answers; each is a status, or a function that gets the handler and writes whatever bytes it likes.
+What it does beyond the plain exchange is set by the test: `poll_replies`, `report_replies`, `ack_replies` and
+`beat_replies` are consumed before the normal answers; each is a status, or a function that gets the handler and writes
+whatever bytes it likes. With `protocol` 1 it is a server from before acknowledgements and beats; with 2 it keeps
+offers, leases and cancels as the server does, in `offered`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,15 +38,34 @@ def answer_of(name: str, **values: str) -> tuple[int, dict[str, Any] | None]:
     return response["status"], json.loads(text)
 
 
+@dataclass
+class Offered:
+    """A job under protocol 2. `until` is monotonic: the end of the time to acknowledge, later of the lease."""
+
+    message: str
+    offer: int = 0
+    status: str = "queuing"
+    until: float = 0.0
+    cancel: bool = False
+
+
 class FakeServer(ThreadingHTTPServer):
-    """Jobs go in with `add`; polls, reports and signs of life come out."""
+    """Jobs go in with `add`; polls, acknowledgements, beats, reports and signs of life come out."""
 
     daemon_threads = True
 
-    def __init__(self, token: str = "a" * 20, hold: bool = False, port: int = 0) -> None:
+    def __init__(self, token: str = "a" * 20, hold: bool = False, port: int = 0, protocol: int = 1) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.token = token
         self.hold = hold
+        self.protocol = protocol
+        self.lease_s = 6.0
+        self.ack_s = 1.0
+        self.offered: dict[str, Offered] = {}
+        self.acks: list[tuple[float, str, int, int]] = []
+        self.beats: list[tuple[float, list[dict[str, Any]]]] = []
+        self.ack_replies: deque[Reply] = deque()
+        self.beat_replies: deque[Reply] = deque()
         self.jobs: deque[tuple[str, str]] = deque()
         self.poll_replies: deque[Reply] = deque()
         self.report_replies: deque[Reply] = deque()
@@ -51,6 +73,7 @@ class FakeServer(ThreadingHTTPServer):
         self.polls: list[tuple[float, str, dict[str, str]]] = []
         self.attempts: list[tuple[float, str, str]] = []
         self.reports: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.keys: dict[str, str] = {}
         self.taken: list[tuple[str, str]] = []
         self.signs: list[str] = []
         self.changed = threading.Condition()
@@ -70,21 +93,90 @@ class FakeServer(ThreadingHTTPServer):
             self.changed.notify_all()
         return job_id
 
+    def cancel(self, job_id: str) -> None:
+        """The owner takes a job back, as `POST /jobs/{id}/cancel` does."""
+        with self.changed:
+            job = self.offered[job_id]
+            job.cancel = True
+            if job.status in ("queuing", "sent"):
+                job.status = "canceled"
+            self.changed.notify_all()
+
+    def _offer_again(self) -> None:
+        """Jobs that were not acknowledged in time go back to the head of the queue."""
+        for job_id, job in self.offered.items():
+            if job.status == "sent" and time.monotonic() > job.until:
+                job.status = "queuing"
+                self.jobs.appendleft((job_id, job.message))
+
+    def acknowledge(self, job_id: str, offer: int) -> tuple[int, dict[str, Any] | None]:
+        """Status and body of the answer to an acknowledgement."""
+        with self.changed:
+            self._offer_again()
+            job = self.offered.get(job_id)
+            status, code = 204, ""
+            if job is None:
+                status, code = 404, "NotFound"
+            elif job.status in ("sent", "running") and job.offer == offer and not job.cancel:
+                job.status, job.until = "running", time.monotonic() + self.lease_s
+            elif job.cancel:
+                status, code = 409, "JobCanceled"
+            elif job.status in ("sent", "queuing", "running"):
+                status, code = 409, "JobTaken"
+            else:
+                status, code = 400, "JobFinished"
+            self.acks.append((time.monotonic(), job_id, offer, status))
+        return status, {"error": code, "message": "a sentence"} if code else None
+
+    def beat(self, running: list[dict[str, Any]], wait: float, gone: Callable[[], bool]) -> dict[str, Any]:
+        """The answer to a beat, held until one of the jobs is to be canceled."""
+        until = time.monotonic() + wait
+        with self.changed:
+            self.beats.append((time.monotonic(), running))
+            jobs = {one["id"]: self.offered[one["id"]] for one in running if one["id"] in self.offered}
+            for job in jobs.values():
+                if job.status == "running":
+                    job.until = time.monotonic() + self.lease_s
+            while True:
+                cancel = [job_id for job_id, job in jobs.items() if job.cancel and job.status == "running"]
+                if cancel or self.closing or time.monotonic() >= until or gone():
+                    return {"cancel": cancel, "lease_s": self.lease_s}
+                self.changed.wait(0.05)
+
+    def end(self, job_id: str, kind: str, body: dict[str, Any]) -> bool:
+        """Take the end of a job; False when it has another end already."""
+        with self.changed:
+            before = self.reports.get(job_id)
+            if before is not None:
+                return self.protocol == 2 and before[0] == kind
+            self.reports[job_id] = (kind, body)
+            if job_id in self.offered:
+                self.offered[job_id].status = "ended"
+            return True
+
     def next_job(self, wait: float, gone: Callable[[], bool]) -> tuple[str, str] | None:
         """A job, or None after `wait` seconds; a poll whose agent is gone gets none."""
         until = time.monotonic() + wait
         with self.changed:
             self.waiting += 1
             try:
-                while not self.jobs and not self.closing and time.monotonic() < until and not gone():
+                while not self._ready() and not self.closing and time.monotonic() < until and not gone():
                     self.changed.wait(0.05)
-                if not self.jobs or self.closing or gone():
+                if not self._ready() or self.closing or gone():
                     return None
                 job = self.jobs.popleft()
                 self.taken.append(job)
+                offered = self.offered.setdefault(job[0], Offered(job[1]))
+                offered.status, offered.offer = "sent", offered.offer + 1
+                offered.until = time.monotonic() + self.ack_s
                 return job
             finally:
                 self.waiting -= 1
+
+    def _ready(self) -> bool:
+        if self.protocol == 2:
+            self._offer_again()
+        return bool(self.jobs)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Agents are killed and connections cut on purpose here: not worth a traceback."""
@@ -112,6 +204,8 @@ class Handler(BaseHTTPRequestHandler):
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if self.server.protocol == 2 and self.headers.get("Skadi-Protocol") == "2":
+            self.send_header("Skadi-Protocol", "2")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
@@ -171,20 +265,42 @@ class Handler(BaseHTTPRequestHandler):
             return
         status, body = answer_of("a job", job_id=job[0])
         assert body is not None
-        self.answer(status, dict(body, message=job[1]))
+        body = dict(body, message=job[1])
+        if self.server.protocol == 2:
+            offer = self.server.offered[job[0]].offer
+            times = {"lease_s": self.server.lease_s, "ack_s": self.server.ack_s}
+            body.update(attempt=1, offer=offer, source="api", **times)
+        self.answer(status, body)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        if self._canned(self.server.beat_replies) or not self._authorized():
+            return
+        if self.server.protocol == 1 or not self.path.startswith("/agent/beat"):
+            self.answer(404, {"error": "NotFound", "message": "a sentence"})
+            return
+        wait = float(self.path.partition("wait=")[2] or 0) if self.server.hold else 0.0
+        self.answer(200, self.server.beat(body["running"], wait, self._gone))
 
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         _, _, _, job_id, kind = self.path.split("/")
+        if kind == "running" and self.server.protocol == 2 and body.get("ack"):
+            if not self._canned(self.server.ack_replies) and self._authorized():
+                self.answer(*self.server.acknowledge(job_id, body["offer"]))
+            return
         if kind == "running":
             self.server.signs.append(job_id)
+            if self.server.protocol == 2 and self.server.offered[job_id].cancel:
+                self.answer(409, {"error": "JobCanceled", "message": "a sentence"})
+                return
             self.answer(*self.server.running_reply)
             return
         self.server.attempts.append((time.monotonic(), job_id, kind))
         if self._canned(self.server.report_replies) or not self._authorized():
             return
-        if job_id in self.server.reports:
+        if not self.server.end(job_id, kind, body):
             self.answer(*answer_of("a second end of the same job"))
             return
-        self.server.reports[job_id] = (kind, body)
+        self.server.keys[job_id] = self.headers.get("Idempotency-Key", "")
         self.answer(*answer_of("done" if kind == "succeed" else "failed"))

@@ -1,0 +1,128 @@
+"""One held request that keeps the leases of our jobs and brings word of those whose owner wants them ended.
+
+It goes on as long as there are acknowledged jobs whose report the server has not taken. A server that does not know the
+call keeps the leases by the reporter's signs of life alone, and cannot send such word.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable
+
+from skadi import __version__, pace
+from skadi.client import Client, Reply, Unreachable
+from skadi.log import log
+from skadi.runner import Job
+
+LONGEST_HOLD = 25.0
+SHORTEST_HOLD = 1.0
+MOST_MARGIN = 10.0
+LEAST_MARGIN = 2.0
+UNKNOWN_RETRY = 240.0
+UNKNOWN_STATUSES = (404, 405, 501)
+CUT_STATUSES = (408, 502, 504)
+
+
+class Beat:
+    """The loop. `add` and `forget` may be called from any thread; `on_cancel` is called for each id, maybe again."""
+
+    def __init__(self, get_client: Callable[[], Client], on_cancel: Callable[[str], None]) -> None:
+        self.get_client = get_client
+        self.on_cancel = on_cancel
+        self.jobs: dict[str, Job] = {}
+        self.changed = threading.Condition()
+        self.news = False  # a job came that the request on its way does not name
+        self.held: Client | None = None
+        self.told_lease: float | None = None
+        self.pace = pace.PollPace()
+        self.unknown = False
+
+    def add(self, job: Job) -> None:
+        """Keep the lease of a job from now on."""
+        with self.changed:
+            if job.offer is None or job.id in self.jobs:
+                return
+            self.jobs[job.id] = job
+            self.news = True
+            if self.held is not None:
+                self.held.interrupt()
+            self.changed.notify()
+
+    def forget(self, job_id: str) -> None:
+        """The server took the report, or the job is not ours."""
+        with self.changed:
+            self.jobs.pop(job_id, None)
+
+    def run(self) -> None:
+        while True:
+            with self.changed:
+                while not self.jobs:
+                    self.changed.wait()
+            self._pause(self._beat())
+
+    def lease(self) -> float:
+        """Seconds: what the server said last, else the shortest of what the jobs came with."""
+        if self.told_lease is not None:
+            return self.told_lease
+        with self.changed:
+            return min((job.lease_seconds for job in self.jobs.values()), default=Job.lease_seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but not when a new job has come."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.news, seconds)
+
+    def _beat(self) -> float:
+        """One request; the time to wait before the next."""
+        lease = self.lease()
+        hold = int(max(SHORTEST_HOLD, min(LONGEST_HOLD, lease / 3, self.pace.asked(time.monotonic()))))
+        client = self.get_client()
+        with self.changed:
+            self.news = False
+            self.held = client
+            running = [{"id": job.id, "attempt": job.attempt} for job in self.jobs.values()]
+        began = time.monotonic()
+        try:
+            reply = client.request(
+                "POST",
+                f"/agent/beat?wait={hold}",
+                {"running": running, "v": __version__},
+                seconds=hold + max(LEAST_MARGIN, min(MOST_MARGIN, lease / 6)),
+            )
+        except Unreachable as error:
+            if self.news or self.get_client() is not client:
+                return 0.0
+            log.warning("beat not delivered", extra={"error": str(error)})
+            return self._failed(error.cut, time.monotonic() - began, None)
+        finally:
+            with self.changed:
+                self.held = None
+        return self._answered(reply, hold, time.monotonic() - began)
+
+    def _answered(self, reply: Reply, hold: int, elapsed: float) -> float:
+        if reply.status in UNKNOWN_STATUSES and reply.protocol() == 1:
+            if not self.unknown:
+                log.warning("server knows no beat, signs of life must do", extra={"status": reply.status})
+            self.unknown = True
+            return UNKNOWN_RETRY
+        body: Any = reply.json()
+        if reply.status != 200 or not isinstance(body, dict):
+            log.warning("server has no answer to the beat", extra={"status": reply.status, "error": reply.error_code()})
+            return self._failed(reply.status in CUT_STATUSES, elapsed, reply.retry_after(self.lease() / 3))
+        self.unknown = False
+        self.pace.after_job()
+        lease = body.get("lease_s")
+        if isinstance(lease, (int, float)) and not isinstance(lease, bool) and 0 < lease < 1e6:
+            self.told_lease = float(lease)
+        cancel = body.get("cancel")
+        for job_id in cancel if isinstance(cancel, list) else []:
+            if isinstance(job_id, str):
+                self.on_cancel(job_id)
+        # Answered early: there is word that we have now, which would be sent again at once, or nothing is held here.
+        return max(0.0, hold - elapsed) if elapsed < hold / 2 or cancel else 0.0
+
+    def _failed(self, cut: bool, elapsed: float, retry_after: float | None) -> float:
+        """Not the pause that a poll would make: the leases run."""
+        delay = self.pace.after_cut(elapsed, time.monotonic()) if cut else self.pace.after_failure(retry_after)
+        return min(delay, self.lease() / 6) if retry_after is None else min(delay, self.lease() / 3)

@@ -1,0 +1,105 @@
+"""How much of the disk the agent may use: no job is taken when there is little left, and what is kept has a cap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import Mapping
+
+from skadi.journal import Journal
+from skadi.log import log
+
+FREE_FLOOR_MB = 50.0
+CAP_BYTES = 200 * 1024 * 1024
+KEEP_SECONDS = 7 * 86400.0
+PROBE = "probe"
+
+
+def free_floor_mb(environment: Mapping[str, str]) -> float:
+    """Megabytes that must be free for a job to be taken; SKADI_MIN_FREE_MB stands over the default."""
+    text = environment.get("SKADI_MIN_FREE_MB", "")
+    return float(text) if text.isascii() and text.isdigit() else FREE_FLOOR_MB
+
+
+class Spool:
+    """Looks after the room of a journal. `look` belongs to the poller, `trim` may be called from any thread."""
+
+    def __init__(self, journal: Journal, floor_mb: float) -> None:
+        self.journal = journal
+        self.floor_mb = floor_mb
+        self.trouble = ""
+        self.dropped = 0
+
+    def look(self) -> bool:
+        """Whether a job could be written down now. The log is told when that changes, not each time."""
+        trouble = self._trouble()
+        if trouble and not self.trouble:
+            log.error("no jobs are taken: the state folder %s", trouble, extra={"folder": self.journal.state_dir})
+        if self.trouble and not trouble:
+            log.info("the state folder can be written again, jobs are taken")
+        self.trouble = trouble
+        return not trouble
+
+    def _trouble(self) -> str:
+        path = os.path.join(self.journal.state_dir, PROBE)
+        try:
+            room = os.statvfs(self.journal.state_dir)
+            free_mb = room.f_bavail * room.f_frsize / 1024 / 1024
+            if free_mb < self.floor_mb:
+                return f"has less than {self.floor_mb:g} MB free"
+            with open(path, "wb") as file:
+                file.write(b"x")
+            os.unlink(path)
+        except OSError as error:
+            return f"cannot be written: {error.strerror}"
+        return ""
+
+    def trim(self) -> None:
+        """Keep the folders of jobs that are over within the cap: first output goes, oldest first, results last.
+
+        What was delivered is nobody's loss and goes first of all. Folders of jobs that are not over are left alone.
+        """
+        delivered, waiting = [], []
+        total = 0
+        for job_id in self.journal.job_ids():
+            size = self._size(job_id)
+            total += size
+            if self.journal.has(job_id, "delivered.json"):
+                delivered.append((job_id, size))
+            elif self.journal.has(job_id, "report.json"):
+                waiting.append(job_id)
+        for job_id, size in delivered:
+            if (total > CAP_BYTES or self._is_old(job_id)) and job_id in self.journal.done:
+                shutil.rmtree(self.journal.folder(job_id), ignore_errors=True)
+                total -= size
+        for name in ("out.log", "report.json"):
+            for job_id in waiting:
+                if total <= CAP_BYTES:
+                    return
+                total -= self._drop(job_id, name)
+
+    def _is_old(self, job_id: str) -> bool:
+        try:
+            changed = os.stat(os.path.join(self.journal.folder(job_id), "delivered.json")).st_mtime
+        except OSError:
+            return False
+        return time.time() - changed > KEEP_SECONDS
+
+    def _size(self, job_id: str) -> int:
+        try:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(self.journal.folder(job_id)))
+        except OSError:
+            return 0  # it was removed while we looked
+
+    def _drop(self, job_id: str, name: str) -> int:
+        """Remove a file of a job; the bytes that became free."""
+        path = os.path.join(self.journal.folder(job_id), name)
+        try:
+            size = os.stat(path).st_size
+            os.unlink(path)  # of a report: how the command ended is still in `exit.json`
+        except OSError:
+            return 0
+        self.dropped += 1
+        log.warning("dropped, too much is kept", extra={"job": job_id, "file": name, "dropped": self.dropped})
+        return size
