@@ -57,9 +57,7 @@ class Gateway:
         except Exception:
             logger.exception("call broke", extra={"action": "gateway.bug", "path": scope["path"]})
             answer = error_answer(call, AppError())
-        if scope["path"].startswith("/agent/"):
-            answer.headers |= wire.protocol_headers(call.protocol)
-        await send_answer(send, answer)
+        await _send(send, call, answer)
 
     def release_waiters(self) -> None:
         """Answer every parked call now, and park none from now on: the server stops."""
@@ -72,7 +70,8 @@ class Gateway:
         try:
             await self._django(scope, CappedBody(receive, limit), send)
         except TooLarge as error:
-            await send_answer(send, error_answer(Call(scope, receive), error))
+            call = Call(scope, receive)
+            await _send(send, call, error_answer(call, error))
 
     def _handler(self, scope: Scope) -> Callable[[Call], Awaitable[Answer]] | None:
         calls, path = self._calls, scope["path"]
@@ -108,3 +107,10 @@ class Gateway:
                     await self._parts.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _send(send: Send, call: Call, answer: Answer) -> None:
+    """Write an answer; an agent is told which protocol we speak."""
+    if call.scope["path"].startswith("/agent/"):
+        answer.headers |= wire.protocol_headers(call.protocol)
+    await send_answer(send, answer)

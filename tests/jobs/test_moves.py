@@ -45,7 +45,7 @@ def test_every_move_obeys_the_table(before: JobStatus) -> None:
                 _move(job, move, after)
             job.refresh_from_db()
             assert (job.status, job.events.count()) == (before, events)
-    assert tried == 63
+    assert tried == 70
 
 
 def test_every_state_is_reached_and_only_ends_are_ends() -> None:
@@ -63,7 +63,9 @@ def test_a_lost_race_writes_nothing() -> None:
     agent = make_agent()
     seen, neighbour = make_job(agent), make_job(agent)
     _move(seen, Move.CLAIM, JobStatus.SENT)
-    moves = [MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor="test") for job in (neighbour, seen)]
+    moves = [
+        MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor="test", lease=LEASE) for job in (neighbour, seen)
+    ]
     with pytest.raises(LostRace), transaction.atomic():
         move_jobs(moves, now=database_now())
     neighbour.refresh_from_db()
