@@ -1,4 +1,4 @@
-"""The command line: `skadi`, `skadi TOKEN`, `skadi match TEXT`, `skadi check`, `skadi version`."""
+"""The command line: `skadi`, `skadi TOKEN`, `skadi match`, `skadi check`, `skadi run AGENT TEXT`, `skadi version`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from skadi.entries import Entry
 from skadi.journal import Journal, StateError, default_state_dir
 from skadi.log import set_up
 from skadi.match import Answer, decide
+from skadi.remote import run_remote
 from skadi.risks import risks_of
 from skadi.values import duration_text
 
@@ -24,10 +25,19 @@ skadi [--config FILE]               run the agent
 skadi [--config FILE] TOKEN         write the token (20 letters and digits) into skadi.yml
 skadi [--config FILE] match TEXT    explain what a message would do here; runs nothing
 skadi [--config FILE] check         check skadi.yml
+skadi run AGENT TEXT...             run a job on an agent of yours, show its output, exit as it exits
 skadi version
 
 FILE is ./skadi.yml or else /etc/skadi/skadi.yml if you do not name one.
-Exit codes: 0 fine; 1 refused or failed; 78 the configuration or the token is bad.
+
+skadi run AGENT TEXT... takes a token of yours from SKADI_TOKEN (lsj_... or lsu_...), and options before or in TEXT:
+  --server URL                      where the server is; else SKADI_SERVER
+  --wait-for-agent SECONDS, --ttl   let the job wait so long for an agent that is away
+  --timeout SECONDS                 give up following it after so long; the job goes on
+  --                                what follows is TEXT
+
+Exit codes: 0 fine; 1 refused or failed; 78 the configuration or the token is bad. skadi run: the exit code of the
+command, 128 + N if signal N ended it; 130 after Ctrl-C.
 """
 
 
@@ -49,11 +59,14 @@ def complain(message: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) > 1 and given[0] == "run" and not given[1].startswith(("--config", "--help", "-h")):
+        return run_remote(given[1:], os.environ)
     parser = Parser(prog="skadi", usage=USAGE, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("words", nargs="*")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     words: list[str] = options.words
     try:
         if options.version or words == ["version"]:

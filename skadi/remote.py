@@ -1,0 +1,321 @@
+"""`skadi run AGENT TEXT`: send a job to an agent, show what it prints as it comes, and end as it ended.
+
+The user's token comes from SKADI_TOKEN and from nowhere else: a command line can be read by everybody on a machine.
+
+Two threads: one submits and follows the job, the main one waits for signals. The first signal asks the server to cancel
+the job, from a third thread, while its last lines still come; the second leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from skadi import pace
+from skadi.agent import EXIT_CONFIG, EXIT_FAILED
+from skadi.client import Client, Reply, Unreachable
+from skadi.config import ConfigError, Server, parse_server
+from skadi.textstream import CONTROL
+
+HOLD_SECONDS = 25
+REQUEST_SECONDS = 15.0
+LONGEST_RETRY = 15.0
+NOTE_SECONDS = 10.0  # how long the server is away until a word about it, and how often
+TRY_AGAIN = (408, 425, 429)
+EXIT_CANCELED = 130
+EXIT_PIPE = 128 + signal.SIGPIPE
+USER_TOKEN = re.compile(r"ls[uj]_[!-~]+\Z")
+OPTIONS = ("--server", "--ttl", "--wait-for-agent", "--timeout")
+MOST_SECONDS = 400 * 86400
+
+
+class Ended(Exception):
+    """The end of `skadi run`: an exit code, and a sentence for stderr or none."""
+
+    def __init__(self, code: int, sentence: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for. `ttl` and `timeout` in seconds; None: not given."""
+
+    agent: str
+    message: str
+    server: Server
+    token: str
+    ttl: int | None = None
+    timeout: float | None = None
+
+
+def read_wish(words: Sequence[str], environment: Mapping[str, str]) -> Wish:
+    """Read the words behind `run`. Options stand anywhere before `--`; all else is the text. Raises Ended."""
+    options: dict[str, str] = {}
+    text: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            text += rest
+            break
+        name, equals, value = word.partition("=")
+        if name not in OPTIONS:
+            text.append(word)
+            continue
+        if not equals and not rest:
+            raise Ended(EXIT_CONFIG, f"{name} needs a value")
+        options[name] = value if equals else rest.pop(0)
+    if len(text) < 2 or not " ".join(text[1:]).strip():
+        raise Ended(EXIT_CONFIG, "say which agent and what to run: skadi run AGENT TEXT")
+    if "--ttl" in options and "--wait-for-agent" in options:
+        raise Ended(EXIT_CONFIG, "--ttl and --wait-for-agent are the same, give one of them")
+    ttl = options.get("--ttl", options.get("--wait-for-agent"))
+    timeout = options.get("--timeout")
+    return Wish(
+        agent=text[0],
+        message=" ".join(text[1:]),
+        server=_server(options.get("--server") or environment.get("SKADI_SERVER", "")),
+        token=_token(environment.get("SKADI_TOKEN", "")),
+        ttl=None if ttl is None else _seconds("--ttl" if "--ttl" in options else "--wait-for-agent", ttl),
+        timeout=None if timeout is None else float(_seconds("--timeout", timeout)),
+    )
+
+
+def _server(address: str) -> Server:
+    if not address:
+        raise Ended(EXIT_CONFIG, "say where the server is: --server https://letserver.example, or set SKADI_SERVER")
+    try:
+        return parse_server(address, insecure_allowed=False)
+    except ConfigError as error:
+        if address.startswith("http://"):
+            raise Ended(
+                EXIT_CONFIG, "plain http shows the token to the network, it is for this machine only: use https://"
+            ) from error
+        raise Ended(EXIT_CONFIG, f"--{error}") from error
+
+
+def _token(token: str) -> str:
+    if not token:
+        raise Ended(EXIT_CONFIG, "set SKADI_TOKEN to a token of yours for jobs (lsj_... or lsu_...)")
+    if not USER_TOKEN.match(token):
+        raise Ended(EXIT_CONFIG, "SKADI_TOKEN holds no token for jobs: those begin with lsj_ or lsu_")
+    return token
+
+
+def _seconds(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= MOST_SECONDS and len(text) <= 10):
+        raise Ended(EXIT_CONFIG, f"{name} needs a whole number of seconds, not {text}")
+    return int(text)
+
+
+class Follower:
+    """Submit the job and follow it to its end. `show` prints text of the job, `note` a sentence to the user."""
+
+    def __init__(self, wish: Wish, show: Callable[[str], None], note: Callable[[str], None]) -> None:
+        self.wish = wish
+        self.show = show
+        self.note = note
+        self.client = Client(wish.server, wish.token)
+        self.until = None if wish.timeout is None else time.monotonic() + wish.timeout
+        self.job_id = ""
+        self.submitted = threading.Event()
+
+    def run(self) -> None:
+        """Work until the end. Raises Ended, always."""
+        self._submit()
+        raise self._end(self._follow())
+
+    def cancel(self) -> None:
+        """Ask the server to cancel the job, until it answers. For a thread of its own."""
+        self.submitted.wait()
+        client = Client(self.wish.server, self.wish.token)
+        failures = 0
+        while True:
+            try:
+                reply = client.request("POST", f"/jobs/{quote(self.job_id)}/cancel", {}, seconds=REQUEST_SECONDS)
+            except Unreachable:
+                reply = None
+            if reply is not None and not _may_pass(reply):
+                break
+            failures += 1
+            time.sleep(_wait(reply, failures))
+        client.close()
+        if reply.status >= 300 and reply.error_code() != "JobFinished":
+            self.note(f"the job was not canceled: {_said(reply)}")
+
+    def _submit(self) -> None:
+        body: dict[str, Any] = {"agent": self.wish.agent, "message": self.wish.message, "source": "skadi run"}
+        if self.wish.ttl is not None:
+            body["ttl"] = self.wish.ttl
+        # The same key in every try: an answer that got lost does not make a second job.
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        reply = self._ask("POST", "/jobs", body, REQUEST_SECONDS, headers)
+        job = reply.json()
+        if not 200 <= reply.status < 300:
+            hint = " (--wait-for-agent SECONDS lets it wait)" if reply.error_code() == "InvalidAgent" else ""
+            raise Ended(EXIT_FAILED, f"the job was refused: {_said(reply)}{hint}")
+        if not isinstance(job, dict) or not isinstance(job.get("id"), str):
+            raise Ended(EXIT_FAILED, "the server's answer is not understood: is it a letserver?")
+        self.job_id = job["id"]
+        self.submitted.set()
+
+    def _follow(self) -> dict[str, Any]:
+        """Show the log to its end; the last answer."""
+        offset = 0
+        while True:
+            hold = HOLD_SECONDS if self.until is None else max(0, min(HOLD_SECONDS, int(self.until - time.monotonic())))
+            path = f"/jobs/{quote(self.job_id)}/log?offset={offset}&wait={hold}"
+            began = time.monotonic()
+            reply = self._ask("GET", path, None, hold + REQUEST_SECONDS, {})
+            part = reply.json()
+            if reply.status != 200:
+                raise Ended(EXIT_FAILED, f"job {self.job_id} cannot be followed: {_said(reply)}")
+            if not _is_part(part):
+                raise Ended(EXIT_FAILED, f"job {self.job_id} cannot be followed: the server's answer is not understood")
+            if part["text"]:
+                self.show(part["text"])
+            if part["complete"]:
+                answer: dict[str, Any] = part
+                return answer
+            if part["next"] <= offset and time.monotonic() - began < min(hold, 1):
+                time.sleep(1)  # it does not hold
+            offset = part["next"]
+            self._check_time()
+
+    def _end(self, part: Mapping[str, Any]) -> Ended:
+        """How the job ended, as our own end."""
+        status, code = part["status"], part["exit_code"]
+        if status == "succeeded":
+            return Ended(code if isinstance(code, int) else 0)
+        if status == "failed" and isinstance(code, int) and 0 < code < 256:
+            return Ended(code)
+        if status == "canceled":
+            return Ended(EXIT_FAILED, f"job {self.job_id} was canceled")
+        if status == "expired":
+            return Ended(EXIT_FAILED, f"job {self.job_id} expired: its agent did not take it in time, or went away")
+        reply = self._ask("GET", f"/jobs/{quote(self.job_id)}", None, REQUEST_SECONDS, {})
+        job = reply.json()
+        output = job.get("output") if isinstance(job, dict) else None
+        output = output if isinstance(output, dict) else {}
+        number, reason = output.get("signal"), output.get("reason")
+        words = {"timeout": "ran into its time limit", "interrupted": "was interrupted", "canceled": "was canceled"}
+        if isinstance(number, int) and 0 < number < 128 and reason != "canceled":
+            return Ended(128 + number, f"job {self.job_id} {words[reason]}" if reason in words else "")
+        if reason in words:
+            return Ended(EXIT_FAILED, f"job {self.job_id} {words[reason]}")
+        lines = str(output.get("text") or "").strip().splitlines()
+        said = lines[0].rstrip(" :")[:200] if lines else "nothing was said about it"
+        return Ended(EXIT_FAILED, f"job {self.job_id} failed without an exit code: {said}")
+
+    def _ask(self, method: str, path: str, body: Any, seconds: float, headers: Mapping[str, str]) -> Reply:
+        """A request, repeated until it has an answer that says something. Raises Ended for a refused token."""
+        failures, away_since, noted = 0, time.monotonic(), time.monotonic()
+        while True:
+            try:
+                reply = self.client.request(method, path, body, seconds=seconds, headers=headers)
+                trouble = f"answers {reply.status}"
+            except Unreachable as error:
+                reply, trouble = None, f"cannot be reached ({error})"
+            if reply is not None and not _may_pass(reply):
+                break
+            failures += 1
+            now = time.monotonic()
+            if now - noted >= NOTE_SECONDS:
+                noted = now
+                self.note(f"the server {trouble}, for {now - away_since:.0f} s now; still trying")
+            self._check_time()
+            time.sleep(_wait(reply, failures))
+        if reply.status in (401, 403) or reply.error_code() == "InvalidToken":
+            raise Ended(EXIT_CONFIG, f"the server refuses SKADI_TOKEN: {_said(reply)}")
+        return reply
+
+    def _check_time(self) -> None:
+        if self.until is not None and time.monotonic() >= self.until:
+            where = f"job {self.job_id} goes on without us" if self.job_id else "it may yet have been taken"
+            raise Ended(EXIT_FAILED, f"no end within the --timeout of {self.wish.timeout or 0:.0f} s; {where}")
+
+
+def _may_pass(reply: Reply) -> bool:
+    """Whether another try may be answered differently."""
+    return reply.status >= 500 or reply.status in TRY_AGAIN
+
+
+def _wait(reply: Reply | None, failures: int) -> float:
+    asked = reply.retry_after(pace.LONGEST_RETRY) if reply is not None else None
+    return pace.back_off(failures, LONGEST_RETRY) if asked is None else asked
+
+
+def _said(reply: Reply) -> str:
+    """The server's own sentence, in one line, or the number of its answer."""
+    body = reply.json()
+    sentence = body.get("message") if isinstance(body, dict) else None
+    return " ".join(sentence.split())[:500] if isinstance(sentence, str) and sentence else f"status {reply.status}"
+
+
+def _is_part(part: Any) -> bool:
+    wanted = {"next": int, "text": str, "complete": bool, "status": str}
+    return isinstance(part, dict) and "exit_code" in part and all(isinstance(part.get(k), t) for k, t in wanted.items())
+
+
+def show_text(text: str) -> None:
+    """Print text of the job at once, as UTF-8 whatever the locale. Old agents leave commands to terminals in it."""
+    sys.stdout.buffer.write(CONTROL.sub("", text).encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
+
+
+def note_sentence(text: str) -> None:
+    sys.stderr.write(f"skadi: {text}\n")
+    sys.stderr.flush()
+
+
+def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """`skadi run AGENT TEXT...`; the exit code."""
+    try:
+        wish = read_wish(words, environment)
+    except Ended as refusal:
+        note_sentence(refusal.sentence)
+        return refusal.code
+    mailbox: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: mailbox.put(None))
+    follower = Follower(wish, show_text, note_sentence)
+    threading.Thread(target=_work, args=(follower, mailbox), daemon=True).start()
+    canceling = False
+    while True:
+        try:
+            end = mailbox.get(timeout=1.0)  # with a timeout: a wait without one hears no signal on some systems
+        except queue.Empty:
+            follower.client.enforce_deadline(time.monotonic())
+            continue
+        if end is not None:
+            if end.sentence:
+                note_sentence(end.sentence)
+            return EXIT_CANCELED if canceling else end.code
+        if canceling:
+            return EXIT_CANCELED
+        canceling = True
+        note_sentence("canceling the job; once more to leave without waiting for its end")
+        threading.Thread(target=follower.cancel, daemon=True).start()
+
+
+def _work(follower: Follower, mailbox: queue.SimpleQueue[Ended | None]) -> None:
+    try:
+        follower.run()
+    except Ended as end:
+        mailbox.put(end)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails once more when it flushes at its end
+        mailbox.put(Ended(EXIT_PIPE))  # as a program that the signal ends: nobody reads us any more
+    except Exception as error:
+        mailbox.put(Ended(EXIT_FAILED, f"fault of the program: {type(error).__name__}: {error}"))
