@@ -24,6 +24,16 @@ def _check_the_database(**_: Any) -> None:
     refuse_broken_promises()
 
 
+@worker_init.connect
+def _watch_the_worker(**_: Any) -> None:
+    """Let a worker that has stopped consuming end, for its supervisor to start it again."""
+    from django.conf import settings
+
+    from letserver.watchdog import start_watchdog
+
+    start_watchdog(app, redis_url=settings.REDIS_URL)
+
+
 @worker_process_init.connect
 def _end_with_the_worker(**_: Any) -> None:
     """Prefork children outlive a worker that is killed, unless they ask the kernel not to."""

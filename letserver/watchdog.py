@@ -1,0 +1,104 @@
+"""Ends a Celery worker that has stopped taking ticks, so that whoever supervises it starts a new one.
+
+A worker may live on and consume nothing after its Redis was reset under it. It cannot be told from a healthy one by
+its process; what tells it is that ticks wait in the broker and none is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any, NoReturn
+
+from celery import Celery
+from celery.signals import task_received, task_revoked
+from celery.worker import state
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0
+LOOK_EVERY_SECONDS = 5.0
+# sysexits.h: the fault passes; starting again is what helps.
+EXIT_CODE = os.EX_TEMPFAIL
+_ANSWER_WITHIN_SECONDS = 2.0
+
+
+class Watch:
+    """Decides, from what is seen every few seconds, whether the worker is stuck. Times are monotonic seconds.
+
+    `longest_task_seconds`: a worker that holds a task may take no other for so long.
+    """
+
+    def __init__(self, *, now: float, longest_task_seconds: float) -> None:
+        self._longest_task_seconds = longest_task_seconds
+        self._taken_at = now
+        self._looked_at = now
+        self._waiting_since: float | None = None
+
+    def note_taken(self, now: float) -> None:
+        """A task was taken from the broker, even if it had expired."""
+        self._taken_at = now
+
+    def look(self, now: float, *, waiting: int | None, held: int) -> bool:
+        """Tell whether the worker is stuck: `waiting` ticks in the broker (None: it does not answer), `held` by us."""
+        # The process was stopped for a while, and the worker with it: it has not had its time yet.
+        slept = now - self._looked_at > 3 * LOOK_EVERY_SECONDS + _ANSWER_WITHIN_SECONDS
+        self._looked_at = now
+        if not waiting or slept:
+            self._waiting_since = None
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = now
+        patience = PATIENCE_SECONDS + (self._longest_task_seconds if held else 0.0)
+        return now - max(self._taken_at, self._waiting_since) > patience
+
+
+def start_watchdog(app: Celery, *, redis_url: str) -> None:
+    """Watch this process from a thread, until it ends. Called once, in a worker's main process."""
+    watch = Watch(now=time.monotonic(), longest_task_seconds=app.conf.task_time_limit)
+
+    def note_taken(**_: Any) -> None:
+        watch.note_taken(time.monotonic())
+
+    # One that expired on its way is received and revoked; both are signs of life. Weak ones would be gone at once.
+    task_received.connect(note_taken, weak=False)
+    task_revoked.connect(note_taken, weak=False)
+    queue = app.conf.broker_transport_options["global_keyprefix"] + app.conf.task_default_queue
+    broker = Redis.from_url(
+        redis_url,
+        socket_timeout=_ANSWER_WITHIN_SECONDS,
+        socket_connect_timeout=_ANSWER_WITHIN_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    threading.Thread(target=_run, args=(watch, broker, queue), name="watchdog", daemon=True).start()
+
+
+def _run(watch: Watch, broker: Redis, queue: str) -> None:
+    while True:
+        time.sleep(LOOK_EVERY_SECONDS)
+        waiting = _length(broker, queue)
+        if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
+            _end(waiting)
+
+
+def _length(broker: Redis, queue: str) -> int | None:
+    try:
+        return int(broker.llen(queue))
+    except RedisError:
+        return None
+
+
+def _end(waiting: int | None) -> NoReturn:
+    """End the process at once: a worker that does not consume does not hear a polite word either.
+
+    Its children end with it (`letserver.lifeline`); what they had in hand is a tick, and there will be another.
+    """
+    logger.error("worker takes no ticks", extra={"action": "worker.stuck", "waiting": waiting})
+    logging.shutdown()
+    os._exit(EXIT_CODE)
