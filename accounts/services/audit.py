@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import AuditEntry
 from kernel.clock import rfc3339
@@ -22,23 +22,34 @@ def record_audit(
     """Append one entry in the caller's transaction. Never give it a token, a password or a message's text.
 
     The first row is the lock of the whole trail, so entries stand in the order of their transactions. Not the last: a
-    transaction that waited for it would come back with the row that was the last before. Two that meet on an empty
-    trail meet on the primary key instead, and one of the transactions fails whole.
+    transaction that waited for it would come back with the row that was the last before. It is the last lock that a
+    transaction takes: after those of users, agents and jobs.
     """
+    entry = AuditEntry(actor=actor, action=action, subject=subject, at=now, details=dict(details or {}))
     with transaction.atomic():
-        AuditEntry.objects.select_for_update().filter(sequence=1).first()
-        last = AuditEntry.objects.order_by("-sequence").first()
-        entry = AuditEntry(
-            sequence=last.sequence + 1 if last else 1,
-            at=now,
-            actor=actor,
-            action=action,
-            subject=subject,
-            details=dict(details or {}),
-            previous_digest=last.digest if last else _FIRST,
-        )
-        entry.digest = entry_digest(entry)
-        entry.save(force_insert=True)
+        if AuditEntry.objects.select_for_update().filter(sequence=1).first() or not _begin(entry):
+            last = AuditEntry.objects.latest("sequence")
+            _seal(entry, number=last.sequence + 1, previous_digest=last.digest)
+            entry.save(force_insert=True)
+
+
+def _begin(entry: AuditEntry) -> bool:
+    """Make this the first entry of the trail; tell whether it is, or another transaction was faster.
+
+    Then the row of the other is waited for and locked. A plain INSERT that met it would hold a shared lock, and three
+    that meet so would all wait for each other. What is written over is the same in every first entry.
+    """
+    _seal(entry, number=1, previous_digest=_FIRST)
+    targets = ["sequence"] if connection.features.supports_update_conflicts_with_target else None
+    AuditEntry.objects.bulk_create(
+        [entry], update_conflicts=True, unique_fields=targets, update_fields=["previous_digest"]
+    )
+    return AuditEntry.objects.get(sequence=1).digest == entry.digest
+
+
+def _seal(entry: AuditEntry, *, number: int, previous_digest: str) -> None:
+    entry.sequence, entry.previous_digest = number, previous_digest
+    entry.digest = entry_digest(entry)
 
 
 def entry_digest(entry: AuditEntry) -> str:

@@ -13,7 +13,7 @@ from kernel.transactions import whole
 def get_or_create_user(*, username: str) -> User:
     """Return the user of that name; a new one has no usable password."""
     with whole("user.create"):
-        user = User.objects.filter(username=username).first()
+        user = _called(username)
         if user is None:
             user = User(username=username)
             user.set_unusable_password()
@@ -34,9 +34,10 @@ def read_user(*, user_id: str) -> User:
 def ensure_staff(*, username: str, password: str) -> User:
     """Return the superuser of that name with that password, made or mended."""
     with whole("user.ensure_staff"):
-        user = User.objects.filter(username=username).first() or User(username=username)
+        user = _called(username) or User(username=username)
         user.is_staff = user.is_superuser = user.is_active = True
         user.set_password(password)
+        user.full_clean()
         user.save()
         record_audit(actor="command", action="user.ensure_staff", subject=f"user:{user.pk}", now=database_now())
         return user
@@ -49,7 +50,14 @@ def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
         user.is_active = not frozen
         user.changed_at = now
         user.save(update_fields=["is_active", "changed_at"])
-        action = "user.freeze" if frozen else "user.thaw"
-        record_audit(actor=actor, action=action, subject=f"user:{user.pk}", now=now)
         if frozen:
             run_on_frozen(user.pk, now)
+        # Last, as everywhere: the lock of the trail is taken after those of jobs, or two transactions cross.
+        action = "user.freeze" if frozen else "user.thaw"
+        record_audit(actor=actor, action=action, subject=f"user:{user.pk}", now=now)
+
+
+def _called(username: str) -> User | None:
+    """Return the user of exactly that name. Databases that compare padded find one without the blank at the end."""
+    user = User.objects.filter(username=username).first()
+    return user if user is not None and user.username == username else None

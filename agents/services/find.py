@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db import models
+
 from accounts.querysets import Viewer
 from agents.models import Agent
 from kernel.errors import AgentNotFound
@@ -17,7 +19,10 @@ def find_agent(*, viewer: Viewer, called: str) -> Agent:
     agents = Agent.objects.visible_to(viewer)
     if len(called) > LONGEST_CALL:
         raise AgentNotFound(params={"name": called[:LONGEST_CALL] + "…"})
-    agent = (agents.filter(pk=called) if is_id(called) else agents.filter(names__key=name_key(called))).first()
-    if agent is None:
+    key = name_key(called)
+    # Databases that compare padded take a name with a blank at its end for the name: the key is compared again here.
+    by_name = agents.filter(names__key=key).annotate(found_key=models.F("names__key"))
+    agent = agents.filter(pk=called).first() if is_id(called) else by_name.first()
+    if agent is None or getattr(agent, "found_key", key) != key:
         raise AgentNotFound(params={"name": called})
     return agent

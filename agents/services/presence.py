@@ -30,7 +30,9 @@ class AgentTouch:
 def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = None) -> list[str]:
     """Write that these agents were heard now; return the ids of those that came online by it.
 
-    One UPDATE per distinct address and version, ids in order, so that two processes never lock crosswise.
+    The rows are locked first, in the order of their ids, so that two processes never cross, and so that the sweep of
+    the silent waits for us or we for it: whoever comes second sees what the first has written. Then one UPDATE per
+    distinct address and version.
     """
     if not touches:
         return []
@@ -38,9 +40,8 @@ def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = Non
     with whole("agent.touch"):
         now = now or database_now()
         ids = sorted(latest)
-        offline = list(
-            Agent.objects.present().select_for_update().filter(pk__in=ids, online=False).values_list("pk", flat=True)
-        )
+        locked = Agent.objects.select_for_update().filter(pk__in=ids).order_by("pk").only("online", "deleted_at")
+        offline = [agent.pk for agent in locked if not agent.online and agent.deleted_at is None]
         groups: defaultdict[tuple[str | None, str], list[str]] = defaultdict(list)
         for agent_id in ids:
             groups[latest[agent_id].ip, latest[agent_id].version[:VERSION_LENGTH]].append(agent_id)

@@ -34,12 +34,11 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
             return 0
         leased = Job.objects.active().filter(agent_id=OuterRef("pk"), lease_until__gt=now)
         silent = Agent.objects.silent_since(now - silence).exclude(Exists(leased)).values_list("pk", flat=True)[:limit]
-        ids = list(
-            Agent.objects.select_for_update()
-            .silent_since(now - silence)
-            .filter(pk__in=sorted(silent))
-            .values_list("pk", flat=True)
-        )
+        # Locked as `touch_agents` does, then looked at again: a word that came in between counts.
+        locked = Agent.objects.select_for_update().filter(pk__in=sorted(silent)).order_by("pk")
+        ids = [
+            agent.pk for agent in locked if agent.online and agent.last_seen_at and agent.last_seen_at < now - silence
+        ]
         Agent.objects.filter(pk__in=ids).update(online=False)
         expire_jobs_of_absent_agents(now=now)
     return len(ids)
