@@ -16,7 +16,7 @@ LOCK = $(ENVIRONMENT) base,dev -m uv pip compile --quiet --generate-hashes --uni
   --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long lint format types lock messages clean
+.PHONY: help up test test-long faults lint format types lock messages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: ## Run the tests, on SQLite and on a private MariaDB
 
 test-long: ## Run the long tests, on both databases
 	@exec $(ENVIRONMENT) base,dev -m tests.lanes --long
+
+faults: ## Hurt the running product in every way of the table and look for broken promises
+	@exec $(ENVIRONMENT) base,dev -m tests.faults
 
 lint: ## Check style, migrations and production settings
 	@$(ENVIRONMENT) base,dev -m ruff check .

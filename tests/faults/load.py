@@ -136,6 +136,13 @@ class OldAgent(_Worker):
         """Be killed and started again: nothing is remembered, nothing is reported."""
         self._crashed.set()
 
+    def finish(self) -> None:
+        """Stop, hang up, and raise what ended the thread early."""
+        try:
+            super().finish()
+        finally:
+            self._connection.close()
+
     def work(self) -> None:
         """Poll once. Raises Ended where the original ended for good."""
         self.stopping.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
