@@ -1,0 +1,144 @@
+"""Servers that each break one promise, the way real ones do. The checker must find every one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+from django.db import models
+from django_redis import get_redis_connection
+
+from jobs.models import Job, JobEvent, JobOutput
+from jobs.services import report as report_service
+from jobs.services.claim import Claim
+from jobs.services.report import Report, ReportKind
+from jobs.services.submit import Submission
+from jobs.states import ACTIVE, JobStatus, Move
+from kernel.errors import AppError, JobFinished, Unavailable
+from kernel.ids import new_id
+from tests.faults.desk import Server
+
+_LIST = "defect:submissions"
+
+
+class AnswersBeforeCommit(Server):
+    """201 before commit."""
+
+    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
+        outcome = super().submit(wish, commits=commits, heard=heard)
+        return Job(id=wish.job_id) if isinstance(outcome, Unavailable) else outcome
+
+
+class ExpiryOverwrites(Server):
+    """Expiry overwrites a result: the sweep writes what it saw, not what is there."""
+
+    def sweep(self, meanwhile: object) -> None:
+        seen = list(Job.objects.filter(status__in=ACTIVE, lease_until__lt=self.now))
+        meanwhile()  # type: ignore[operator]
+        for job in seen:
+            job.refresh_from_db(fields=["events_count", "status"])
+            _write(self, job, Move.LEASE_END, JobStatus.EXPIRED, "sweep")
+        super().sweep(lambda: None)
+
+
+class AnyAgentMayFinish(Server):
+    """Another agent may finish a job: whoever knows the id is believed."""
+
+    def report(self, report: Report) -> AppError | None:
+        job = Job.objects.filter(pk=report.job_id).first()
+        return super().report(replace(report, agent_id=job.agent_id) if job and job.agent_id else report)
+
+
+class ClaimsWithoutCompare(Server):
+    """Claim without compare-and-set: two gateways read, then both write."""
+
+    def claim_at_once(self, one: Claim, two: Claim) -> tuple[Job | None, Job | None]:
+        first, second = (
+            Job.objects.claimable(self.now).filter(agent_id=claim.agent_id).first() for claim in (one, two)
+        )
+        for job in (first, second):
+            if job is not None:
+                job.refresh_from_db(fields=["events_count"])
+                _write(self, job, Move.CLAIM, JobStatus.SENT, f"agent:{job.agent_id}", before=JobStatus.QUEUING)
+        return first, second
+
+
+class RemintsIds(Server):
+    """A retry that re-mints its id: what was committed unheard is made once more."""
+
+    def _submit_once(self, wish: Submission, commits: bool) -> Job | AppError:
+        return super()._submit_once(replace(wish, job_id=new_id()), commits)
+
+
+class BellOnly(Server):
+    """A bell as the only record: submissions lie in Redis until somebody asks for work."""
+
+    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
+        get_redis_connection().rpush(_LIST, json.dumps(asdict(wish)))
+        return Job(id=wish.job_id)
+
+    def claim(self, claim: Claim) -> Job | None:
+        while text := get_redis_connection().lpop(_LIST):
+            super().submit(Submission(**json.loads(text)))
+        return super().claim(claim)
+
+
+class TakesTwoEnds(Server):
+    """A report accepted twice with different outcomes: the last end stands."""
+
+    def report(self, report: Report) -> AppError | None:
+        outcome = super().report(report)
+        if not isinstance(outcome, JobFinished):
+            return outcome
+        job = Job.objects.get(pk=report.job_id)
+        after = JobStatus.SUCCEEDED if report.kind == ReportKind.SUCCEED else JobStatus.FAILED
+        JobOutput.objects.filter(pk=job.pk).update(result=report.output.text[:1024])
+        _write(self, job, Move.FINISH, after, f"agent:{report.agent_id}")
+        return None
+
+
+class DropsLateResults(Server):
+    """A late result dropped: an expired job is over, whatever its agent says."""
+
+    def report(self, report: Report) -> AppError | None:
+        honest = report_service._may_be_late
+        report_service._may_be_late = lambda job, now: False
+        try:
+            return super().report(report)
+        finally:
+            report_service._may_be_late = honest
+
+
+def _write(server: Server, job: Job, move: Move, after: JobStatus, actor: str, before: JobStatus | None = None) -> None:
+    """Move a job with a plain UPDATE and its event, as a service without guards would."""
+    JobEvent.objects.create(
+        job=job,
+        number=job.events_count + 1,
+        at=server.now,
+        move=move,
+        before=before or job.status,
+        after=after,
+        actor=actor,
+    )
+    moment = {"sent_at": server.now} if after == JobStatus.SENT else {}
+    lease = server.now if after == JobStatus.SENT else None
+    Job.objects.filter(pk=job.pk).update(
+        status=after,
+        lease_until=lease,
+        events_count=models.F("events_count") + 1,
+        offer=models.F("offer") + 1,
+        **moment,
+    )
+
+
+PLANTED: dict[type[Server], str] = {
+    AnswersBeforeCommit: "I1",
+    ExpiryOverwrites: "I2",
+    AnyAgentMayFinish: "I4",
+    ClaimsWithoutCompare: "I3",
+    RemintsIds: "I1",
+    BellOnly: "I1",
+    TakesTwoEnds: "I2",
+    DropsLateResults: "I2",
+}
+"""Each defect and the promise it breaks."""

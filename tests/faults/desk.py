@@ -1,0 +1,309 @@
+"""The product in one process: the services behind a small server, small clients that keep logs, a clock that is moved.
+
+The clients write the evidence of `records.py`. `Server` is the honest one; a planted defect is a subclass that does one
+thing wrong. Traffic is random from a seed, and full of what goes wrong: lost answers, failed COMMITs, clients of one
+token that poll at once, foreign and repeated and contrary reports, silent agents, a Redis that forgets everything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django_redis import get_redis_connection
+
+from agents.models import Agent
+from agents.services.presence import AgentTouch, touch_agents
+from jobs.models import Job
+from jobs.services.beat import Beat, beat_jobs
+from jobs.services.cancel import Cancel, cancel_jobs
+from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.services.moves import Output
+from jobs.services.overdue import expire_overdue_jobs
+from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.services.submit import Submission, submit_jobs
+from jobs.states import TERMINAL
+from kernel.clock import database_now
+from kernel.errors import AppError, Unavailable
+from kernel.ids import new_id
+from tests.factories import gateway_alive, make_agent, make_user
+
+LEASE_SECONDS = 60
+_ENDS = (ReportKind.SUCCEED, ReportKind.FAIL)
+
+
+class _CommitFailed(Exception):
+    """The database did not take the transaction."""
+
+
+class Server:
+    """The services, called as the gateway calls them. `now` is set by the desk."""
+
+    now: dt.datetime
+
+    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
+        """Submit. Where the COMMIT fails, say so; where it went through unheard, try the same again."""
+        try:
+            outcome = self._submit_once(wish, commits)
+        except _CommitFailed:
+            return Unavailable()
+        return outcome if heard else self._submit_once(wish, True)
+
+    def _submit_once(self, wish: Submission, commits: bool) -> Job | AppError:
+        with transaction.atomic():
+            (outcome,) = submit_jobs([wish], now=self.now)
+            if not commits:
+                raise _CommitFailed
+        return outcome
+
+    def claim(self, claim: Claim) -> Job | None:
+        """Claim for one client."""
+        return claim_jobs([claim], now=self.now)[0]
+
+    def claim_at_once(self, one: Claim, two: Claim) -> tuple[Job | None, Job | None]:
+        """Two gateways claim at the same moment: the database lets them through one after the other."""
+        return self.claim(one), self.claim(two)
+
+    def put_back(self, claim: Claim) -> None:
+        """The answer of a claim never left."""
+        put_back_jobs([PutBack(request_id=claim.request_id)], now=self.now)
+
+    def report(self, report: Report) -> AppError | None:
+        """Take a report."""
+        return report_jobs([report], now=self.now)[0]
+
+    def sweep(self, meanwhile: Callable[[], None]) -> None:
+        """Expire what is overdue; `meanwhile` happens while the sweep is under way, which must look again after it."""
+        meanwhile()
+        expire_overdue_jobs(now=self.now)
+
+
+@dataclass(kw_only=True)
+class Client:
+    """One process of an agent. What it holds: job id to the offer it took; `told`: what it said of each end."""
+
+    name: str
+    agent: Agent
+    protocol: int
+    holds: dict[str, int] = field(default_factory=dict)
+    told: dict[str, Report] = field(default_factory=dict)
+
+
+class Desk:
+    """One run: people, clients, their logs, and the clock."""
+
+    def __init__(self, folder: Path, server: Server, seed: int) -> None:
+        self.folder = folder
+        self.server = server
+        self.random = random.Random(seed)
+        self.start = self.now = server.now = database_now()
+        self.keys = 0
+        alice, charlie = make_user(), make_user()
+        twins, sibling, stranger = make_agent(owner=alice), make_agent(owner=alice), make_agent(owner=charlie)
+        self.clients = [
+            Client(name="old-1", agent=twins, protocol=1),
+            Client(name="old-2", agent=twins, protocol=1),
+            Client(name="new-1", agent=sibling, protocol=2),
+            Client(name="old-3", agent=stranger, protocol=1),
+        ]
+
+    def run(self, steps: int) -> None:
+        """Do so many random things, then let everything come to its end."""
+        things = (
+            [self.submit] * 6
+            + [self.poll] * 4
+            + [self.poll_at_once] * 2
+            + [self.progress, self.finish, self.finish, self.finish]
+            + [self.meddle, self.contradict, self.cancel, self.flush, self.silence, self.silence]
+        )
+        for _ in range(steps):
+            self.pass_time(self.random.uniform(0.5, 2.0))
+            self.random.choice(things)()
+        self.rest()
+
+    def rest(self) -> None:
+        """Serve what waits, finish what runs, and wait until what was lost has expired."""
+        for _ in range(40):
+            for client in self.clients:
+                while self._poll(client, trouble="none"):
+                    self._finish_all(client)
+                self._finish_all(client)
+            if not Job.objects.exclude(status__in=TERMINAL).exists():
+                return
+            self.pass_time(LEASE_SECONDS / 4)
+            self.server.sweep(lambda: None)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock. A gateway is alive, agents are heard, and new clients beat."""
+        self.now = self.server.now = self.now + dt.timedelta(seconds=seconds)
+        gateway_alive(now=self.now)
+
+    def note(self, source: str, do: str, **what: Any) -> None:
+        """Write a line of a log, at the clock's time."""
+        line = {"t": (self.now - self.start).total_seconds(), "do": do, **what}
+        with (self.folder / f"{source}.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+    # The things that happen.
+
+    def submit(self) -> None:
+        """A person's program submits, and tries again with its key until it is answered."""
+        client = self.random.choice(self.clients)
+        self.keys += 1
+        key = f"key-{self.keys}" if self.random.random() < 0.7 else None
+        message = f"message {self.keys}"
+        for _ in range(4):
+            trouble = self.random.choice(["none", "none", "commit fails", "commit unheard", "answer lost"])
+            wish = Submission(
+                owner_id=client.agent.owner_id,
+                agent=client.agent.pk,
+                message=message,
+                actor="desk",
+                ttl_seconds=3600,
+                idempotency_key=key,
+            )
+            outcome = self.server.submit(wish, commits=trouble != "commit fails", heard=trouble != "commit unheard")
+            failed = isinstance(outcome, AppError)
+            status, job_id = (outcome.status, None) if isinstance(outcome, AppError) else (201, outcome.pk)
+            if trouble == "answer lost":
+                failed, status, job_id = True, None, None
+            self.note("submit-1", "submit", key=key, agent=client.agent.pk, message=message, status=status, id=job_id)
+            if not failed or key is None:
+                return
+
+    def poll(self) -> None:
+        """A client polls."""
+        self._poll(self.random.choice(self.clients))
+
+    def _poll(self, client: Client, trouble: str = "") -> bool:
+        claim = Claim(agent_id=client.agent.pk, protocol=client.protocol)
+        touch_agents([AgentTouch(agent_id=client.agent.pk, ip="192.0.2.1", version="desk")], now=self.now)
+        job = self.server.claim(claim)
+        trouble = trouble or self.random.choice(["none"] * 6 + ["never left", "lost"])
+        if job is not None and trouble == "never left":
+            self.server.put_back(claim)
+        elif job is not None and trouble == "none":
+            self._take(client, job)
+        return job is not None
+
+    def poll_at_once(self) -> None:
+        """The two clients of one token poll through two gateways at the same moment."""
+        one, two = self.clients[:2]
+        claims = Claim(agent_id=one.agent.pk), Claim(agent_id=two.agent.pk)
+        for client, job in zip((one, two), self.server.claim_at_once(*claims), strict=True):
+            if job is not None:
+                self._take(client, job)
+
+    def _take(self, client: Client, job: Job) -> None:
+        """An old client starts what it gets; a new one when its acknowledgment is answered."""
+        if client.protocol == 1:
+            self.note(client.name, "claimed", agent=client.agent.pk, id=job.pk)
+        elif self._send(client, job.pk, ReportKind.RUNNING, "", offer=job.offer) != 204:
+            return
+        client.holds[job.pk] = job.offer
+        self.note(client.name if client.protocol == 1 else "runs", "started", agent=client.agent.pk, id=job.pk)
+
+    def progress(self) -> None:
+        """A client says that a command still runs: old ones of the job, new ones by a beat."""
+        client = self.random.choice(self.clients)
+        if client.holds and client.protocol == 2:
+            beat_jobs([Beat(agent_id=client.agent.pk, job_ids=frozenset(client.holds))], now=self.now)
+        elif client.holds:
+            self._send(client, self.random.choice(list(client.holds)), ReportKind.RUNNING, "half")
+
+    def finish(self) -> None:
+        """A command ends and its client says how."""
+        client = self.random.choice([one for one in self.clients if one.holds] or self.clients)
+        if client.holds:
+            self._finish(client, self.random.choice(list(client.holds)))
+
+    def _finish_all(self, client: Client) -> None:
+        for job_id in list(client.holds):
+            self._finish(client, job_id)
+
+    def _finish(self, client: Client, job_id: str) -> None:
+        del client.holds[job_id]
+        self.note(client.name if client.protocol == 1 else "runs", "ended", agent=client.agent.pk, id=job_id)
+        kind, text = self.random.choice(_ENDS), f"did {job_id} " + "x" * self.random.choice([0, 2000])
+        for _ in range(3):
+            if self._send(client, job_id, kind, text, is_lost=self.random.random() < 0.2) is not None:
+                return
+
+    def _send(
+        self,
+        client: Client,
+        job_id: str,
+        kind: ReportKind,
+        text: str,
+        *,
+        is_lost: bool = False,
+        offer: int | None = None,
+    ) -> int | None:
+        report = Report(
+            agent_id=client.agent.pk,
+            job_id=job_id,
+            kind=kind,
+            output=Output(text=text),
+            protocol=client.protocol,
+            offer=offer,
+        )
+        outcome = self.server.report(report)
+        status = None if is_lost else 204 if outcome is None else outcome.status
+        self.note(client.name, "report", agent=client.agent.pk, id=job_id, kind=str(kind), status=status, text=text)
+        if kind in _ENDS:
+            client.told[job_id] = report
+        return status
+
+    def meddle(self) -> None:
+        """An agent reports the end of a job of another agent."""
+        one, other = self.random.sample([self.clients[0], *self.clients[2:]], 2)
+        if one.holds:
+            self._send(other, self.random.choice(list(one.holds)), self.random.choice(_ENDS), "not mine")
+
+    def contradict(self) -> None:
+        """A client of an old program tells an end and, mistaken, another one after it."""
+        client = self.random.choice([one for one in self.clients if one.protocol == 1])
+        if client.told:
+            said = self.random.choice(list(client.told.values()))
+            (other,) = {*_ENDS} - {said.kind}
+            outcome = self.server.report(
+                replace(said, kind=other, output=Output(text="otherwise"), request_id=new_id())
+            )
+            status = 204 if outcome is None else outcome.status
+            self.note(
+                client.name,
+                "report",
+                agent=client.agent.pk,
+                id=said.job_id,
+                kind=str(other),
+                status=status,
+                text="otherwise",
+            )
+
+    def cancel(self) -> None:
+        """An owner takes a job back."""
+        job = self.random.choice([*Job.objects.order_by("pk")[:50], None])
+        if job is not None:
+            cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor="desk")], now=self.now)
+
+    def flush(self) -> None:
+        """Redis forgets everything."""
+        get_redis_connection().flushall()
+
+    def silence(self) -> None:
+        """Agents say nothing for longer than a lease; some results come in just while the sweep is under way."""
+        for _ in range(5):
+            self.pass_time(LEASE_SECONDS / 4)
+            self.server.sweep(self._finish_overdue)
+
+    def _finish_overdue(self) -> None:
+        for client in self.clients:
+            overdue = Job.objects.filter(pk__in=client.holds, lease_until__lt=self.now).values_list("pk", flat=True)
+            for job_id in [one for one in overdue if self.random.random() < 0.5]:
+                self._finish(client, job_id)

@@ -1,0 +1,136 @@
+"""I2: one end, in time, and it is what the agent was told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from tests.faults.records import Event, Line, Row
+from tests.faults.verdict import ACTIVE, CHANGES, ENDS, LATE, OUTCOMES, RESULT_CHARACTERS, Case, Rule, Violation
+
+# Answers that say no for good. Others (401, 413, 429, 5xx) say nothing of the job.
+_REFUSED = frozenset({400, 404, 409, 410})
+
+
+def _ended(case: Case) -> Iterator[Violation]:
+    """I2: one end and nothing after it, but one late result of a job that its agent had; marked as such."""
+    for row in case.records.jobs.values():
+        late = 0
+        for at, event in enumerate(row.events):
+            if event.before not in ENDS:
+                continue
+            step = f"event {event.number}: {event.before} -> {event.after}"
+            if (event.before, event.after) not in CHANGES:
+                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: the first end stands")
+                continue
+            late += 1
+            had_it = any(earlier.after in ACTIVE for earlier in row.events[:at])
+            if not had_it:
+                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: a late result of a job nobody had")
+            if at and event.at - row.events[at - 1].at > LATE:
+                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: later than seven days")
+        if late > 1:
+            yield Violation(invariant="I2", job_id=row.id, text=f"{late} late results")
+        if row.late != (late > 0):
+            text = f"marked late: {row.late}; late results in the audit: {late}"
+            yield Violation(invariant="I2", job_id=row.id, text=text)
+
+
+def _in_time(case: Case) -> Iterator[Violation]:
+    """I2: within the bound. At rest there is no job left without an end."""
+    limits = case.limits
+    grace = dt.timedelta(seconds=limits.slack + case.records.outage_seconds)
+    for row in case.records.jobs.values():
+        deadline = row.lease_until if row.status in ACTIVE else row.expires_at
+        if row.status not in ENDS and limits.at_rest:
+            yield Violation(invariant="I2", job_id=row.id, text=f"is {row.status} and has no end")
+        elif row.status not in ENDS and deadline is not None and case.now > deadline + grace:
+            over = (case.now - deadline).total_seconds()
+            yield Violation(invariant="I2", job_id=row.id, text=f"is {row.status}, {over:.1f} s after its deadline")
+        if limits.lease is None or row.protocol != 1:
+            continue
+        lease = dt.timedelta(seconds=limits.lease)
+        sign: Event | None = None
+        for event in row.events:
+            silent = event.at - sign.at if sign else dt.timedelta(0)
+            if sign and event.after == "expired" and silent < lease:
+                text = f"expired {silent.total_seconds():.1f} s after a sign of its agent: the lease was not over"
+                yield Violation(invariant="I2", job_id=row.id, text=text)
+            elif silent > lease + grace:
+                text = f"was {event.before} for {silent.total_seconds():.1f} s without a sign of its agent"
+                yield Violation(invariant="I2", job_id=row.id, text=text)
+            if event.after not in ACTIVE:
+                sign = None
+            elif event.actor.startswith("agent:"):
+                sign = event
+
+
+def _told(case: Case) -> Iterator[Violation]:
+    """I2: the row says what its agent was told is taken; an end told in time was not refused and lost."""
+    taken: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    ends: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in case.records.said("report"):
+        row = case.records.jobs.get(line["id"] or "")
+        if row is None:
+            if line.accepted:
+                text = f"{line['kind']} was answered {line['status']}, and there is no such job"
+                yield Violation(invariant="I2", job_id=str(line["id"]), text=text)
+            continue
+        after = OUTCOMES.get(line["kind"])
+        if after is None:
+            if line.accepted and not any(event.after == "running" for event in row.events):
+                text = f"progress was answered {line['status']} and left no trace"
+                yield Violation(invariant="I2", job_id=row.id, text=text)
+            continue
+        if case.records.is_called(row.agent_id, line["agent"]):
+            ends[row.id].append(line)
+        if line.accepted:
+            taken[row.id].add((after, (line["text"] or "")[:RESULT_CHARACTERS]))
+    for job_id, outcomes in taken.items():
+        row = case.records.jobs[job_id]
+        if len(outcomes) > 1:
+            text = f"{len(outcomes)} different outcomes were taken: {', '.join(sorted(map(_short, outcomes)))}"
+            yield Violation(invariant="I2", job_id=job_id, text=text)
+        elif (row.status, row.result) not in outcomes:
+            (outcome,) = outcomes
+            text = (
+                f"the agent was told that {_short(outcome)} is taken; the row says {_short((row.status, row.result))}"
+            )
+            yield Violation(invariant="I2", job_id=job_id, text=text)
+    for job_id, told in ends.items():
+        yield from _refused(case.records.jobs[job_id], told, job_id in taken)
+
+
+def _refused(row: Row, told: Sequence[Line], is_taken: bool) -> Iterator[Violation]:
+    """I2: what an agent told of a job that it had is in the row, unless another end of it is."""
+    last = row.events[-1] if row.events else None
+    had_it = last is not None and last.before in ACTIVE and last.after == "expired"
+    no = [line for line in told if line["status"] in _REFUSED]
+    if had_it and no and not is_taken:
+        text = f"its agent told the end ({no[0]['kind']}), was answered {no[0]['status']}, and the job is still expired"
+        yield Violation(invariant="I2", job_id=row.id, text=text)
+    if row.status in OUTCOMES.values():
+        said = {(OUTCOMES[line["kind"]], (line["text"] or "")[:RESULT_CHARACTERS]) for line in told}
+        if (row.status, row.result) not in said:
+            text = f"the row says {_short((row.status, row.result))}, which its agent never told"
+            yield Violation(invariant="I2", job_id=row.id, text=text)
+
+
+def _read(case: Case) -> Iterator[Violation]:
+    """I2: an end that somebody read stays, but for a late result."""
+    for line in case.records.said("read"):
+        row = case.records.jobs.get(line["id"] or "")
+        if row is None:
+            if line["status"] in ENDS | ACTIVE | {"queuing"}:
+                yield Violation(invariant="I1", job_id=str(line["id"]), text="was read, and there is no such job")
+        elif line["status"] in ENDS and line["status"] != row.status and not (line["status"] == "expired" and row.late):
+            text = f"was read as {line['status']} and is {row.status}"
+            yield Violation(invariant="I2", job_id=row.id, text=text)
+
+
+def _short(outcome: tuple[str, str | None]) -> str:
+    return f"{outcome[0]} {(outcome[1] or '')[:40]!r}"
+
+
+END_RULES: tuple[Rule, ...] = (_ended, _in_time, _told, _read)

@@ -1,0 +1,86 @@
+"""I8: who starts before whom."""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from tests.faults.records import Row
+from tests.faults.verdict import ACTIVE, AFTER_ALL, Case, Rule, Violation
+
+
+def _in_order(case: Case) -> Iterator[Violation]:
+    """I8: nobody is passed over by a claim who surely was waiting; a queue is no wider than it is."""
+    lanes: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in case.records.jobs.values():
+        if row.queue_id is not None:
+            lanes["queue", row.queue_id].append(row)
+        elif row.agent_id is not None:
+            lanes["agent", row.agent_id].append(row)
+    for (kind, name), rows in lanes.items():
+        width = case.records.widths.get(name, 1) if kind == "queue" else None
+        if width is None or width == 1:
+            yield from _passed_over(case, f"{kind} {name}", rows)
+        if width is not None:
+            yield from _too_many(case, f"{kind} {name}", rows, width)
+
+
+def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violation]:
+    overlap = dt.timedelta(seconds=case.limits.overlap)
+    waits: list[tuple[dt.datetime, tuple[dt.datetime, str], dt.datetime]] = []
+    claims: list[tuple[dt.datetime, tuple[dt.datetime, str]]] = []
+    for row in rows:
+        key = (row.active_at, row.id)
+        for event, following in zip(row.events, (*row.events[1:], None), strict=True):
+            if event.after == "queuing":
+                since = max(event.at, row.active_at) + overlap
+                waits.append((since, key, following.at - overlap if following else AFTER_ALL))
+            if (event.before, event.after) == ("queuing", "sent"):
+                claims.append((event.at, key))
+    waits.sort()
+    waiting: list[tuple[tuple[dt.datetime, str], dt.datetime]] = []
+    at = 0
+    for moment, key in sorted(claims):
+        while at < len(waits) and waits[at][0] < moment:
+            heapq.heappush(waiting, waits[at][1:])
+            at += 1
+        while waiting and waiting[0][1] <= moment:
+            heapq.heappop(waiting)
+        if waiting and waiting[0][0] < key and not _in_a_fault(case, moment):
+            due, first = waiting[0][0]
+            text = f"handed out at {moment} before {first}, which had been waiting since {due} ({where})"
+            yield Violation(invariant="I8", job_id=key[1], text=text)
+
+
+def _in_a_fault(case: Case, moment: dt.datetime) -> bool:
+    """A fault can leave locks behind that no row tells of. The logs' clock is put beside the database's."""
+    t = time.monotonic() - (case.now - moment).total_seconds()
+    margin = case.limits.overlap
+    return any(since - margin <= t <= until + margin for since, until in case.records.windows)
+
+
+def _too_many(case: Case, where: str, rows: Sequence[Row], width: int) -> Iterator[Violation]:
+    overlap = dt.timedelta(seconds=case.limits.overlap)
+    steps: list[tuple[dt.datetime, int, str]] = []
+    for row in rows:
+        since: dt.datetime | None = None
+        for event in row.events:
+            if event.after in ACTIVE:
+                since = since or event.at
+            elif since is not None:
+                if event.at - overlap > since:
+                    steps += [(since, 1, row.id), (event.at - overlap, -1, row.id)]
+                since = None
+        if since is not None:
+            steps.append((since, 1, row.id))
+    running = 0
+    for _moment, step, job_id in sorted(steps):
+        running += step
+        if step > 0 and running > width:
+            yield Violation(invariant="I8", job_id=job_id, text=f"is active number {running} of {width} in {where}")
+
+
+ORDER_RULES: tuple[Rule, ...] = (_in_order,)

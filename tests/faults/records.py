@@ -1,0 +1,220 @@
+"""What one run left behind: the clients' own logs (JSON lines) and the rows at rest. Read here, judged elsewhere.
+
+Knows the contract of the logs and the names of four tables, and imports nothing of the product. A log line has `t`
+(seconds of this host's monotonic clock) and `do`; what else it has depends on `do`:
+
+- submit-*.jsonl: `submit` (key or null, agent, message, status or null when no answer came, id or null), one for each
+  try; `read` (id, status: the job's). Two keys of one agent have two messages, or the jobs of a key cannot be counted.
+- old-*.jsonl, the clients that acknowledge nothing: `claimed`, `started`, `ended` (agent, id), `report` (agent, id,
+  kind, status, text).
+- runs.jsonl, written by the commands themselves: `started`, `ended` (agent, id, pid).
+- faults.jsonl: `fault`, `healed` (component, kind).
+
+An agent is named by its id or by its name.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Cursor(Protocol):
+    """As much of a DB-API cursor as is used."""
+
+    def execute(self, query: str) -> Any: ...
+
+    def fetchall(self) -> Iterable[tuple[Any, ...]]: ...
+
+    def close(self) -> None: ...
+
+
+class Connection(Protocol):
+    """As much of a DB-API connection as is used: sqlite3's and MySQLdb's fit, and so does Django's."""
+
+    def cursor(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One row of the audit trail of a job. `before` is empty for the first."""
+
+    number: int
+    at: dt.datetime
+    before: str
+    after: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A job as the database has it, with its events by number and the stored result (None: no output row)."""
+
+    id: str
+    owner_id: str
+    agent_id: str | None
+    queue_id: str | None
+    message: str
+    status: str
+    late: bool
+    root_id: str
+    attempt: int
+    protocol: int
+    active_at: dt.datetime
+    expires_at: dt.datetime | None
+    lease_until: dt.datetime | None
+    result: str | None
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent's row."""
+
+    id: str
+    owner_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a log. Reading a field that the line does not have gives None."""
+
+    t: float
+    do: str
+    source: str
+    fields: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields.get(name)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the answer was 2xx."""
+        status = self["status"]
+        return isinstance(status, int) and 200 <= status < 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Everything of one run. Lines are in the order of their time; windows are (from, until) of faults in force."""
+
+    jobs: dict[str, Row]
+    agents: dict[str, Agent]
+    widths: dict[str, int]
+    lines: tuple[Line, ...] = ()
+    windows: tuple[tuple[float, float], ...] = ()
+    by_do: dict[str, list[Line]] = field(default_factory=dict)
+
+    def said(self, *what: str) -> Iterator[Line]:
+        """Go through the lines of these kinds, one kind after the other, each in the order of its time."""
+        for do in what:
+            yield from self.by_do.get(do, [])
+
+    def is_called(self, agent_id: str | None, called: object) -> bool:
+        """Tell whether a log means this agent, by id or by name."""
+        if agent_id is None:
+            return False
+        agent = self.agents.get(agent_id)
+        return called == agent_id or (agent is not None and called == agent.name)
+
+    @property
+    def outage_seconds(self) -> float:
+        """For how long at least one fault was in force."""
+        return sum(until - since for since, until in self.windows)
+
+
+def read_records(folder: Path, connection: Connection) -> Records:
+    """Read every log of a folder (None is needed) and the rows. ValueError names a line that is not of the contract."""
+    lines = sorted(_read_lines(folder), key=lambda line: line.t)
+    by_do: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        by_do[line.do].append(line)
+    events: defaultdict[str, list[Event]] = defaultdict(list)
+    # Qualified names: `before` alone is a reserved word on MySQL.
+    for job_id, number, at, before, after, actor in _rows(
+        connection,
+        "SELECT e.job_id, e.number, e.at, e.before, e.after, e.actor FROM jobs_jobevent e ORDER BY e.job_id, e.number",
+    ):
+        events[job_id].append(Event(number=number, at=_moment(at), before=before, after=after, actor=actor))
+    results = dict(_rows(connection, "SELECT o.job_id, o.result FROM jobs_joboutput o"))
+    jobs = {}
+    for row in _rows(
+        connection,
+        "SELECT j.id, j.owner_id, j.agent_id, j.queue_id, j.message, j.status, j.late, j.root_id, j.attempt,"
+        " j.protocol, j.active_at, j.expires_at, j.lease_until FROM jobs_job j",
+    ):
+        names = ("id", "owner_id", "agent_id", "queue_id", "message", "status", "late", "root_id", "attempt")
+        jobs[row[0]] = Row(
+            **dict(zip(names, row[:9], strict=True)) | {"late": bool(row[6])},
+            protocol=row[9],
+            active_at=_moment(row[10]),
+            expires_at=_moment_or_none(row[11]),
+            lease_until=_moment_or_none(row[12]),
+            result=results.get(row[0]),
+            events=tuple(events.pop(row[0], ())),
+        )
+    agents = _rows(connection, "SELECT a.id, a.owner_id, a.name FROM agents_agent a")
+    return Records(
+        jobs=jobs,
+        agents={one: Agent(id=one, owner_id=owner, name=name) for one, owner, name in agents},
+        widths=dict(_rows(connection, "SELECT q.id, q.width FROM jobs_queue q")),
+        lines=tuple(lines),
+        windows=tuple(_windows(lines)),
+        by_do=dict(by_do),
+    )
+
+
+def _read_lines(folder: Path) -> Iterator[Line]:
+    for path in sorted(folder.glob("*.jsonl")):
+        # A writer that was killed leaves a torn last line; a torn line in the middle is a broken log.
+        whole = path.read_text(encoding="utf-8").split("\n")[:-1]
+        for number, text in enumerate(whole, 1):
+            try:
+                fields = json.loads(text)
+                yield Line(float(fields["t"]), fields["do"], path.name, fields)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path.name}, line {number}: {error!r} in {text[:200]!r}") from error
+
+
+def _windows(lines: Iterable[Line]) -> Iterator[tuple[float, float]]:
+    """Yield when any fault was in force, joined where faults overlap; one never healed lasts to the last line."""
+    in_force: defaultdict[object, int] = defaultdict(int)
+    since = until = 0.0
+    for line in lines:
+        until = line.t
+        was = any(in_force.values())
+        if line.do == "fault":
+            in_force[line["component"]] += 1
+        elif line.do == "healed":
+            in_force[line["component"]] = 0
+        if not was and any(in_force.values()):
+            since = line.t
+        elif was and not any(in_force.values()):
+            yield since, line.t
+    if any(in_force.values()):
+        yield since, until
+
+
+def _rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    cursor: Cursor = connection.cursor()
+    try:
+        cursor.execute(query)
+        return [tuple(row) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+
+
+def _moment(value: object) -> dt.datetime:
+    """Return a moment in UTC without a zone: SQLite gives text, unless its connection converts."""
+    moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _moment_or_none(value: object) -> dt.datetime | None:
+    return None if value is None else _moment(value)
