@@ -15,12 +15,15 @@ from jobs.forms import JobFilterForm, SendForm
 from jobs.models import Job
 from jobs.presentation import curl_command, shown_output, timeline, took, with_durations
 from jobs.services.alone import run_alone
+from jobs.services.cancel import Cancel, cancel_jobs
+from jobs.services.log import read_tail
 from jobs.services.read import read_job
 from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
-from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, NotFound
+from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
 from kernel.ids import new_id
 from kernel.keyset import slice_of
+from kernel.visible import visible_text
 
 PAGE_SIZE = 30
 _OVERVIEW_JOBS = 8
@@ -86,6 +89,7 @@ def job_detail(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
         "took": took(whole.job),
         "steps": timeline(whole),
         "output": shown_output(whole.output),
+        "log": "" if whole.output else visible_text(read_tail(job_id)),
         "curl": curl_command(whole.job),
         "key": new_id(),
     }
@@ -133,6 +137,17 @@ def job_again(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
     messages.error(request, _sentence(outcome))
     form = _send_form(user, initial={"agent": job.agent_id or "", "message": job.message})
     return _send_page(request, form, status=400)
+
+
+@console_page("POST")
+def job_cancel(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
+    """Take a job back and show it; one that ended meanwhile is simply shown."""
+    wish = Cancel(owner_id=user.pk, job_id=job_id, actor=f"user:{user.pk}")
+    try:
+        run_alone(cancel_jobs, wish)
+    except JobFinished as error:
+        messages.info(request, error.message)
+    return redirect("console:job", job_id)
 
 
 @require_GET

@@ -35,5 +35,6 @@ urlpatterns = [
     path("jobs/send", jobs.job_send, name="job-send"),
     path("jobs/<str:job_id>", jobs.job_detail, name="job"),
     path("jobs/<str:job_id>/output.txt", jobs.job_output, name="job-output"),
+    path("jobs/<str:job_id>/cancel", jobs.job_cancel, name="job-cancel"),
     path("jobs/<str:job_id>/again", jobs.job_again, name="job-again"),
 ]

@@ -116,7 +116,7 @@ def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None
 
 
 def offer_again(job: Job, *, actor: str) -> MovedJob:
-    """Return the move of a job that was handed out and that nobody started: it waits again, or ends as its owner asked."""
+    """Return the move of a job handed out and started by nobody: it waits again, or ends as its owner asked."""
     if job.cancel_requested_at is not None:
         return MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
     return MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor)

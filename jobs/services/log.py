@@ -97,6 +97,12 @@ def read_log(*, owner_id: str, job_id: str, offset: int) -> LogPart:
     )
 
 
+def read_tail(job_id: str, *, pieces: int = 20, characters: int = 16_384) -> str:
+    """Return the last of what a job has printed until now, for a page that follows it."""
+    rows = JobLogChunk.objects.filter(job_id=job_id).order_by("-offset").values_list("text", flat=True)[:pieces]
+    return "".join(reversed(rows))[-characters:]
+
+
 def _size(job_id: str) -> int:
     last = JobLogChunk.objects.filter(job_id=job_id).order_by("-offset").values_list("offset", "size_bytes").first()
     return sum(last) if last else 0

@@ -22,7 +22,7 @@ OF_JOB = {"job", "job-output"}
 OF_TOKEN = {"token-revoke"}
 BY_POST = {"token-mint"}
 BY_POST_OF_AGENT = {"agent-enable"}
-BY_POST_OF_JOB = {"job-again"}
+BY_POST_OF_JOB = {"job-again", "job-cancel"}
 OWNED = OF_AGENT | OF_JOB | OF_TOKEN | BY_POST_OF_AGENT | BY_POST_OF_JOB
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
 from jobs.console import PAGE_SIZE
 from jobs.models import Job
+from jobs.services.log import append_log
 from jobs.services.report import ReportKind
 from jobs.states import JobStatus
 from kernel.ids import new_id
@@ -90,6 +92,37 @@ def test_run_again_makes_a_new_job_of_the_same_text(box: Agent, at_alice: Client
     job = make_job(box, "uptime")
     at_alice.post(f"/console/jobs/{job.pk}/again", {"key": new_id()})
     assert sorted(Job.objects.values_list("message", "agent_id")) == [("uptime", box.pk)] * 2
+
+
+def test_cancel_ends_a_waiting_job_and_asks_the_agent_of_a_running_one(box: Agent, at_alice: Client) -> None:
+    waiting, running = make_job(box), make_job(box)
+    Job.objects.filter(pk=running.pk).update(active_at=waiting.active_at - dt.timedelta(seconds=9))
+    assert claim(box) == running
+    for job in (waiting, running):
+        assert "Cancel this job" in text_of(at_alice.get(f"/console/jobs/{job.pk}"))
+        assert at_alice.post(f"/console/jobs/{job.pk}/cancel").status_code == 302
+    waiting.refresh_from_db()
+    running.refresh_from_db()
+    assert waiting.status == JobStatus.CANCELED
+    assert running.cancel_requested_at is not None
+    page = text_of(at_alice.get(f"/console/jobs/{running.pk}"))
+    assert "You asked to cancel this job" in page
+    assert "Cancel this job" not in page
+
+
+def test_cancel_of_a_job_that_has_ended_says_so(box: Agent, at_alice: Client) -> None:
+    job = make_job(box)
+    claim(box)
+    report(box, job, ReportKind.SUCCEED, "x")
+    page = at_alice.post(f"/console/jobs/{job.pk}/cancel", follow=True)
+    assert "already finished" in text_of(page)
+
+
+def test_a_running_job_shows_what_it_prints(box: Agent, at_alice: Client) -> None:
+    job = make_job(box)
+    claim(box)
+    append_log(agent_id=box.pk, job_id=job.pk, offset=0, text="<b>building</b>\n")
+    assert "&lt;b&gt;building&lt;/b&gt;" in text_of(at_alice.get(f"/console/jobs/{job.pk}"))
 
 
 def test_run_again_of_a_deleted_agent_says_why_not(box: Agent, at_alice: Client) -> None:
