@@ -1,8 +1,9 @@
 """The running agent: who does what, and how it stops.
 
 Threads: the poller asks for work, the executor runs one job at a time through a shim, the reporter delivers, the beat
-keeps leases and hears of cancels; the main thread waits for signals and looks after the others. They share the journal,
-and meet in `slots` and in the lists of the executor, the reporter and the beat; everything else belongs to one thread.
+keeps leases and hears of cancels, the pump sends logs; the main thread waits for signals and looks after the others.
+They share the journal, and meet in `slots` and in the lists of the executor, the reporter, the beat and the pump;
+everything else belongs to one thread.
 
 A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); all decisions are made in `run`.
 """
@@ -15,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 from skadi import __version__
 from skadi.beat import Beat
@@ -24,7 +25,9 @@ from skadi.config import Config, ConfigError
 from skadi.executor import Executor
 from skadi.journal import Journal
 from skadi.log import LineFormatter, log
+from skadi.logpump import LogPump
 from skadi.poller import Poller
+from skadi.redaction import secret_values
 from skadi.reporter import Reporter
 from skadi.spool import Spool, free_floor_mb
 
@@ -50,16 +53,18 @@ class Agent:
         self.deaths: list[float] = []
         spool = Spool(journal, free_floor_mb(os.environ))
         self.beat = Beat(lambda: self._client("beat"), lambda job_id: self.executor.cancel_job(job_id))
+        self.pump = LogPump(journal, lambda: self._client("pump"), self._secrets)
         self.reporter = Reporter(
             journal,
             lambda: self._client("reporter"),
-            self.beat.forget,
+            self._job_over,
             lambda job_id: self.executor.cancel_job(job_id),
         )
         self.executor = Executor(
             journal,
             self.reporter,
             self.beat,
+            self.pump,
             spool,
             lambda: self.config,
             lambda: self._client("executor"),
@@ -81,6 +86,7 @@ class Agent:
         for number, word in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
             signal.signal(number, self._handler(word))
         self._announce()
+        self.pump.recover()
         self.executor.recover()
         threads = {
             name: threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
@@ -88,6 +94,7 @@ class Agent:
                 ("executor", self.executor.run),
                 ("reporter", self.reporter.run),
                 ("beat", self.beat.run),
+                ("pump", self.pump.run),
                 ("poller", self.poller.run),
             )
         }
@@ -110,6 +117,18 @@ class Agent:
                 self._reload()
             for client in list(self.clients.values()):
                 client.enforce_deadline(time.monotonic())
+
+    def _job_over(self, job_id: str) -> None:
+        """The server has the report of a job: no beat for it any more, and the rest of its log."""
+        self.beat.forget(job_id)
+        self.pump.wake()
+
+    def _secrets(self, job: Mapping[str, Any]) -> list[str]:
+        """What a job with this `job.json` must not show: tokens we have used, secret variables of ours and its own."""
+        environment = job.get("env")
+        variables = {**os.environ, **environment} if isinstance(environment, dict) else dict(os.environ)
+        found = {*secret_values(variables, self.config.token, *self.formatter.secrets), *secret_values(os.environ)}
+        return sorted(found)
 
     def _handler(self, word: str) -> Callable[[int, object], None]:
         return lambda number, frame: self.mailbox.put(word)
@@ -199,5 +218,7 @@ class Agent:
                 self.executor.cancel()
         self.reporter.finish()
         threads["reporter"].join(FINISH_SECONDS)
+        self.pump.finish()
+        threads["pump"].join(FINISH_SECONDS)
         log.info("agent stopped")
         return EXIT_OK

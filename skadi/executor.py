@@ -20,6 +20,7 @@ from skadi.client import Client
 from skadi.config import Config
 from skadi.journal import Journal, Stage
 from skadi.log import log
+from skadi.logpump import LogPump
 from skadi.match import Answer, decide
 from skadi.reporter import Reporter
 from skadi.runner import Job
@@ -44,6 +45,7 @@ class Executor:
         journal: Journal,
         reporter: Reporter,
         beat: Beat,
+        pump: LogPump,
         spool: Spool,
         get_config: Callable[[], Config],
         get_client: Callable[[], Client],
@@ -52,6 +54,7 @@ class Executor:
         self.journal = journal
         self.reporter = reporter
         self.beat = beat
+        self.pump = pump
         self.spool = spool
         self.get_config = get_config
         self.get_client = get_client
@@ -182,7 +185,7 @@ class Executor:
             log.info("job received", extra={"job": job.id, **text})
             decision = decide(config, job.message)
             if isinstance(decision, Answer):
-                self._report(job, result.report_of_answer(decision.text, decision.ok))
+                self._answer(job, decision.text, decision.ok)
                 return
             content = runner.job_file(decision, job, config.defaults, self.start_dir, self.agent_pid)
             self.journal.move(job.id, "started", **content)
@@ -194,15 +197,10 @@ class Executor:
             )
         except (OSError, KeyError) as error:
             log.error("job cannot run", extra={"job": job.id, "error": str(error)})
-            self._report(
-                job, result.report_of_answer(f"run command failed, the agent cannot start it: {error} : ", ok=False)
-            )
+            self._answer(job, f"run command failed, the agent cannot start it: {error} : ", ok=False)
         except Exception as error:
             log.exception("job failed in the agent", extra={"job": job.id})
-            self._report(
-                job,
-                result.report_of_answer(f"run command failed, fault of the agent: {type(error).__name__} : ", ok=False),
-            )
+            self._answer(job, f"run command failed, fault of the agent: {type(error).__name__} : ", ok=False)
 
     def _may_start(self, job: Job, known: bool) -> bool:
         """Acknowledge a job and note the yes; anything else ends it here. Raises OSError."""
@@ -227,8 +225,10 @@ class Executor:
         return False
 
     def _taken(self, job: Job) -> None:
-        """The job is ours from here on, also after a restart: keep its lease."""
+        """The job is ours from here on, also after a restart: keep its lease, send what it prints."""
         self.beat.add(job)
+        if job.offer is not None:
+            self.pump.follow(job.id)
 
     def _run(self, job: Job) -> None:
         with self.lock:
@@ -255,9 +255,15 @@ class Executor:
             canceled = job.id in self.canceled
         if end.get("reason") == "interrupted" and (canceled or self.journal.has(job.id, "cancel")):
             end = dict(end, reason="canceled")
-        timeout = (self.journal.read(job.id, "job.json") or {}).get("timeout")
+        content = self.journal.read(job.id, "job.json") or {}
+        timeout = content.get("timeout")
         seconds = float(timeout) if isinstance(timeout, (int, float)) else 0.0
-        self._report(job, result.report_of_run(self.journal.folder(job.id), end, seconds))
+        secrets, limit = self.pump.secrets(content), result.log_limit(content)
+        self._report(job, result.report_of_run(self.journal.folder(job.id), end, seconds, secrets, limit))
+
+    def _answer(self, job: Job, text: str, ok: bool) -> None:
+        """Report what needed no program, or could not have one."""
+        self._report(job, result.report_of_answer(text, ok, self.pump.secrets({})))
 
     def _report(self, job: Job, report: dict[str, Any]) -> None:
         report["created"] = time.time()

@@ -8,6 +8,7 @@ offers, leases and cancels as the server does, in `offered`.
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -76,6 +77,8 @@ class FakeServer(ThreadingHTTPServer):
         self.keys: dict[str, str] = {}
         self.taken: list[tuple[str, str]] = []
         self.signs: list[str] = []
+        self.logs: dict[str, bytearray] = {}
+        self.log_times: list[tuple[float, str]] = []
         self.changed = threading.Condition()
         self.waiting = 0
         self.closing = False
@@ -282,7 +285,22 @@ class Handler(BaseHTTPRequestHandler):
         wait = float(self.path.partition("wait=")[2] or 0) if self.server.hold else 0.0
         self.answer(200, self.server.beat(body["running"], wait, self._gone))
 
+    def _log(self) -> None:
+        """A piece of a log; when it came is kept too."""
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            data = gzip.decompress(data)
+        job_id, offset = self.path.split("/")[3], int(self.path.rpartition("=")[2])
+        log = self.server.logs.setdefault(job_id, bytearray())
+        if offset <= len(log):
+            log += data[len(log) - offset :]
+        self.server.log_times.append((time.monotonic(), job_id))
+        self.answer(204, headers={"Skadi-Log-Offset": str(len(log))})
+
     def do_PUT(self) -> None:
+        if "/log?offset=" in self.path:
+            self._log()
+            return
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         _, _, _, job_id, kind = self.path.split("/")
         if kind == "running" and self.server.protocol == 2 and body.get("ack"):
