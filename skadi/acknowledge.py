@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from skadi import pace
 from skadi.client import Client, Reply, Unreachable
+from skadi.failpoints import reach
 from skadi.log import log
 from skadi.runner import Job
 
@@ -47,7 +48,9 @@ def ask(job: Job, get_client: Callable[[], Client], stopping: threading.Event) -
     while not stopping.is_set():
         retry_after = None
         try:
+            reach("ack.before_send")
             reply = get_client().request("PUT", f"/agent/jobs/{job.id}/running", body, seconds=REQUEST_SECONDS)
+            reach("ack.after_answer")
         except Unreachable as error:
             log.warning("job not acknowledged yet", extra={"job": job.id, "error": str(error)})
         else:

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 
+from skadi.failpoints import reach
 from skadi.shim import write_whole
 
 KEEP_SECONDS = 45 * 86400.0
@@ -52,6 +53,7 @@ class Done:
             now = time.time()
             if self.cut or (self.ids and min(self.ids.values()) < now - KEEP_SECONDS - COMPACT_SECONDS):
                 self._compact(now)
+            reach("done.before_write")
             self.cut = True  # until it is known to be whole
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(f"{int(now)} {job_id}\n")
@@ -59,6 +61,7 @@ class Done:
                 os.fsync(file.fileno())
             self.cut = False
             self.ids[job_id] = now
+            reach("done.after_write")
 
     def _compact(self, now: float) -> None:
         kept = {job_id: at for job_id, at in self.ids.items() if at >= now - KEEP_SECONDS}

@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Any, Iterator
 
 from skadi.done import Done
+from skadi.failpoints import reach
 from skadi.shim import sync_folder, write_whole
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -95,10 +96,12 @@ class Journal:
         if os.path.lexists(final):
             raise FileExistsError(final)
         try:
+            reach("job.before_write")
             os.mkdir(new, 0o700)
             write_whole(new, "job.json", json.dumps(dict(content, state="received"), ensure_ascii=False))
             os.rename(new, final)
             sync_folder(self.jobs_dir)
+            reach("job.after_write")
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise

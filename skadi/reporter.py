@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from skadi import pace
 from skadi.client import Client, Reply, Unreachable
+from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
 
@@ -68,6 +69,7 @@ class Reporter:
         if kind not in ("succeed", "fail") or not isinstance(body, dict):
             log.error("report is damaged", extra={"job": job_id})
             return
+        reach("report.after_write")
         with self.changed:
             waiting = [item for item in self.items if item.job_id == job_id and item.kind != "running"]
             self.items = [item for item in self.items if item.job_id != job_id] + waiting
@@ -131,7 +133,9 @@ class Reporter:
         item.tries += 1
         try:
             path = f"/agent/jobs/{item.job_id}/{item.kind}"
+            reach("report.before_send")
             reply = self.get_client().request("PUT", path, item.body, seconds=REQUEST_SECONDS, headers=item.headers())
+            reach("report.after_answer")
         except Unreachable as error:
             log.warning("report not delivered", extra={"job": item.job_id, "kind": item.kind, "error": str(error)})
             self._again(item, None)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from skadi import shim
+from skadi import failpoints, shim
 from skadi.entries import Defaults, Entry
 from skadi.journal import JOB_ID, Journal
 from skadi.match import Plan
@@ -129,9 +129,10 @@ def start_shim(folder: str) -> subprocess.Popen[bytes]:
 
     With -I -S it reads no environment, no site packages and nothing from the current folder. Raises OSError.
     """
-    environment: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    environment: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **failpoints.inherited()}
+    failpoints.reach("spawn.before")
     with open(os.path.join(folder, "shim.log"), "wb") as errors:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", os.path.abspath(shim.__file__), folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -141,6 +142,8 @@ def start_shim(folder: str) -> subprocess.Popen[bytes]:
             close_fds=True,
             start_new_session=True,
         )
+    failpoints.reach("spawn.after")
+    return process
 
 
 def wait_for_adopted(journal: Journal, job_id: str) -> None:

@@ -37,6 +37,29 @@ ORPHAN_LOOK_SECONDS = 0.1
 SWEEP_SECONDS = 5.0
 
 
+def armed_failpoint(text: str) -> tuple[str, int, str]:
+    """Name, count and file of `name:n[:file]`, see failpoints.py; an empty name for an empty text."""
+    name, _, rest = text.partition(":")
+    number, _, file = rest.partition(":")
+    return name, int(number or 0), file
+
+
+def die_at(name: str, file: str) -> None:
+    """Say which point this is, and end as in a power cut."""
+    if file:
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, f"{name} {os.getpid()}\n".encode())
+        os.fsync(descriptor)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach(name: str) -> None:
+    """Die here if a test has armed this point. A shim reaches each once, so the count is the agent's affair."""
+    armed, _, file = armed_failpoint(os.environ.get("SKADI_FAILPOINT", ""))
+    if armed == name:
+        die_at(name, file)
+
+
 def prctl(option: int, value: int) -> bool:
     """Call prctl(2); False where it does not exist (not Linux, no ctypes)."""
     if not sys.platform.startswith("linux"):
@@ -411,7 +434,9 @@ def main(folder: str) -> int:
         truncated=output.size > output.limit or output.failed,
         head=output.head_limit if output.size > output.limit else None,
     )
+    reach("exit.before_write")
     write_whole(folder, "exit.json", json.dumps(end))
+    reach("exit.after_write")
     return 0
 
 

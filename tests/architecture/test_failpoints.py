@@ -7,27 +7,30 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kernel.failpoints import POINTS
+from skadi import failpoints as agents
 from tests.architecture.sources import APART, product
 
 
-def _reached() -> Iterator[str]:
-    """Give the name of every point that the server's sources reach, alone or in a pair around a commit."""
+def _reached(*, by_agent: bool) -> Iterator[str]:
+    """Give the name of every point that the sources reach, alone or in a pair around a commit."""
     for source in product():
-        if source.app == APART or source.shown == "kernel/transactions.py":
+        if (source.app == APART) != by_agent or source.shown == "kernel/transactions.py":
             continue
         for node in ast.walk(source.tree):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            if not isinstance(node, ast.Call):
                 continue
-            if node.func.id in ("reach", "whole"):
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if called in ("reach", "whole"):
                 (name,) = node.args
                 assert isinstance(name, ast.Constant), f"{source.shown}:{node.lineno}: a name that a reader can find"
                 pair = (f"{name.value}.before_commit", f"{name.value}.after_commit")
-                yield from (str(name.value),) if node.func.id == "reach" else pair
+                yield from (str(name.value),) if called == "reach" else pair
 
 
 def test_every_point_of_the_table_is_reached_in_one_place_and_every_place_is_in_the_table() -> None:
-    assert Counter(_reached()) == Counter(dict.fromkeys(POINTS, 1))
+    assert Counter(_reached(by_agent=False)) == Counter(dict.fromkeys(POINTS, 1))
+    assert Counter(_reached(by_agent=True)) == Counter(dict.fromkeys(agents.POINTS, 1))
 
 
 def test_every_point_has_a_sentence() -> None:
-    assert all(sentence.endswith(".") for sentence in POINTS.values())
+    assert all(sentence.endswith(".") for sentence in [*POINTS.values(), *agents.POINTS.values()])
