@@ -55,7 +55,7 @@ class TextStream:
             elif len(self.line) - at >= LINE_BYTES:
                 piece = bytes(self.line[at : at + LINE_BYTES])
                 overwritten = piece.rstrip(b"\r").rfind(b"\r") + 1
-                cut = overwritten or _whole(piece)
+                cut = overwritten or _whole(piece, self.after_gap)
                 if not overwritten:
                     done.append(self._text(piece[:cut]))
                 at += cut
@@ -104,18 +104,22 @@ def _decode(line: bytes) -> str:
     return line.decode("utf-8", "replace")
 
 
-def _whole(piece: bytes) -> int:
-    """How many bytes of a cut line make whole characters, and no half of an escape sequence."""
+def _whole(piece: bytes, after_gap: bool = False) -> int:
+    """How many bytes of a cut line make whole characters, and no half of an escape sequence.
+
+    After a gap the line may begin with up to three bytes of a character that was cut in two.
+    """
     escape = OPEN_ESCAPE.search(piece, max(len(piece) - ESCAPE_BYTES, 1))
     if escape:
         return escape.start()
     for encoding in ("utf-8", "gb18030"):
-        for drop in range(min(4, len(piece))):
-            try:
-                piece[: len(piece) - drop].decode(encoding)
-            except UnicodeDecodeError:
-                continue
-            return len(piece) - drop
+        for skip in range(4 if after_gap else 1):
+            for drop in range(min(4, len(piece))):
+                try:
+                    piece[skip : len(piece) - drop].decode(encoding)
+                except UnicodeDecodeError:
+                    continue
+                return len(piece) - drop
     return len(piece)
 
 
