@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from letserver import bootstrap
-from tests.faults.cells import CELLS, HEAD, SHORT, Cell, Row, describe, run_cell, why_not
+from tests.faults.cells import CELLS, SHORT, Cell
+from tests.faults.run import HEAD, Row, describe, run_cell, why_not
 from tests.lanes import debian
 from tests.lanes.lane import MARIADB, SQLITE
 from tests.lanes.services import ROOT
