@@ -170,7 +170,12 @@ class Proxy:
         self._listens.set()
         await self._stop.wait()
         server.close()
+        for pair in self._pairs:
+            pair.cut()
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            # A task that is cancelled at once would be told of in the log.
+            await asyncio.wait(others, timeout=1.0)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
