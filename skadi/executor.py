@@ -268,9 +268,9 @@ class Executor:
     def _report(self, job: Job, report: dict[str, Any]) -> None:
         report["created"] = time.time()
         body = report["body"]
-        log_size = body.pop("log_size", 0)
+        log_size = body.pop("log_size", None)
         if job.offer is not None:
-            body.update(job.claim(), log_size=log_size)
+            body.update(job.claim(), **({} if log_size is None else {"log_size": log_size}))
         try:
             self.journal.write(job.id, "report.json", report)
         except OSError as error:

@@ -75,9 +75,9 @@ def read_log(*, owner_id: str, job_id: str, offset: int) -> LogPart:
         raise NotFound
     output = JobOutput.objects.filter(pk=job.pk).first()
     size = _size(job.pk)
-    promised = (output.log_size or 0) if output else 0
+    promised = output.log_size if output else None
     last_pieces_over = _ended_before(job, database_now() - _LAST_PIECES)
-    if not size and output and (not promised or last_pieces_over):
+    if not size and output and (promised is None or (promised and last_pieces_over)):
         whole = output.text.encode()
         size, data = len(whole), whole[offset : offset + PART_LIMIT + 3]
     else:
@@ -86,7 +86,7 @@ def read_log(*, owner_id: str, job_id: str, offset: int) -> LogPart:
         raise InvalidRequest(_("The log has %(size)s bytes until now."), params={"size": size})
     text = _part(data)
     after = offset + len(text.encode())
-    done = job.is_terminal and (size >= promised or last_pieces_over)
+    done = job.is_terminal and (size >= (promised or 0) or last_pieces_over)
     return LogPart(
         job=job,
         offset=offset,

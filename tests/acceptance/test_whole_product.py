@@ -53,8 +53,8 @@ def test_nothing_else_ever_starts_a_program(product: Instance, tmp_path: Path, t
 
 def test_a_timeline_tells_the_whole_life(product: Instance) -> None:
     job = _run(product, "date")
-    assert [event["move"] for event in job["events"]] == ["submit", "claim", "finish"]
-    assert [event["number"] for event in job["events"]] == [1, 2, 3]
+    assert [event["move"] for event in job["events"]] == ["submit", "claim", "progress", "finish"]
+    assert [event["number"] for event in job["events"]] == [1, 2, 3, 4]
 
 
 def _poll_as(product: Instance, token: str) -> tuple[int, Any]:

@@ -24,7 +24,7 @@ from django_celery_beat.models import (
 from accounts.models import AuditEntry, QuotaUse, User, UserToken
 from accounts.services.tokens import mint_user_token
 from agents.models import Agent, AgentToken
-from jobs.models import Job, JobOutput, Queue
+from jobs.models import Job, JobLogChunk, JobOutput, Queue
 from jobs.services.report import ReportKind
 from jobs.services.upkeep import beat_gateway_clock
 from jobs.states import JobStatus
@@ -49,6 +49,7 @@ def rows(alice: User) -> None:
     job = make_job(agent)
     claim(agent)
     report(agent, job, ReportKind.SUCCEED, "now")
+    JobLogChunk.objects.create(job=job, offset=0, size_bytes=3, text="now", created_at=now)
     mint_user_token(user=alice, scope="full", actor="test")
     Queue.objects.create(owner=alice, name="line", created_at=now)
     QuotaUse.objects.create(owner=alice, kind="jobs", window_start=now, used=1, limit=2)
