@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,10 +10,20 @@ from django.db import connection, transaction
 
 from kernel.failpoints import reach
 
+FRESH_SECONDS = 5.0
+"""How old the time may be by which a call decides, when its transaction commits."""
+
+
+class Overslept(Exception):
+    """The process stood still in the middle: the time that the body goes by is long past. Nothing was written."""
+
 
 @contextmanager
-def whole(name: str) -> Iterator[None]:
+def whole(name: str, *, fresh_seconds: float | None = None) -> Iterator[None]:
     """Run the body in one transaction, between the failpoints `<name>.before_commit` and `<name>.after_commit`.
+
+    With `fresh_seconds` a body that took longer is undone and Overslept is raised: it asked for the time once, at its
+    beginning, and would date what it writes before what others have written meanwhile. Run it again.
 
     Within another transaction it is a savepoint of that one, which alone commits and has its own points.
     """
@@ -20,7 +31,10 @@ def whole(name: str) -> Iterator[None]:
         with transaction.atomic():
             yield
         return
+    began = time.monotonic()
     with transaction.atomic():
         yield
+        if fresh_seconds is not None and time.monotonic() - began > fresh_seconds:
+            raise Overslept
         reach(f"{name}.before_commit")
     reach(f"{name}.after_commit")

@@ -18,7 +18,7 @@ from jobs.services.report import Report, report_jobs
 from jobs.services.submit import Submission, submit_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
-from kernel.transactions import whole
+from kernel.transactions import FRESH_SECONDS, Overslept, whole
 
 if TYPE_CHECKING:
     from jobs.gateway.writer import Item
@@ -73,7 +73,7 @@ def _try(items: Sequence[Item], run: Callable[[Sequence[Item]], list[object]]) -
         item.tried = True
     try:
         return dict(zip(items, run(items), strict=True))
-    except (IntegrityError, DataError, LostRace) as error:
+    except (IntegrityError, DataError, LostRace, Overslept) as error:
         logger.info("batch refused", extra={"action": "writer.refused", "error": type(error).__name__})
     except DatabaseFault as error:
         connection.close()
@@ -86,7 +86,7 @@ def _try(items: Sequence[Item], run: Callable[[Sequence[Item]], list[object]]) -
 
 def _together(items: Sequence[Item]) -> list[object]:
     outcomes: dict[int, object] = {}
-    with whole("writer.together"):
+    with whole("writer.together", fresh_seconds=FRESH_SECONDS):
         now = database_now()
         for kind, service in SERVICES.items():
             members = [at for at, item in enumerate(items) if type(item.value) is kind]
@@ -96,7 +96,7 @@ def _together(items: Sequence[Item]) -> list[object]:
 
 
 def _each_alone(items: Sequence[Item]) -> list[object]:
-    with whole("writer.each_alone"):
+    with whole("writer.each_alone", fresh_seconds=FRESH_SECONDS):
         now = database_now()
         return [_alone(item, now) if item.is_worth_serving else Unavailable() for item in items]
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from jobs.services.moves import LostRace
 from kernel.errors import AppError, Unavailable
-from kernel.transactions import whole
+from kernel.transactions import FRESH_SECONDS, Overslept, whole
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -24,9 +24,9 @@ def run_alone(service: Callable[[Sequence[Item]], Sequence[Outcome | AppError]],
     """
     for _ in range(_TRIES):
         try:
-            with whole("alone"):
+            with whole("alone", fresh_seconds=FRESH_SECONDS):
                 (outcome,) = service([item])
-        except (IntegrityError, LostRace):
+        except (IntegrityError, LostRace, Overslept):
             continue
         if isinstance(outcome, AppError):
             raise outcome
