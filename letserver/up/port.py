@@ -15,7 +15,8 @@ class WebPort:
     The first is made at once, so that a busy port is known before anything starts. Whoever takes a socket closes it
     after handing it on: a supervisor that kept one would answer nothing and yet be the process that listens.
     With one web process its socket excludes every other; several share the port through SO_REUSEPORT, each with a
-    queue of its own, so that one that dies takes only its own queue along.
+    queue of its own, so that one that dies takes only its own queue along. A shared socket made later is only bound:
+    it begins to listen when its process is ready, because the kernel would give it half of the callers at once.
     """
 
     def __init__(self, *, host: str, port: int, shared: bool) -> None:
@@ -25,15 +26,15 @@ class WebPort:
         try:
             if shared:
                 # Any process of this user could join a shared port: an exclusive try tells whether somebody is there.
-                self._listen(shared=False).close()
-            self._first: socket.socket | None = self._listen(shared=shared)
+                self._open(shared=False, listening=True).close()
+            self._first: socket.socket | None = self._open(shared=shared, listening=True)
         except OSError as error:
             raise port_refusal(host, port, error) from error
 
     def take(self) -> socket.socket:
-        """Return a listening socket. Raises OSError when another program took the port meanwhile."""
+        """Return a socket for a process to serve on. Raises OSError when another program took the port meanwhile."""
         first, self._first = self._first, None
-        return first if first is not None else self._listen(shared=self._shared)
+        return first if first is not None else self._open(shared=self._shared, listening=not self._shared)
 
     def close(self) -> None:
         """Give up the first socket if nobody took it."""
@@ -41,7 +42,7 @@ class WebPort:
             self._first.close()
             self._first = None
 
-    def _listen(self, *, shared: bool) -> socket.socket:
+    def _open(self, *, shared: bool, listening: bool) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -51,7 +52,8 @@ class WebPort:
             if shared:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind(address)
-            listener.listen(_BACKLOG)
+            if listening:
+                listener.listen(_BACKLOG)
         except OSError:
             listener.close()
             raise
