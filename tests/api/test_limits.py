@@ -136,6 +136,7 @@ def test_user_over_the_limit_is_told_when_it_ends_in_either_language(door: Door,
     status, chinese, headers = _call(door.server, path, user, language="zh-CN")
     assert status == 429
     _tell_times(headers, chinese, USER_CALLS)
+    assert chinese["message"] != body["message"]
     assert _call(door.server, "/agent/job", agent)[0] == 204  # counted apart
     assert door.server.call("GET", "/status")[0] == 204
 
