@@ -128,7 +128,7 @@ def _follow_the_steps(page: Page, base: str, camera: Camera) -> None:
     expect(page.locator(".pill-succeeded")).to_be_visible(timeout=20_000)
     expect(page.locator("pre.output")).to_contain_text(re.compile(r"20\d\d"))
     expect(page.locator("#job")).not_to_have_attribute("hx-trigger", "every 1s")
-    expect(page.locator(".timeline li")).to_have_count(3)
+    expect(page.locator(".timeline li")).to_have_count(4)
     camera.shoot(page, "job")
     page.goto(base + "/console/")
     expect(page.locator("#first-steps")).to_have_count(0)
