@@ -11,6 +11,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from jobs.services.alone import run_alone
 from jobs.services.moves import LostRace
 from kernel.errors import NotFound, Unavailable
+from kernel.transactions import Overslept
 from tests.api.people import InProcess, Person
 from tests.api.routes import ROUTES, Route
 
@@ -72,13 +73,15 @@ def _losing(times: int, error: Exception) -> Callable[[Sequence[str]], list[str]
     return service
 
 
-@pytest.mark.parametrize("error", [IntegrityError("key"), LostRace()])
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [IntegrityError("key"), LostRace(), Overslept()])
 def test_lost_race_is_run_again(error: Exception) -> None:
     assert run_alone(_losing(2, error), "item") == "item"
     with pytest.raises(Unavailable):
         run_alone(_losing(3, error), "item")
 
 
+@pytest.mark.django_db
 def test_outcome_that_is_an_error_is_raised() -> None:
     with pytest.raises(NotFound):
         run_alone(lambda items: [NotFound()], "item")

@@ -14,6 +14,7 @@ from tests.lanes.lane import Lane
 from tests.lanes.services import ROOT
 
 
+@pytest.mark.mariadb_only  # SQLite has its cells among the long tests: both lanes share ten minutes
 @pytest.mark.timeout(300)
 def test_kills_and_restarts_of_every_part_lose_nothing_and_run_nothing_twice(lane: Lane, tmp_path: Path) -> None:
     row = run_cell(SHORT, lane=lane.name, results=tmp_path / "results", least_seconds=0)

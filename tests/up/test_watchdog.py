@@ -71,6 +71,7 @@ app.worker_main(["worker", "--loglevel", "INFO", "--concurrency", "1", "--withou
 """
 
 
+@pytest.mark.long
 def test_a_real_worker_that_stops_consuming_ends_and_says_so(lane: Lane, tmp_path: Path) -> None:
     worker = PrivateServer([sys.executable, "-c", _WORKER], folder=ROOT, log=tmp_path / "worker.log")
 
