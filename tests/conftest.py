@@ -20,6 +20,7 @@ _DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/archi
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
+_TOLD = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,13 +50,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Write the lane's report."""
+    """Show what the tests told, and write the lane's report."""
+    told = config.stash.get(_TOLD, [])
+    if told:
+        terminalreporter.section("what the tests tell")
+        for line in told:
+            terminalreporter.write_line(line)
     path = config.getoption("lane_report")
     if path:
         stats = terminalreporter.stats
         reasons = sorted({str(report.longrepr[2]) for report in stats.get("skipped", []) if report.longrepr})
         counts = {name: len(stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
         Path(path).write_text(json.dumps({**counts, "reasons": reasons}), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Show a line after the run: what a test prints is only seen when it fails."""
+    return pytestconfig.stash.setdefault(_TOLD, []).append
 
 
 @pytest.fixture(scope="session")
