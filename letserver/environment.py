@@ -5,6 +5,10 @@ A wrong value stops the start with the variable's name and what to write.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import ipaddress
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -33,6 +37,10 @@ def _secret(raw: str) -> str:
     if len(raw) < 32:
         raise WrongValue("at least 32 random characters, for example from: openssl rand -base64 48")
     return raw
+
+
+def _optional_secret(raw: str) -> str:
+    return _secret(raw) if raw else raw
 
 
 def _switch(raw: str) -> bool:
@@ -67,6 +75,59 @@ def _url(*schemes: str, optional: bool = False) -> Callable[[str], str]:
         return raw
 
     return read
+
+
+def _base(raw: str) -> str:
+    """The address of a platform; without TLS only on this machine, where a simulator may stand in for it."""
+    parts = urlsplit(raw)
+    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and local)):
+        raise WrongValue("a URL that begins with https:// (http:// only for this machine)")
+    return raw.rstrip("/")
+
+
+def _networks(raw: str) -> list[str]:
+    names = _names(raw)
+    try:
+        return [str(ipaddress.ip_network(name)) for name in names]
+    except ValueError as error:
+        raise WrongValue("networks such as 192.168.1.0/24, with commas") from error
+
+
+def _fernet_keys(raw: str) -> list[str]:
+    for key in _names(raw):
+        try:
+            usable = len(base64.urlsafe_b64decode(key)) == 32
+        except (ValueError, binascii.Error):
+            usable = False
+        if not usable:
+            raise WrongValue("keys of 32 random bytes in URL-safe base64, with commas; the first one seals")
+    return _names(raw)
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw not in words:
+            raise WrongValue(" or ".join(word or "nothing" for word in words))
+        return raw
+
+    return read
+
+
+def _words(raw: str) -> str:
+    try:
+        read = json.loads(raw)
+    except ValueError as error:
+        raise WrongValue('JSON such as {"thing1": "title"}') from error
+    if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
+        raise WrongValue('JSON such as {"thing1": "title"}')
+    return raw
+
+
+def _aes_key(raw: str) -> str:
+    if raw and not re.fullmatch(r"[0-9A-Za-z]{43}", raw):
+        raise WrongValue("the 43 letters and digits of the EncodingAESKey")
+    return raw
 
 
 def _language(raw: str) -> str:
@@ -201,6 +262,143 @@ SETTINGS = (
         meaning="How many unknown tokens a minute one address may try; 0: any number.",
     ),
     Setting(
+        name="LETSERVER_SEALING_KEYS",
+        default="",
+        read=_fernet_keys,
+        meaning="Fernet keys, with commas, that seal secrets in the database: the first one seals, all open. "
+        "Empty: made of the secret key.",
+    ),
+    Setting(
+        name="LETSERVER_OUTBOUND_ALLOW",
+        default="",
+        read=_networks,
+        meaning="Networks of the intranet that callbacks and webhooks may reach, such as 192.168.1.0/24, with commas; "
+        "any port there.",
+    ),
+    Setting(
+        name="LETSERVER_OUTBOUND_HTTP",
+        default="off",
+        read=_switch,
+        meaning="on: callbacks and webhooks may go to http:// addresses too, not to https:// alone.",
+    ),
+    Setting(
+        name="LETSERVER_SYS_TOKEN",
+        default="",
+        read=_optional_secret,
+        meaning="Token of the upstream program for /sys, at least 32 characters; empty: /sys is off.",
+    ),
+    Setting(
+        name="LETSERVER_EVENTS",
+        default="off",
+        read=_switch,
+        meaning="on: every move of a job and every message is told on two Redis streams to upstream programs.",
+    ),
+    Setting(
+        name="LETSERVER_EMAIL_URL",
+        default="",
+        read=_url("smtp", "smtps", "smtp+tls", "smtp+ssl", "consolemail", "filemail", optional=True),
+        meaning="smtp+tls://user:password@host:587 for the e-mail channel; empty: there is none.",
+    ),
+    Setting(
+        name="LETSERVER_EMAIL_FROM", default="", read=_text, meaning="Sender of e-mail: LetServer <bot@example.com>."
+    ),
+    Setting(
+        name="LETSERVER_TEMPLATES_A_DAY",
+        default="100",
+        read=_number(1, 1_000_000),
+        meaning="WeChat template messages that one user may be sent a day.",
+    ),
+    Setting(
+        name="LETSERVER_TEXTS_A_WINDOW",
+        default="20",
+        read=_number(1, 1_000_000),
+        meaning="WeChat texts that may follow a message of the user within 48 hours. The ledger learns a lower number.",
+    ),
+    Setting(
+        name="LETSERVER_MERGE_SECONDS",
+        default="60",
+        read=_number(0, 86_400),
+        meaning="Within how long the same message again is counted instead of sent; 0: never.",
+    ),
+    Setting(
+        name="LETSERVER_WECHAT_KIND",
+        default="",
+        read=_one_of("", "service", "subscription", "test"),
+        meaning="The official account: service, subscription or test; empty: there is none.",
+    ),
+    Setting(name="LETSERVER_WECHAT_APPID", default="", read=_text, meaning="AppID of the official account."),
+    Setting(name="LETSERVER_WECHAT_SECRET", default="", read=_text, meaning="Its AppSecret."),
+    Setting(name="LETSERVER_WECHAT_TOKEN", default="", read=_text, meaning="Token of its server configuration."),
+    Setting(name="LETSERVER_WECHAT_AES_KEY", default="", read=_aes_key, meaning="Its EncodingAESKey, 43 characters."),
+    Setting(
+        name="LETSERVER_WECHAT_PLAIN_COMMANDS",
+        default="off",
+        read=_switch,
+        meaning="on: commands are taken from messages that came unencrypted too. For test accounts only.",
+    ),
+    Setting(
+        name="LETSERVER_WECHAT_STABLE_TOKEN",
+        default="on",
+        read=_switch,
+        meaning="on: the access token comes from stable_token; off: from token.",
+    ),
+    Setting(
+        name="LETSERVER_WECHAT_TEMPLATE_INFO", default="", read=_text, meaning="Template id of messages of level info."
+    ),
+    Setting(
+        name="LETSERVER_WECHAT_TEMPLATE_WARNING",
+        default="",
+        read=_text,
+        meaning="Template id of warnings and errors; empty: that of info.",
+    ),
+    Setting(
+        name="LETSERVER_WECHAT_TEMPLATE_FIELDS",
+        default='{"thing1": "title", "thing2": "text", "phrase3": "level", "time4": "time"}',
+        read=_words,
+        meaning="What stands in the fields of the templates, as JSON: title, text, level, source, agent or time.",
+    ),
+    Setting(
+        name="LETSERVER_WECOM_CORP_ID",
+        default="",
+        read=_text,
+        meaning="CorpID of WeCom, for the WeCom app; empty: none.",
+    ),
+    Setting(name="LETSERVER_WECOM_AGENT_ID", default="", read=_text, meaning="AgentId of the WeCom app."),
+    Setting(name="LETSERVER_WECOM_SECRET", default="", read=_text, meaning="Its Secret."),
+    Setting(name="LETSERVER_WECOM_TOKEN", default="", read=_text, meaning="Token of its callback."),
+    Setting(name="LETSERVER_WECOM_AES_KEY", default="", read=_aes_key, meaning="EncodingAESKey of its callback."),
+    Setting(
+        name="LETSERVER_TELEGRAM_BOT_TOKEN", default="", read=_text, meaning="Token of the Telegram bot; empty: none."
+    ),
+    Setting(
+        name="LETSERVER_TELEGRAM_WEBHOOK_SECRET",
+        default="",
+        read=_text,
+        meaning="secret_token given to setWebhook; Telegram sends it with every update.",
+    ),
+    Setting(
+        name="LETSERVER_SLACK_SIGNING_SECRET",
+        default="",
+        read=_text,
+        meaning="Signing secret of the Slack app with the slash command; empty: none.",
+    ),
+    *(
+        Setting(name=f"LETSERVER_{name}_BASE", default=default, read=_base, meaning=f"Address of {what}.")
+        for name, default, what in (
+            ("WECHAT_API", "https://api.weixin.qq.com", "the WeChat API"),
+            ("WECHAT_MP", "https://mp.weixin.qq.com", "the pictures of WeChat's QR codes"),
+            ("WECOM_API", "https://qyapi.weixin.qq.com", "the WeCom API"),
+            ("FEISHU", "https://open.feishu.cn", "the Feishu API"),
+            ("DINGTALK", "https://oapi.dingtalk.com", "the DingTalk API"),
+            ("TELEGRAM", "https://api.telegram.org", "the Telegram API"),
+            ("SLACK", "https://hooks.slack.com", "Slack's webhooks"),
+            ("DISCORD", "https://discord.com", "Discord's webhooks"),
+            ("PUSHPLUS", "https://www.pushplus.plus", "PushPlus"),
+            ("SERVERCHAN", "https://sctapi.ftqq.com", "ServerChan"),
+            ("WXPUSHER", "https://wxpusher.zjiecode.com", "WxPusher"),
+        )
+    ),
+    Setting(
         name="LETSERVER_LANGUAGE",
         default="zh-hans",
         read=_language,
@@ -235,7 +433,7 @@ def read_environment(variables: Mapping[str, str]) -> dict[str, Value]:
         try:
             values[setting.name] = setting.read(raw)
         except WrongValue as error:
-            hidden = setting.name.endswith(("_KEY", "_URL"))
+            hidden = setting.name.endswith(("_KEY", "_KEYS", "_URL", "_SECRET", "_TOKEN"))
             shown = "what it holds" if hidden else repr(raw)
             wrong.append(f"{setting.name}: {shown} does not do; write {error}.")
     known = {setting.name for setting in SETTINGS} | INTERNAL_NAMES
