@@ -158,6 +158,8 @@ class Reporter:
 
     def _done(self, item: Item, reply: Reply) -> None:
         log.debug("report delivered", extra={"job": item.job_id, "kind": item.kind, "status": reply.status})
+        with self.changed:
+            self.sending = ""  # a report that is added from now on answers a later question: it is sent again
         self.on_over(item.job_id)
         try:
             self.journal.delivered(item.job_id, reply.status)

@@ -15,6 +15,14 @@ from tests.skadi.support import AgentProcess, wait_until
 
 Make = Callable[..., AgentProcess]
 QUICK = "pace.FIRST_RETRY = 0.02"
+SLOW_DISK = """
+import time
+from skadi.journal import Journal
+def slow(journal, job_id, status, noted=Journal.delivered):
+    noted(journal, job_id, status)
+    time.sleep(1)
+Journal.delivered = slow
+"""
 
 
 def delivered(agent: AgentProcess, job: str) -> dict[str, Any]:
@@ -106,6 +114,17 @@ def test_kill_9_leaves_the_report_which_is_sent_by_the_next_start(
     before = len(server.attempts)
     server.add("count", job)
     wait_until(lambda: len(server.attempts) > before)
+    assert runs(tmp_path) == 1
+
+
+def test_a_job_that_comes_again_while_its_delivery_is_noted_is_answered_too(
+    server: FakeServer, make_agent: Make, tmp_path: Path
+) -> None:
+    agent = make_agent(counting(tmp_path)).start(constants=SLOW_DISK)
+    job = server.add("count")
+    delivered(agent, job)
+    server.add("count", job)
+    wait_until(lambda: len(server.attempts) == 2)
     assert runs(tmp_path) == 1
 
 
