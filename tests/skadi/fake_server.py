@@ -61,7 +61,7 @@ class FakeServer(ThreadingHTTPServer):
         self.hold = hold
         self.protocol = protocol
         self.lease_s = 6.0
-        self.ack_s = 1.0
+        self.ack_s = 20.0
         self.offered: dict[str, Offered] = {}
         self.acks: list[tuple[float, str, int, int]] = []
         self.beats: list[tuple[float, list[dict[str, Any]]]] = []
@@ -103,6 +103,12 @@ class FakeServer(ThreadingHTTPServer):
             job.cancel = True
             if job.status in ("queuing", "sent"):
                 job.status = "canceled"
+            self.changed.notify_all()
+
+    def withdraw(self, job_id: str) -> None:
+        """The time to acknowledge a job is over, whatever the clock says: it is offered again."""
+        with self.changed:
+            self.offered[job_id].until = 0.0
             self.changed.notify_all()
 
     def _offer_again(self) -> None:

@@ -56,8 +56,6 @@ def test_every_request_says_which_protocol_it_speaks(server: FakeServer, make_ag
 
 
 def test_a_job_is_acknowledged_before_it_starts(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:
-    server.ack_s = 20
-
     def look(handler: Handler) -> None:
         states.append(json.loads((agent.job_dir("one") / "job.json").read_text())["state"])
         started.append((tmp_path / "pids").exists())
@@ -77,16 +75,14 @@ def test_a_job_is_acknowledged_before_it_starts(server: FakeServer, make_agent: 
 def test_an_acknowledgement_that_comes_too_late_runs_at_the_next_offer(
     server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
-    server.ack_s = 0.3
-
     def late(handler: Handler) -> None:
-        time.sleep(0.5)
+        server.withdraw("one")
         handler.cut()
 
     server.ack_replies.append(late)
     make_agent(staying(tmp_path, "echo $$ >> {pids}")).start(constants=QUICK)
-    job = server.add("stay")
-    assert wait_until(lambda: server.reports.get(job))[1]["offer"] == 2
+    server.add("stay", "one")
+    assert wait_until(lambda: server.reports.get("one"))[1]["offer"] == 2
     assert [(offer, status) for _, _, offer, status in server.acks] == [(1, 409), (2, 204)]
     assert len(pids_of(tmp_path)) == 1
 
@@ -97,7 +93,6 @@ def test_an_acknowledgement_that_comes_too_late_runs_at_the_next_offer(
 def test_a_job_that_is_not_ours_any_more_is_dropped_unstarted(
     server: FakeServer, make_agent: Make, tmp_path: Path, status: int, code: str
 ) -> None:
-    server.ack_s = 20
     server.ack_replies.append(lambda handler: handler.answer(status, {"error": code, "message": ""}))
     agent = make_agent(staying(tmp_path)).start()
     job = server.add("stay")
@@ -224,7 +219,6 @@ def test_a_server_that_went_back_to_protocol_1_keeps_the_job_by_signs_of_life(
 def test_a_stop_before_the_acknowledgement_starts_nothing_and_the_next_start_does(
     server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
-    server.ack_s = 20
     server.ack_replies.extend([503] * 1000)
     agent = make_agent(staying(tmp_path, "echo $$ >> {pids}")).start(constants=QUICK)
     job = server.add("stay")

@@ -53,13 +53,13 @@ def test_jobs_are_taken_again_when_the_state_folder_can_be_written(server: FakeS
 def test_a_job_that_cannot_be_written_down_is_not_acknowledged_and_runs_at_a_later_offer(
     server: FakeServer, make_agent: Make
 ) -> None:
-    server.ack_s = 0.3
     agent = make_agent("").start(constants=QUICK)
     wait_until(lambda: server.waiting)
     (agent.state / "jobs" / ".job").mkdir()
     server.add("help", "job")
     wait_until(lambda: "job cannot be stored" in agent.log())
     assert server.acks == []
+    server.withdraw("job")
     kind, body = wait_until(lambda: server.reports.get("job"))
     assert (kind, body["offer"]) == ("succeed", 2)
 
