@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from accounts.credentials import Principal, identify, limit_on
 from kernel.errors import Unauthorized
+from kernel.failpoints import reach
 from kernel.limits import REDIS_WITHIN_SECONDS, Limit, LocalCounters, Tally, count_command, read_reply, unknown_tokens
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,10 @@ class SharedCounters:
             return None
         try:
             # The library types its commands, not the way to send one as it stands.
-            return read_reply(_redis().execute_command(*count_command(key, add)))  # type: ignore[no-untyped-call]
+            reach("view_limit.before_count")
+            reply = _redis().execute_command(*count_command(key, add))  # type: ignore[no-untyped-call]
+            reach("view_limit.after_count")
+            return read_reply(reply)
         except RedisError as error:
             self._away_until = time.monotonic() + _LEAVE_ALONE_SECONDS
             logger.warning("no Redis", extra={"action": "limits.local", "error": type(error).__name__})

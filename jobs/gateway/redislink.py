@@ -132,6 +132,7 @@ class RedisLink:
 
     async def take(self, key: str) -> bool:
         """Remove a flag and tell whether it was there. Raises NoRedis."""
+        reach("flag.before_take")
         taken = await self._answer("GETDEL", key) is not None
         reach("flag.after_take")
         return taken
@@ -145,7 +146,9 @@ class RedisLink:
 
     async def count(self, key: str, add: int) -> Tally:
         """Add to a counter of `kernel.limits` and tell what it says. Raises NoRedis."""
+        reach("gateway_limit.before_count")
         tally = read_reply(await self._answer(*count_command(key, add)))
+        reach("gateway_limit.after_count")
         if tally is None:
             raise NoRedis
         return tally

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import Job, JobLogChunk, JobOutput
@@ -16,6 +15,7 @@ from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, JobNotFound, NotFound, TooLarge
 from kernel.ids import is_id
+from kernel.transactions import whole
 
 LOG_LIMIT = 1024 * 1024
 """Bytes kept of one job's log, from its beginning; its end stands in the output."""
@@ -45,7 +45,7 @@ def append_log(*, agent_id: str, job_id: str, offset: int, text: str) -> int:
     NotFound for a job that this agent does not have or that ended long ago, JobNotFound for one that it did not begin,
     InvalidRequest where `offset` cuts a character, TooLarge where the log is full.
     """
-    with transaction.atomic():
+    with whole("log"):
         now = database_now()
         job = lock_jobs({job_id} if is_id(job_id) else ()).get(job_id)
         if job is None or job.agent_id != agent_id or _ended_before(job, now - dt.timedelta(days=LATE_DAYS)):
@@ -78,8 +78,8 @@ def read_log(*, owner_id: str, job_id: str, offset: int) -> LogPart:
     promised = output.log_size if output else None
     last_pieces_over = _ended_before(job, database_now() - _LAST_PIECES)
     if not size and output and (promised is None or (promised and last_pieces_over)):
-        whole = output.text.encode()
-        size, data = len(whole), whole[offset : offset + PART_LIMIT + 3]
+        text_bytes = output.text.encode()
+        size, data = len(text_bytes), text_bytes[offset : offset + PART_LIMIT + 3]
     else:
         data = _bytes_from(job.pk, offset)
     if offset > size:

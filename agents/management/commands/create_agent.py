@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import transaction
 
 from accounts.services.users import get_or_create_user
 from agents.services.manage import create_agent
 from kernel.commands import one_sentence_errors
+from kernel.transactions import whole
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *, username: str, name: str, alias: str, **_options: object) -> None:
         """Call the services; a name that is refused leaves no new user behind."""
-        with one_sentence_errors(), transaction.atomic():
+        with one_sentence_errors(), whole("create_agent"):
             owner = get_or_create_user(username=username)
             _agent, token = create_agent(owner=owner, name=name, alias=alias, actor="command")
         self.stdout.write(token)

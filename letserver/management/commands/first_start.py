@@ -6,7 +6,6 @@ import json
 import sys
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import TokenScope, User
@@ -16,6 +15,7 @@ from agents.models import Agent
 from agents.services.manage import create_agent, reset_agent_token
 from kernel.commands import one_sentence_errors
 from kernel.strictjson import parse_object
+from kernel.transactions import whole
 
 DEMO_AGENT = "demo"
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, **_options: object) -> None:
         """Call the services. Killed before the line is out, the next run mints again."""
-        with one_sentence_errors(), transaction.atomic():
+        with one_sentence_errors(), whole("first_start"):
             username, password = _read_login(sys.stdin.buffer.read())
             owner = ensure_staff(username=username, password=password)
             user_token = mint_user_token(user=owner, scope=TokenScope.FULL, actor="command")
