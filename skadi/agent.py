@@ -74,6 +74,7 @@ class Agent:
             journal,
             self.executor,
             self.reporter,
+            self.beat,
             spool,
             lambda: self._client("poller"),
             lambda: self.mailbox.put("refused"),

@@ -1,7 +1,8 @@
 """One held request that keeps the leases of our jobs and brings word of those whose owner wants them ended.
 
-It goes on as long as there are acknowledged jobs whose report the server has not taken. A server that does not know the
-call keeps the leases by the reporter's signs of life alone, and cannot send such word.
+It goes on as long as there are acknowledged jobs whose report the server has not taken, and while the agent asks for no
+jobs, so that it does not show as offline. A server that does not know the call keeps the leases by the reporter's signs
+of life alone, and cannot send such word.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ CUT_STATUSES = (408, 502, 504)
 
 
 class Beat:
-    """The loop. `add` and `forget` may be called from any thread; `on_cancel` is called for each id, maybe again."""
+    """The loop. All but `run` may be called from any thread; `on_cancel` is called for each id, maybe again."""
 
     def __init__(self, get_client: Callable[[], Client], on_cancel: Callable[[str], None]) -> None:
         self.get_client = get_client
         self.on_cancel = on_cancel
         self.jobs: dict[str, Job] = {}
+        self.instead_of_polls = False
         self.changed = threading.Condition()
         self.news = False  # a job came that the request on its way does not name
         self.held: Client | None = None
@@ -54,10 +56,17 @@ class Beat:
         with self.changed:
             self.jobs.pop(job_id, None)
 
+    def replace_polls(self, wanted: bool) -> None:
+        """Whether to be heard without jobs too, because the agent asks for none."""
+        with self.changed:
+            if wanted != self.instead_of_polls:
+                self.instead_of_polls = wanted
+                self.changed.notify()
+
     def run(self) -> None:
         while True:
             with self.changed:
-                while not self.jobs:
+                while not self.jobs and not self.instead_of_polls:
                     self.changed.wait()
             self._pause(self._beat())
 
@@ -103,7 +112,7 @@ class Beat:
     def _answered(self, reply: Reply, hold: int, elapsed: float) -> float:
         if reply.status in UNKNOWN_STATUSES and reply.protocol() == 1:
             if not self.unknown:
-                log.warning("server knows no beat, signs of life must do", extra={"status": reply.status})
+                log.warning("server knows no beat", extra={"status": reply.status})
             self.unknown = True
             return UNKNOWN_RETRY
         body: Any = reply.json()

@@ -6,6 +6,7 @@ import time
 from typing import Callable
 
 from skadi import pace
+from skadi.beat import Beat
 from skadi.client import Client, Reply, Unreachable
 from skadi.executor import Executor
 from skadi.journal import Journal, Stage
@@ -28,6 +29,7 @@ class Poller:
         journal: Journal,
         executor: Executor,
         reporter: Reporter,
+        beat: Beat,
         spool: Spool,
         get_client: Callable[[], Client],
         on_refused: Callable[[], None],
@@ -35,6 +37,7 @@ class Poller:
         self.journal = journal
         self.executor = executor
         self.reporter = reporter
+        self.beat = beat
         self.spool = spool
         self.get_client = get_client
         self.on_refused = on_refused
@@ -49,7 +52,9 @@ class Poller:
                 continue
             job, delay = None, 0.0
             try:
-                job, delay = self._poll() if self.spool.look() else (None, ROOM_LOOK_SECONDS)
+                room = self.spool.look()
+                self.beat.replace_polls(not room)
+                job, delay = self._poll() if room else (None, ROOM_LOOK_SECONDS)
             finally:
                 if job is None:
                     self.executor.slots.release()

@@ -35,7 +35,11 @@ class Spool:
         """Whether a job could be written down now. The log is told when that changes, not each time."""
         trouble = self._trouble()
         if trouble and not self.trouble:
-            log.error("no jobs are taken: the state folder %s", trouble, extra={"folder": self.journal.state_dir})
+            log.error(
+                "no jobs are taken: the state folder %s. Make room, or name another folder with `state_dir:`",
+                trouble,
+                extra={"folder": self.journal.state_dir},
+            )
         if self.trouble and not trouble:
             log.info("the state folder can be written again, jobs are taken")
         self.trouble = trouble

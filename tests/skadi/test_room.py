@@ -34,8 +34,34 @@ def test_no_job_is_taken_with_little_room(server: FakeServer, make_agent: Make) 
     looked = time.monotonic()
     wait_until(lambda: time.monotonic() - looked > 0.5)  # ten looks
     assert agent.log().count("no jobs are taken") == 1
-    assert "MB free" in agent.log()
+    assert "MB free. Make room, or name another folder" in agent.log()
     assert server.polls == []
+
+
+def test_an_agent_without_room_is_heard_until_it_takes_jobs_again(server: FakeServer, make_agent: Make) -> None:
+    agent = make_agent("")
+    (agent.state / "probe").mkdir(parents=True)
+    agent.start(constants=QUICK + "from skadi import beat\nbeat.LONGEST_HOLD = 1.0")
+    wait_until(lambda: len(server.beats) >= 2)
+    assert [running for _, running in server.beats] == [[]] * len(server.beats)
+    assert server.polls == []
+    (agent.state / "probe").rmdir()
+    wait_until(lambda: server.waiting)
+    heard = len(server.beats)
+    job = server.add("help")
+    wait_until(lambda: job in server.reports)
+    assert len(server.beats) <= heard + 2
+
+
+def test_an_old_server_hears_nothing_of_an_agent_without_room(make_agent: Make) -> None:
+    old = FakeServer(hold=True)
+    try:
+        agent = make_agent("", server=old.url).start(constants=QUICK, env={"SKADI_MIN_FREE_MB": EVERYTHING_MB})
+        wait_until(lambda: "server knows no beat" in agent.log())
+        assert old.polls == []
+        assert "Traceback" not in agent.log()
+    finally:
+        old.stop()
 
 
 def test_jobs_are_taken_again_when_the_state_folder_can_be_written(server: FakeServer, make_agent: Make) -> None:
