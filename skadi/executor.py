@@ -189,8 +189,7 @@ class Executor:
                 return
             content = runner.job_file(decision, job, config.defaults, self.start_dir, self.agent_pid)
             self.journal.move(job.id, "started", **content)
-            self._run(job)
-            self._report_end(job)
+            self._report_end(job, self._run(job))
             log.info(
                 "job ended",
                 extra={"job": job.id, "entry": decision.entry.name, "seconds": "%.1f" % (time.monotonic() - began)},
@@ -230,24 +229,27 @@ class Executor:
         if job.offer is not None:
             self.pump.follow(job.id)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job) -> dict[str, Any] | None:
+        """Run the command of a job; how it ended, where that could not be written down."""
         with self.lock:
             if self.canceling or job.id in self.canceled:
-                return
+                return None
             process = self.process = runner.start_shim(self.journal.folder(job.id))
             self.current = job.id
         self.reporter.keep_alive(job.id)
-        if process.wait() == runner.HAD_ITS_RUN:
+        code, end = runner.wait_for_shim(process)
+        if code == runner.HAD_ITS_RUN:
             with self.lock:
                 self.process = None  # a shim of the last agent is at work: signals go to that one
             runner.wait_for_adopted(self.journal, job.id)
         with self.lock:
             self.process = None
             self.current = ""
+        return end
 
-    def _report_end(self, job: Job) -> None:
-        """Report what `exit.json` says; without one the command was interrupted, and what it printed is kept."""
-        end: dict[str, Any] | None = self.journal.read(job.id, "exit.json")
+    def _report_end(self, job: Job, unwritten: dict[str, Any] | None = None) -> None:
+        """Report what `exit.json` says, or what it would say; else the command was interrupted, its output is kept."""
+        end: dict[str, Any] | None = self.journal.read(job.id, "exit.json") or unwritten
         if end is None:
             log.warning("job has no end", extra={"job": job.id})
             end = {"rc": None, "signal": None, "reason": "interrupted"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import signal
@@ -127,6 +128,7 @@ def job_file(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid
 def start_shim(folder: str) -> subprocess.Popen[bytes]:
     """Start the shim of a job folder in a session of its own. Call from a thread that lives as long as the agent.
 
+    Its standard output is a pipe, see `wait_for_shim`; the command does not get this one.
     With -I -S it reads no environment, no site packages and nothing from the current folder. Raises OSError.
     """
     environment: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **failpoints.inherited()}
@@ -135,7 +137,7 @@ def start_shim(folder: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", os.path.abspath(shim.__file__), folder],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
             cwd="/",
@@ -144,6 +146,16 @@ def start_shim(folder: str) -> subprocess.Popen[bytes]:
         )
     failpoints.reach("spawn.after")
     return process
+
+
+def wait_for_shim(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any] | None]:
+    """Wait for a shim: its exit code, and the content of `exit.json` where the disk did not take it."""
+    said, _ = process.communicate()
+    try:
+        end = json.loads(said.decode("utf-8"))
+    except ValueError:
+        end = None
+    return process.returncode, end if isinstance(end, dict) else None
 
 
 def wait_for_adopted(journal: Journal, job_id: str) -> None:

@@ -5,7 +5,8 @@ therefore this file imports nothing of the package. It reads `job.json` and writ
 
 1. `lock`, held for as long as this process lives, and `started`, made once: a folder is never run twice;
 2. `out.log`, the beginning and the end of what the command printed, never more than `output` bytes;
-3. `exit.json`, complete or absent, when the command and everything it started are gone.
+3. `exit.json`, complete or absent, when the command and everything it started are gone. Where the disk does not take
+   it, its content goes to standard output, for the agent that started us.
 
 SIGTERM ends the command: reason `canceled` where a file `cancel` says that the owner wanted it, else `interrupted`.
 
@@ -396,23 +397,46 @@ def how_it_ended(command: Command) -> dict[str, Any]:
     }
 
 
-def main(folder: str) -> int:
-    """Run the job of a folder; 0 when `exit.json` was written, 3 when the folder had its run already."""
-    os.umask(0o077)
-    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
-        job = json.load(file)
+def claim(folder: str) -> bool:
+    """Make the one run of a folder ours, for as long as this process lives; False when it had it. Raises OSError."""
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         started_file = os.open(os.path.join(folder, "started"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.write(started_file, b"%d\n" % os.getpid())
-        os.fsync(started_file)
-        os.close(started_file)
-        sync_folder(folder)  # before the command: after a power cut it must not look as if nothing had run
     except (BlockingIOError, FileExistsError):
-        return 3
+        return False
+    os.write(started_file, b"%d\n" % os.getpid())
+    os.fsync(started_file)
+    os.close(started_file)
+    sync_folder(folder)  # before the command: after a power cut it must not look as if nothing had run
+    return True
+
+
+def leave(folder: str, end: dict[str, Any]) -> None:
+    """Write `exit.json`, or tell the agent what would stand in it."""
+    text = json.dumps(end)
+    reach("exit.before_write")
+    try:
+        write_whole(folder, "exit.json", text)
+    except OSError:
+        os.write(1, text.encode())  # less than what a pipe holds, so nobody has to read it yet
+    reach("exit.after_write")
+
+
+def main(folder: str) -> int:
+    """Run the job of a folder; 0 when it has its end, 3 when the folder had its run already."""
+    os.umask(0o077)
+    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
+        job = json.load(file)
+    try:
+        if not claim(folder):
+            return 3
+        output = Output(os.path.join(folder, "out.log"), job["output"])
+    except OSError as error:
+        message = f"the state folder cannot be written: {error.strerror}"
+        leave(folder, {"rc": None, "signal": None, "reason": "cannot_start", "error": message})
+        return 0
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    output = Output(os.path.join(folder, "out.log"), job["output"])
     command = Command(job, output, folder)
     if job.get("agent_pid") is not None:
         # Asked first and compared after: an agent that died in between sends no signal.
@@ -434,9 +458,7 @@ def main(folder: str) -> int:
         truncated=output.size > output.limit or output.failed,
         head=output.head_limit if output.size > output.limit else None,
     )
-    reach("exit.before_write")
-    write_whole(folder, "exit.json", json.dumps(end))
-    reach("exit.after_write")
+    leave(folder, end)
     return 0
 
 

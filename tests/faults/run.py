@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.disks import small_disk, why_no_disk
 from tests.faults.cells import Cell
 from tests.faults.evidence import Journal, read_lines
 from tests.faults.invariants import Limits, check
@@ -23,7 +21,7 @@ from tests.faults.world import LEASE_SECONDS, OLD_AGENTS, World
 from tests.lanes.lane import MARIADB, SQLITE
 
 LEAST_FAULTS = 10
-# A queue's time to live plays no part: agents are there. The longest: a lease, the sweeps' 30 s, and the backlog.
+# A queue's time to live plays no part: agents are there. The longest: a lease, a sweep, and the backlog.
 DRAIN_SECONDS = 150.0
 _LEAST_SECONDS = 25.0
 _AFTER_SECONDS = 3.0
@@ -174,32 +172,11 @@ def _recovery(faults: list[float], successes: list[float]) -> float:
     return waits[min(len(waits) - 1, int(len(waits) * 0.99))] if waits else 0.0
 
 
-@contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[None]:
-    """Mount a small disk of memory there."""
-    folder.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "none", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        # Lazily: a process that was just killed may still be going.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def why_not(cell: Cell, lane: str) -> str:
     """Return "" or why this machine cannot run the cell on this lane."""
     if lane not in cell.lanes:
         return "there is no such thing with SQLite"
-    if not cell.small_disk:
-        return ""
-    if os.geteuid() != 0:
-        return "a small disk is mounted by root only"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with small_disk(Path(folder, "probe"), megabytes=1):
-                return ""
-        except (OSError, subprocess.CalledProcessError):
-            return "no disk can be mounted here"
+    return why_no_disk() if cell.small_disk else ""
 
 
 def describe(row: Row) -> str:
