@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Literal
 
 OUTPUT_BYTES = 1024 * 1024
 RESULT_CHARACTERS = 1024
 _OMITTED = "\n… {count} bytes left out / 省略 {count} 字节 …\n"
+
+# What belongs to the code point before it, where telling is cheap (UAX #29 has the rest).
+_CLUSTER_CODE_POINTS = 32
+_JOINER = "\u200d"
+_SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
+_FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
+
+Unit = Literal["bytes", "characters"]
+"""In what a platform counts: bytes of UTF-8, or code points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +61,67 @@ def name_key(name: str) -> str:
 def collapse_spaces(text: str) -> str:
     """Turn every run of white space into one space and drop it at both ends."""
     return " ".join(text.split())
+
+
+def size_in(text: str, unit: Unit) -> int:
+    """Return how long `text` is in that unit."""
+    return len(text.encode()) if unit == "bytes" else len(text)
+
+
+def cut(text: str, limit: int, unit: Unit) -> str:
+    """Return the longest beginning of `text` that is at most `limit` long and does not end inside a character.
+
+    A base and what is drawn on it (accents, skin tones, joined emoji, a flag's two halves) stay together, unless more
+    than 32 code points belong together: such a heap is no character that anybody reads.
+    """
+    if limit <= 0:
+        return ""
+    end = len(text[:limit].encode()[:limit].decode(errors="ignore")) if unit == "bytes" else min(limit, len(text))
+    whole = end
+    while whole > 0 and end - whole <= _CLUSTER_CODE_POINTS and not _may_part(text, whole):
+        whole -= 1
+    return text[:whole] if whole > 0 and _may_part(text, whole) else text[:end]
+
+
+def split(text: str, limit: int, unit: Unit) -> list[str]:
+    """Return `text` as pieces of at most `limit` each, none of them empty; joined they are the text again.
+
+    A piece ends with a line end if one stands in its second half, else with a space there, else where `cut` cuts.
+    Raises ValueError if `limit` cannot hold one code point (4 bytes).
+    """
+    if limit < (4 if unit == "bytes" else 1):
+        raise ValueError("the limit cannot hold a character")
+    pieces = []
+    while text:
+        piece = cut(text, limit, unit)
+        if len(piece) < len(text):
+            for end in ("\n", " "):
+                at = piece.rfind(end) + 1
+                if at > len(piece) // 2 and _may_part(text, at):
+                    piece = piece[:at]
+                    break
+        pieces.append(piece)
+        text = text[len(piece) :]
+    return pieces
+
+
+def is_one_character(text: str) -> bool:
+    """Tell whether `text` is one character as a person counts: also an emoji with its skin, a flag, a family."""
+    return 0 < len(text) <= _CLUSTER_CODE_POINTS and not any(_may_part(text, at) for at in range(1, len(text)))
+
+
+def _may_part(text: str, at: int) -> bool:
+    """Tell whether `text` may be parted before its code point number `at`."""
+    if at <= 0 or at >= len(text):
+        return True
+    before, after = text[at - 1], text[at]
+    if before == _JOINER or after == _JOINER or unicodedata.category(after)[0] == "M" or after in _SKIN_TONES:
+        return False
+    if before == "\r" and after == "\n":
+        return False
+    if after in _FLAG_LETTERS:
+        letters = 0
+        while letters < at and text[at - 1 - letters] in _FLAG_LETTERS and letters < _CLUSTER_CODE_POINTS:
+            letters += 1
+        return letters % 2 == 0
+    return True

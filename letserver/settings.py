@@ -321,5 +321,7 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # It names each address that it refuses, also where LETSERVER_OUTBOUND_ALLOW then lets us through.
+        "requests_hardened": {"level": "ERROR"},
     },
 }

@@ -1,0 +1,273 @@
+"""What every driver is: a form, limits, a table of the service's errors, and `send`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from kernel import outbound
+from kernel.text import Unit, cut, size_in
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+Words: TypeAlias = "str | _StrPromise"
+
+_DAY_SECONDS = 86_400.0
+
+
+class Fault(StrEnum):
+    """What to do about a message that was not taken."""
+
+    RETRY = "retry"  # the same again later: it is busy, or did not answer
+    PERMANENT = "permanent"  # this message is refused for good, the channel is sound: the next channel
+    QUOTA = "quota"  # too many for now: later, or the next channel
+    WINDOW = "window"  # the person must say something first: another way, or the next channel
+    AUTH = "auth"  # the channel is broken until somebody mends it: it is switched off
+
+
+class ChannelError(Exception):
+    """A service did not take a message. Holds neither a secret nor the text.
+
+    `code`: the provider's, or `http <status>`, or one of the words of `NO_ANSWER`. `unheard`: nobody knows whether the
+    service has the message, because no answer came back.
+    """
+
+    def __init__(
+        self, kind: Fault, code: str, *, retry_after_seconds: float | None = None, unheard: bool = False
+    ) -> None:
+        super().__init__(f"{kind}: {code[:64]}")
+        self.kind = kind
+        self.code = code[:64]
+        self.retry_after_seconds = retry_after_seconds
+        self.unheard = unheard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """One message for one channel, rendered. `colour` is "#RRGGBB" or empty; `mentions` are names at the service.
+
+    `address` is the openid, user id or chat id where the channel is bound to an identity, else empty. `actions` are
+    numbers that a reply can carry, with what they stand for. `count`: how often the same was said.
+    """
+
+    delivery_id: str
+    title: str
+    text: str
+    at: datetime
+    format: str = "text"
+    level: str = "info"
+    colour: str = ""
+    source: str = ""
+    url: str = ""
+    detail_url: str = ""
+    mentions: tuple[str, ...] = ()
+    count: int = 1
+    way: str = ""
+    address: str = ""
+    actions: tuple[tuple[int, str], ...] = ()
+
+    def head(self) -> str:
+        """Return the line over the text: level, source, title, how often. Empty where there is nothing to say."""
+        source = f"[{self.source}]" if self.source and self.title else ""
+        times = f"×{self.count}" if self.count > 1 else ""
+        return " ".join(filter(None, [_MARKS.get(self.level, ""), source, self.title, times]))
+
+    def lines(self) -> str:
+        """Return everything as one text without markup."""
+        actions = "\n".join(f"{number}. {label}" for number, label in self.actions)
+        return "\n".join(filter(None, [self.head(), self.text, actions, self.url]))
+
+
+_MARKS = {"warning": "⚠️", "error": "🟥"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a service said when it took a message. `note` is "cut" where only the beginning was sent."""
+
+    provider_id: str = ""
+    code: str = "0"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `number` in any `seconds`, as the platform counts."""
+
+    number: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One row of a driver's table: what the service says, what we do, what it means to a person."""
+
+    code: str
+    kind: Fault
+    meaning: Words
+    retry_after_seconds: float | None = None
+
+
+HTTP_TROUBLES = (
+    Trouble(code="http 400", kind=Fault.PERMANENT, meaning=_("the service cannot read the message")),
+    Trouble(code="http 401", kind=Fault.AUTH, meaning=_("the service refuses the key")),
+    Trouble(code="http 403", kind=Fault.AUTH, meaning=_("the service refuses the key or blocks us")),
+    Trouble(code="http 404", kind=Fault.AUTH, meaning=_("the address is unknown or was withdrawn")),
+    Trouble(code="http 408", kind=Fault.RETRY, meaning=_("the service was too slow")),
+    Trouble(code="http 410", kind=Fault.AUTH, meaning=_("the address is gone for good")),
+    Trouble(code="http 413", kind=Fault.PERMANENT, meaning=_("the message is too long for the service")),
+    Trouble(code="http 429", kind=Fault.QUOTA, meaning=_("too many messages for now")),
+)
+"""What the statuses of HTTP mean where a driver's own table says nothing else. 5xx: tried again."""
+
+NO_ANSWER = (
+    Trouble(code="timeout", kind=Fault.RETRY, meaning=_("no answer in time")),
+    Trouble(code="connect", kind=Fault.RETRY, meaning=_("no connection, or it was lost")),
+    Trouble(code="tls", kind=Fault.RETRY, meaning=_("the certificate is not valid for the address")),
+    Trouble(code="refused", kind=Fault.AUTH, meaning=_("this server does not call that address")),
+    Trouble(code="garbled", kind=Fault.RETRY, meaning=_("the answer cannot be read")),
+)
+"""Codes of our own, for when the service did not answer or not in its language."""
+
+
+class SecretField(forms.CharField):
+    """A value that pages take but never show again."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(widget=forms.PasswordInput(attrs={"autocomplete": "off"}), **options)  # type: ignore[arg-type]
+
+
+class Driver(ABC):
+    """One service. An instance holds nothing: the settings of a channel come with every call."""
+
+    name: ClassVar[str]
+    label: ClassVar[Words]
+    form: ClassVar[type[forms.Form]]
+    rates: ClassVar[tuple[Rate, ...]] = ()
+    longest: ClassVar[int]
+    unit: ClassVar[Unit]
+    ways: ClassVar[tuple[str, ...]] = ("",)
+    personal: ClassVar[bool] = False
+    """Made by an identity that was bound, not by a form."""
+    counted_by: ClassVar[tuple[str, ...]] = ()
+    """The settings that name what the platform counts by."""
+    troubles: ClassVar[tuple[Trouble, ...]] = ()
+    limits: ClassVar[Words] = ""
+    """What else the platform limits, for the table of docs/channels.md."""
+
+    @abstractmethod
+    def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
+        """Hand the parcel to the service; at most 10 s. Raises ChannelError."""
+
+    def ways_for(self, way: str) -> tuple[str, ...]:
+        """Return the ways to try, in order, for a message that asks for `way` (template, text, auto or nothing)."""
+        return (way,) if way in self.ways else self.ways
+
+    def meter(self, settings: Mapping[str, object]) -> str:
+        """Return by what the platform counts, as a digest: two channels with the same robot share it."""
+        subject = "\0".join(str(settings.get(field, "")) for field in self.counted_by)
+        return f"{self.name}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        """Return the settings that nobody is shown again."""
+        return frozenset(name for name, field in cls.form.base_fields.items() if isinstance(field, SecretField))
+
+    def explain(self, code: str) -> Words:
+        """Return what a code of this service, or of ours, means; empty where nobody knows."""
+        trouble = self._trouble(code)
+        return trouble.meaning if trouble else ""
+
+    def refuse(self, code: str | int, *, retry_after_seconds: float | None = None) -> ChannelError:
+        """Return the error for a code: as the table says; unknown codes are a refusal of this message."""
+        trouble = self._trouble(str(code))
+        if trouble is None:
+            kind = Fault.RETRY if str(code).startswith("http 5") else Fault.PERMANENT
+            return ChannelError(kind, str(code), retry_after_seconds=retry_after_seconds)
+        return ChannelError(
+            trouble.kind, trouble.code, retry_after_seconds=retry_after_seconds or trouble.retry_after_seconds
+        )
+
+    def fit(self, text: str, parcel: Parcel, longest: int | None = None) -> tuple[str, str]:
+        """Return `text` within the service's limit and the receipt's note.
+
+        What is too long ends with an ellipsis and the address of the page that has it all.
+        """
+        limit = self.longest if longest is None else longest
+        if size_in(text, self.unit) <= limit:
+            return text, ""
+        end = f"… {parcel.detail_url}" if parcel.detail_url else "…"
+        if size_in(end, self.unit) > limit // 2:
+            end = "…"
+        return cut(text, limit - size_in(end, self.unit), self.unit).rstrip() + end, "cut"
+
+    def call(
+        self, url: str, payload: object | None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
+        """Call a platform whose address stands in this server's settings, and return the JSON object it answers.
+
+        Raises ChannelError for everything else: no answer, a status that is not 2xx, an answer that is no object.
+        """
+        return read_object(self.accept(self.reach(url, payload, method=method, headers=headers)))
+
+    def reach(
+        self, url: str, payload: object | None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+    ) -> outbound.Answer:
+        """Send `payload` as JSON to such a platform. Raises ChannelError where no answer came."""
+        body = None if payload is None else json.dumps(payload, ensure_ascii=False).encode()
+        typed = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
+        try:
+            return outbound.call_platform(method, url, body=body, headers={**typed, **(headers or {})})
+        except outbound.OutboundError as error:
+            raise no_answer(error) from None
+
+    def accept(self, answer: outbound.Answer) -> outbound.Answer:
+        """Return the answer if its status is 2xx. Raises ChannelError for any other."""
+        if not 200 <= answer.status < 300:
+            raise self.refuse(f"http {answer.status}", retry_after_seconds=retry_after(answer))
+        return answer
+
+    def _trouble(self, code: str) -> Trouble | None:
+        return next((row for row in (*self.troubles, *HTTP_TROUBLES, *NO_ANSWER) if row.code == code), None)
+
+
+def no_answer(error: outbound.OutboundError) -> ChannelError:
+    """Return the error for a call that brought no answer."""
+    kind = next(row.kind for row in NO_ANSWER if row.code == error.kind)
+    return ChannelError(kind, error.kind, unheard=error.heard)
+
+
+def read_object(answer: outbound.Answer) -> dict[str, object]:
+    """Return the JSON object in an answer. Raises ChannelError: a page of some proxy says nothing about the message."""
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ChannelError(Fault.RETRY, "garbled", unheard=True)
+    return value
+
+
+def retry_after(answer: outbound.Answer) -> float | None:
+    """Return for how many seconds the header Retry-After (RFC 9110, 10.2.3) asks, at most a day; None without one."""
+    said = answer.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return min(float(said[:9]), _DAY_SECONDS)
+    try:
+        at = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), _DAY_SECONDS)
