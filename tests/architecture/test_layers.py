@@ -100,3 +100,24 @@ def test_a_rule_that_is_broken_is_found() -> None:
         path=ROOT / "kernel" / "broken.py", tree=ast.parse("def late():\n    from jobs.models import Job\n")
     )
     assert _upward(upward) == ["kernel/broken.py:2 imports jobs.models"]
+
+
+def test_the_judge_of_the_promises_knows_nothing_of_the_product() -> None:
+    """Who judges with the help of the judged finds nothing. What it imports of the tests is held to the same."""
+    seen: set[str] = set()
+    todo = [f"tests.faults.{name}" for name in ("invariants", "evidence")]
+    outside = set()
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        source = Source(path=path, tree=ast.parse(path.read_text(encoding="utf-8")))
+        for imported, _names, _line in source.imports():
+            if imported.startswith("tests."):
+                todo += [imported] if imported not in seen else []
+            else:
+                outside.add(imported.split(".")[0])
+    assert {
+        f"tests.faults.{name}" for name in ("invariants", "ends", "order", "verdict", "records", "evidence")
+    } == seen
+    assert outside <= sys.stdlib_module_names

@@ -35,6 +35,8 @@ from kernel.ids import new_id
 from tests.factories import gateway_alive, make_agent, make_user
 
 LEASE_SECONDS = 60
+SWEEP_SECONDS = 24
+LONGEST_STEP_SECONDS = 2.0
 _ENDS = (ReportKind.SUCCEED, ReportKind.FAIL)
 
 
@@ -102,7 +104,7 @@ class Desk:
         self.folder = folder
         self.server = server
         self.random = random.Random(seed)
-        self.start = self.now = server.now = database_now()
+        self.start = self.now = self.next_sweep = server.now = database_now()
         self.keys = 0
         alice, charlie = make_user(), make_user()
         twins, sibling, stranger = make_agent(owner=alice), make_agent(owner=alice), make_agent(owner=charlie)
@@ -123,26 +125,28 @@ class Desk:
             + [self.meddle, self.contradict, self.cancel, self.flush, self.silence, self.silence]
         )
         for _ in range(steps):
-            self.pass_time(self.random.uniform(0.5, 2.0))
+            self.pass_time(self.random.uniform(0.5, LONGEST_STEP_SECONDS))
             self.random.choice(things)()
         self.rest()
 
     def rest(self) -> None:
         """Serve what waits, finish what runs, and wait until what was lost has expired."""
-        for _ in range(40):
+        for _ in range(20):
             for client in self.clients:
                 while self._poll(client, trouble="none"):
                     self._finish_all(client)
                 self._finish_all(client)
             if not Job.objects.exclude(status__in=TERMINAL).exists():
                 return
-            self.pass_time(LEASE_SECONDS / 4)
-            self.server.sweep(lambda: None)
+            self.pass_time(SWEEP_SECONDS)
 
-    def pass_time(self, seconds: float) -> None:
-        """Move the clock. A gateway is alive, agents are heard, and new clients beat."""
+    def pass_time(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Move the clock. When it is time the server looks for what is overdue, while `meanwhile` happens."""
         self.now = self.server.now = self.now + dt.timedelta(seconds=seconds)
-        gateway_alive(now=self.now)
+        if self.now >= self.next_sweep:
+            self.next_sweep = self.now + dt.timedelta(seconds=SWEEP_SECONDS)
+            gateway_alive(now=self.now)
+            self.server.sweep(meanwhile)
 
     def note(self, source: str, do: str, **what: Any) -> None:
         """Write a line of a log, at the clock's time."""
@@ -262,8 +266,10 @@ class Desk:
 
     def meddle(self) -> None:
         """An agent reports the end of a job of another agent."""
-        one, other = self.random.sample([self.clients[0], *self.clients[2:]], 2)
-        if one.holds:
+        holders = [client for client in self.clients if client.holds]
+        if holders:
+            one = self.random.choice(holders)
+            other = self.random.choice([client for client in self.clients if client.agent != one.agent])
             self._send(other, self.random.choice(list(one.holds)), self.random.choice(_ENDS), "not mine")
 
     def contradict(self) -> None:
@@ -298,9 +304,8 @@ class Desk:
 
     def silence(self) -> None:
         """Agents say nothing for longer than a lease; some results come in just while the sweep is under way."""
-        for _ in range(5):
-            self.pass_time(LEASE_SECONDS / 4)
-            self.server.sweep(self._finish_overdue)
+        for _ in range(3):
+            self.pass_time(SWEEP_SECONDS, self._finish_overdue)
 
     def _finish_overdue(self) -> None:
         for client in self.clients:

@@ -40,36 +40,50 @@ def _ended(case: Case) -> Iterator[Violation]:
 def _in_time(case: Case) -> Iterator[Violation]:
     """I2: within the bound. At rest there is no job left without an end."""
     limits = case.limits
-    grace = dt.timedelta(seconds=limits.slack + case.records.outage_seconds)
     for row in case.records.jobs.values():
         deadline = row.lease_until if row.status in ACTIVE else row.expires_at
         if row.status not in ENDS and limits.at_rest:
             yield Violation(invariant="I2", job_id=row.id, text=f"is {row.status} and has no end")
-        elif row.status not in ENDS and deadline is not None and case.now > deadline + grace:
+        elif row.status not in ENDS and deadline is not None and _is_late(case, deadline, deadline, case.now):
             over = (case.now - deadline).total_seconds()
             yield Violation(invariant="I2", job_id=row.id, text=f"is {row.status}, {over:.1f} s after its deadline")
-        if limits.lease is None or row.protocol != 1:
-            continue
-        lease = dt.timedelta(seconds=limits.lease)
-        sign: Event | None = None
         for event in row.events:
-            silent = event.at - sign.at if sign else dt.timedelta(0)
-            if sign and event.after == "expired" and silent < lease:
+            gave_up = (event.before, event.after) == ("queuing", "expired")
+            if gave_up and row.expires_at is not None and _is_late(case, row.expires_at, row.expires_at, event.at):
+                over = (event.at - row.expires_at).total_seconds()
+                yield Violation(invariant="I2", job_id=row.id, text=f"waited {over:.1f} s longer than it may")
+        if limits.lease is not None and row.protocol == 1:
+            yield from _leased(case, row, dt.timedelta(seconds=limits.lease))
+
+
+def _leased(case: Case, row: Row, lease: dt.timedelta) -> Iterator[Violation]:
+    sign: Event | None = None
+    for event in row.events:
+        if sign is not None:
+            silent = event.at - sign.at
+            if event.after == "expired" and silent < lease:
                 text = f"expired {silent.total_seconds():.1f} s after a sign of its agent: the lease was not over"
                 yield Violation(invariant="I2", job_id=row.id, text=text)
-            elif silent > lease + grace:
+            elif _is_late(case, sign.at, sign.at + lease, event.at):
                 text = f"was {event.before} for {silent.total_seconds():.1f} s without a sign of its agent"
                 yield Violation(invariant="I2", job_id=row.id, text=text)
-            if event.after not in ACTIVE:
-                sign = None
-            elif event.actor.startswith("agent:"):
-                sign = event
+        if event.after not in ACTIVE:
+            sign = None
+        elif event.actor.startswith("agent:"):
+            sign = event
+
+
+def _is_late(case: Case, since: dt.datetime, deadline: dt.datetime, moment: dt.datetime) -> bool:
+    """Whether the sweeps let a deadline pass. It stood still in the outages since it was set."""
+    outage = case.outage_seconds(since, moment, recovery=case.limits.recovery)
+    return moment > deadline + dt.timedelta(seconds=case.limits.sweep + case.limits.overlap + outage)
 
 
 def _told(case: Case) -> Iterator[Violation]:
     """I2: the row says what its agent was told is taken; an end told in time was not refused and lost."""
-    taken: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    taken: dict[str, list[Line]] = {}
     ends: defaultdict[str, list[Line]] = defaultdict(list)
+    said: defaultdict[str, list[Line]] = defaultdict(list)
     for line in case.records.said("report"):
         row = case.records.jobs.get(line["id"] or "")
         if row is None:
@@ -77,29 +91,36 @@ def _told(case: Case) -> Iterator[Violation]:
                 text = f"{line['kind']} was answered {line['status']}, and there is no such job"
                 yield Violation(invariant="I2", job_id=str(line["id"]), text=text)
             continue
-        after = OUTCOMES.get(line["kind"])
-        if after is None:
+        if line["kind"] not in OUTCOMES:
             if line.accepted and not any(event.after == "running" for event in row.events):
                 text = f"progress was answered {line['status']} and left no trace"
                 yield Violation(invariant="I2", job_id=row.id, text=text)
             continue
         if case.records.is_called(row.agent_id, line["agent"]):
             ends[row.id].append(line)
+        if line["status"] not in _REFUSED and row.id not in taken:
+            said[row.id].append(line)
         if line.accepted:
-            taken[row.id].add((after, (line["text"] or "")[:RESULT_CHARACTERS]))
-    for job_id, outcomes in taken.items():
+            taken.setdefault(row.id, []).append(line)
+    for job_id, lines in taken.items():
         row = case.records.jobs[job_id]
+        outcomes = {OUTCOMES[line["kind"]] for line in lines}
+        # The first that was taken stands, or one said before it that nobody heard the answer of.
         if len(outcomes) > 1:
-            text = f"{len(outcomes)} different outcomes were taken: {', '.join(sorted(map(_short, outcomes)))}"
+            text = f"different outcomes were taken: {', '.join(sorted(outcomes))}"
             yield Violation(invariant="I2", job_id=job_id, text=text)
-        elif (row.status, row.result) not in outcomes:
-            (outcome,) = outcomes
+        elif (row.status, row.result) not in set(map(_outcome, said[job_id])):
             text = (
-                f"the agent was told that {_short(outcome)} is taken; the row says {_short((row.status, row.result))}"
+                f"the agent was told that {_short(_outcome(lines[0]))} is taken;"
+                f" the row says {_short((row.status, row.result))}"
             )
             yield Violation(invariant="I2", job_id=job_id, text=text)
     for job_id, told in ends.items():
         yield from _refused(case.records.jobs[job_id], told, job_id in taken)
+
+
+def _outcome(line: Line) -> tuple[str, str]:
+    return OUTCOMES[line["kind"]], (line["text"] or "")[:RESULT_CHARACTERS]
 
 
 def _refused(row: Row, told: Sequence[Line], is_taken: bool) -> Iterator[Violation]:
@@ -110,11 +131,9 @@ def _refused(row: Row, told: Sequence[Line], is_taken: bool) -> Iterator[Violati
     if had_it and no and not is_taken:
         text = f"its agent told the end ({no[0]['kind']}), was answered {no[0]['status']}, and the job is still expired"
         yield Violation(invariant="I2", job_id=row.id, text=text)
-    if row.status in OUTCOMES.values():
-        said = {(OUTCOMES[line["kind"]], (line["text"] or "")[:RESULT_CHARACTERS]) for line in told}
-        if (row.status, row.result) not in said:
-            text = f"the row says {_short((row.status, row.result))}, which its agent never told"
-            yield Violation(invariant="I2", job_id=row.id, text=text)
+    if row.status in OUTCOMES.values() and (row.status, row.result) not in set(map(_outcome, told)):
+        text = f"the row says {_short((row.status, row.result))}, which its agent never told"
+        yield Violation(invariant="I2", job_id=row.id, text=text)
 
 
 def _read(case: Case) -> Iterator[Violation]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from tests.faults.order import ORDER_RULES
 from tests.faults.records import Connection, Event, Row, read_records
 from tests.faults.verdict import ACTIVE, BEFORE_ALL, CHANGES, ENDS, Case, Limits, Rule, Violation
 
-__all__ = ["Limits", "Violation", "check"]
+__all__ = ["Limits", "Violation", "check", "judge"]
 
 
 def check(
@@ -42,7 +43,12 @@ def check(
     moment = now or dt.datetime.now(dt.UTC)
     if moment.tzinfo:
         moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    case = Case(records=read_records(folder, connection), limits=limits or Limits(), now=moment)
+    records = read_records(folder, connection)
+    return judge(Case(records=records, limits=limits or Limits(), now=moment, clock=time.monotonic()))
+
+
+def judge(case: Case) -> list[Violation]:
+    """Return what every rule has against a case."""
     return [violation for rule in RULES for violation in rule(case)]
 
 

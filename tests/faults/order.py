@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import heapq
-import time
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -34,7 +34,7 @@ def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violat
     claims: list[tuple[dt.datetime, tuple[dt.datetime, str]]] = []
     for row in rows:
         key = (row.active_at, row.id)
-        for event, following in zip(row.events, (*row.events[1:], None), strict=True):
+        for event, following in itertools.zip_longest(row.events, row.events[1:]):
             if event.after == "queuing":
                 since = max(event.at, row.active_at) + overlap
                 waits.append((since, key, following.at - overlap if following else AFTER_ALL))
@@ -56,10 +56,9 @@ def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violat
 
 
 def _in_a_fault(case: Case, moment: dt.datetime) -> bool:
-    """A fault can leave locks behind that no row tells of. The logs' clock is put beside the database's."""
-    t = time.monotonic() - (case.now - moment).total_seconds()
-    margin = case.limits.overlap
-    return any(since - margin <= t <= until + margin for since, until in case.records.windows)
+    """A fault can leave locks behind that no row tells of."""
+    margin = dt.timedelta(seconds=case.limits.overlap)
+    return case.outage_seconds(moment - margin, moment + margin, recovery=case.limits.overlap) > 0
 
 
 def _too_many(case: Case, where: str, rows: Sequence[Row], width: int) -> Iterator[Violation]:

@@ -123,11 +123,6 @@ class Records:
         agent = self.agents.get(agent_id)
         return called == agent_id or (agent is not None and called == agent.name)
 
-    @property
-    def outage_seconds(self) -> float:
-        """For how long at least one fault was in force."""
-        return sum(until - since for since, until in self.windows)
-
 
 def read_records(folder: Path, connection: Connection) -> Records:
     """Read every log of a folder (None is needed) and the rows. ValueError names a line that is not of the contract."""

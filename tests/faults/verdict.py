@@ -47,24 +47,39 @@ class Violation:
 class Limits:
     """How the run was set up, in seconds. None: the rule that needs it is left out.
 
-    `lease` is that of old clients, whose every sign of life has an event; `slack` is the 30 s that the specification
-    grants to sweeps; `overlap` is the longest that a transaction lasts. `at_rest`: nothing more will happen, so every
-    job must have ended.
+    `lease` is that of old clients, whose every sign of life has an event; `sweep` is the time from one look for what is
+    overdue to the next; `overlap` is the longest that a transaction lasts. What is overdue ends within these two and
+    the outages that were measured: the 30 s that the specification grants would hide a sweep that comes three times too
+    late. `recovery` is how long a fault goes on to be felt after it was healed: a process starts and connects anew.
+    `at_rest`: nothing more will happen, so every job must have ended.
     """
 
     lease: float | None = None
-    slack: float = 30.0
+    sweep: float = 5.0
     overlap: float = 2.0
+    recovery: float = 10.0
     at_rest: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What the rules look at."""
+    """What the rules look at. `clock` is what the logs' clock showed when the database's said `now`."""
 
     records: Records
     limits: Limits
     now: dt.datetime
+    clock: float
+
+    def outage_seconds(self, since: dt.datetime, until: dt.datetime, *, recovery: float) -> float:
+        """For how long between these moments a fault was in force, or had been until `recovery` seconds before."""
+        begin, end = (self.clock - (self.now - moment).total_seconds() for moment in (since, until))
+        total = 0.0
+        for start, stop in self.records.windows:
+            start, stop = max(start, begin), min(stop + recovery, end)
+            if start < stop:
+                total += stop - start
+                begin = stop
+        return total
 
 
 Rule = Callable[[Case], Iterator[Violation]]

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from agents.models import Agent
-from jobs.models import Job
+from jobs.models import Job, JobOutput
 from jobs.services.beat import Beat, beat_jobs
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
@@ -16,7 +16,7 @@ from jobs.services.overdue import OFFERS_LIMIT, expire_overdue_jobs
 from jobs.services.report import Report, ReportKind, report_jobs
 from jobs.states import JobStatus
 from kernel.clock import database_now
-from kernel.errors import AppError, JobCanceled, JobTaken
+from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken
 from tests.factories import gateway_alive, make_agent, make_job
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +132,21 @@ def test_one_wish_is_one_event_and_progress_hears_it() -> None:
     assert Job.objects.get(pk=job.pk).events_count == 4
     assert isinstance(_report(agent, job, ReportKind.RUNNING), JobCanceled)
     assert beat_jobs([Beat(agent_id=agent.pk, job_ids=frozenset({job.pk}))]) == [[job.pk]]
+
+
+def test_an_end_told_again_with_another_text_is_no_error_and_the_first_text_stands() -> None:
+    agent = make_agent()
+    job = make_job(agent)
+    assert _claim(agent) == job
+    assert _report(agent, job, ReportKind.RUNNING, 1) is None
+    told = [
+        Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=text), protocol=2)
+        for kind, text in (
+            (ReportKind.SUCCEED, "first"),
+            (ReportKind.SUCCEED, "second"),
+            (ReportKind.FAIL, "third"),
+        )
+    ]
+    first, second, third = (report_jobs([report])[0] for report in told)
+    assert (first, second, type(third)) == (None, None, JobFinished)
+    assert (_status(job), JobOutput.objects.get(pk=job.pk).result) == (JobStatus.SUCCEEDED, "first")

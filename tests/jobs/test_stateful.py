@@ -41,7 +41,7 @@ from kernel.errors import AppError
 from tests.factories import gateway_alive, make_agent, make_user, submission
 from tests.faults.invariants import Limits, check
 
-_LIMITS = Limits(overlap=0, slack=10_000_000, at_rest=False)
+_LIMITS = Limits(overlap=0, sweep=10_000_000, at_rest=False)
 _NUMBERS = st.integers(0, 7)
 _reached: Counter[tuple[str, str, str]] = Counter()
 

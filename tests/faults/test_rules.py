@@ -1,0 +1,380 @@
+"""Every rule of the checker, seen to speak up once: stories made by hand, each wrong in one thing."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import json
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import ends, invariants, order
+from tests.faults.records import Agent, Event, Line, Records, Row, read_records
+from tests.faults.verdict import Case, Limits, Violation
+
+_RULE_FILES = (invariants, ends, order)
+_START = dt.datetime(2026, 1, 1)  # noqa: DTZ001  # As databases give it.
+_LEASE = 6.0
+_WEEK = 7 * 86_400.0
+_A1, _A2 = "agent:a1", "agent:a2"
+
+
+def _at(seconds: float) -> dt.datetime:
+    return _START + dt.timedelta(seconds=seconds)
+
+
+def _job(*story: tuple[float, str] | tuple[float, str, str], job_id: str = "j1", due: float = 0, **more: Any) -> Row:
+    """A job to which this happened: (second, status after it, who did it if not its agent or a sweep)."""
+    events = []
+    before = ""
+    for number, (second, after, *by) in enumerate(story, 1):
+        by_agent = after in ("sent", "running", "succeeded", "failed")
+        actor = by[0] if by else _A1 if by_agent else "sweep" if before else "user:o1"
+        events.append(Event(number=number, at=_at(second), before=before, after=after, actor=actor))
+        before = after
+    row = Row(
+        id=job_id,
+        owner_id="o1",
+        agent_id="a1",
+        queue_id=None,
+        message="date",
+        status=before,
+        late=False,
+        root_id=job_id,
+        attempt=1,
+        protocol=1,
+        active_at=_at(due),
+        expires_at=None,
+        lease_until=None,
+        result=None,
+        events=tuple(events),
+    )
+    return replace(row, **more)
+
+
+def _line(t: float, do: str, **fields: Any) -> Line:
+    return Line(t, do, "old-1.jsonl", {"t": t, "do": do, "agent": "a1", "id": "j1"} | fields)
+
+
+def _submit(**fields: Any) -> Line:
+    return _line(0, "submit", **{"key": "k1", "message": "date", "status": 201} | fields)
+
+
+def _report(t: float, kind: str, status: int | None = 204, text: str = "ok", **fields: Any) -> Line:
+    return _line(t, "report", kind=kind, status=status, text=text, **fields)
+
+
+def _case(
+    rows: list[Row], *lines: Line, windows: tuple[tuple[float, float], ...] = (), now: float = 9e6, **limits: Any
+) -> Case:
+    """The logs' clock shows the seconds since the start, as the database's does."""
+    by_do: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in sorted(lines, key=lambda line: line.t):
+        by_do[line.do].append(line)
+    agents = {
+        "a1": Agent(id="a1", owner_id="o1", name="one"),
+        "a2": Agent(id="a2", owner_id="o1", name="two"),
+        "a9": Agent(id="a9", owner_id="o9", name="strange"),
+    }
+    records = Records(
+        jobs={row.id: row for row in rows}, agents=agents, widths={"q1": 2}, windows=windows, by_do=dict(by_do)
+    )
+    return Case(records=records, limits=Limits(**{"lease": _LEASE} | limits), now=_at(now), clock=now)
+
+
+_NEW, _TAKEN, _RUNS = (0, "queuing"), (1, "sent"), (2, "running")
+_LIFE = (_NEW, _TAKEN, _RUNS, (3, "succeeded"))
+_LATE_LIFE = (_NEW, _TAKEN, (8, "expired"), (20, "succeeded"))
+_DONE = _job(*_LIFE, result="ok")
+_LOST = _job(_NEW, _TAKEN, (8, "expired"))
+_SECOND_TRY = {"job_id": "j2", "root_id": "j1", "attempt": 2, "result": "ok"}
+_QUEUED = {"queue_id": "q1", "result": "ok"}
+
+
+def _numbered(row: Row, at: int, **change: Any) -> Row:
+    events = [replace(event, **change) if index == at else event for index, event in enumerate(row.events)]
+    return replace(row, events=tuple(events))
+
+
+_WRONG: dict[str, tuple[str, Case]] = {
+    # I1
+    "I1 answered 201 without an id": ("without an id", _case([_DONE], _submit(id=None))),
+    "I1 an accepted job is not there": ("there is no such job", _case([], _submit())),
+    "I1 it says something else": ("submitted was", _case([_DONE], _submit(message="uptime"))),
+    "I1 two ids for one key": (
+        "was answered with 2 ids",
+        _case([_DONE, _job(*_LIFE, job_id="j2", result="ok")], _submit(), _submit(id="j2")),
+    ),
+    "I1 one job for two keys": ("2 submissions were answered", _case([_DONE], _submit(), _submit(key="k2"))),
+    "I1 a second job that nobody was told of": (
+        "2 jobs say 'date' to a1",
+        _case([_DONE, _job(*_LIFE, job_id="j2", result="ok")], _submit(), _submit(status=503, id=None)),
+    ),
+    "I1 read and gone": ("was read, and there is no such job", _case([], _line(5, "read", status="running"))),
+    # I2: the row's own story
+    "I2 an end after the end": ("the first end stands", _case([_job(*_LIFE, (4, "failed"))])),
+    "I2 canceled and yet expired": (
+        "the first end stands",
+        _case([_job(_NEW, (1, "canceled"), (2, "expired"))]),
+    ),
+    "I2 a late result of a job nobody had": (
+        "a late result of a job nobody had",
+        _case([_job(_NEW, (8, "expired"), (9, "succeeded"), late=True)]),
+    ),
+    "I2 a late result after more than seven days": (
+        "later than seven days",
+        _case([_job(_NEW, _TAKEN, (8, "expired"), (8 + _WEEK + 1, "failed"), late=True)]),
+    ),
+    "I2 two late results": (
+        "2 late results",
+        _case([_numbered(_job(*_LATE_LIFE, (21, "failed"), late=True), 4, before="expired")]),
+    ),
+    "I2 late and not marked": ("marked late: False", _case([_job(*_LATE_LIFE)])),
+    "I2 marked late and in time": ("marked late: True", _case([_job(*_LIFE, late=True)])),
+    "I2 no end": ("is running and has no end", _case([_job(_NEW, _TAKEN, _RUNS)])),
+    "I2 a lease that nobody ends": (
+        "is sent, 10.0 s after its deadline",
+        _case([_job(_NEW, _TAKEN, lease_until=_at(7))], now=17, at_rest=False),
+    ),
+    "I2 a wait that nobody ends": (
+        "is queuing, 10.0 s after its deadline",
+        _case([_job(_NEW, expires_at=_at(7))], now=17, at_rest=False),
+    ),
+    "I2 a wait that ends ten seconds late": (
+        "waited 10.0 s longer than it may",
+        _case([_job(_NEW, (70, "expired"), expires_at=_at(60))]),
+    ),
+    "I2 expired within the lease": (
+        "the lease was not over",
+        _case([_job(_NEW, _TAKEN, (5, "running"), (8, "expired"))]),
+    ),
+    "I2 expired ten seconds late": (
+        "was sent for 16.0 s without a sign",
+        _case([_job(_NEW, _TAKEN, (1 + _LEASE + 10, "expired"))]),
+    ),
+    "I2 expired late although the outage was long before": (
+        "was sent for 16.0 s without a sign",
+        _case([_job(_NEW, (100, "sent"), (100 + _LEASE + 10, "expired"))], windows=((10, 60),)),
+    ),
+    # I2: what was told
+    "I2 a report taken of no job": (
+        "succeed was answered 204, and there is no such job",
+        _case([], _report(3, "succeed")),
+    ),
+    "I2 progress taken and not written": (
+        "left no trace",
+        _case([_job(_NEW, _TAKEN, (3, "failed"), result="ok")], _report(2, "running"), _report(3, "fail")),
+    ),
+    "I2 two outcomes taken": (
+        "different outcomes were taken: failed, succeeded",
+        _case([_DONE], _report(3, "succeed"), _report(4, "fail")),
+    ),
+    "I2 taken and not in the row": ("told that succeeded 'ok' is taken", _case([_LOST], _report(3, "succeed"))),
+    "I2 the text of the second report stands": (
+        "told that succeeded 'first' is taken; the row says succeeded 'second'",
+        _case(
+            [_job(*_LIFE, result="second")], _report(3, "succeed", text="first"), _report(4, "succeed", text="second")
+        ),
+    ),
+    "I2 a late result dropped": (
+        "was answered 400, and the job is still expired",
+        _case([_LOST], _report(20, "succeed", 400)),
+    ),
+    "I2 an end that nobody told": (
+        "which its agent never told",
+        _case([_DONE], _report(3, "succeed", None, text="no")),
+    ),
+    "I2 read as something else": ("was read as failed", _case([_DONE], _line(5, "read", status="failed"))),
+    # I3
+    "I3 started twice": ("started 2 times", _case([_DONE], _line(2, "started"), _line(3, "started"))),
+    "I3 handed out twice": ("acknowledge nothing 2 times", _case([_DONE], _line(2, "claimed"), _line(3, "claimed"))),
+    "I3 started, and there is none": ("started, and there is no such job", _case([], _line(2, "started"))),
+    "I3 started by somebody who never had it": (
+        "was never handed out",
+        _case([_job(_NEW, (1, "expired"))], _line(2, "started")),
+    ),
+    "I3 started without an acknowledgment": (
+        "started without an acknowledgment",
+        _case([_job(_NEW, _TAKEN, (3, "succeeded"), protocol=2, result="ok")], _line(2, "started")),
+    ),
+    "I3 started, and waiting again": (
+        "ended as canceled while waiting",
+        _case([_job(_NEW, _TAKEN, (2, "queuing", "gateway"), (3, "canceled"))], _line(2, "started")),
+    ),
+    "I3 an attempt twice": ("is there twice", _case([_DONE, _job(*_LIFE, **_SECOND_TRY | {"attempt": 1})])),
+    "I3 a retry before the end": (
+        "was made before attempt 1 had ended",
+        _case([_DONE, _job((2, "queuing"), (4, "sent"), (5, "succeeded"), **_SECOND_TRY)], overlap=0),
+    ),
+    "I3 two attempts at a time": (
+        "started while attempt 1 ran",
+        _case(
+            [_DONE, _job((5, "queuing"), (6, "sent"), (9, "succeeded"), **_SECOND_TRY)],
+            *(_line(2, "started"), _line(8, "ended"), _line(7, "started", id="j2")),
+        ),
+    ),
+    # I4
+    "I4 submitted for another agent": ("stands with agent a1", _case([_DONE], _submit(agent="a2"))),
+    "I4 an agent of another owner": ("its agent a9 of owner o9", _case([_job(_NEW, (1, "canceled"), agent_id="a9")])),
+    "I4 an event by another agent": ("is by agent:a2", _case([_job(_NEW, _TAKEN, (3, "succeeded", _A2))])),
+    "I4 an end by a person": ("is by user:o1", _case([_job(_NEW, _TAKEN, (3, "succeeded", "user:o1"))])),
+    "I4 a wait given up by an agent": ("is by agent:a2", _case([_job(_NEW, (8, "expired", _A2))])),
+    **{
+        f"I4 {do} by another agent": (f"agent a2 {do} it", _case([_DONE], _line(2, do, agent="a2")))
+        for do in ("claimed", "started", "ended")
+    },
+    "I4 a foreign report taken": (
+        "agent a2 report it",
+        _case([_DONE], _report(3, "succeed"), _report(4, "succeed", agent="a2")),
+    ),
+    # I8
+    "I8 passed over": (
+        "handed out at",
+        _case([_job(_NEW, (50, "sent"), (51, "failed")), _job(_NEW, (20, "sent"), (21, "failed"), job_id="j2", due=5)]),
+    ),
+    "I8 passed over after it came back": (
+        "before j1",
+        _case(
+            [
+                _job(_NEW, _TAKEN, (2, "queuing", "gateway"), (50, "sent"), (51, "failed")),
+                _job(_NEW, (20, "sent"), (21, "failed"), job_id="j2", due=5),
+            ]
+        ),
+    ),
+    "I8 more than the queue is wide": (
+        "is active number 3 of 2",
+        _case([_job(_NEW, (20 + n, "sent"), (29, "failed"), job_id=f"j{n}", due=n, **_QUEUED) for n in range(3)]),
+    ),
+    # I10
+    "I10 no event at all": ("has no event", _case([_job(status="failed")])),
+    "I10 an event is missing": ("are numbered [1, 2, 4]", _case([_numbered(_job(*_LIFE[:3]), 2, number=4)])),
+    "I10 the row is elsewhere": (
+        "its last event, 3, says failed",
+        _case([_job(_NEW, _TAKEN, (3, "failed"), status="expired")]),
+    ),
+    "I10 an event begins elsewhere": (
+        "but the job was sent",
+        _case([_numbered(_job(_NEW, _TAKEN, (3, "failed")), 2, before="running")]),
+    ),
+    "I10 no step of a job": ("is no step of a job", _case([_job(_NEW, (1, "succeeded"))])),
+    "I10 a step before its cause": ("before the one that led to it", _case([_job(_NEW, (9, "sent"), (3, "failed"))])),
+}
+"""By what is wrong, which begins with the invariant: words of the violation, and the case."""
+
+_RIGHT: dict[str, Case] = {
+    "a plain life": _case(
+        [_DONE],
+        _submit(),
+        _submit(status=None, id=None),
+        *(_line(1, "claimed"), _line(2, "started"), _line(3, "ended", agent="one")),
+        *(_report(2, "running"), _report(3, "succeed"), _line(4, "read", status="succeeded")),
+    ),
+    "a late result on the seventh day": _case(
+        [_job(_NEW, _TAKEN, (8, "expired"), (8 + _WEEK, "succeeded"), late=True, result="ok")],
+        *(_report(9, "succeed", 503), _line(10, "read", status="expired"), _report(8 + _WEEK, "succeed")),
+    ),
+    "expired a sweep after the lease": _case([_job(_NEW, _TAKEN, (1 + _LEASE + 5, "expired"))]),
+    "expired late after an outage": _case([_job(_NEW, _TAKEN, (40, "expired"))], windows=((2, 20), (22, 25))),
+    "the same end told twice, with another text": _case(
+        [_job(*_LIFE, protocol=2, result="first")],
+        *(_report(3, "succeed", text="first"), _report(4, "succeed", text="second")),
+    ),
+    "the first telling was taken and not heard": _case(
+        [_job(*_LIFE, protocol=2, result="first")],
+        *(_report(3, "succeed", None, text="first"), _report(4, "succeed", text="second")),
+    ),
+    "offered twice, acknowledged once": _case(
+        [_job(_NEW, _TAKEN, (31, "queuing"), (32, "sent"), (33, "running"), (34, "failed"), protocol=2)],
+        _line(33.5, "started"),
+    ),
+    "attempts one after the other": _case(
+        [_DONE, _job((5, "queuing"), (6, "sent"), (9, "succeeded"), **_SECOND_TRY)],
+        *(_line(2, "started"), _line(3, "ended"), _line(7, "started", id="j2")),
+    ),
+    "passed over while a fault could hold a lock": _case(
+        [_job(_NEW, (50, "sent"), (51, "failed")), _job(_NEW, (20, "sent"), (21, "failed"), job_id="j2", due=5)],
+        windows=((15, 19),),
+    ),
+    "a queue as wide as it is": _case(
+        [_job(_NEW, (20 + n, "sent"), (29, "failed"), job_id=f"j{n}", due=n, **_QUEUED) for n in range(2)]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _WRONG)
+def test_what_is_wrong_is_said(what: str) -> None:
+    words, case = _WRONG[what]
+    found = invariants.judge(case)
+    assert [one for one in found if one.invariant == what.split()[0] and words in one.text], list(map(str, found))
+
+
+@pytest.mark.parametrize("what", _RIGHT)
+def test_nothing_is_said_of_what_is_right(what: str) -> None:
+    assert list(map(str, invariants.judge(_RIGHT[what]))) == []
+
+
+def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rule is there that nobody has seen at work."""
+    there = {
+        (module.__name__, node.lineno)
+        for module in _RULE_FILES
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Violation"
+    }
+    seen = set()
+
+    def speak(**what: str) -> Violation:
+        caller = sys._getframe(1)
+        seen.add((caller.f_globals["__name__"], caller.f_lineno))
+        return Violation(**what)
+
+    for module in _RULE_FILES:
+        monkeypatch.setattr(module, "Violation", speak)
+    for _words, case in _WRONG.values():
+        invariants.judge(case)
+    assert len(there) > 40
+    assert there - seen == set()
+
+
+def test_every_invariant_is_among_them() -> None:
+    assert {what.split()[0] for what in _WRONG} == {"I1", "I2", "I3", "I4", "I8", "I10"}
+
+
+class _NoRows:
+    """A database without a row."""
+
+    def cursor(self) -> _NoRows:
+        return self
+
+    def execute(self, query: str) -> None:
+        assert query.startswith("SELECT ")
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return []
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_logs_are_read_up_to_the_line_that_a_kill_tore(tmp_path: Path) -> None:
+    lines = [
+        {"t": 1, "do": "fault", "component": "web"},
+        {"t": 2, "do": "fault", "component": "redis"},
+        {"t": 3, "do": "healed", "component": "web"},
+        {"t": 5, "do": "healed", "component": "redis"},
+        {"t": 8, "do": "fault", "component": "web"},
+        {"t": 9, "do": "submit"},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    log = tmp_path / "faults.jsonl"
+    log.write_text(text + '{"t": 10, "do": "sub', encoding="utf-8")
+    records = read_records(tmp_path, _NoRows())
+    assert (len(records.lines), records.windows) == (6, ((1, 5), (8, 9)))
+    log.write_text('{"t": 0\n' + text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"faults\.jsonl, line 1"):
+        read_records(tmp_path, _NoRows())
