@@ -1,0 +1,207 @@
+"""What we ask of WeChat: messages, templates, the typing sign, QR codes, the menu. wechatpy underneath, hardened.
+
+wechatpy 1.8.18 fetches a token without a time limit from a fixed address, repeats a call for ever on a token that is
+refused, lets the errors of its HTTP library through and takes a proxy's error page for an answer. Here every call ends
+within 10 s, a refused token is renewed once (by one of all processes) and the call repeated once, and whatever goes
+wrong is a ChannelError, without the address of the call: the token stands in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from django.conf import settings
+from urllib3.exceptions import NewConnectionError
+from wechatpy import WeChatClient
+from wechatpy.exceptions import WeChatClientException
+
+from notifications.drivers.base import ChannelError, Fault
+from notifications.wechat.tokens import Granted, SharedToken
+
+TOTAL_SECONDS = 10.0
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 5.0
+QR_LONGEST_SECONDS = 30 * 24 * 3600
+
+_STALE = frozenset({"40001", "40014", "42001"})
+"""The token is not good (any more)."""
+_NOT_TYPING = frozenset({"45072", "45080", "45081"})
+
+
+class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
+    """wechatpy's client with our tokens, limits and errors.
+
+    The library looks at every attribute before `__init__` has run and takes AttributeError alone for "not there yet".
+    """
+
+    def __init__(self, appid: str, secret: str, *, stable: bool, base: str) -> None:
+        self.API_BASE_URL = f"{base}/cgi-bin/"
+        super().__init__(appid, secret, timeout=(CONNECT_SECONDS, READ_SECONDS), auto_retry=False)
+        self._http.trust_env = False
+        self._stable = stable
+        self._tokens = SharedToken(f"wechat:{appid}", self._fetch)
+        self._until = threading.local()
+
+    @property
+    def access_token(self) -> str:
+        """The token that all processes share."""
+        return self._tokens.current()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Bound everything that is called inside."""
+        self._until.at = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            del self._until.at
+
+    def _request(self, method: str, url_or_endpoint: str, **kwargs: Any) -> dict[str, Any]:
+        token = self.access_token
+        try:
+            return self._once(method, url_or_endpoint, token, kwargs)
+        except ChannelError as error:
+            if error.code not in _STALE:
+                raise
+        return self._once(method, url_or_endpoint, self._tokens.renew(token), kwargs)
+
+    def _once(self, method: str, url_or_endpoint: str, token: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        # None is not sent, but keeps the library from looking for a token.
+        params = {**kwargs.get("params", {}), "access_token": token or None}
+        call = {**kwargs, "params": params, "timeout": self._left(), "allow_redirects": False}
+        try:
+            result = super()._request(method, url_or_endpoint, **call)
+        except WeChatClientException as error:
+            if error.errcode is None:
+                raise ChannelError(Fault.RETRY, f"http {error.response.status_code}") from None
+            # What a code means for a message stands in the driver's table.
+            raise ChannelError(Fault.PERMANENT, str(error.errcode)) from None
+        except requests.RequestException as error:
+            raise _unanswered(error) from None
+        except (TypeError, ValueError):
+            result = None  # an errcode that is no number
+        if not isinstance(result, dict):
+            raise ChannelError(Fault.RETRY, "garbled", unheard=True)
+        return result
+
+    def _fetch(self) -> Granted:
+        """Ask for a token; nothing in here needs one."""
+        wish = {"grant_type": "client_credential", "appid": self.appid, "secret": self.secret}
+        if self._stable:
+            said = self._once("post", "stable_token", "", {"data": {**wish, "force_refresh": False}})
+        else:
+            said = self._once("get", "token", "", {"params": wish})
+        token, seconds = said.get("access_token"), said.get("expires_in")
+        if not isinstance(token, str) or not token or not isinstance(seconds, int):
+            raise ChannelError(Fault.RETRY, "garbled")
+        return Granted(token=token, expires_in_seconds=seconds)
+
+    def _left(self) -> tuple[float, float]:
+        """Return the time-outs of the next call."""
+        left = getattr(self._until, "at", time.monotonic() + TOTAL_SECONDS) - time.monotonic()
+        if left <= 0:
+            raise ChannelError(Fault.RETRY, "timeout")
+        return min(CONNECT_SECONDS, left), min(READ_SECONDS, left)
+
+
+class OfficialAccount:
+    """The account of this server's settings. One per process; any thread may use it. Everything raises ChannelError."""
+
+    def __init__(self) -> None:
+        self.appid: str = settings.WECHAT_APPID
+        self._client = _Client(
+            self.appid, settings.WECHAT_SECRET, stable=settings.WECHAT_STABLE_TOKEN, base=settings.WECHAT_API_BASE
+        )
+
+    def send_text(self, openid: str, text: str) -> None:
+        """Send a customer-service message: at most 2048 bytes, only for some time after the person has written."""
+        self._post("message/custom/send", {"touser": openid, "msgtype": "text", "text": {"content": text}})
+
+    def send_template(
+        self, openid: str, template_id: str, fields: Mapping[str, Mapping[str, str]], *, url: str, message_id: str
+    ) -> str:
+        """Send a template message and return WeChat's id. The same `message_id` within 10 minutes is sent once."""
+        payload = {"touser": openid, "template_id": template_id, "data": fields, "client_msg_id": message_id}
+        said = self._post("message/template/send", {**payload, **({"url": url} if url else {})})
+        return str(said.get("msgid", ""))
+
+    def show_typing(self, openid: str) -> bool:
+        """Show for 15 s that we are at it; tell whether it is shown. Ends with the next message."""
+        try:
+            self._post("message/custom/typing", {"touser": openid, "command": "Typing"})
+        except ChannelError as error:
+            if error.code in _NOT_TYPING:
+                return False
+            raise
+        return True
+
+    def make_qr(self, scene: str, *, seconds: int | None) -> tuple[str, str]:
+        """Return (ticket, address that the code stands for) of a QR code for a scene of 1 to 64 characters.
+
+        `seconds` up to 30 days; None: for ever, of which an account has 100,000.
+        """
+        forever = seconds is None
+        wish: dict[str, object] = {
+            "action_name": "QR_LIMIT_STR_SCENE" if forever else "QR_STR_SCENE",
+            "action_info": {"scene": {"scene_str": scene}},
+        }
+        if seconds is not None:
+            wish["expire_seconds"] = min(seconds, QR_LONGEST_SECONDS)
+        said = self._post("qrcode/create", wish)
+        return str(said.get("ticket", "")), str(said.get("url", ""))
+
+    @staticmethod
+    def qr_picture(ticket: str) -> str:
+        """Return where WeChat shows the picture of a QR code; drawing its address ourselves needs no call."""
+        return f"{settings.WECHAT_MP_BASE}/cgi-bin/showqrcode?ticket={quote(ticket)}"
+
+    def set_menu(self, buttons: list[dict[str, object]]) -> None:
+        """Replace the menu: 1 to 3 buttons, each with 0 to 5 below it."""
+        self._post("menu/create", {"button": buttons})
+
+    def person(self, openid: str) -> dict[str, Any]:
+        """Return what WeChat tells of a follower: no name and no picture since December 2021."""
+        with self._client.within(TOTAL_SECONDS):
+            said: dict[str, Any] = self._client.get("user/info", params={"openid": openid, "lang": "zh_CN"})
+            return said
+
+    def _post(self, endpoint: str, payload: Mapping[str, object]) -> dict[str, Any]:
+        with self._client.within(TOTAL_SECONDS):
+            said: dict[str, Any] = self._client.post(endpoint, data=dict(payload))
+            return said
+
+
+def official_account() -> OfficialAccount | None:
+    """Return the account of the settings; None where there is none."""
+    if not settings.WECHAT_KIND:
+        return None
+    return _account(settings.WECHAT_APPID, settings.WECHAT_API_BASE, settings.WECHAT_STABLE_TOKEN)
+
+
+@functools.lru_cache(maxsize=4)
+def _account(appid: str, base: str, stable: bool) -> OfficialAccount:
+    """Make it once for what the settings say (they change in tests only): wechatpy's clients are never given back."""
+    return OfficialAccount()
+
+
+def _unanswered(error: requests.RequestException) -> ChannelError:
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return ChannelError(Fault.RETRY, "timeout")
+    if isinstance(error, requests.Timeout):
+        return ChannelError(Fault.RETRY, "timeout", unheard=True)
+    if isinstance(error, requests.exceptions.SSLError):
+        return ChannelError(Fault.RETRY, "tls")
+    return ChannelError(Fault.RETRY, "connect", unheard=not _never_connected(error))
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    """Tell whether no connection came about: urllib3 hides that in what it wraps."""
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", None), NewConnectionError)
