@@ -12,7 +12,6 @@ from accounts.authentication import CallingAgent, caller
 from accounts.credentials import Principal, identify_again, require_agent
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
-from jobs import wire
 from jobs.api.schema import (
     AgentJobSerializer,
     BeatAnswerSerializer,
@@ -21,12 +20,13 @@ from jobs.api.schema import (
     ReportSerializer,
     WhoAmISerializer,
 )
-from jobs.services.alone import run_alone
 from jobs.services.beat import beat_jobs, wait_for_wish
 from jobs.services.claim import Claim, claim_within
 from jobs.services.log import append_log
 from jobs.services.report import ReportKind, report_jobs
 from jobs.services.submit import submit_jobs
+from jobs.wire import reading, rendering
+from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     InvalidAgent,
@@ -54,18 +54,18 @@ class AgentOperation(Operation):
         """Note that the agent was heard, from where and in which version."""
         super().initial(request, *args, **kwargs)
         ip = request_address(request)
-        version = wire.read_agent_version(request.headers.get("Skadi-Agent"))
+        version = reading.read_agent_version(request.headers.get("Skadi-Agent"))
         touch_agents([AgentTouch(agent_id=caller(request).agent_id, ip=ip, version=version)])
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell an agent that asks for it which protocol we speak."""
-        for name, value in wire.protocol_headers(_protocol(request)).items():
+        for name, value in rendering.protocol_headers(_protocol(request)).items():
             response.headers[name] = value
         return super().finalize_response(request, response, *args, **kwargs)
 
 
 def _protocol(request: Request) -> int:
-    return wire.read_protocol(request.headers.get("Skadi-Protocol"))
+    return reading.read_protocol(request.headers.get("Skadi-Protocol"))
 
 
 class NextJob(AgentOperation):
@@ -86,13 +86,13 @@ class NextJob(AgentOperation):
     def get(self, request: Request) -> Response:
         """Hand the agent its oldest due job, once. 204: none. Counts as a sign of life."""
         principal = caller(request)
-        seconds = wire.read_wait(request.query_params.getlist("wait"))
+        seconds = reading.read_wait(request.query_params.getlist("wait"))
         job = claim_within(
             claim=Claim(agent_id=principal.agent_id, protocol=_protocol(request)),
             seconds=seconds,
             check_caller=lambda: _check_again(principal),
         )
-        return Response(status=204) if job is None else Response(wire.agent_job_json(job, _protocol(request)))
+        return Response(status=204) if job is None else Response(rendering.agent_job_json(job, _protocol(request)))
 
 
 def _check_again(principal: Principal) -> None:
@@ -102,12 +102,12 @@ def _check_again(principal: Principal) -> None:
 class _Report(AgentOperation):
     """A report on one job; the subclasses say which."""
 
-    body_limit = wire.REPORT_BODY_LIMIT
+    body_limit = reading.REPORT_BODY_LIMIT
     kind: ReportKind
 
     def _take(self, request: Request, job_id: str) -> Response:
         data = self.read_body(request)
-        report = wire.read_report(
+        report = reading.read_report(
             data, kind=self.kind, job_id=job_id, principal=caller(request), protocol=_protocol(request)
         )
         run_alone(report_jobs, report)
@@ -186,12 +186,12 @@ class BeatCall(AgentOperation):
     def post(self, request: Request) -> Response:
         """Renew the leases of the jobs named; tell which of them are to be ended."""
         principal = caller(request)
-        seconds = wire.read_wait(request.query_params.getlist("wait"))
-        beat = wire.read_beat(self.read_body(request), principal=principal)
+        seconds = reading.read_wait(request.query_params.getlist("wait"))
+        beat = reading.read_beat(self.read_body(request), principal=principal)
         ids = run_alone(beat_jobs, beat)
         if not ids and seconds:
             ids = wait_for_wish(beat=beat, seconds=seconds, check_caller=lambda: _check_again(principal))
-        return Response(wire.beat_json(ids))
+        return Response(rendering.beat_json(ids))
 
 
 class AgentLog(AgentOperation):
@@ -210,8 +210,8 @@ class AgentLog(AgentOperation):
     )
     def put(self, request: Request, job_id: str) -> Response:
         """Keep the piece: UTF-8, at most 64 KiB as sent. `Skadi-Log-Offset` says from which byte to go on."""
-        offset = wire.read_offset(request.query_params.getlist("offset"))
-        text = wire.read_log_piece(self.read_bytes(request), request.headers.get("Content-Encoding"))
+        offset = reading.read_offset(request.query_params.getlist("offset"))
+        text = reading.read_log_piece(self.read_bytes(request), request.headers.get("Content-Encoding"))
         after = append_log(agent_id=caller(request).agent_id, job_id=job_id, offset=offset, text=text)
         return Response(status=204, headers={"Skadi-Log-Offset": str(after)})
 
@@ -234,7 +234,7 @@ class WhoAmI(AgentOperation):
                 "id": agent.pk,
                 "name": agent.name,
                 "owner": agent.owner.username,
-                "protocol": wire.PROTOCOL,
+                "protocol": reading.PROTOCOL,
                 "lease_s": settings.BEAT_LEASE_SECONDS,
             }
         )
@@ -253,5 +253,5 @@ class AgentAddsJob(AgentOperation):
     def post(self, request: Request) -> Response:
         """Store a job whose source is `agent:<id>`."""
         line = self.read_body(request).get("message")
-        run_alone(submit_jobs, wire.read_job_line(line, principal=caller(request)))
+        run_alone(submit_jobs, reading.read_job_line(line, principal=caller(request)))
         return Response(status=201)

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
-from jobs.wire import TTL_LIMIT_SECONDS
+from jobs.wire.reading import TTL_LIMIT_SECONDS
 
 
 class LineSerializer(serializers.Serializer[Any]):

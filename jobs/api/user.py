@@ -10,9 +10,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
-from jobs import wire
 from jobs.api.lists import job_page
-from jobs.api.prefetch import is_prefetch
 from jobs.api.schema import (
     JobPageSerializer,
     LineSerializer,
@@ -21,12 +19,13 @@ from jobs.api.schema import (
     WholeJobSerializer,
 )
 from jobs.models import Job
-from jobs.services.alone import run_alone
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job, wait_for_end
 from jobs.services.submit import submit_jobs
 from jobs.states import JobStatus
+from jobs.wire import reading, rendering
+from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -37,6 +36,7 @@ from kernel.errors import (
     NotFound,
 )
 from kernel.openapi import describe, header, query
+from kernel.prefetch import is_prefetch
 from kernel.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.2
@@ -77,8 +77,8 @@ class AddJobLine(Operation):
         principal = caller(request)
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
-        key = wire.read_idempotency_key(request.headers.get("Idempotency-Key"))
-        job = run_alone(submit_jobs, wire.read_job_line(line, principal=principal, idempotency_key=key))
+        key = reading.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        job = run_alone(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
         return Response(status=201, headers=_location(job))
 
 
@@ -101,11 +101,11 @@ class Jobs(Operation):
     )
     def post(self, request: Request) -> Response:
         """Store a job and answer with it; with `wait`, after its end or when the time is over."""
-        seconds = wire.read_wait(request.query_params.getlist("wait"))
-        key = wire.read_idempotency_key(request.headers.get("Idempotency-Key"))
-        wish = wire.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
+        seconds = reading.read_wait(request.query_params.getlist("wait"))
+        key = reading.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        wish = reading.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
         job = run_alone(submit_jobs, wish)
-        return Response(wire.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))
+        return Response(rendering.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))
 
     @describe(
         "jobs_list",
@@ -142,8 +142,8 @@ class OneJob(Operation):
     )
     def get(self, request: Request, job_id: str) -> Response:
         """Return a job; with `wait`, after its end or when the time is over."""
-        seconds = wire.read_wait(request.query_params.getlist("wait"))
-        return Response(wire.whole_job_json(_at_end(request, job_id, seconds)))
+        seconds = reading.read_wait(request.query_params.getlist("wait"))
+        return Response(rendering.whole_job_json(_at_end(request, job_id, seconds)))
 
 
 class JobCancel(Operation):
@@ -165,7 +165,7 @@ class JobCancel(Operation):
         """
         principal = caller(request)
         run_alone(cancel_jobs, Cancel(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor))
-        return Response(wire.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
+        return Response(rendering.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
 
 
 class JobLog(Operation):
@@ -186,13 +186,13 @@ class JobLog(Operation):
     )
     def get(self, request: Request, job_id: str) -> Response:
         """Return at most 256 KiB; with `wait`, when there is something, or the log is complete, or the time is over."""
-        deadline = time.monotonic() + wire.read_wait(request.query_params.getlist("wait"))
-        offset = wire.read_offset(request.query_params.getlist("offset"))
+        deadline = time.monotonic() + reading.read_wait(request.query_params.getlist("wait"))
+        offset = reading.read_offset(request.query_params.getlist("offset"))
         part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
         while not (part.text or part.complete) and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_SECONDS)
             part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
-        return Response(wire.log_part_json(part))
+        return Response(rendering.log_part_json(part))
 
 
 def _at_end(request: Request, job_id: str, seconds: int) -> WholeJob:

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.db import Error as DatabaseFault
 
-from jobs import wire
 from jobs.gateway.calls import Calls
 from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
 from jobs.gateway.parts import Parts
+from jobs.wire import reading, rendering
 from kernel.answers import BODY_LIMIT
 from kernel.errors import AppError, TooLarge, Unavailable
 
@@ -66,7 +66,7 @@ class Gateway:
 
     async def _hand_to_django(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django reads a body to its end, onto the disk, before anything looks at it: so it is capped on the way."""
-        limit = wire.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
+        limit = reading.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
         try:
             await self._django(scope, CappedBody(receive, limit), send)
         except TooLarge as error:
@@ -112,5 +112,5 @@ class Gateway:
 async def _send(send: Send, call: Call, answer: Answer) -> None:
     """Write an answer; an agent is told which protocol we speak."""
     if call.scope["path"].startswith("/agent/"):
-        answer.headers |= wire.protocol_headers(call.protocol)
+        answer.headers |= rendering.protocol_headers(call.protocol)
     await send_answer(send, answer)

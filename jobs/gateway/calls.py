@@ -9,7 +9,6 @@ from random import uniform
 from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_agent, require_user
 from accounts.services.tokens import note_token_in_query
 from agents.services.presence import AgentTouch
-from jobs import wire
 from jobs.gateway.http import Answer, Call, Gone
 from jobs.gateway.parts import Parts
 from jobs.gateway.redislink import NoRedis
@@ -20,6 +19,7 @@ from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job
 from jobs.services.report import ReportKind
 from jobs.services.submit import Submission
+from jobs.wire import reading, rendering
 from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
 from kernel.rediskeys import READY_SECONDS, ready_key
@@ -39,7 +39,7 @@ class Calls:
     async def agent_job(self, call: Call) -> Answer:
         """GET /agent/job: the next job, or 204; with `?wait=` held until one comes or the time is over."""
         principal = await self._agent(call)
-        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
+        deadline = time.monotonic() + reading.read_wait(call.query("wait"))
         key = ready_key(principal.agent_id)
         look_at_once = False
         while True:
@@ -47,7 +47,7 @@ class Calls:
                 if look_at_once or await self._may_have_work(key):
                     job = await self._claim(principal, key, call)
                     if job is not None:
-                        return Answer(status=200, body=wire.agent_job_json(job, call.protocol))
+                        return Answer(status=200, body=rendering.agent_job_json(job, call.protocol))
                 left = deadline - time.monotonic()
                 if left <= 0 or self._parts.waiters.released:
                     return Answer(status=204)
@@ -59,8 +59,8 @@ class Calls:
     async def report(self, call: Call, job_id: str, kind: str) -> Answer:
         """PUT /agent/jobs/{id}/{running,succeed,fail}."""
         principal = await self._agent(call)
-        data = await call.json(wire.REPORT_BODY_LIMIT)
-        report = wire.read_report(
+        data = await call.json(reading.REPORT_BODY_LIMIT)
+        report = reading.read_report(
             data, kind=ReportKind(kind), job_id=job_id, principal=principal, protocol=call.protocol
         )
         await self._parts.writer.report(report, by=call.answer_by)
@@ -69,15 +69,15 @@ class Calls:
     async def beat(self, call: Call) -> Answer:
         """POST /agent/beat: renews leases; with `?wait=` held until a job is to be ended or the time is over."""
         principal = await self._agent(call)
-        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
-        beat = wire.read_beat(await call.json(BODY_LIMIT), principal=principal)
+        deadline = time.monotonic() + reading.read_wait(call.query("wait"))
+        beat = reading.read_beat(await call.json(BODY_LIMIT), principal=principal)
         ids = await self._parts.writer.beat(beat, by=call.answer_by)
         while True:
             with self._parts.waiters.waiting_for(f"beat {principal.agent_id}") as bell:
                 ids = ids or await self._parts.reader.ask(lambda: ids_to_end(beat), by=call.answer_by)
                 left = deadline - time.monotonic()
                 if ids or left <= 0 or self._parts.waiters.released:
-                    return Answer(status=200, body=wire.beat_json(ids))
+                    return Answer(status=200, body=rendering.beat_json(ids))
                 await call.wait(bell, min(left, self._look_again_after()))
             require_agent(await self._parts.principals.identify_again(principal, by=call.answer_by))
 
@@ -85,40 +85,40 @@ class Calls:
         """POST /job/add."""
         principal = await self._user(call, by_query=True)
         data = await call.json(BODY_LIMIT)
-        key = wire.read_idempotency_key(call.header(b"idempotency-key"))
+        key = reading.read_idempotency_key(call.header(b"idempotency-key"))
         job = await self._submit(
-            call, wire.read_job_line(data.get("message"), principal=principal, idempotency_key=key)
+            call, reading.read_job_line(data.get("message"), principal=principal, idempotency_key=key)
         )
         return Answer(status=201, headers={"Location": f"/jobs/{job.pk}"})
 
     async def add_job(self, call: Call) -> Answer:
         """POST /jobs; with `?wait=` answered when the job has ended or the time is over."""
         principal = await self._user(call)
-        wait = wire.read_wait(call.query("wait"))
+        wait = reading.read_wait(call.query("wait"))
         data = await call.json(BODY_LIMIT)
-        key = wire.read_idempotency_key(call.header(b"idempotency-key"))
-        job = await self._submit(call, wire.read_submission(data, principal=principal, idempotency_key=key))
+        key = reading.read_idempotency_key(call.header(b"idempotency-key"))
+        job = await self._submit(call, reading.read_submission(data, principal=principal, idempotency_key=key))
         whole = await self._end_of(call, principal, job.pk, wait)
-        return Answer(status=201, body=wire.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})
+        return Answer(status=201, body=rendering.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})
 
     async def read_job(self, call: Call, job_id: str) -> Answer:
         """GET /jobs/{id}; with `?wait=` answered when the job has ended or the time is over."""
         principal = await self._user(call)
-        whole = await self._end_of(call, principal, job_id, wire.read_wait(call.query("wait")))
-        return Answer(status=200, body=wire.whole_job_json(whole))
+        whole = await self._end_of(call, principal, job_id, reading.read_wait(call.query("wait")))
+        return Answer(status=200, body=rendering.whole_job_json(whole))
 
     async def read_log(self, call: Call, job_id: str) -> Answer:
         """GET /jobs/{id}/log; with `?wait=` answered when there is something new or the time is over."""
         principal = await self._user(call)
-        deadline = time.monotonic() + wire.read_wait(call.query("wait"))
-        offset = wire.read_offset(call.query("offset"))
+        deadline = time.monotonic() + reading.read_wait(call.query("wait"))
+        offset = reading.read_offset(call.query("offset"))
         question = partial(read_log, owner_id=principal.owner_id, job_id=job_id, offset=offset)
         while True:
             with self._parts.waiters.waiting_for(f"job {job_id}") as bell:
                 part = await self._parts.reader.ask(question, by=call.answer_by)
                 left = deadline - time.monotonic()
                 if part.text or part.complete or left <= 0 or self._parts.waiters.released:
-                    return Answer(status=200, body=wire.log_part_json(part))
+                    return Answer(status=200, body=rendering.log_part_json(part))
                 await call.wait(bell, min(left, self._look_again_after()))
             require_user(await self._parts.principals.identify_again(principal, by=call.answer_by), JOB_SCOPES)
 
@@ -131,7 +131,7 @@ class Calls:
     async def _hear(self, call: Call, principal: Principal) -> None:
         """Refuse whoever is no agent, and note that this one was heard."""
         require_agent(principal)
-        version = wire.read_agent_version(call.header(b"skadi-agent"))
+        version = reading.read_agent_version(call.header(b"skadi-agent"))
         touch = AgentTouch(agent_id=principal.agent_id, ip=call.address, version=version)
         await self._parts.presence.heard(touch, by=call.answer_by)
 

@@ -17,7 +17,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from jobs.gateway.writer import ANSWER_WITHIN_SECONDS
-from jobs.wire import read_protocol
+from jobs.wire.reading import read_protocol
 from kernel.addresses import caller_address
 from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, TooLarge

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.models import MESSAGE_LENGTH
-from jobs.wire import REPORT_BODY_LIMIT
+from jobs.wire.reading import REPORT_BODY_LIMIT
 from kernel.answers import BODY_LIMIT
 
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"

@@ -1,7 +1,7 @@
-"""What job calls take and give, read and rendered in one place for the gateway and for Django REST framework.
+"""Reads what job calls take.
 
-Readers take the parsed body (`kernel.strictjson`) or the query and return checked values, or raise InvalidRequest or
-InvalidMessage that names the field. Unknown fields are ignored: old and new clients send some.
+Readers take the parsed body (`kernel.strictjson`), the query or a header and return checked values, or raise
+InvalidRequest or InvalidMessage that names the field. Unknown fields are ignored: old and new clients send some.
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ import datetime as dt
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from accounts.credentials import Principal
 from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
-from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, Job, JobEvent, JobOutput
+from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.services.beat import Beat
-from jobs.services.log import LOG_LIMIT, LogPart
+from jobs.services.log import LOG_LIMIT
 from jobs.services.moves import Output
-from jobs.services.read import WholeJob
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
-from kernel.clock import rfc3339
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.ids import is_id
 from kernel.strictjson import JsonObject
@@ -40,108 +36,6 @@ BEAT_JOBS_LIMIT = 500
 TTL_LIMIT_SECONDS = 400 * 86_400
 IDEMPOTENCY_KEY_LENGTH = 255
 _REASON_LENGTH = 64
-
-
-class AgentJobJson(TypedDict):
-    """A job as an agent gets it."""
-
-    id: str
-    message: str
-
-
-class OfferedJobJson(AgentJobJson):
-    """The same for an agent that speaks protocol 2."""
-
-    attempt: int
-    offer: int
-    lease_s: int
-    ack_s: int
-    source: str
-
-
-class BeatJson(TypedDict):
-    """What a beat brings: jobs to end, and how long leases are."""
-
-    cancel: list[str]
-    lease_s: int
-
-
-class LogPartJson(TypedDict):
-    """A part of a job's log; `next` is the offset to ask for next."""
-
-    offset: int
-    next: int
-    text: str
-    complete: bool
-    status: str
-    exit_code: int | None
-
-
-class OutputJson(TypedDict):
-    """What a job put out."""
-
-    text: str
-    size_bytes: int
-    truncated: bool
-    exit_code: int | None
-    signal: int | None
-    reason: str
-
-
-class EventJson(TypedDict):
-    """One line of a job's timeline."""
-
-    number: int
-    at: str | None
-    move: str
-    before: str | None
-    after: str
-    actor: str
-    text: str
-
-
-class JobJson(TypedDict):
-    """A job as its owner gets it. Times are RFC 3339 in UTC or null."""
-
-    id: str
-    user_id: str
-    agent_id: str | None
-    agent: str | None
-    message: str
-    source: str
-    callback: str
-    status: str
-    result: str
-    late: bool
-    attempt: int
-    root_id: str
-    created_at: str | None
-    active_at: str | None
-    wait_until: str | None
-    cancel_requested_at: str | None
-    sent_at: str | None
-    running_at: str | None
-    succeeded_at: str | None
-    failed_at: str | None
-    expired_at: str | None
-    canceled_at: str | None
-
-
-class WholeJobJson(JobJson):
-    """A job with its output and its timeline."""
-
-    output: OutputJson | None
-    events: list[EventJson]
-
-
-class JobPageJson(TypedDict):
-    """A page of jobs, newest first; `next` is the cursor of the following page."""
-
-    items: list[JobJson]
-    next: str | None
-
-
-# Reading
 
 
 def read_submission(
@@ -368,103 +262,3 @@ def read_moment(data: Mapping[str, object], field: str) -> dt.datetime | None:
             _("%(field)s must be a time with a zone, such as 2030-01-31T08:00:00+08:00."), params={"field": field}
         )
     return moment
-
-
-# Rendering
-
-
-def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson:
-    """Render a job for the agent that claimed it; old agents get no more than they know."""
-    plain: AgentJobJson = {"id": job.pk, "message": job.message}
-    if protocol < PROTOCOL:
-        return plain
-    return {
-        **plain,
-        "attempt": job.attempt,
-        "offer": job.offer,
-        "lease_s": settings.BEAT_LEASE_SECONDS,
-        "ack_s": settings.ACK_SECONDS,
-        "source": job.source,
-    }
-
-
-def beat_json(cancel: list[str]) -> BeatJson:
-    """Render the answer to a beat."""
-    return {"cancel": cancel, "lease_s": settings.BEAT_LEASE_SECONDS}
-
-
-def protocol_headers(protocol: int) -> dict[str, str]:
-    """Return the headers by which an agent that speaks protocol 2 knows that we do too."""
-    return {"Skadi-Protocol": str(PROTOCOL)} if protocol >= PROTOCOL else {}
-
-
-def log_part_json(part: LogPart) -> LogPartJson:
-    """Render a part of a log."""
-    return {
-        "offset": part.offset,
-        "next": part.next,
-        "text": part.text,
-        "complete": part.complete,
-        "status": str(part.job.status),
-        "exit_code": part.exit_code,
-    }
-
-
-def job_json(job: Job, output: JobOutput | None) -> JobJson:
-    """Render a job for its owner. `job.agent` must be loaded."""
-    return {
-        "id": job.pk,
-        "user_id": job.owner_id,
-        "agent_id": job.agent_id,
-        "agent": job.agent.name if job.agent else None,
-        "message": job.message,
-        "source": job.source,
-        "callback": job.callback,
-        "status": str(job.status),
-        "result": output.result if output else "",
-        "late": job.late,
-        "attempt": job.attempt,
-        "root_id": job.root_id,
-        "created_at": rfc3339(job.created_at),
-        "active_at": rfc3339(job.active_at),
-        "wait_until": rfc3339(job.expires_at),
-        "cancel_requested_at": rfc3339(job.cancel_requested_at),
-        "sent_at": rfc3339(job.sent_at),
-        "running_at": rfc3339(job.running_at),
-        "succeeded_at": rfc3339(job.succeeded_at),
-        "failed_at": rfc3339(job.failed_at),
-        "expired_at": rfc3339(job.expired_at),
-        "canceled_at": rfc3339(job.canceled_at),
-    }
-
-
-def whole_job_json(whole: WholeJob) -> WholeJobJson:
-    """Render a job with its output and its timeline."""
-    return {
-        **job_json(whole.job, whole.output),
-        "output": _output_json(whole.output) if whole.output else None,
-        "events": [_event_json(event) for event in whole.events],
-    }
-
-
-def _output_json(output: JobOutput) -> OutputJson:
-    return {
-        "text": output.text,
-        "size_bytes": output.size_bytes,
-        "truncated": output.truncated,
-        "exit_code": output.exit_code,
-        "signal": output.signal,
-        "reason": output.reason,
-    }
-
-
-def _event_json(event: JobEvent) -> EventJson:
-    return {
-        "number": event.number,
-        "at": rfc3339(event.at),
-        "move": str(event.move),
-        "before": str(event.before) or None,
-        "after": str(event.after),
-        "actor": event.actor,
-        "text": event.text,
-    }
