@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from tests.faults.judges import lost_claims, progress_while_slow, replays
 from tests.faults.strikes import (
+    Scene,
     Strike,
     cut_commits,
     everything_once,
@@ -14,21 +18,30 @@ from tests.faults.strikes import (
     half_open,
     hole,
     kill,
+    lose_claims,
+    replay_puts,
     resets,
     restart,
+    slow,
     start_without_redis,
     take_redis_away,
 )
 from tests.lanes.lane import MARIADB, SQLITE
 
+LEAST_FAULTS = 10
 # Between two jobs for the same agent, of which there are four. Faults that last leave a backlog.
 _PAUSE_SECONDS = 0.6
 _LONG_PAUSE_SECONDS = 1.5
 
+Judge = Callable[[Scene, Any], list[str]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A fault by name. `strike` makes it happen at least once, waits as long as it lasts, and counts it."""
+    """A fault by name. `strike` makes it happen at least once, waits as long as it lasts, and counts it.
+
+    `submitters`: for each agent. `judge` returns what is wrong beyond the invariants.
+    """
 
     name: str
     strike: Strike
@@ -38,12 +51,15 @@ class Cell:
     small_disk: bool = False
     lasting: Strike | None = None
     pause_seconds: float = _PAUSE_SECONDS
+    submitters: int = 1
+    least_faults: int = LEAST_FAULTS
+    judge: Judge | None = None
 
 
 _MARIADB_ONLY = (MARIADB,)
 CELLS = (
     *(Cell(name=f"{part} kill -9", strike=kill(part)) for part in ("web", "worker", "beat", "redis", "agent")),
-    Cell(name="mariadbd kill -9", strike=kill("mariadbd", 3.0, 5.0), lanes=_MARIADB_ONLY),
+    Cell(name="mariadbd kill -9", strike=kill("mariadbd", 1.0, 2.0), lanes=_MARIADB_ONLY, least_faults=50),
     *(
         Cell(name=f"{part} SIGSTOP", strike=freeze(part), pause_seconds=_LONG_PAUSE_SECONDS)
         for part in ("web", "worker", "beat", "redis", "agent")
@@ -54,13 +70,17 @@ CELLS = (
         lanes=_MARIADB_ONLY,
         pause_seconds=_LONG_PAUSE_SECONDS,
     ),
-    *(Cell(name=f"{part} restart", strike=restart(part)) for part in ("web", "agent")),
+    *(Cell(name=f"{part} restart", strike=restart(part)) for part in ("web", "worker", "beat", "agent")),
+    Cell(name="mariadbd restart", strike=restart("mariadbd"), lanes=_MARIADB_ONLY),
     Cell(name="redis empty restart", strike=restart("redis", down_seconds=2.0)),
     Cell(name="redis FLUSHALL", strike=flush_redis),
     Cell(name="redis absent", strike=start_without_redis, lasting=take_redis_away),
     Cell(name="link agent-web black hole", strike=hole("agent-web"), slow_link=True, pause_seconds=_LONG_PAUSE_SECONDS),
     Cell(name="link agent-web RST", strike=resets("agent-web"), slow_link=True),
     Cell(name="link agent-web half-open", strike=half_open("agent-web"), slow_link=True),
+    Cell(name="link agent-web latency", strike=slow("agent-web"), slow_link=True, judge=progress_while_slow),
+    Cell(name="answer of a claim lost", strike=lose_claims, slow_link=True, least_faults=200, judge=lost_claims),
+    Cell(name="PUT replayed", strike=replay_puts, slow_link=True, least_faults=100, judge=replays),
     Cell(
         name="link web-database black hole",
         strike=hole("web-database"),
@@ -70,7 +90,16 @@ CELLS = (
     ),
     Cell(name="link web-database RST", strike=resets("web-database"), slow_database=True, lanes=_MARIADB_ONLY),
     Cell(name="link web-database half-open", strike=half_open("web-database"), slow_database=True, lanes=_MARIADB_ONLY),
-    Cell(name="cut after COMMIT", strike=cut_commits, slow_database=True, lanes=_MARIADB_ONLY),
+    Cell(
+        name="link web-database latency",
+        strike=slow("web-database"),
+        slow_database=True,
+        lanes=_MARIADB_ONLY,
+        pause_seconds=_LONG_PAUSE_SECONDS,
+        submitters=4,
+        judge=progress_while_slow,
+    ),
+    Cell(name="cut after COMMIT", strike=cut_commits, slow_database=True, lanes=_MARIADB_ONLY, least_faults=500),
     Cell(name="disk full", strike=fill_disk, small_disk=True),
 )
 SHORT = Cell(name="everything once", strike=everything_once)

@@ -191,11 +191,18 @@ class Load:
         old: tuple[str, ...],
         evidence: Path,
         pause: float,
+        submitters: int = 1,
     ) -> None:
-        """`agents`: every agent's token by name; those in `old` are old clients and run here."""
+        """`agents`: every agent's token by name; those in `old` are old clients and run here.
+
+        `submitters`: how many for each agent.
+        """
         self.submitters = [
-            Submitter(base, user_token, name, evidence / f"submit-{name}.jsonl", pause=pause, long_ones=name not in old)
+            Submitter(
+                base, user_token, name, evidence / f"submit-{name}-{at}.jsonl", pause=pause, long_ones=name not in old
+            )
             for name in agents
+            for at in range(submitters)
         ]
         self.old_agents = [OldAgent(base, agents[name], name, evidence / f"old-{name}.jsonl") for name in old]
         for worker in (*self.submitters, *self.old_agents):

@@ -60,7 +60,7 @@ class CommitFinder:
 
 
 @dataclass(slots=True, eq=False)
-class _Pair:
+class Pair:
     """One connection through the proxy. `lost`: bytes of it were swallowed, so it may never carry any again."""
 
     client: asyncio.StreamWriter
@@ -88,16 +88,16 @@ def reset(writer: asyncio.StreamWriter) -> None:
 class Proxy:
     """Listens at `address` and carries bytes to `target`. `landed` counts the faults that hit a connection."""
 
-    def __init__(self, address: Address, target: Address, *, on_fault: Callable[[str], None] | None = None) -> None:
+    def __init__(self, address: Address, target: Address) -> None:
         self.address, self.target = address, target
         self.landed = 0
         self.swallowed = 0
+        self.delayed = 0
         self.latency_seconds = 0.0
         self.reset_share = 0.0
         self.commit_share = 0.0
         self._hole = False
-        self._on_fault = on_fault
-        self._pairs: set[_Pair] = set()
+        self._pairs: set[Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._listens = threading.Event()
         self._stop = asyncio.Event()
@@ -145,16 +145,11 @@ class Proxy:
         self._loop.call_soon_threadsafe(run)
         assert done.wait(_PATIENCE_SECONDS), "the proxy does not answer"
 
-    def _note(self, kind: str) -> None:
-        self.landed += 1
-        if self._on_fault is not None:
-            self._on_fault(kind)
-
     def _half_open(self) -> None:
         for pair in self._pairs:
             if not pair.lost:
                 pair.lost = True
-                self._note("half-open")
+                self.landed += 1
                 reset(pair.client)
 
     def _cut_lost(self) -> None:
@@ -183,13 +178,10 @@ class Proxy:
         await asyncio.sleep(0.05)
 
     async def _carry(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        pair = _Pair(client)
+        pair = self._new_pair(client)
         self._pairs.add(pair)
         try:
-            if isinstance(self.target, Path):
-                server_reader, pair.server = await asyncio.open_unix_connection(self.target)
-            else:
-                server_reader, pair.server = await asyncio.open_connection(*self.target)
+            server_reader, pair.server = await self._connect()
             there = asyncio.create_task(self._pump(pair, client_reader, pair.server, from_client=True))
             back = asyncio.create_task(self._pump(pair, server_reader, client, from_client=False))
             await asyncio.wait({there, back})
@@ -199,13 +191,22 @@ class Proxy:
             pair.cut()
             self._pairs.discard(pair)
 
+    def _new_pair(self, client: asyncio.StreamWriter) -> Pair:
+        return Pair(client)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.target, Path):
+            return await asyncio.open_unix_connection(self.target)
+        return await asyncio.open_connection(*self.target)
+
     async def _pump(
-        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_client: bool
+        self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_client: bool
     ) -> None:
         """Carry one direction to its end."""
         with suppress(OSError):
             while data := await reader.read(_PIECE_BYTES):
                 if self.latency_seconds:
+                    self.delayed += 1
                     await asyncio.sleep(self.latency_seconds)
                 if not await self._carry_piece(pair, data, writer, from_client=from_client):
                     pair.cut()
@@ -217,7 +218,7 @@ class Proxy:
             await asyncio.sleep(0.05)
         writer.close()
 
-    async def _carry_piece(self, pair: _Pair, data: bytes, writer: asyncio.StreamWriter, *, from_client: bool) -> bool:
+    async def _carry_piece(self, pair: Pair, data: bytes, writer: asyncio.StreamWriter, *, from_client: bool) -> bool:
         """Carry, swallow or cut; False when the connection is to end."""
         if self._hole or pair.lost:
             pair.lost = True
@@ -228,13 +229,13 @@ class Proxy:
         is_commit = from_client and pair.finder.feed(data) and random.random() < self.commit_share
         is_last = random.random() < self.reset_share
         if is_last and random.random() < 0.5:
-            self._note("RST")
+            self.landed += 1
             return False
         writer.write(data)
         await writer.drain()
         if is_last:
-            self._note("RST")
+            self.landed += 1
         if is_commit:
-            self._note("cut after COMMIT")
+            self.landed += 1
             pair.cut_at_answer = random.random() < 0.5
         return not is_last and (not is_commit or pair.cut_at_answer)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.disks import small_disk, why_no_disk
-from tests.faults.cells import Cell
+from tests.faults.cells import LEAST_FAULTS, Cell
 from tests.faults.evidence import Journal, read_lines
 from tests.faults.invariants import Limits, check
+from tests.faults.judges import count_writes
 from tests.faults.load import Load
 from tests.faults.strikes import Scene
 from tests.faults.world import LEASE_SECONDS, OLD_AGENTS, World
 from tests.lanes.lane import MARIADB, SQLITE
 
-LEAST_FAULTS = 10
 # A queue's time to live plays no part: agents are there. The longest: a lease, a sweep, and the backlog.
 DRAIN_SECONDS = 150.0
 _LEAST_SECONDS = 25.0
@@ -32,26 +32,33 @@ _DISK_MEGABYTES = {SQLITE: 24, MARIADB: 180}
 class Row:
     """What a cell showed. `ends` counts the jobs by how they ended.
 
+    `written`: answers of 2xx to submitters and old clients; `lost`: those of them of which the database knows nothing.
     `accepted_p99` and `started_p99`: seconds from a fault to the next success, 99 of 100.
     """
 
     cell: str
     lane: str
     items: int
+    written: int
+    lost: int
     faults: int
+    least_faults: int
     given_up: int
     ends: dict[str, int]
     violations: list[str]
     accepted_p99: float
     started_p99: float
     seconds: float
+    remarks: list[str]
 
     @property
     def is_good(self) -> bool:
         """Tell whether the cell shows what it must."""
         # A product that lets everything expire breaks no promise and is of no use.
         useful = 2 * (self.ends.get("succeeded", 0) + self.ends.get("failed", 0)) > self.items
-        return not self.violations and self.faults >= LEAST_FAULTS and not self.given_up and useful
+        return (
+            not self.violations and not self.lost and self.faults >= self.least_faults and not self.given_up and useful
+        )
 
 
 def run_cell(cell: Cell, *, lane: str, results: Path, least_seconds: float = _LEAST_SECONDS) -> Row:
@@ -79,6 +86,7 @@ def run_cell(cell: Cell, *, lane: str, results: Path, least_seconds: float = _LE
             old=OLD_AGENTS,
             evidence=evidence,
             pause=cell.pause_seconds,
+            submitters=cell.submitters,
         )
         scene = Scene(world, load, journal)
         time.sleep(2.0)
@@ -86,7 +94,7 @@ def run_cell(cell: Cell, *, lane: str, results: Path, least_seconds: float = _LE
             journal.note("fault", component=cell.name, kind="lasting")
             cell.lasting(scene)
         enough = time.monotonic() + least_seconds
-        while scene.landed < LEAST_FAULTS or time.monotonic() < enough:
+        while scene.landed < cell.least_faults or time.monotonic() < enough:
             cell.strike(scene)
         _tell(began, f"{scene.landed} faults have landed")
         world.heal()
@@ -106,6 +114,8 @@ def run_cell(cell: Cell, *, lane: str, results: Path, least_seconds: float = _LE
         ends = {str(status): int(count) for status, count in cursor.fetchall()}
         found = check(evidence, connection, limits=Limits(lease=LEASE_SECONDS))
         violations += [str(violation) for violation in found]
+        violations += cell.judge(scene, connection) if cell.judge is not None else []
+        written, lost = count_writes(scene, connection)
         _keep_timelines(connection, {violation.job_id for violation in found} | dict(left).keys(), results)
         connection.close()
         _keep_database(world, results)
@@ -113,13 +123,17 @@ def run_cell(cell: Cell, *, lane: str, results: Path, least_seconds: float = _LE
             cell=cell.name,
             lane=lane,
             items=load.accepted,
+            written=written,
+            lost=lost,
             faults=scene.landed,
+            least_faults=cell.least_faults,
             given_up=given_up,
             ends=ends,
             violations=violations,
             accepted_p99=_recovery(scene.measured, _accepted(evidence)),
             started_p99=_recovery(scene.measured, _started(evidence)),
             seconds=time.monotonic() - began,
+            remarks=scene.remarks,
         )
     (results / "row.json").write_text(json.dumps(asdict(row), ensure_ascii=False, indent=1), encoding="utf-8")
     return row
@@ -180,17 +194,20 @@ def why_not(cell: Cell, lane: str) -> str:
 
 
 def describe(row: Row) -> str:
-    """Return the table's line."""
+    """Return the table's line, and what else there is to say."""
     p99 = "  ".join(f"{value:6.1f}" for value in (row.accepted_p99, row.started_p99))
     ends = ", ".join(f"{count} {status}" for status, count in sorted(row.ends.items(), key=lambda end: -end[1]))
     verdict = "" if row.is_good else "  FAILED"
-    return (
-        f"{row.cell:<30} {row.lane:<8} {row.items:>6} {row.faults:>7} {len(row.violations):>11}  {p99}"
-        f"  {row.seconds:6.0f}  {ends}{verdict}"
+    line = (
+        f"{row.cell:<30} {row.lane:<8} {row.items:>6} {row.written:>8} {row.lost:>5} {row.faults:>7}"
+        f" {len(row.violations):>11}  {p99}  {row.seconds:6.0f}  {ends}{verdict}"
     )
+    words = f"{row.faults} faults: acknowledged writes {row.written}, lost writes {row.lost}"
+    remarks = [words, *row.remarks] if row.least_faults > LEAST_FAULTS else row.remarks
+    return "\n    ".join([line, *remarks, *row.violations[:20]])
 
 
 HEAD = (
-    f"{'cell':<30} {'lane':<8} {'items':>6} {'faults':>7} {'violations':>11}"
+    f"{'cell':<30} {'lane':<8} {'items':>6} {'written':>8} {'lost':>5} {'faults':>7} {'violations':>11}"
     f"  {'taken':>6}  {'begun':>6}  {'took':>6}   p99 of seconds until a job is taken, a command begun"
 )

@@ -12,23 +12,27 @@ from pathlib import Path
 
 from tests.faults.evidence import Journal
 from tests.faults.load import Load
+from tests.faults.proxy import Proxy
 from tests.faults.world import REAL_AGENTS, WEBS, World
 from tests.waiting import until
 
 FREEZE_SECONDS = 15.0
+SLOW_SECONDS = 6.0
+_ROUND_TRIP_SECONDS = 0.5
 # Of the pieces of data, for 5 % of the calls or more: a call is two pieces to the web and some twenty to the database.
 _RESET_SHARES = {"agent-web": 0.05, "web-database": 0.004}
 
 
 @dataclass(slots=True)
 class Scene:
-    """A cell while it runs. `measured` holds the moments from which recovery counts."""
+    """A cell while it runs. `measured` holds the moments from which recovery counts, `remarks` lines for the table."""
 
     world: World
     load: Load
     journal: Journal
     landed: int = 0
     measured: list[float] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @contextmanager
     def fault(self, component: str, kind: str, *, lasts: bool = False) -> Iterator[None]:
@@ -124,12 +128,33 @@ def start_without_redis(scene: Scene) -> None:
     scene.pause(3.0, 5.0)
 
 
+def _proxy(scene: Scene, link: str) -> Proxy:
+    proxy = scene.world.link if link == "agent-web" else scene.world.database_link
+    assert proxy is not None
+    return proxy
+
+
+def slow(link: str) -> Strike:
+    """A link on which a question and its answer take 500 ms, for some seconds."""
+
+    def strike(scene: Scene) -> None:
+        proxy = _proxy(scene, link)
+        delayed = proxy.delayed
+        with scene.fault(f"link {link}", "latency", lasts=True):
+            proxy.latency_seconds = _ROUND_TRIP_SECONDS / 2
+            time.sleep(SLOW_SECONDS)
+            proxy.heal()
+        assert proxy.delayed > delayed, "nothing was slow"
+        scene.pause(1.5, 3.0)
+
+    return strike
+
+
 def hole(link: str) -> Strike:
     """A link that swallows everything for 15 s."""
 
     def strike(scene: Scene) -> None:
-        proxy = scene.world.link if link == "agent-web" else scene.world.database_link
-        assert proxy is not None
+        proxy = _proxy(scene, link)
         swallowed = proxy.swallowed
         with scene.fault(f"link {link}", "black hole", lasts=True):
             proxy.open_hole()
@@ -145,8 +170,7 @@ def half_open(link: str) -> Strike:
     """Every connection ends for its client, and the server is not told for some seconds."""
 
     def strike(scene: Scene) -> None:
-        proxy = scene.world.link if link == "agent-web" else scene.world.database_link
-        assert proxy is not None
+        proxy = _proxy(scene, link)
         before = proxy.landed
         with scene.fault(f"link {link}", "half-open"):
             while proxy.landed == before:
@@ -163,8 +187,7 @@ def resets(link: str) -> Strike:
     """One call in twenty or more loses its connection midway. Counted by the proxy."""
 
     def strike(scene: Scene) -> None:
-        proxy = scene.world.link if link == "agent-web" else scene.world.database_link
-        assert proxy is not None
+        proxy = _proxy(scene, link)
         proxy.reset_some(_RESET_SHARES[link])
         _count_what_lands(scene, f"link {link}", "RST")
 
@@ -172,10 +195,24 @@ def resets(link: str) -> Strike:
 
 
 def cut_commits(scene: Scene) -> None:
-    """One COMMIT in ten reaches MariaDB, and the web never hears of it. Counted by the proxy."""
+    """One COMMIT in three reaches MariaDB, and the web never hears of it. Counted by the proxy."""
     assert scene.world.database_link is not None
-    scene.world.database_link.cut_after_commit(0.1)
+    scene.world.database_link.cut_after_commit(0.33)
     _count_what_lands(scene, "link web-database", "cut after COMMIT")
+
+
+def lose_claims(scene: Scene) -> None:
+    """Two answers in five that bring a job never reach the agent; the server cannot know. Counted by the proxy."""
+    assert scene.world.link is not None
+    scene.world.link.lose_claims(0.4)
+    _count_what_lands(scene, "link agent-web", "answer of a claim lost")
+
+
+def replay_puts(scene: Scene) -> None:
+    """Whatever agents put reaches the server three times, out of order. Counted by the proxy."""
+    assert scene.world.link is not None
+    scene.world.link.replay_puts()
+    _count_what_lands(scene, "link agent-web", "PUT replayed")
 
 
 def _count_what_lands(scene: Scene, component: str, kind: str) -> None:

@@ -133,7 +133,7 @@ def test_latency_delays_each_piece(proxy: Proxy) -> None:
 def test_a_target_that_is_away_ends_the_connection(proxy: Proxy, echo: Echo) -> None:
     echo.listener.shutdown(socket.SHUT_RDWR)
     echo.listener.close()
-    with _connect(proxy) as connection, pytest.raises(OSError, match="reset"):
+    with pytest.raises(OSError, match="reset"), _connect(proxy) as connection:
         connection.recv(10)
 
 

@@ -17,12 +17,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from letserver.environment import SETTINGS
 from letserver.up.port import WebPort
 from tests.faults.proxy import Proxy
+from tests.faults.webproxy import WebProxy
 from tests.lanes.lane import MARIADB
 from tests.lanes.live import free_port
 from tests.lanes.services import ROOT, PrivateMariaDB, PrivateRedis, PrivateServer
@@ -91,15 +93,13 @@ class World:
         lane: str,
         slow_link: bool = False,
         slow_database: bool = False,
-        on_fault: Callable[[str], None] | None = None,
     ) -> None:
         """`slow_link` puts a proxy between everybody and the web, `slow_database` one between web and MariaDB."""
         self.folder, self.evidence, self.lane = folder, evidence, lane
         self.parts: dict[str, Part] = {}
         self.proxies: list[Proxy] = []
-        self.link: Proxy | None = None
+        self.link: WebProxy | None = None
         self.database_link: Proxy | None = None
-        self._on_fault = on_fault
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         (folder / "data").mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -110,7 +110,7 @@ class World:
         self.base = f"http://127.0.0.1:{self.port}"
         if slow_link:
             address = ("127.0.0.1", free_port())
-            self.link = Proxy(address, ("127.0.0.1", self.port), on_fault=on_fault)
+            self.link = WebProxy(address, ("127.0.0.1", self.port))
             self.proxies.append(self.link)
         self.user_token = ""
         self.agent_tokens: dict[str, str] = {}
@@ -131,14 +131,18 @@ class World:
         self._add("beat", self._launcher("beat", [*celery, *beat]))
         until(self.is_well, seconds=_START_SECONDS)
         for name in (*REAL_AGENTS, *OLD_AGENTS):
-            status, agent = self.call("POST", "/agents", {"name": name})
-            assert status == 201, agent
-            self.agent_tokens[name] = agent["token"]
+            self.agent_tokens[name] = until(partial(self._make_agent, name), seconds=_START_SECONDS)
         for name in REAL_AGENTS:
             self._add(name, self._launch_agent(name))
         self._keeper.start()
         until(self._real_agents_are_online, seconds=_START_SECONDS)
         return self
+
+    def _make_agent(self, name: str) -> str:
+        """Return the token of a new agent; "" where the product, which has just started, is busy still."""
+        status, agent = self.call("POST", "/agents", {"name": name})
+        assert status in (201, 503), agent
+        return str(agent["token"]) if status == 201 else ""
 
     def _start_stores(self, *, slow_database: bool) -> None:
         redis = PrivateRedis(self.folder / "redis", prefer_path=self.lane == MARIADB)
@@ -152,7 +156,7 @@ class World:
             url = direct = self.mariadb.create_database("letserver")
             if slow_database:
                 path = self.folder / "db.sock"
-                self.database_link = Proxy(path, self.mariadb.socket, on_fault=self._on_fault)
+                self.database_link = Proxy(path, self.mariadb.socket)
                 self.proxies.append(self.database_link)
                 url = f"mysql://root@/letserver?unix_socket={path}"
         known = {setting.name for setting in SETTINGS}
