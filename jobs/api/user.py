@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
 from jobs.api.lists import job_page
+from jobs.api.prefetch import is_prefetch
 from jobs.api.schema import (
     JobPageSerializer,
     LineSerializer,
@@ -19,13 +20,13 @@ from jobs.api.schema import (
     WholeJobSerializer,
 )
 from jobs.models import Job
+from jobs.services.alone import run_alone
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job, wait_for_end
 from jobs.services.submit import submit_jobs
 from jobs.states import JobStatus
 from jobs.wire import reading, rendering
-from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -36,7 +37,6 @@ from kernel.errors import (
     NotFound,
 )
 from kernel.openapi import describe, header, query
-from kernel.prefetch import is_prefetch
 from kernel.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.2
