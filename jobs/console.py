@@ -14,12 +14,12 @@ from agents.models import Agent
 from jobs.forms import JobFilterForm, SendForm
 from jobs.models import Job
 from jobs.presentation import curl_command, shown_output, timeline, took, with_durations
-from jobs.services.alone import run_alone
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.log import read_tail
 from jobs.services.read import read_job
 from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
+from kernel.alone import run_alone
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
 from kernel.ids import new_id
 from kernel.keyset import slice_of

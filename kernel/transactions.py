@@ -14,6 +14,10 @@ FRESH_SECONDS = 5.0
 """How old the time may be by which a call decides, when its transaction commits."""
 
 
+class LostRace(Exception):
+    """A row was not in the state that the caller saw. Nothing is written; look again and decide anew."""
+
+
 class Overslept(Exception):
     """The process stood still in the middle: the time that the body goes by is long past. Nothing was written."""
 

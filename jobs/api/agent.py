@@ -20,13 +20,13 @@ from jobs.api.schema import (
     ReportSerializer,
     WhoAmISerializer,
 )
-from jobs.services.alone import run_alone
 from jobs.services.beat import beat_jobs, wait_for_wish
 from jobs.services.claim import Claim, claim_within
 from jobs.services.log import append_log
 from jobs.services.report import ReportKind, report_jobs
 from jobs.services.submit import submit_jobs
 from jobs.wire import reading, rendering
+from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     InvalidAgent,

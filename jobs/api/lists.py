@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-import uuid
-
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
@@ -17,10 +12,8 @@ from jobs.states import JobStatus
 from jobs.wire.reading import read_moment
 from jobs.wire.rendering import JobPageJson, job_json
 from kernel.errors import InvalidRequest
+from kernel.paging import read_cursor, read_limit, write_cursor
 from kernel.rest import query_value
-
-_DEFAULT_LIMIT = 50
-_LARGEST_LIMIT = 100
 
 
 def job_page(request: Request, principal: Principal) -> JobPageJson:
@@ -28,11 +21,11 @@ def job_page(request: Request, principal: Principal) -> JobPageJson:
     page = list_jobs(
         viewer=principal,
         wanted=_read_filter(request, principal),
-        older_than=_read_cursor(query_value(request, "cursor")),
-        size=_read_limit(query_value(request, "limit")),
+        older_than=read_cursor(request),
+        size=read_limit(request),
     )
     items = [job_json(job, output) for job, output in page.items]
-    return {"items": items, "next": _write_cursor(page.older_than) if page.older_than else None}
+    return {"items": items, "next": write_cursor(page.older_than)}
 
 
 def _read_filter(request: Request, principal: Principal) -> JobFilter:
@@ -51,28 +44,3 @@ def _read_status(text: str | None) -> JobStatus | None:
     if text is not None and text not in JobStatus.values:
         raise InvalidRequest(_("status is one of: %(words)s."), params={"words": ", ".join(JobStatus.values)})
     return None if text is None else JobStatus(text)
-
-
-def _read_limit(text: str | None) -> int:
-    if text is None:
-        return _DEFAULT_LIMIT
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= _LARGEST_LIMIT:
-        raise InvalidRequest(_("limit is a whole number from 1 to %(largest)s."), params={"largest": _LARGEST_LIMIT})
-    return int(text)
-
-
-def _write_cursor(job_id: str) -> str:
-    """Write an id so that nobody is tempted to read anything into it."""
-    return base64.urlsafe_b64encode(uuid.UUID(job_id).bytes).decode().rstrip("=")
-
-
-def _read_cursor(text: str | None) -> str:
-    if text is None:
-        return ""
-    try:
-        job_id = str(uuid.UUID(bytes=base64.urlsafe_b64decode(f"{text}==".encode("ascii"))))
-    except (ValueError, binascii.Error):
-        job_id = ""
-    if not job_id or _write_cursor(job_id) != text:
-        raise InvalidRequest(_("cursor is not one that a list gave."))
-    return job_id

@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
 from jobs.api.lists import job_page
-from jobs.api.prefetch import is_prefetch
 from jobs.api.schema import (
     JobPageSerializer,
     LineSerializer,
@@ -20,13 +19,13 @@ from jobs.api.schema import (
     WholeJobSerializer,
 )
 from jobs.models import Job
-from jobs.services.alone import run_alone
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.log import read_log
 from jobs.services.read import WholeJob, read_job, wait_for_end
 from jobs.services.submit import submit_jobs
 from jobs.states import JobStatus
 from jobs.wire import reading, rendering
+from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -36,7 +35,9 @@ from kernel.errors import (
     JobFinished,
     NotFound,
 )
+from kernel.idempotency import read_idempotency_key
 from kernel.openapi import describe, header, query
+from kernel.prefetch import is_prefetch
 from kernel.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.2
@@ -77,7 +78,7 @@ class AddJobLine(Operation):
         principal = caller(request)
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
-        key = reading.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         job = run_alone(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
         return Response(status=201, headers=_location(job))
 
@@ -102,7 +103,7 @@ class Jobs(Operation):
     def post(self, request: Request) -> Response:
         """Store a job and answer with it; with `wait`, after its end or when the time is over."""
         seconds = reading.read_wait(request.query_params.getlist("wait"))
-        key = reading.read_idempotency_key(request.headers.get("Idempotency-Key"))
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         wish = reading.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
         job = run_alone(submit_jobs, wish)
         return Response(rendering.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))

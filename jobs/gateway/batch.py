@@ -13,12 +13,11 @@ from django.db import Error as DatabaseFault
 from agents.services.presence import AgentTouch, touch_agents
 from jobs.services.beat import Beat, beat_jobs
 from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.moves import LostRace
 from jobs.services.report import Report, report_jobs
 from jobs.services.submit import Submission, submit_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
-from kernel.transactions import FRESH_SECONDS, Overslept, whole
+from kernel.transactions import FRESH_SECONDS, LostRace, Overslept, whole
 
 if TYPE_CHECKING:
     from jobs.gateway.writer import Item

@@ -22,6 +22,7 @@ from jobs.services.submit import Submission
 from jobs.wire import reading, rendering
 from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
+from kernel.idempotency import read_idempotency_key
 from kernel.rediskeys import READY_SECONDS, ready_key
 
 # A bell can be lost on the way, so a parked call looks for itself now and then; without Redis, where no other process
@@ -85,7 +86,7 @@ class Calls:
         """POST /job/add."""
         principal = await self._user(call, by_query=True)
         data = await call.json(BODY_LIMIT)
-        key = reading.read_idempotency_key(call.header(b"idempotency-key"))
+        key = read_idempotency_key(call.header(b"idempotency-key"))
         job = await self._submit(
             call, reading.read_job_line(data.get("message"), principal=principal, idempotency_key=key)
         )
@@ -96,7 +97,7 @@ class Calls:
         principal = await self._user(call)
         wait = reading.read_wait(call.query("wait"))
         data = await call.json(BODY_LIMIT)
-        key = reading.read_idempotency_key(call.header(b"idempotency-key"))
+        key = read_idempotency_key(call.header(b"idempotency-key"))
         job = await self._submit(call, reading.read_submission(data, principal=principal, idempotency_key=key))
         whole = await self._end_of(call, principal, job.pk, wait)
         return Answer(status=201, body=rendering.whole_job_json(whole), headers={"Location": f"/jobs/{job.pk}"})

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from jobs.models import Job, JobEvent
-from jobs.services.alone import run_alone
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import JobStatus, Move
+from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.failpoints import reach
 from kernel.ids import new_id

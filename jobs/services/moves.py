@@ -20,10 +20,7 @@ from jobs.observers import tell_observers
 from jobs.states import TERMINAL, JobStatus, Move, allowed
 from kernel.bells import ring
 from kernel.text import RESULT_CHARACTERS, keep_head_and_tail
-
-
-class LostRace(Exception):
-    """A job was not in the state that the caller saw. Nothing is written; look again and decide anew."""
+from kernel.transactions import LostRace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from jobs.services.moves import record_submission
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest
+from kernel.idempotency import digest_of_key
 from kernel.ids import is_id, new_id
 from kernel.text import name_key
 
@@ -44,8 +45,8 @@ class Submission:
 
     @property
     def idempotency_digest(self) -> str | None:
-        """The key as it is kept: hashed, so that its case and length do not matter to the database."""
-        return None if self.idempotency_key is None else hashlib.sha256(self.idempotency_key.encode()).hexdigest()
+        """The key as it is kept."""
+        return digest_of_key(self.idempotency_key)
 
     @property
     def request_digest(self) -> str:

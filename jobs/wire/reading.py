@@ -34,7 +34,6 @@ WAIT_LIMIT_SECONDS = 55
 PROTOCOL = 2
 BEAT_JOBS_LIMIT = 500
 TTL_LIMIT_SECONDS = 400 * 86_400
-IDEMPOTENCY_KEY_LENGTH = 255
 _REASON_LENGTH = 64
 
 
@@ -164,13 +163,6 @@ def _unzipped(body: bytes) -> bytes:
     if not stream.eof or stream.unused_data:
         raise InvalidRequest(_("The body is not gzip."))
     return data
-
-
-def read_idempotency_key(header: str | None) -> str | None:
-    """Read the header `Idempotency-Key`: None without it, else 1 to 255 characters."""
-    if header is not None and not 0 < len(header.strip()) <= IDEMPOTENCY_KEY_LENGTH:
-        raise InvalidRequest(_("An Idempotency-Key has 1 to 255 characters."))
-    return header
 
 
 def read_agent_version(header: str | None) -> str:

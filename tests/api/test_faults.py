@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 
-from jobs.services.alone import run_alone
-from jobs.services.moves import LostRace
+from kernel.alone import run_alone
 from kernel.errors import NotFound, Unavailable
-from kernel.transactions import Overslept
+from kernel.transactions import LostRace, Overslept
 from tests.api.people import InProcess, Person
 from tests.api.routes import ROUTES, Route
 

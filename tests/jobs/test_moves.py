@@ -10,9 +10,10 @@ from django.db import transaction
 
 from jobs.models import Job, JobEvent, JobOutput
 from jobs.observers import _observers, observe
-from jobs.services.moves import LostRace, MovedJob, lock_jobs, move_jobs
+from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import ACTIVE, TERMINAL, TRANSITIONS, WAITING, JobStatus, Move, allowed
 from kernel.clock import database_now
+from kernel.transactions import LostRace
 from tests.factories import make_agent, make_job, make_job_in
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from django.db import IntegrityError
 
-from jobs.services.moves import LostRace
 from kernel.errors import AppError, Unavailable
-from kernel.transactions import FRESH_SECONDS, Overslept, whole
+from kernel.transactions import FRESH_SECONDS, LostRace, Overslept, whole
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
