@@ -107,8 +107,9 @@ class Agent:
                 return self._stop(threads)
             if word == "refused":
                 sys.stderr.write(
-                    f"skadi: the server refuses the token. Check `token:` in {self.config.path}, "
-                    "or get a new one and run: skadi TOKEN\n"
+                    f"skadi: the server refuses the token: {self.config.server} does not know it. "
+                    f"Check `token:` in {self.config.path}, or make a new one on the agent's page there (New token) "
+                    "and run: skadi TOKEN\n"
                 )
                 return EXIT_CONFIG
             if word == "death" and self._dies_too_often():
@@ -194,7 +195,7 @@ class Agent:
         self.config = config
         self._announce()
         if moved and "poller" in self.clients:
-            self.poller.first = False  # the rule about a first start is for starts
+            self.poller.meet_again()
             self.clients["poller"].interrupt()
 
     def _stop(self, threads: dict[str, threading.Thread]) -> int:

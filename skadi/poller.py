@@ -14,11 +14,13 @@ from skadi.log import log
 from skadi.reporter import Reporter
 from skadi.runner import Job, job_as_received, read_job
 from skadi.spool import Spool
+from skadi.whoami import ask_who_am_i, read_identity
 
 READ_MARGIN = 10.0
 SLOT_LOOK_SECONDS = 1.0
 ROOM_LOOK_SECONDS = 10.0
 CUT_STATUSES = (408, 502, 504)
+NOT_NOW = (408, 429, 502, 503, 504)
 
 
 class Poller:
@@ -44,10 +46,19 @@ class Poller:
         self.pace = pace.PollPace()
         self.stopping = executor.stopping
         self.first = True
+        self.introduced = False
+        self.connected = False
+
+    def meet_again(self) -> None:
+        """The server or the token is another now; the rule about a first start is for starts."""
+        self.first = self.introduced = False
 
     def run(self) -> None:
         """Poll whenever a job could start at once: what is claimed has a lease that runs."""
         while not self.stopping.is_set():
+            if not self.introduced:
+                self.stopping.wait(self._introduce())
+                continue
             if not self.executor.slots.acquire(timeout=SLOT_LOOK_SECONDS):
                 continue
             job, delay = None, 0.0
@@ -62,6 +73,34 @@ class Poller:
                 # Also while stopping: a server of protocol 1 would not give it to anybody again.
                 self.executor.submit(job)
             self.stopping.wait(delay)
+
+    def _introduce(self) -> float:
+        """Ask who we are, until there is an answer; the time to wait before what comes next.
+
+        The polls find out whatever it does not say: a server from before this call knows nothing of it.
+        """
+        self.connected = False
+        client = self.get_client()
+        try:
+            reply = ask_who_am_i(client)
+        except Unreachable as error:
+            if self.stopping.is_set() or self.get_client() is not client:
+                return 0.0
+            log.warning(
+                "server not reached, trying again: check `server:` and the network",
+                extra={"server": client.server, "error": str(error)},
+            )
+            return self.pace.after_failure(None)
+        if reply.status == 401:
+            return self._refused(client.token)
+        if reply.status in NOT_NOW:
+            log.warning("server not ready, trying again", extra={"status": reply.status, "error": reply.error_code()})
+            return self.pace.after_failure(reply.retry_after(pace.LONGEST_RETRY_AFTER))
+        self.introduced = True
+        identity = read_identity(reply)
+        if identity is not None:
+            self._worked(client, reply, f" as {identity}")
+        return 0.0
 
     def _poll(self) -> tuple[Job | None, float]:
         """One poll: a job or none, and the time to wait before the next."""
@@ -87,7 +126,7 @@ class Poller:
             return self._offered(reply, client)
         if reply.status == 204:
             first = self.first
-            self._worked(client.token)
+            self._worked(client, reply)
             return None, 0.0 if first else self.pace.after_nothing(elapsed)
         log.warning("server has no answer to the poll", extra={"status": reply.status, "error": reply.error_code()})
         retry_after = reply.retry_after(pace.LONGEST_RETRY_AFTER)
@@ -101,7 +140,7 @@ class Poller:
         if job is None:
             log.warning("server sent something that is no job")
             return None, self.pace.after_failure(None)
-        self._worked(client.token)
+        self._worked(client, reply)
         try:
             if not self._written_down(job):
                 return None, self.pace.after_failure(None)
@@ -129,14 +168,17 @@ class Poller:
             self.reporter.add(job.id, report)
         return False
 
-    def _worked(self, token: str) -> None:
+    def _worked(self, client: Client, reply: Reply, who: str = "") -> None:
+        """The server accepts the token; `who` says for whom, where that is known."""
         if self.pace.failures:
             self.reporter.hurry()
+        if not self.connected:
+            self.connected = True
+            log.info("connected to %s%s, protocol %d", client.server, who, reply.protocol())
         if self.first:
             self.first = False
-            log.info("server accepted the token")
             try:
-                self.journal.remember_token(token)
+                self.journal.remember_token(client.token)
             except OSError as error:
                 log.warning("state cannot be written", extra={"error": str(error)})
 
@@ -145,5 +187,8 @@ class Poller:
         if self.first and not self.journal.token_worked(token):
             self.on_refused()
         else:
-            log.error("server refuses the token, trying again later", extra={"seconds": pace.REFUSED_RETRY})
+            log.error(
+                "server refuses the token, trying again later. A new one from the agent's page is set by: skadi TOKEN",
+                extra={"seconds": pace.REFUSED_RETRY},
+            )
         return pace.REFUSED_RETRY

@@ -58,6 +58,7 @@ def test_wire_example_is_answered_as_written(exchange: dict[str, Any], live: Liv
     agent = _fresh_bar(live_alice, given)
     job_id = _arrange(live_alice, agent, given)
     words = {
+        "agent_id": agent.id,
         "agent_token": agent.token,
         "user_token": live_alice.full,
         "unknown_user_token": new_user_token("full"),

@@ -1,9 +1,9 @@
 """A server for the agent to talk to: a real one on loopback that plays the answers of docs/wire/agent.json.
 
-What it does beyond the plain exchange is set by the test: `poll_replies`, `report_replies`, `ack_replies` and
-`beat_replies` are consumed before the normal answers; each is a status, or a function that gets the handler and writes
-whatever bytes it likes. With `protocol` 1 it is a server from before acknowledgements and beats; with 2 it keeps
-offers, leases and cancels as the server does, in `offered`.
+What it does beyond the plain exchange is set by the test: `whoami_replies`, `poll_replies`, `report_replies`,
+`ack_replies` and `beat_replies` are consumed before the normal answers; each is a status, or a function that gets the
+handler and writes whatever bytes it likes. With `protocol` 1 it is a server from before acknowledgements and beats;
+with 2 it keeps offers, leases and cancels as the server does, in `offered`.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class FakeServer(ThreadingHTTPServer):
         self.offered: dict[str, Offered] = {}
         self.acks: list[tuple[float, str, int, int]] = []
         self.beats: list[tuple[float, list[dict[str, Any]]]] = []
+        self.whoami_replies: deque[Reply] = deque()
+        self.introductions = 0
         self.ack_replies: deque[Reply] = deque()
         self.beat_replies: deque[Reply] = deque()
         self.jobs: deque[tuple[str, str]] = deque()
@@ -263,7 +265,19 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             return True
 
+    def _whoami(self) -> None:
+        self.server.introductions += 1
+        if self._canned(self.server.whoami_replies):
+            return
+        if self.server.protocol == 1:
+            self.answer(404, {"error": "NotFound", "message": "a sentence"})
+        elif self._authorized():
+            self.answer(*answer_of("who am I"))
+
     def do_GET(self) -> None:
+        if self.path == "/agent/whoami":
+            self._whoami()
+            return
         self.server.polls.append((time.monotonic(), self.path, dict(self.headers)))
         if self._canned(self.server.poll_replies) or not self._authorized():
             return

@@ -100,7 +100,7 @@ def test_a_command_at_work_is_reported_as_it_ended(
     runs, go = tmp_path / "runs", tmp_path / "go"
     agent = start(disk, make_agent, f"echo said; echo ran >> {runs}; while [ ! -e {go} ]; do sleep 0.05; done; exit 7")
     server.add("go", "one")
-    wait_until(runs.exists)
+    wait_until(lambda: runs.exists() and "said" in (agent.job_dir("one") / "out.log").read_text())
     disk.break_down()
     go.touch()
     kind, body = wait_until(lambda: server.reports.get("one"))
