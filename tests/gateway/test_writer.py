@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
+from jobs.gateway import batch as batch_module
 from jobs.gateway import writer as writer_module
-from jobs.gateway.writer import Writer
+from jobs.gateway.writer import Item, Writer
 from jobs.models import Job, JobOutput
 from jobs.services.claim import Claim
 from jobs.services.moves import Output
@@ -94,7 +95,8 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
         async def work(writer: Writer) -> list[object]:
             gate.wait(5)
             wishes = [submission(agent, idempotency_key=key) for key in keys for _ in range(8)]
-            return await _all(*map(writer.submit, wishes))
+            by = time.monotonic() + 30  # A batch that lost a race runs item by item: not a matter of time here.
+            return await _all(*(writer.submit(wish, by=by) for wish in wishes))
 
         outcomes.extend(with_writer(work))  # type: ignore[arg-type]
 
@@ -287,3 +289,61 @@ def _kill_other_connections(spared: int) -> None:
         for number in killed:
             cursor.execute(f"KILL {number}")
     connection.close()
+
+
+def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: type) -> list[str]:
+    """Let the connection be cut right after each COMMIT of a batch with a `kind` in it; return which were."""
+    cut: list[str] = []
+
+    def lose(name: str, run: Callable[[Sequence[Item]], list[object]]) -> Callable[[Sequence[Item]], list[object]]:
+        def committed_and_cut(items: Sequence[Item]) -> list[object]:
+            outcomes = run(items)
+            if any(type(item.value) is kind for item in items):
+                cut.append(name)
+                raise OperationalError(2013, "Lost connection during query")
+            return outcomes
+
+        return committed_and_cut
+
+    for name in names:
+        monkeypatch.setattr(batch_module, name, lose(name, getattr(batch_module, name)))
+    return cut
+
+
+def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is written, nobody hears of it, and it is tried again: each finds what it did before."""
+    agent = make_agent()
+    for _ in range(3):
+        make_job(agent)
+    cut = [
+        _lose_the_news(monkeypatch, "_together", kind=Submission),
+        _lose_the_news(monkeypatch, "_together", kind=Claim),
+        _lose_the_news(monkeypatch, "_together", kind=Report),
+    ]
+
+    async def work(writer: Writer) -> None:
+        wish = submission(agent)
+        assert (await writer.submit(wish)).pk == wish.job_id
+        job = await writer.claim(Claim(agent_id=agent.pk))
+        assert job is not None
+        await writer.report(Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="x")))
+
+    with_writer(work)
+    assert cut == [["_together"]] * 3
+    statuses = sorted(Job.objects.values_list("status", flat=True))
+    assert statuses == [JobStatus.FAILED, JobStatus.QUEUING, JobStatus.QUEUING, JobStatus.QUEUING]
+
+
+def test_a_claim_of_which_nothing_is_heard_at_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make_agent()
+    job = make_job(agent)
+    cut = _lose_the_news(monkeypatch, "_together", "_each_alone", kind=Claim)
+
+    async def work(writer: Writer) -> None:
+        with pytest.raises(Unavailable):
+            await writer.claim(Claim(agent_id=agent.pk))
+
+    with_writer(work)
+    assert cut == ["_together", "_each_alone", "_each_alone"]
+    assert list(job.events.order_by("number").values_list("move", flat=True)) == ["submit", "claim", "reoffer"]
+    assert Job.objects.get().status == JobStatus.QUEUING

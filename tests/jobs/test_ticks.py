@@ -1,0 +1,125 @@
+"""Two beats, or none for ten minutes, change only timing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connection
+
+from agents.models import Agent
+from jobs import tasks
+from jobs.models import GatewayClock, Job, JobEvent
+from jobs.services.claim import Claim, claim_jobs
+from jobs.services.offline import mark_silent_agents
+from jobs.services.overdue import expire_overdue_jobs
+from jobs.services.report import ReportKind
+from jobs.services.upkeep import beat_gateway_clock
+from jobs.states import JobStatus
+from kernel.clock import database_now
+from tests.factories import claim, gateway_alive, make_agent, make_job, report
+
+_MANY = 12
+_TEN_MINUTES = dt.timedelta(minutes=10)
+
+
+def _at_once(*works: Callable[[], object]) -> None:
+    """Run these in the same moment, each on its own connection."""
+    gate = Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> None:
+        try:
+            connection.ensure_connection()
+            gate.wait(10)
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        for done in [threads.submit(run, work) for work in works]:
+            done.result(60)
+
+
+def _ends(status: JobStatus) -> list[str]:
+    return list(JobEvent.objects.filter(after=status).values_list("job_id", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_ticks_at_once_end_nothing_twice() -> None:
+    at_work, silent = make_agent(), make_agent()
+    long_ago = database_now() - dt.timedelta(hours=1)
+    for number in range(_MANY):
+        make_job(at_work, now=long_ago)
+        make_job(silent, now=long_ago)
+        make_job(silent, str(number), now=long_ago, ttl_seconds=60)
+    claim_jobs([Claim(agent_id=at_work.pk) for _ in range(_MANY)], now=long_ago)
+    Agent.objects.filter(pk=silent.pk).update(last_seen_at=long_ago)
+    gateway_alive()
+    _at_once(tasks.sweep_overdue, tasks.sweep_overdue, tasks.sweep_offline, tasks.sweep_offline)
+    ended = _ends(JobStatus.EXPIRED)
+    assert len(ended) == len(set(ended)) == 3 * _MANY
+    assert not Job.objects.exclude(status=JobStatus.EXPIRED).exists()
+    assert Agent.objects.get(pk=at_work.pk).online
+    assert not Agent.objects.get(pk=silent.pk).online
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clocks_at_once_move_every_deadline_once() -> None:
+    agent = make_agent()
+    make_job(agent)
+    sent, waiting = claim(agent), make_job(agent, ttl_seconds=60)
+    assert sent is not None
+    assert sent.lease_until is not None
+    assert waiting.expires_at is not None
+    beat_gateway_clock()
+    later = GatewayClock.objects.get().beat_at + _TEN_MINUTES
+    _at_once(*[lambda: beat_gateway_clock(now=later)] * 4)
+    assert Job.objects.get(pk=sent.pk).lease_until == sent.lease_until + _TEN_MINUTES
+    assert Job.objects.get(pk=waiting.pk).expires_at == waiting.expires_at + _TEN_MINUTES
+    assert GatewayClock.objects.get().alive_since == later
+
+
+@pytest.mark.django_db
+def test_no_beat_for_ten_minutes_ends_nothing_and_jobs_go_on(settings: pytest.FixtureRequest) -> None:
+    """Ten leases long: every deadline there is passes in the gap."""
+    settings.LEASE_SECONDS = 60  # type: ignore[attr-defined]
+    agent, start = make_agent(), database_now()
+    gateway_alive(now=start)
+    held = [make_job(agent, now=start) for _ in range(_MANY)]
+    assert None not in claim_jobs([Claim(agent_id=agent.pk) for _ in held], now=start)
+    waiting = make_job(make_agent(online=False), now=start, ttl_seconds=60)
+
+    amid = start + _TEN_MINUTES / 2
+    assert (expire_overdue_jobs(now=amid), mark_silent_agents(now=amid)) == (0, 0)
+    assert report(agent, held[0], ReportKind.SUCCEED, "ok", now=amid) is None
+    another = make_job(agent, now=amid, ttl_seconds=600)
+    assert claim(agent, now=amid) == another
+    assert report(agent, another, ReportKind.SUCCEED, "ok", now=amid) is None
+
+    back = start + _TEN_MINUTES
+    beat_gateway_clock(now=back)
+    assert (expire_overdue_jobs(now=back), mark_silent_agents(now=back)) == (0, 0)
+    assert report(agent, held[1], ReportKind.RUNNING, now=back + dt.timedelta(seconds=59)) is None
+    assert not Job.objects.filter(status=JobStatus.EXPIRED).exists()
+
+    # What nobody spoke of in the time that it was given ends then, and once.
+    over = back + dt.timedelta(seconds=61)
+    gateway_alive(now=over)
+    assert (expire_overdue_jobs(now=over), expire_overdue_jobs(now=over)) == (_MANY - 1, 0)
+    assert sorted(_ends(JobStatus.EXPIRED)) == sorted(job.pk for job in (*held[2:], waiting))
+
+
+@pytest.mark.django_db
+def test_no_sweep_for_ten_minutes_is_made_up_for_by_the_next() -> None:
+    """Celery's beat is away while the gateways live: what agents say meanwhile stands, the rest ends late, once."""
+    agent, start = make_agent(), database_now()
+    held = [make_job(agent, now=start) for _ in range(3)]
+    claim_jobs([Claim(agent_id=agent.pk) for _ in held], now=start)
+    over = start + dt.timedelta(seconds=600) + _TEN_MINUTES
+    gateway_alive(now=over)
+    assert report(agent, held[0], ReportKind.FAIL, "no", now=over) is None
+    assert (expire_overdue_jobs(now=over), expire_overdue_jobs(now=over)) == (2, 0)
+    assert not Job.objects.get(pk=held[0].pk).late
