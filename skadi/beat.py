@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from skadi import __version__, pace
 from skadi.client import Client, Reply, Unreachable
+from skadi.failpoints import reach
 from skadi.log import log
 from skadi.runner import Job
 
@@ -93,12 +94,14 @@ class Beat:
             running = [{"id": job.id, "attempt": job.attempt} for job in self.jobs.values()]
         began = time.monotonic()
         try:
+            reach("beat.before_send")
             reply = client.request(
                 "POST",
                 f"/agent/beat?wait={hold}",
                 {"running": running, "v": __version__},
                 seconds=hold + max(LEAST_MARGIN, min(MOST_MARGIN, lease / 6)),
             )
+            reach("beat.after_answer")
         except Unreachable as error:
             if self.news or self.get_client() is not client:
                 return 0.0

@@ -18,6 +18,7 @@ from skadi.acknowledge import Verdict, ask
 from skadi.beat import Beat
 from skadi.client import Client
 from skadi.config import Config
+from skadi.failpoints import reach
 from skadi.journal import Journal, Stage
 from skadi.log import log
 from skadi.logpump import LogPump
@@ -125,7 +126,9 @@ class Executor:
             process, current = self.process, self.current
         log.info("job is canceled by its owner", extra={"job": job_id})
         try:
+            reach("cancel.before_write")
             self.journal.write(job_id, "cancel", {"at": time.time()})  # the shim looks for it when it is signalled
+            reach("cancel.after_write")
         except OSError as error:
             log.warning("cancel cannot be noted", extra={"job": job_id, "error": str(error)})
         if current == job_id:
@@ -274,6 +277,7 @@ class Executor:
         if job.offer is not None:
             body.update(job.claim(), **({} if log_size is None else {"log_size": log_size}))
         try:
+            reach("report.before_write")
             self.journal.write(job.id, "report.json", report)
         except OSError as error:
             # Still delivered from memory: a full disk must not silence the agent.

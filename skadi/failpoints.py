@@ -18,17 +18,33 @@ POINTS = {
     "job.after_write": "job.json is synced; the server was not told.",
     "ack.before_send": "The server is about to be asked whether the job may start.",
     "ack.after_answer": "The server has answered; nothing has started.",
+    "move.before_write": "A job has come further; job.json does not say so.",
+    "move.after_write": "job.json says how far a job has come.",
+    "forget.before_rename": "A job is not ours any more; its folder is there.",
+    "forget.after_rename": "A job that is not ours has no folder any more, or half of one that nobody looks at.",
+    "beat.before_send": "A beat is about to be sent.",
+    "beat.after_answer": "The server has answered a beat; nobody has heard what it wants.",
+    "cancel.before_write": "An owner wants a job ended; its folder does not say so.",
+    "cancel.after_write": "The folder of a job says that its owner wants it ended; its shim was not told.",
     "spawn.before": "The shim is about to be started.",
     "spawn.after": "The shim is on its way.",
+    "started.before_write": "The shim has the folder for itself; it does not say so.",
+    "started.after_write": "The folder says that its run has begun; no command was started.",
+    "command.after_start": "The command runs.",
     "exit.before_write": "The shim's command has ended; exit.json is not written.",
     "exit.after_write": "exit.json is synced.",
+    "report.before_write": "A job has its outcome; no report is stored.",
     "report.after_write": "report.json is synced, or could not be; it was not sent.",
     "report.before_send": "A report is about to be sent.",
     "report.after_answer": "The server has answered a report; it is not noted.",
+    "log.before_send": "A piece of a log is about to be sent.",
+    "log.after_answer": "The server has answered a piece of a log; it is not counted.",
     "done.before_write": "A job is over; done.log does not say so.",
     "done.after_write": "done.log says so.",
+    "delivered.before_write": "done.log has the job; its folder does not say that its report was taken.",
+    "delivered.after_write": "The folder says that its report was taken.",
 }
-"""Every point, with what has happened when it is reached. Those of `exit` are the shim's own."""
+"""Every point, with what has happened when it is reached. The shim has `started`, `command` and `exit`."""
 
 _counter = itertools.count(1)
 _name, _at, _file = shim.armed_failpoint(os.environ.get(VARIABLE, ""))

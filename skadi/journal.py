@@ -108,7 +108,9 @@ class Journal:
 
     def move(self, job_id: str, state: str, **values: Any) -> None:
         """Note in `job.json` how far an unstarted job is, synced. Raises OSError."""
+        reach("move.before_write")
         self.write(job_id, "job.json", {**(self.read(job_id, "job.json") or {}), **values, "state": state})
+        reach("move.after_write")
 
     def stage(self, job_id: str) -> Stage:
         """How far a job came. A shim that has not made its file yet will find it made, or the folder gone."""
@@ -138,8 +140,10 @@ class Journal:
         """Remove a job of which nothing ran, so that the same id is new when it is offered again. Raises OSError."""
         new = os.path.join(self.jobs_dir, "." + job_id)
         shutil.rmtree(new, ignore_errors=True)
+        reach("forget.before_rename")
         os.rename(self.folder(job_id), new)  # at once: a folder that is half removed would look like a lost run
         sync_folder(self.jobs_dir)
+        reach("forget.after_rename")
         shutil.rmtree(new, ignore_errors=True)
 
     def has(self, job_id: str, name: str) -> bool:
@@ -189,7 +193,9 @@ class Journal:
         self.done.add(job_id)
         if not os.path.isdir(self.folder(job_id)):
             return  # it could not be stored, or its folder had to go
+        reach("delivered.before_write")
         self.write(job_id, "delivered.json", {"status": status, "at": time.time()})
+        reach("delivered.after_write")
         with self.prune_lock:
             over = [name for name in self.job_ids() if self.has(name, "delivered.json") and name in self.done]
             for name in over[:-KEEP_DELIVERED]:

@@ -20,6 +20,7 @@ from typing import Any, Callable, Mapping
 
 from skadi import pace, result
 from skadi.client import Client, Reply, Unreachable
+from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
 from skadi.textstream import TextStream
@@ -221,7 +222,9 @@ class LogPump:
             packed = data
         path = f"/agent/jobs/{item.job_id}/log?offset={item.offset}"
         try:
+            reach("log.before_send")
             reply = self.get_client().request("PUT", path, packed, seconds=REQUEST_SECONDS, headers=headers)
+            reach("log.after_answer")
         except Unreachable as error:
             log.debug("log not sent", extra={"job": item.job_id, "error": str(error)})
             self._again(item, None)

@@ -402,6 +402,7 @@ def claim(folder: str) -> bool:
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        reach("started.before_write")
         started_file = os.open(os.path.join(folder, "started"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except (BlockingIOError, FileExistsError):
         return False
@@ -409,6 +410,7 @@ def claim(folder: str) -> bool:
     os.fsync(started_file)
     os.close(started_file)
     sync_folder(folder)  # before the command: after a power cut it must not look as if nothing had run
+    reach("started.after_write")
     return True
 
 
@@ -447,6 +449,7 @@ def main(folder: str) -> int:
         command.reason = command.stop_reason()
     else:
         command.start()
+        reach("command.after_start")
         command.run()
     output.finish()
     end = how_it_ended(command)

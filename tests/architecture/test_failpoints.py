@@ -19,7 +19,7 @@ def _reached(*, by_agent: bool) -> Iterator[str]:
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.Call):
                 continue
-            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            called = ast.unparse(node.func).removeprefix("failpoints.")
             if called in ("reach", "whole"):
                 (name,) = node.args
                 assert isinstance(name, ast.Constant), f"{source.shown}:{node.lineno}: a name that a reader can find"
