@@ -1,236 +1,257 @@
-"""`python -m tests.faults.failing act POINT JOURNAL`: do, over and over, what leads to one failpoint, until it kills.
+"""`python -m tests.faults.failing`: knows the product, and lets children of its own die of it. One order a line.
 
-What a service has returned is a promise, and goes into the journal after it. `... check JOURNAL` looks afterwards
-whether the database keeps every promise and hangs together; `... hold SECONDS` keeps rows locked.
+An order is a JSON object on stdin, its answer a line of JSON on stdout: {"answer": ...}, or {"error": text}.
+
+    {"do": "people"}                                    forget all jobs; a user's token, an agent's name and token
+    {"do": "kill", "point": P, "kills": N, "folder": F} how many of N children died at the point
+    {"do": "serve"}, {"do": "stop"}                     a web process nothing happens to; its end
+    {"do": "check", "folder": F}                        what is broken of the promises in the folder's journals
+
+Whatever touches the database does so in a child: this process has neither a connection nor a thread, so that a fork is
+as good as a new interpreter and costs a hundredth of it. The web children take turns at one socket that never closes:
+a caller who comes between two of them waits.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
+import json
+import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import django
 
 django.setup()
 
-from django.db import transaction  # noqa: E402  only after Django is set up
+from django.conf import settings  # noqa: E402  only after Django is set up
+from django.db import connection, transaction  # noqa: E402
 
-from accounts import credentials  # noqa: E402  only after Django is set up
-from accounts.models import TokenScope, User, UserToken  # noqa: E402
+from accounts import credentials  # noqa: E402
+from accounts.models import TokenScope, User  # noqa: E402
 from accounts.services.audit import first_broken_entry  # noqa: E402
-from accounts.services.tokens import mint_user_token, note_token_in_query, revoke_user_token  # noqa: E402
-from accounts.services.users import ensure_staff, set_frozen  # noqa: E402
+from accounts.services.tokens import mint_user_token  # noqa: E402
 from agents.models import Agent, AgentToken  # noqa: E402
-from agents.services.manage import AgentChange, delete_agent, reset_agent_token, update_agent  # noqa: E402
-from jobs.models import Job  # noqa: E402
-from jobs.services.alone import run_alone  # noqa: E402
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs  # noqa: E402
-from jobs.services.moves import Output  # noqa: E402
-from jobs.services.offline import expire_jobs_of_absent_agents, mark_silent_agents  # noqa: E402
-from jobs.services.overdue import expire_overdue_jobs  # noqa: E402
-from jobs.services.report import Report, ReportKind, report_jobs  # noqa: E402
-from jobs.services.submit import submit_jobs  # noqa: E402
-from jobs.services.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells  # noqa: E402
-from jobs.states import TERMINAL, JobStatus  # noqa: E402
-from kernel.bells import ringer  # noqa: E402
-from kernel.clock import database_now  # noqa: E402
+from agents.services.manage import create_agent  # noqa: E402
+from jobs.models import Job, JobEvent, JobLogChunk, JobOutput  # noqa: E402
+from jobs.states import JobStatus, Move  # noqa: E402
+from kernel.errors import Unauthorized  # noqa: E402
+from kernel.failpoints import arm  # noqa: E402
 from kernel.ids import new_id  # noqa: E402
-from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission  # noqa: E402
+from letserver import asgi  # noqa: E402, F401  every child would import it anew
+from letserver.up.port import WebPort  # noqa: E402
+from letserver.web import make_server  # noqa: E402
+from tests.factories import make_user  # noqa: E402
+from tests.faults.acts import act_for  # noqa: E402
 from tests.faults.evidence import Journal, read_lines  # noqa: E402
+from tests.faults.invariants import Limits, check  # noqa: E402
 
-_numbers = itertools.count(1)
-
-
-def _person() -> User:
-    return make_user(f"u{new_id().lower()}")
-
-
-def _agent() -> Agent:
-    return make_agent(owner=_person(), name=f"a-{next(_numbers)}")
+_DIES_WITHIN_SECONDS = 40.0
+_HELD_SECONDS = 2.3  # longer than the writer is patient
+_REPORTS_ON_THEIR_WAY = 3
+_LOOK_SECONDS = 0.02
+# Nobody sweeps here, so nothing has to end in time.
+_LIMITS = Limits(at_rest=False, sweep=1_000_000)
 
 
-def _alone(journal: Journal) -> None:
-    agent = _agent()
-    job = run_alone(submit_jobs, submission(agent))
-    journal.note("job", id=job.pk)
-    taken = run_alone(claim_jobs, Claim(agent_id=agent.pk))
-    assert taken == job
-    run_alone(
-        report_jobs, Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="done"))
-    )
-    journal.note("ended", id=job.pk, status=JobStatus.SUCCEEDED)
+def _fork(body: Callable[[], object]) -> int:
+    """Run the body in a child, which ends with it; return the child's number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        body()
+        status = 0
+    except Exception:
+        # The top of the child: what went wrong there is in the log, and the parent sees the status.
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
 
 
-def _overdue(journal: Journal) -> None:
-    job = make_job(_agent(), ttl_seconds=60)
-    later = database_now() + dt.timedelta(hours=1)
-    gateway_alive(now=later)
-    while expire_overdue_jobs(now=later):
-        continue
-    journal.note("ended", id=job.pk, status=JobStatus.EXPIRED)
+def _wait(child: int, *, seconds: float) -> int:
+    """Return how a child ended, after ending it where it took longer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            _end(child)
+            return 1
+        time.sleep(0.003)
 
 
-def _offline(journal: Journal) -> None:
-    job = make_job(_agent())
-    later = database_now() + dt.timedelta(hours=1)
-    gateway_alive(now=later)
-    while mark_silent_agents(now=later):
-        continue
-    journal.note("ended", id=job.pk, status=JobStatus.EXPIRED)
+def _end(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
-def _absent(journal: Journal) -> None:
-    agent = _agent()
-    job = make_job(agent)
-    Agent.objects.filter(pk=agent.pk).update(online=False)
-    while expire_jobs_of_absent_agents():
-        continue
-    journal.note("ended", id=job.pk, status=JobStatus.EXPIRED)
+class Workshop:
+    """Carries out orders, with children."""
+
+    def __init__(self) -> None:
+        self.listener = WebPort(host=settings.HOST, port=settings.PORT, shared=False).take()
+        self.web = 0
+
+    def people(self) -> None:
+        """Print the answer of `people`."""
+        for table in (JobLogChunk, JobOutput, JobEvent, Job):
+            table._default_manager.all()._raw_delete(connection.alias)
+        owner = make_user(f"u{new_id()}")
+        agent, agent_token = create_agent(owner=owner, name="worker", actor="test")
+        user_token = mint_user_token(user=owner, scope=TokenScope.FULL, actor="test")
+        _answer({"user_token": user_token, "agent": agent.pk, "agent_token": agent_token})
+
+    def kill(self, point: str, kills: int, folder: Path) -> int:
+        """Let children die at the point; return how many have left their line in `told`."""
+        told = folder / "told"
+        for at in range(kills):
+            # Not always at the first time, when everything is new; a batch that fails takes seconds.
+            number = 1 if "each_alone" in point else at % 3 + 1
+            if self._kill_one(point, f"{point}:{number}:{told}", folder) != -signal.SIGKILL:
+                break
+        return len(told.read_text(encoding="utf-8").splitlines()) if told.exists() else 0
+
+    def _kill_one(self, point: str, armed: str, folder: Path) -> int:
+        act = act_for(point)
+        if act is not None:
+            return _wait(_fork(lambda: _act(act, armed, folder / "acts.jsonl")), seconds=_DIES_WITHIN_SECONDS)
+        web = _fork(lambda: self._serve(armed))
+        if "each_alone" not in point:
+            return _wait(web, seconds=_DIES_WITHIN_SECONDS)
+        journal = Journal(folder / "faults.jsonl")
+        journal.note("fault", component="locks", kind="held")
+        holder = _fork(_hold)
+        try:
+            return _wait(web, seconds=_DIES_WITHIN_SECONDS)
+        finally:
+            _end(holder)
+            journal.note("healed", component="locks", kind="held")
+            journal.close()
+
+    def serve(self) -> None:
+        """Start a web process nothing happens to."""
+        self.web = _fork(lambda: self._serve(""))
+
+    def stop(self) -> bool:
+        """End it politely; tell whether it ended by that."""
+        os.kill(self.web, signal.SIGTERM)
+        child, self.web = self.web, 0
+        # uvicorn stops, and then dies of the signal as its caller expects.
+        return _wait(child, seconds=_DIES_WITHIN_SECONDS) == -signal.SIGTERM
+
+    def _serve(self, armed: str) -> None:
+        arm(armed)
+        make_server(host=settings.HOST, port=settings.PORT).run(sockets=[self.listener])
 
 
-def _keys(journal: Journal) -> None:
-    agent = _agent()
-    job = make_job(agent, idempotency_key=new_id())
-    claim(agent)
-    report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output())])
-    journal.note("ended", id=job.pk, status=JobStatus.FAILED)
-    forget_old_keys(now=database_now() + dt.timedelta(days=8))
+def _act(act: Callable[[Journal], None], armed: str, path: Path) -> None:
+    arm(armed)
+    journal = Journal(path)
+    while True:
+        act(journal)
 
 
-def _lost_bells(journal: Journal) -> None:
-    job = make_job(_agent())
-    journal.note("job", id=job.pk)
-    ring_lost_bells(now=database_now() + dt.timedelta(seconds=3))
-    ringer.wait_until_empty()
+def _hold() -> None:
+    """Keep rows locked for longer than the writer is patient, so that its batch fails as a whole, again and again."""
+    while True:
+        # Of such a batch only reports are tried again: begin when some are on their way.
+        before = _count_progress()
+        while _count_progress() < before + _REPORTS_ON_THEIR_WAY:
+            time.sleep(_LOOK_SECONDS)
+        # SQLite gives the whole database to a transaction as it begins, MariaDB these rows.
+        with transaction.atomic():
+            list(Job.objects.select_for_update().filter(status=JobStatus.SENT))
+            list(Agent.objects.select_for_update())
+            time.sleep(_HELD_SECONDS)
 
 
-def _bell(journal: Journal) -> None:
-    journal.note("job", id=make_job(_agent()).pk)
-    ringer.wait_until_empty()
+def _count_progress() -> int:
+    return JobEvent.objects.filter(move=Move.PROGRESS).count()
 
 
-def _put_back(journal: Journal) -> None:
-    agent = _agent()
-    job = make_job(agent)
-    journal.note("job", id=job.pk)
-    wish = Claim(agent_id=agent.pk)
-    assert run_alone(claim_jobs, wish) == job
-    run_alone(put_back_jobs, PutBack(request_id=wish.request_id))
-    assert claim(agent) == job
-
-
-def _clock(journal: Journal) -> None:
-    job = make_job(_agent(), ttl_seconds=60)
-    journal.note("job", id=job.pk)
-    beat_gateway_clock(now=database_now() + dt.timedelta(seconds=100 * next(_numbers)))
-
-
-def _agents(journal: Journal) -> None:
-    agent = _agent()
-    journal.note("agent", id=agent.pk)
-    token = reset_agent_token(agent=agent, actor="test")
-    journal.note("token", token=token)
-    assert make_job(agent)
-    update_agent(agent=agent, change=AgentChange(enabled=False), actor="test")
-    update_agent(agent=agent, change=AgentChange(enabled=True), actor="test")
-    gone = _agent()
-    job = make_job(gone)
-    delete_agent(agent=gone, actor="test", force=True)
-    journal.note("ended", id=job.pk, status=JobStatus.CANCELED)
-
-
-def _people(journal: Journal) -> None:
-    user = _person()
-    journal.note("user", id=user.pk)
-    kept, ended = (mint_user_token(user=user, scope=TokenScope.FULL, actor="test") for _ in range(2))
-    journal.note("token", token=kept)
-    note_token_in_query(owner_id=user.pk, scope=TokenScope.FULL, actor="test")
-    revoke_user_token(token=UserToken.objects.filter(user=user).order_by("-pk")[0], actor="test")
-    journal.note("no token", token=ended)
-    ensure_staff(username=f"s{new_id().lower()}", password="a long enough one")
-    frozen = make_agent(owner=_person(), name="frozen")
-    job = make_job(frozen)
-    set_frozen(user=frozen.owner, frozen=True, actor="test")
-    journal.note("ended", id=job.pk, status=JobStatus.CANCELED)
-
-
-_ACTS: dict[str, Callable[[Journal], None]] = {
-    "alone": _alone,
-    "overdue": _overdue,
-    "offline": _offline,
-    "absent": _absent,
-    "keys": _keys,
-    "lost_bells": _lost_bells,
-    "bell": _bell,
-    "flag": _bell,
-    "put_back": _put_back,
-    "clock": _clock,
-    "agent": _agents,
-    "token": _people,
-    "user": _people,
-}
-
-
-def broken_promises(journal: Path) -> list[str]:
-    """Return what the database does not keep of the journal, and where it does not hang together."""
-    found = []
-    for line in read_lines(journal.parent, journal.name):
+def broken_promises(folder: Path) -> list[str]:
+    """Return what the checker finds, and what the database does not keep of what the checker knows nothing of."""
+    found = [str(violation) for violation in check(folder, connection, limits=_LIMITS)]
+    for line in read_lines(folder, "acts.jsonl"):
+        kept = True
         match line["do"]:
-            case "job" | "ended":
-                job = Job.objects.filter(pk=line["id"]).first()
-                if job is None or job.status != line.get("status", job.status):
-                    found.append(f"{line}: {job}")
             case "agent":
-                if not Agent.objects.filter(pk=line["id"]).exists():
-                    found.append(f"{line}: no such agent")
+                kept = Agent.objects.filter(pk=line["id"]).exists()
             case "user":
-                if not User.objects.filter(pk=line["id"]).exists():
-                    found.append(f"{line}: no such user")
+                kept = User.objects.filter(pk=line["id"]).exists()
             case "token":
-                credentials.identify(line["token"])  # raises Unauthorized
-    for job in Job.objects.prefetch_related("events"):
-        events = sorted(job.events.all(), key=lambda event: event.number)
-        if [event.number for event in events] != list(range(1, job.events_count + 1)):
-            found.append(f"{job}: events {[event.number for event in events]} of {job.events_count}")
-        elif events[-1].after != job.status or any(a.after != b.before for a, b in itertools.pairwise(events)):
-            found.append(f"{job}: its events tell another story")
-        if sum(event.after in TERMINAL for event in events) > 1 + job.late:
-            found.append(f"{job}: more than one end")
-    for agent in Agent.objects.all():
-        if agent.deleted_at is None and not AgentToken.objects.filter(agent=agent, revoked_at=None).exists():
+                kept = _is_known(line["token"])
+            case "no token":
+                kept = not _is_known(line["token"])
+            case "log":
+                sizes = JobLogChunk.objects.filter(job_id=line["id"]).values_list("size_bytes", flat=True)
+                kept = sum(sizes) >= line["size"]
+        if not kept:
+            found.append(f"not kept: {line}")
+    with_token = set(AgentToken.objects.filter(revoked_at=None).values_list("agent_id", flat=True))
+    for agent in Agent.objects.prefetch_related("names"):
+        if agent.deleted_at is None and agent.pk not in with_token:
             found.append(f"agent {agent.pk}: no token")
-        if (agent.deleted_at is not None) == agent.names.exists():
+        if (agent.deleted_at is not None) == bool(agent.names.all()):
             found.append(f"agent {agent.pk}: names and deletion do not fit")
-    if (number := first_broken_entry()) is not None:
-        found.append(f"audit trail: broken at {number}")
+    for number in [first_broken_entry()]:
+        if number is not None:
+            found.append(f"audit trail: broken at {number}")
     return found
 
 
-def main() -> int:
-    """Do what the command line says; `act` never ends by itself."""
-    match sys.argv[1:]:
-        case ["act", point, path]:
-            act = _ACTS[point.split(".")[0]]
-            journal = Journal(Path(path))
-            while True:
-                act(journal)
-        case ["hold", seconds]:
-            # SQLite gives the whole database to a transaction as it begins, MariaDB these rows.
-            with transaction.atomic():
-                list(Job.objects.select_for_update().filter(status=JobStatus.SENT))
-                list(Agent.objects.select_for_update())
-                time.sleep(float(seconds))
-            return 0
-        case ["check", path]:
-            found = broken_promises(Path(path))
-            print("\n".join(found))
-            return 1 if found else 0
-    raise SystemExit(__doc__)
+def _is_known(token: str) -> bool:
+    try:
+        credentials.identify(token)
+    except Unauthorized:
+        return False
+    return True
+
+
+def _answer(value: object) -> None:
+    print(json.dumps({"answer": value}), flush=True)
+
+
+def _carry_out(shop: Workshop, order: dict[str, Any]) -> None:
+    match order:
+        case {"do": "kill", "point": point, "kills": kills, "folder": folder}:
+            _answer(shop.kill(point, kills, Path(folder)))
+            return
+        case {"do": "serve"}:
+            _answer(shop.serve())
+            return
+        case {"do": "stop"}:
+            _answer(shop.stop())
+            return
+        case {"do": "people"}:
+            child = _fork(shop.people)
+        case {"do": "check", "folder": folder}:
+            child = _fork(lambda: _answer(broken_promises(Path(folder))))
+        case _:
+            raise SystemExit(__doc__)
+    if _wait(child, seconds=60) != 0:
+        print(json.dumps({"error": f"{order} could not be carried out"}), flush=True)
+
+
+def main() -> None:
+    """Carry out orders until nobody gives any."""
+    shop = Workshop()
+    try:
+        for line in sys.stdin:
+            _carry_out(shop, json.loads(line))
+    finally:
+        if shop.web:
+            _end(shop.web)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

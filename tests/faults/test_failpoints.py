@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -13,118 +13,96 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kernel.failpoints import POINTS, VARIABLE
+from tests.faults.acts import act_for
 from tests.faults.evidence import Journal
 from tests.lanes.lane import Lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
-from tests.waiting import until
 
 _KILLS = 20
-_IN_WEB = (
-    "writer.together.before_commit",
-    "writer.together.after_commit",
-    "writer.each_alone.before_commit",
-    "writer.each_alone.after_commit",
-    "put_back.before_queue",
-    "put_back.after_queue",
-    "answer.before_send",
-    "answer.after_send",
-    "flag.before_tell",
-    "flag.after_tell",
-    "flag.after_take",
-)
-_IN_SERVICES = tuple(point for point in POINTS if point not in _IN_WEB)
-_DIES_WITHIN_SECONDS = 30.0
-_HELD_SECONDS = 2.5
-_numbers = itertools.count(1)
+_MANY_WORKERS = 3
+_SIGNS_OF_LIFE = 30
+_GONE_AFTER_SECONDS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016)
+
+
+class Workshop:
+    """`failing.py` in a process of its own, against a database and a Redis of its own."""
+
+    def __init__(self, lane: Lane) -> None:
+        limits = ("LETSERVER_USER_CALLS_A_MINUTE", "LETSERVER_AGENT_CALLS_A_MINUTE", "LETSERVER_AUTH_FAILURES_A_MINUTE")
+        self.server = LiveServer(
+            lane.folder / "failpoints",
+            gateway=True,
+            database_url=lane.database_url("failpoints"),
+            **dict.fromkeys(limits, "1000000"),
+        )
+        self.server.stop()
+        self.log = self.server.folder / "failing.log"
+        with self.log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.failing"],
+                cwd=ROOT,
+                env={**self.server.environment, VARIABLE: ""},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def order(self, do: str, **what: object) -> Any:
+        """Have an order carried out; return its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+        self._process.stdin.flush()
+        said = json.loads(self._process.stdout.readline() or '{"error": "it is gone"}')
+        assert "answer" in said, f"{said['error']}\n{self.log.read_text(encoding='utf-8')[-4000:]}"
+        return said["answer"]
+
+    def close(self) -> None:
+        """End it and its Redis."""
+        self._process.communicate(timeout=60)
+        self.server.close()
 
 
 @pytest.fixture(scope="module")
-def counts() -> Iterator[dict[str, int]]:
-    """How often each point has killed; printed at the end."""
-    found: dict[str, int] = {}
-    yield found
-    for point, count in found.items():
-        print(f"failpoint {point}: {count} kills")
-
-
-@pytest.fixture(scope="module")
-def server(lane: Lane) -> Iterator[LiveServer]:
-    """A live server of our own, without limits of calls."""
-    free = dict.fromkeys(
-        ("LETSERVER_USER_CALLS_A_MINUTE", "LETSERVER_AGENT_CALLS_A_MINUTE", "LETSERVER_AUTH_FAILURES_A_MINUTE"), "0"
-    )
-    live = LiveServer(
-        lane.folder / "failpoints",
-        gateway=True,
-        database_url=lane.database_url("failpoints"),
-        **free,
-        LETSERVER_LEASE_SECONDS="2",
-    )
-    yield live
-    live.close()
-
-
-def _failing(server: LiveServer, *arguments: str, point: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.faults.failing", *arguments],
-        cwd=ROOT,
-        env={**server.environment, VARIABLE: point},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-
-
-def _check(server: LiveServer, journal: Path) -> None:
-    done = _failing(server, "check", str(journal))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _landed(file: Path) -> int:
-    return len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
-
-
-def _kill_services(server: LiveServer, point: str, kills: int, folder: Path) -> int:
-    """Let a process that does what leads to the point die so many times; return how often it did."""
-    server.stop()
-    told, journal = folder / "told", folder / "did.jsonl"
-    for at in range(kills):
-        done = _failing(server, "act", point, str(journal), point=f"{point}:{at % 3 + 1}:{told}")
-        assert done.returncode == -signal.SIGKILL, done.stderr
-    _check(server, journal)
-    return _landed(told)
+def workshop(lane: Lane) -> Iterator[Workshop]:
+    """One for all points."""
+    shop = Workshop(lane)
+    yield shop
+    shop.close()
 
 
 class _Users:
-    """A submitter that repeats itself until it is answered, and an old agent that hangs up now and then."""
+    """A submitter that repeats itself until it is answered, and old agents that hang up now and then."""
 
-    def __init__(self, server: LiveServer, journal: Path, *, hangs_up: bool, blocks: bool) -> None:
-        self.server, self.hangs_up, self.blocks = server, hangs_up, blocks
-        self.user_token = server.manage("create_token", f"user{next(_numbers)}").strip()
-        status, agent, _ = server.call("POST", "/agents", {"name": f"a-{next(_numbers)}"}, token=self.user_token)
-        assert status == 201, agent
-        self.agent, self.agent_token = agent["name"], agent["token"]
-        self.journal = Journal(journal)
-        self.open, self.ended = threading.Event(), threading.Event()
+    def __init__(self, shop: Workshop, people: dict[str, str], folder: Path, *, point: str) -> None:
+        self.server, self.hang_up = shop.server, point.startswith("put_back")
+        # Of a batch that fails because it waited, only reports are tried again: be there with one.
+        self.signs_of_life = _SIGNS_OF_LIFE if "each_alone" in point else 0
+        workers = _MANY_WORKERS if self.hang_up or self.signs_of_life else 1
+        self.agent, self.agent_token, self.user_token = people["agent"], people["agent_token"], people["user_token"]
+        self.submits, self.work = Journal(folder / "submit-1.jsonl"), Journal(folder / "old-1.jsonl")
+        self.numbers = itertools.count(1)
+        self.ended = threading.Event()
         self.faults: list[BaseException] = []
-        self.works = (self._submit, self._work) if not blocks else (self._submit, self._work, self._block)
-        self.threads = [threading.Thread(target=self._loop, args=(work,)) for work in self.works]
+        works = (self._submit, *itertools.repeat(self._work, workers))
+        self.threads = [threading.Thread(target=self._loop, args=(work,)) for work in works]
         for thread in self.threads:
             thread.start()
 
     def end(self) -> None:
         """Stop, and raise what went wrong in a thread."""
         self.ended.set()
-        self.open.set()
         for thread in self.threads:
             thread.join()
-        self.journal.close()
+        self.submits.close()
+        self.work.close()
         if self.faults:
             raise self.faults[0]
 
@@ -135,93 +113,86 @@ class _Users:
         except BaseException as error:
             self.faults.append(error)
 
-    def _ask(self, method: str, path: str, body: object, token: str, **headers: str) -> tuple[int, object]:
-        """Ask again until somebody answers and it is not a 503."""
+    def _ask(
+        self, method: str, path: str, body: object, token: str, **headers: str
+    ) -> Iterator[tuple[int | None, Any]]:
+        """Ask again until somebody answers and it is not a 503, or all ends; give every answer, None for none."""
         while not self.ended.is_set():
-            self.open.wait()
             try:
                 status, answer, _ = self.server.call(method, path, body, token=token, headers=headers, timeout=4)
             except (OSError, http.client.HTTPException):
+                yield None, None
                 time.sleep(0.02)
                 continue
+            yield status, answer
             if status != 503:
-                return status, answer
-            time.sleep(0.1)
-        return 0, None
+                return
+            time.sleep(0.05)
 
     def _submit(self) -> None:
-        wish = {"agent": self.agent, "message": f"do {next(_numbers)}", "ttl": 3600}
-        status, job = self._ask("POST", "/jobs", wish, self.user_token, **{"Idempotency-Key": wish["message"]})
-        if status:
-            assert status == 201, job
-            assert isinstance(job, dict)
-            self.journal.note("job", id=job["id"])
-        time.sleep(0.02)
+        wish = {"agent": self.agent, "message": f"do {next(self.numbers)}", "ttl": 3600}
+        key = wish["message"]
+        for status, job in self._ask("POST", "/jobs", wish, self.user_token, **{"Idempotency-Key": str(key)}):
+            assert status in (None, 201, 503), job
+            self.submits.note(
+                "submit",
+                key=key,
+                agent=self.agent,
+                message=wish["message"],
+                status=status,
+                id=job["id"] if status == 201 else None,
+            )
+        time.sleep(0.01)
 
     def _work(self) -> None:
-        if self.hangs_up and random.random() < 0.8:
+        if self.hang_up and random.random() < 0.8:
             self._hang_up()
             return
-        status, job = self._ask("GET", "/agent/job", None, self.agent_token)
-        if status == 200:
-            assert isinstance(job, dict)
-            status, answer = self._ask("PUT", f"/agent/jobs/{job['id']}/succeed", {"result": "ok"}, self.agent_token)
-            if status == 204:
-                self.journal.note("ended", id=job["id"], status="succeeded")
+        for status, job in self._ask("GET", "/agent/job", None, self.agent_token):
+            if status == 200:
+                self._do(job["id"])
             else:
-                assert status in (0, 400), answer  # taken before, and the answer was lost
-        else:
-            assert status in (0, 204), job
-            time.sleep(0.02)
+                assert status in (None, 204, 503), job
+        time.sleep(0.01)
+
+    def _do(self, job_id: str) -> None:
+        for do in ("claimed", "started", "ended"):
+            self.work.note(do, agent=self.agent, id=job_id)
+        for kind in (*itertools.repeat("running", self.signs_of_life), "succeed"):
+            for status, answer in self._ask(
+                "PUT", f"/agent/jobs/{job_id}/{kind}", {"result": job_id}, self.agent_token
+            ):
+                # Refused: it was taken, and the answer was lost.
+                assert status in (None, 204, 400, 503), answer
+                self.work.note("report", agent=self.agent, id=job_id, kind=kind, status=status, text=job_id)
 
     def _hang_up(self) -> None:
         """Poll, and be gone before the answer can be."""
-        self.open.wait()
         line = f"GET /agent/job HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.agent_token}\r\n\r\n"
         try:
             with socket.create_connection(("127.0.0.1", self.server.port), timeout=2) as connection:
                 connection.sendall(line.encode())
-                time.sleep(random.uniform(0, 0.004))
+                time.sleep(random.choice(_GONE_AFTER_SECONDS))
         except OSError:
             time.sleep(0.02)
 
-    def _block(self) -> None:
-        """Hold every job for longer than the writer is patient, so that its batch fails as a whole."""
-        self.open.wait()
-        subprocess.run(
-            [sys.executable, "-m", "tests.faults.failing", "hold", str(_HELD_SECONDS)],
-            cwd=ROOT,
-            env={**self.server.environment, VARIABLE: ""},
-            check=True,
-        )
-        self.ended.wait(1)
 
-
-def _kill_web(server: LiveServer, point: str, kills: int, folder: Path) -> int:
-    """Let the web process die so many times under its users; return how often it did."""
-    told, journal = folder / "told", folder / "did.jsonl"
-    server.environment[VARIABLE] = ""
-    server.restart()
-    users = _Users(server, journal, hangs_up=point.startswith("put_back"), blocks="each_alone" in point)
-    try:
-        for at in range(kills):
-            users.open.clear()
-            server.stop()
-            server.environment[VARIABLE] = f"{point}:{at % 3 + 1}:{told}"
-            server.start()
-            users.open.set()
-            until(lambda: server.pid is None or users.faults, seconds=_DIES_WITHIN_SECONDS)
-        server.environment[VARIABLE] = ""
-        server.start()
-    finally:
-        server.environment[VARIABLE] = ""
-        users.end()
-    _check(server, journal)
-    return _landed(told)
-
-
-def _kill(server: LiveServer, point: str, kills: int, folder: Path) -> int:
-    return (_kill_web if point in _IN_WEB else _kill_services)(server, point, kills, folder)
+def _kill(shop: Workshop, point: str, kills: int, folder: Path) -> int:
+    """Let so many processes die at the point, those of the web under their users; return how many did."""
+    people = shop.order("people")
+    if act_for(point) is not None:
+        landed = shop.order("kill", point=point, kills=kills, folder=str(folder))
+    else:
+        users = _Users(shop, people, folder, point=point)
+        try:
+            landed = shop.order("kill", point=point, kills=kills, folder=str(folder))
+            shop.order("serve")
+        finally:
+            users.end()
+        assert shop.order("stop")
+    assert shop.order("check", folder=str(folder)) == []
+    assert list(folder.glob("*.jsonl")), "nothing was promised"
+    return int(landed)
 
 
 @pytest.mark.mariadb_only  # SQLite has the long form: both lanes share ten minutes
@@ -229,14 +200,15 @@ def _kill(server: LiveServer, point: str, kills: int, folder: Path) -> int:
     "point",
     ["writer.together.before_commit", "writer.together.after_commit", "alone.after_commit", "overdue.before_commit"],
 )
-def test_a_kill_at_a_joint_breaks_no_promise(server: LiveServer, point: str, tmp_path: Path) -> None:
-    assert _kill(server, point, 1, tmp_path) == 1
+def test_a_kill_at_a_joint_breaks_no_promise(workshop: Workshop, point: str, tmp_path: Path) -> None:
+    assert _kill(workshop, point, 1, tmp_path) == 1
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
 def test_twenty_kills_at_every_point_break_no_promise(
-    server: LiveServer, point: str, tmp_path: Path, counts: dict[str, int]
+    workshop: Workshop, point: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
-    counts[point] = _kill(server, point, _KILLS, tmp_path)
-    assert counts[point] == _KILLS
+    landed = _kill(workshop, point, _KILLS, tmp_path)
+    tell(f"failpoint {point}: {landed} kills")
+    assert landed == _KILLS

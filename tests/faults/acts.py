@@ -1,0 +1,238 @@
+"""What leads to each failpoint of a service, done over and over by a process that is to die of it.
+
+What a service has returned is a promise: it goes into the journal after it, in the words of `records.py` where the
+checker knows it, else as `agent`, `user`, `token`, `no token` and `log`, which `failing.py` looks at.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import itertools
+import json
+import sys
+from collections.abc import Callable
+
+from django.core.management import call_command
+
+from accounts.limits import identify_within_limits
+from accounts.models import TokenScope, User, UserToken
+from accounts.services.tokens import mint_user_token, note_token_in_query, revoke_user_token
+from accounts.services.users import ensure_staff, set_frozen
+from agents.models import Agent
+from agents.services.manage import AgentChange, delete_agent, reset_agent_token, update_agent
+from jobs.models import Job
+from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.services.log import append_log
+from jobs.services.moves import Output
+from jobs.services.offline import expire_jobs_of_absent_agents, mark_silent_agents
+from jobs.services.overdue import expire_overdue_jobs
+from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.services.submit import submit_jobs
+from jobs.services.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
+from jobs.states import JobStatus
+from kernel.alone import run_alone
+from kernel.bells import ringer
+from kernel.clock import database_now
+from kernel.ids import new_id
+from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
+from tests.faults.evidence import Journal
+
+_numbers = itertools.count(1)
+
+
+def act_for(point: str) -> Callable[[Journal], None] | None:
+    """Return what leads to the point, None for the points of the web process."""
+    return None if point in _IN_WEB else _ACTS.get(point.split(".")[0])
+
+
+def _person() -> User:
+    return make_user(f"u{new_id()}")
+
+
+def _agent() -> Agent:
+    return make_agent(owner=_person(), name=f"a-{next(_numbers)}")
+
+
+def _submitted(journal: Journal, agent: Agent, **more: object) -> Job:
+    return _note_submit(journal, make_job(agent, **more))  # type: ignore[arg-type]
+
+
+def _note_submit(journal: Journal, job: Job) -> Job:
+    journal.note("submit", key=None, agent=job.agent_id, message=job.message, status=201, id=job.pk)
+    return job
+
+
+def _ended(journal: Journal, job: Job, status: JobStatus) -> None:
+    journal.note("read", id=job.pk, status=status)
+
+
+def _taken(journal: Journal, job: Job, kind: ReportKind, text: str) -> None:
+    journal.note("report", agent=job.agent_id, id=job.pk, kind=kind, status=204, text=text)
+
+
+def _alone(journal: Journal) -> None:
+    agent = _agent()
+    job = _note_submit(journal, run_alone(submit_jobs, submission(agent)))
+    assert run_alone(claim_jobs, Claim(agent_id=agent.pk)) == job
+    report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="done"))
+    # It may be taken and its answer never come.
+    journal.note("report", agent=agent.pk, id=job.pk, kind=report.kind, status=None, text="done")
+    run_alone(report_jobs, report)
+    _taken(journal, job, report.kind, "done")
+
+
+def _log(journal: Journal) -> None:
+    agent = _agent()
+    job = _submitted(journal, agent)
+    assert claim(agent) == job
+    size = 0
+    for line in ("one\n", "two\n", "three\n"):
+        size = append_log(agent_id=agent.pk, job_id=job.pk, offset=size, text=line)
+        journal.note("log", id=job.pk, size=size)
+
+
+def _overdue(journal: Journal) -> None:
+    job = _submitted(journal, _agent(), ttl_seconds=3000)
+    later = database_now() + dt.timedelta(hours=1)
+    gateway_alive(now=later)
+    while expire_overdue_jobs(now=later):
+        continue
+    _ended(journal, job, JobStatus.EXPIRED)
+
+
+def _offline(journal: Journal) -> None:
+    job = _submitted(journal, _agent())
+    later = database_now() + dt.timedelta(hours=1)
+    gateway_alive(now=later)
+    while mark_silent_agents(now=later):
+        continue
+    _ended(journal, job, JobStatus.EXPIRED)
+
+
+def _absent(journal: Journal) -> None:
+    agent = _agent()
+    job = _submitted(journal, agent)
+    Agent.objects.filter(pk=agent.pk).update(online=False)
+    while expire_jobs_of_absent_agents():
+        continue
+    _ended(journal, job, JobStatus.EXPIRED)
+
+
+def _keys(journal: Journal) -> None:
+    agent = _agent()
+    job = _submitted(journal, agent, idempotency_key=new_id())
+    assert claim(agent) == job
+    journal.note("report", agent=agent.pk, id=job.pk, kind=ReportKind.FAIL, status=None, text="no")
+    report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="no"))])
+    _taken(journal, job, ReportKind.FAIL, "no")
+    forget_old_keys(now=database_now() + dt.timedelta(days=8))
+
+
+def _lost_bells(journal: Journal) -> None:
+    _submitted(journal, _agent())
+    ring_lost_bells(now=database_now() + dt.timedelta(seconds=3))
+    ringer.wait_until_empty()
+
+
+def _bell(journal: Journal) -> None:
+    _submitted(journal, _agent())
+    ringer.wait_until_empty()
+
+
+def _put_back(journal: Journal) -> None:
+    agent = _agent()
+    job = _submitted(journal, agent)
+    wish = Claim(agent_id=agent.pk)
+    assert run_alone(claim_jobs, wish) == job
+    run_alone(put_back_jobs, PutBack(request_id=wish.request_id))
+    assert claim(agent) == job
+
+
+def _clock(journal: Journal) -> None:
+    _submitted(journal, _agent(), ttl_seconds=3600)
+    beat_gateway_clock(now=database_now() + dt.timedelta(seconds=100 * next(_numbers)))
+
+
+def _view_limit(journal: Journal) -> None:
+    token = mint_user_token(user=_person(), scope=TokenScope.FULL, actor="test")
+    journal.note("token", token=token)
+    identify_within_limits(token, address=None)
+
+
+def _agents(journal: Journal) -> None:
+    agent = _agent()
+    journal.note("agent", id=agent.pk)
+    token = reset_agent_token(agent=agent, actor="test")
+    journal.note("token", token=token)
+    _submitted(journal, agent)
+    update_agent(agent=agent, change=AgentChange(enabled=False), actor="test")
+    update_agent(agent=agent, change=AgentChange(enabled=True), actor="test")
+    gone = _agent()
+    job = _submitted(journal, gone)
+    delete_agent(agent=gone, actor="test", force=True)
+    _ended(journal, job, JobStatus.CANCELED)
+
+
+def _people(journal: Journal) -> None:
+    user = _person()
+    journal.note("user", id=user.pk)
+    kept, ended = (mint_user_token(user=user, scope=TokenScope.FULL, actor="test") for _ in range(2))
+    journal.note("token", token=kept)
+    note_token_in_query(owner_id=user.pk, scope=TokenScope.FULL, actor="test")
+    revoke_user_token(token=UserToken.objects.filter(user=user).order_by("-pk")[0], actor="test")
+    journal.note("no token", token=ended)
+    ensure_staff(username=f"s{new_id()}", password="a long enough one")
+    frozen = make_agent(owner=_person(), name="frozen")
+    job = _submitted(journal, frozen)
+    set_frozen(user=frozen.owner, frozen=True, actor="test")
+    _ended(journal, job, JobStatus.CANCELED)
+
+
+def _create_agent(journal: Journal) -> None:
+    said = io.StringIO()
+    call_command("create_agent", f"u{new_id()}", "a", stdout=said)
+    journal.note("token", token=said.getvalue().strip())
+
+
+def _first_start(journal: Journal) -> None:
+    said = io.StringIO()
+    login = json.dumps({"username": f"s{new_id()}", "password": "a long enough one"})
+    sys.stdin = io.TextIOWrapper(io.BytesIO(login.encode()))
+    call_command("first_start", stdout=said)
+    answer = json.loads(said.getvalue())
+    journal.note("token", token=answer["user_token"])
+    journal.note("token", token=answer["agent_token"])
+
+
+_ACTS: dict[str, Callable[[Journal], None]] = {
+    "absent": _absent,
+    "agent": _agents,
+    "alone": _alone,
+    "bell": _bell,
+    "clock": _clock,
+    "create_agent": _create_agent,
+    "first_start": _first_start,
+    "flag": _bell,
+    "keys": _keys,
+    "log": _log,
+    "lost_bells": _lost_bells,
+    "offline": _offline,
+    "overdue": _overdue,
+    "put_back": _put_back,
+    "token": _people,
+    "user": _people,
+    "view_limit": _view_limit,
+}
+"""By the first word of the points that they lead to. The others are reached by callers of the web process."""
+_IN_WEB = frozenset(
+    {
+        "put_back.before_queue",
+        "put_back.after_queue",
+        "flag.before_tell",
+        "flag.after_tell",
+        "flag.before_take",
+        "flag.after_take",
+    }
+)
+"""So are these, whose first word is that of a service's points."""
