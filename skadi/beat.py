@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable
 
 from skadi import __version__, pace
-from skadi.client import Client, Reply, Unreachable
+from skadi.client import CUT_STATUSES, Client, Reply, Unreachable
 from skadi.failpoints import reach
 from skadi.log import log
 from skadi.runner import Job
@@ -23,7 +23,6 @@ MOST_MARGIN = 10.0
 LEAST_MARGIN = 2.0
 UNKNOWN_RETRY = 240.0
 UNKNOWN_STATUSES = (404, 405, 501)
-CUT_STATUSES = (408, 502, 504)
 
 
 class Beat:
@@ -65,6 +64,7 @@ class Beat:
                 self.changed.notify()
 
     def run(self) -> None:
+        """Beat for ever; the body of a thread."""
         while True:
             with self.changed:
                 while not self.jobs and not self.instead_of_polls:

@@ -189,5 +189,6 @@ def check(path: str) -> int:
 
 
 def count_text(entries: Sequence[Entry]) -> str:
+    """How many of the entries can run, in words."""
     good = sum(1 for entry in entries if not entry.refusal)
     return f"{good} of {len(entries)} entries can run"

@@ -23,6 +23,8 @@ from skadi.config import LOOPBACK, Server
 CONNECT_SECONDS = 3.0
 MAX_REPLY_BYTES = 1024 * 1024
 PROTOCOL = 2
+TRY_AGAIN = (408, 425, 429)  # of the 4xx: those that say nothing about the request itself
+CUT_STATUSES = (408, 502, 504)  # a proxy's word for a request that it held too long
 
 
 class Unreachable(Exception):
@@ -205,6 +207,7 @@ class Client:
             self.interrupt()
 
     def close(self) -> None:
+        """End the connection; the next request opens another."""
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:

@@ -86,6 +86,7 @@ class Config:
     distrust: str = ""
 
     def of_kind(self, kind: str) -> list[Entry]:
+        """The entries of a kind (`shortcut`, `command`, `template`), in the order of the file."""
         return [entry for entry in self.entries if entry.kind == kind]
 
 
@@ -176,6 +177,7 @@ class _Loader:
         self.warnings: list[str] = []
 
     def load(self) -> Config:
+        """The configuration. Raises ConfigError."""
         self._check_keys(self.document, KEYS, LATER, 0)
         debug = _override(self.environment, "DEBUG")
         token = _override(self.environment, "TOKEN") or self._get("token", values.text_value, "")

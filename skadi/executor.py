@@ -82,6 +82,7 @@ class Executor:
         return [job.id for job in ([item] if isinstance(item, Job) else item.running + item.unstarted)]
 
     def idle(self) -> bool:
+        """Whether nothing that was handed over is left to do."""
         with self.lock:
             return not self.outstanding
 
@@ -91,6 +92,7 @@ class Executor:
             return job_id in self.outstanding
 
     def run(self) -> None:
+        """Take one piece of work after the other; the body of a thread."""
         while True:
             item = self.work.get()
             try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping
 
 from skadi import pace, result
-from skadi.client import Client, Reply, Unreachable
+from skadi.client import TRY_AGAIN, Client, Reply, Unreachable
 from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
@@ -33,7 +33,6 @@ READ_BYTES = 64 * 1024
 GZIP_LEAST_BYTES = 512
 REQUEST_SECONDS = 15.0
 LONGEST_LOG_RETRY = 60.0
-TRY_AGAIN = (408, 425, 429)
 
 Secrets = Callable[[Mapping[str, Any]], "list[str]"]
 
@@ -150,6 +149,7 @@ class LogPump:
             self.changed.notify()
 
     def run(self) -> None:
+        """Send until `finish`; the body of a thread."""
         while True:
             with self.changed:
                 finishing = self.finishing

@@ -44,6 +44,7 @@ class PollPace:
         return self.hold
 
     def after_job(self) -> float:
+        """After a job, or any other answer that says that all is well."""
         self.failures = 0
         return 0.0
 

@@ -7,7 +7,7 @@ from typing import Callable
 
 from skadi import pace
 from skadi.beat import Beat
-from skadi.client import Client, Reply, Unreachable
+from skadi.client import CUT_STATUSES, Client, Reply, Unreachable
 from skadi.executor import Executor
 from skadi.journal import Journal, Stage
 from skadi.log import log
@@ -19,7 +19,6 @@ from skadi.whoami import ask_who_am_i, read_identity
 READ_MARGIN = 10.0
 SLOT_LOOK_SECONDS = 1.0
 ROOM_LOOK_SECONDS = 10.0
-CUT_STATUSES = (408, 502, 504)
 NOT_NOW = (408, 429, 502, 503, 504)
 
 

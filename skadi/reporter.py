@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from skadi import pace
-from skadi.client import Client, Reply, Unreachable
+from skadi.client import TRY_AGAIN, Client, Reply, Unreachable
 from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
@@ -21,7 +21,6 @@ RUNNING_RETRY = 30.0
 KEEP_TRYING = 7 * 86400.0
 HURRY_SECONDS = 2.0
 REQUEST_SECONDS = 15.0
-TRY_AGAIN = (408, 425, 429)
 DELIVERED_CODES = ("JobFinished", "JobNotFound")
 
 
@@ -102,6 +101,7 @@ class Reporter:
             self.changed.notify()
 
     def run(self) -> None:
+        """Send until `finish`; the body of a thread."""
         while True:
             item = self._next()
             if item is None:

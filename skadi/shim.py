@@ -130,6 +130,7 @@ def sync_folder(folder: str) -> None:
 
 
 def now_text() -> str:
+    """The time as RFC 3339 has it, in UTC, with milliseconds."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
 
 
@@ -151,6 +152,7 @@ class Output:
         self.file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by `finish`)
 
     def add(self, data: bytes) -> None:
+        """Take what the command has printed."""
         self.size += len(data)
         room = self.limit - self.on_disk
         if room > 0 and not self.failed:
@@ -160,6 +162,7 @@ class Output:
             del self.tail[: len(self.tail) - self.tail_limit]
 
     def finish(self) -> None:
+        """Put the tail into its place; call it once, at the end."""
         if self.size > self.limit and not self.failed:
             self.file.truncate(self.head_limit)
             self.file.seek(self.head_limit)

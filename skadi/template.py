@@ -36,6 +36,7 @@ class Hole:
     pattern: re.Pattern[str] | None = None
 
     def check(self, value: str) -> None:
+        """Raise ArgumentsError unless the form of the value fits."""
         if self.number and not NUMBER.match(value):
             raise ArgumentsError(f"argument {self.index} must be a whole number")
         if self.pattern and not self.pattern.fullmatch(value):
@@ -129,10 +130,12 @@ class Template(abc.ABC):
 
     @property
     def least(self) -> int:
+        """How many values are needed."""
         return max([hole.index for hole in self.holes], default=0)
 
     @property
     def takes_rest(self) -> bool:
+        """Whether there may be more of them."""
         return any(hole.index == 0 for hole in self.holes)
 
     def check(self, values: Sequence[str]) -> None:
@@ -151,6 +154,7 @@ class Template(abc.ABC):
         """The argument list for values that were checked."""
 
     def rest(self, values: Sequence[str]) -> Sequence[str]:
+        """The values behind those that are needed."""
         return values[self.least :]
 
 

@@ -14,6 +14,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def text_value(value: Any) -> str:
+    """A text; nothing is an empty one. Raises ValueError."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -66,6 +67,7 @@ def size(value: Any, least: int, most: int) -> int:
 
 
 def count(value: Any, least: int, most: int) -> int:
+    """A whole number. Raises ValueError."""
     text = text_value(value)
     if not re.match(r"[0-9]{1,9}\Z", text) or not least <= int(text) <= most:
         raise ValueError(f"must be a number between {least} and {most}, not {value}")

@@ -64,6 +64,7 @@ class _Reader:
         self.depth = 0
 
     def document(self) -> Any:
+        """The one document of the text. Raises YamlError."""
         self._skip_blank()
         if self.row < len(self.lines) and self.lines[self.row].startswith("%"):
             raise self._error("directives (%) are not supported")

@@ -26,6 +26,7 @@ class FlowReader:
         self.depth = 0
 
     def read(self) -> Any:
+        """The map or list, up to its closing bracket. Raises YamlError."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self._error(f"nested more than {MAX_DEPTH} deep")

@@ -79,6 +79,7 @@ class Quoted:
         self.min_indent = min_indent
 
     def read(self) -> str:
+        """The text, up to its closing quote. Raises YamlError."""
         # Blanks written as they are may be stripped at a line's end, those from an escape may not: hence `kept`.
         text = ""
         kept = 0
