@@ -35,13 +35,29 @@ def _arrange(alice: Person, agent: TheirAgent, given: dict[str, Any]) -> str:
     job_id = ""
     if given.get("claimed"):
         job_id = alice.give(agent, given["job"])
+    elif given.get("offered") or given.get("running"):
+        job_id = _offer(alice, agent, given["job"], acknowledged=given.get("running", False))
     elif "job" in given:
         job_id = alice.send(agent, given["job"])["id"]
     if given.get("succeeded"):
         done = alice.api("PUT", f"/agent/jobs/{job_id}/succeed", {"result": "ok"}, token=agent.token)
         assert done.status == 204
+    if given.get("canceled"):
+        assert alice("POST", f"/jobs/{job_id}/cancel").status == 200
     if given.get("disabled"):
         assert alice("PATCH", f"/agents/{agent.id}", {"enabled": False}).status == 200
+    return job_id
+
+
+def _offer(alice: Person, agent: TheirAgent, message: str, *, acknowledged: bool) -> str:
+    """Send a job and let the agent take it under protocol 2; return its id."""
+    job_id = str(alice.send(agent, message)["id"])
+    two = {"Skadi-Protocol": "2"}
+    assert alice.api("GET", "/agent/job?wait=5", token=agent.token, headers=two).body["id"] == job_id
+    if acknowledged:
+        said = {"ack": True, "offer": 1}
+        taken = alice.api("PUT", f"/agent/jobs/{job_id}/running", said, token=agent.token, headers=two)
+        assert taken.status == 204
     return job_id
 
 
@@ -65,12 +81,15 @@ def test_wire_example_is_answered_as_written(exchange: dict[str, Any], live: Liv
         "job_id": job_id,
     }
     asked, expected = _filled(exchange["request"], words), _filled(exchange["response"], words)
-    answer = live(asked["method"], asked["path"], asked.get("body"), headers=asked.get("headers", {}))
+    raw = asked["text"].encode() if "text" in asked else None
+    answer = live(asked["method"], asked["path"], asked.get("body"), headers=asked.get("headers", {}), raw=raw)
     assert answer.status == expected["status"], answer
     if "error" in expected:
         check_error(answer.body)
         assert answer.body["error"] == expected["error"]
     else:
         assert answer.body == expected.get("body")
+    for name, value in expected.get("headers", {}).items():
+        assert answer.headers[name.lower()] == value
     if "job_message" in exchange:
         assert live_alice.poll(agent).body["message"] == exchange["job_message"]
