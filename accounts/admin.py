@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.models import AuditEntry, QuotaUse, User, UserToken
+from accounts.models import AuditEntry, ChatIdentity, QuotaUse, User, UserToken
 from accounts.services.audit import record_audit
 from accounts.services.users import set_frozen
 from kernel.clock import database_now
@@ -102,6 +102,16 @@ class UserTokenAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("prefix", "=user__username")
     fields = ("id", "prefix", "user", "scope", "remark", "created_at", "revoked_at")
+
+
+@admin.register(ChatIdentity)
+class ChatIdentityAdmin(ReadOnlyAdmin):
+    """Who speaks for whom at which door."""
+
+    list_display = ("platform", "display", "owner", "active", "bound_at")
+    list_filter = ("platform", "active")
+    list_select_related = ("owner",)
+    search_fields = ("=owner__username", "=external_id")
 
 
 @admin.register(AuditEntry)

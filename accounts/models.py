@@ -1,4 +1,4 @@
-"""Users, tokens, audit entries, quota ledger."""
+"""Users, tokens, chat identities, audit entries, quota ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from accounts.querysets import UserTokenQuerySet
+from accounts.querysets import ChatIdentityQuerySet, UserTokenQuerySet
 from kernel.fields import IdField
 
 
@@ -17,6 +17,8 @@ class User(AbstractUser):
     # In which messages will be written to this person; pages follow the browser.
     language = models.CharField(_("language"), max_length=10, blank=True)
     changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
+    # Agents that somebody may have on top of what everybody may have: one for each person they brought.
+    bonus_agents = models.PositiveIntegerField(_("agents on top"), default=0)
 
     class Meta(AbstractUser.Meta):
         verbose_name = _("user")  # type: ignore[assignment]  # the stubs of the base class know plain text only
@@ -57,6 +59,35 @@ class UserToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class ChatIdentity(models.Model):
+    """A person's account at a door (WeChat, WeCom, Telegram, Slack). What is said there is said by `owner`.
+
+    `account` tells two of our own accounts on one platform apart: ids of people there mean something to one only.
+    """
+
+    id = IdField()
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities", verbose_name=_("owner"))
+    platform = models.CharField(_("platform"), max_length=16)
+    account = models.CharField(_("our account there"), max_length=64)
+    external_id = models.CharField(_("id there"), max_length=128)
+    display = models.CharField(_("name there"), max_length=64, blank=True)
+    # Off: the person has left or blocks us. Nothing is sent; who comes back is the same person.
+    active = models.BooleanField(_("active"), default=True)
+    bound_at = models.DateTimeField(_("bound at"))
+
+    objects = ChatIdentityQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("chat identity")
+        verbose_name_plural = _("chat identities")
+        constraints = [
+            models.UniqueConstraint(fields=["platform", "account", "external_id"], name="chat_identity_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.display or self.id}"
 
 
 class AuditEntry(models.Model):

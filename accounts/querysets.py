@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.db import models
 
 if TYPE_CHECKING:
-    from accounts.models import UserToken  # noqa: F401  used in the type argument below
+    from accounts.models import ChatIdentity, UserToken  # noqa: F401  used in the type arguments below
 
 
 class Viewer(Protocol):
@@ -28,3 +28,15 @@ class UserTokenQuerySet(models.QuerySet["UserToken"]):
     def visible_to(self, viewer: Viewer) -> UserTokenQuerySet:
         """The user's own."""
         return self.filter(user_id=viewer.pk)
+
+
+class ChatIdentityQuerySet(models.QuerySet["ChatIdentity"]):
+    """Questions about chat identities."""
+
+    def active(self) -> ChatIdentityQuerySet:
+        """Can be reached."""
+        return self.filter(active=True)
+
+    def visible_to(self, viewer: Viewer) -> ChatIdentityQuerySet:
+        """The user's own."""
+        return self.filter(owner_id=viewer.pk)

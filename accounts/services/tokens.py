@@ -1,16 +1,19 @@
-"""Mint and revoke user tokens."""
+"""Mint and revoke user tokens; show people their own ones again."""
 
 from __future__ import annotations
+
+from django.db import transaction
 
 from accounts import tokens
 from accounts.models import TokenScope, User, UserToken
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
+from kernel.sealing import Unsealable, seal, unseal
 from kernel.transactions import whole
 
 
-def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
-    """Make a token of a scope and return it; this is the only time it can be seen."""
+def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", keep: bool = False) -> str:
+    """Make a token of a scope and return it; this is the only time it can be seen, unless it is kept (sealed)."""
     token = tokens.new_user_token(scope)
     with whole("token.mint"):
         now = database_now()
@@ -20,6 +23,7 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> 
             digest=tokens.digest(token),
             prefix=tokens.shown_prefix(token),
             remark=remark,
+            sealed=seal(token) if keep else "",
             created_at=now,
             changed_at=now,
         )
@@ -28,6 +32,32 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "") -> 
             actor=actor, action="token.mint", subject=f"user:{user.pk}", now=now, details={"id": row.pk, "scope": scope}
         )
     return token
+
+
+def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
+    """Return the token of this scope that the person can ask for again; made at the first time they ask.
+
+    One that cannot be unsealed any more (the keys are gone) is revoked, and a new one made.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        kept = UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed="")
+        row = kept.order_by("-pk").first()
+        if row is not None:
+            try:
+                return unseal(row.sealed)
+            except Unsealable:
+                revoke_user_token(token=row, actor=actor)
+        return mint_user_token(user=user, scope=scope, actor=actor, remark=remark, keep=True)
+
+
+def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
+    """End the token of this scope that the person can ask for, and return a new one in its place."""
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        for row in UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed=""):
+            revoke_user_token(token=row, actor=actor)
+        return mint_user_token(user=user, scope=scope, actor=actor, remark=remark, keep=True)
 
 
 def note_token_in_query(*, owner_id: str, scope: str, actor: str) -> None:

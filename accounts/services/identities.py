@@ -1,0 +1,108 @@
+"""Who is who at the doors: meet, bind, let go."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import ChatIdentity, User
+from accounts.services.audit import record_audit
+from kernel.clock import database_now
+from kernel.ids import new_id
+
+_DISPLAY_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where somebody talks to us: the platform, our account there, and their id there."""
+
+    platform: str
+    account: str
+    external_id: str
+
+
+def find_identity(place: Place) -> ChatIdentity | None:
+    """Return who talks there, with their user, or None for a stranger."""
+    rows = ChatIdentity.objects.select_related("owner")
+    row = rows.filter(platform=place.platform, account=place.account, external_id=place.external_id).first()
+    # A database that compares without regard to case or padding finds a neighbour; ids of platforms know both.
+    return row if row is not None and row.external_id == place.external_id else None
+
+
+def meet_identity(place: Place, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
+    """Return who talks there, and whether they are new: then a user is made for them, who has no password."""
+    with transaction.atomic():
+        known = find_identity(place)
+        if known is not None:
+            return known, False
+        now = database_now()
+        try:
+            with transaction.atomic():
+                identity = _add(_new_user(place, language), place, display, now)
+        except IntegrityError:
+            winner = find_identity(place)
+            if winner is None:
+                raise
+            return winner, False
+        actor = f"user:{identity.owner_id}"
+        record_audit(actor=actor, action="user.meet", subject=actor, now=now, details={"platform": place.platform})
+    return identity, True
+
+
+def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdentity:
+    """Let what is said there be said by `owner` from now on, whoever said it until now."""
+    with transaction.atomic():
+        now = database_now()
+        identity = find_identity(place) or _add(owner, place, display, now)
+        details = {"platform": place.platform, "identity": identity.pk, "before": identity.owner_id}
+        identity.owner, identity.active, identity.bound_at = owner, True, now
+        identity.save(update_fields=["owner", "active", "bound_at"])
+        actor = f"user:{owner.pk}"
+        record_audit(actor=actor, action="identity.bind", subject=actor, now=now, details=dict(details))
+    return identity
+
+
+def unbind_identity(identity: ChatIdentity, *, actor: str) -> None:
+    """Forget who talks there: the next word from there is a stranger's."""
+    with transaction.atomic():
+        now = database_now()
+        subject = f"user:{identity.owner_id}"
+        details = {"platform": identity.platform, "identity": identity.pk}
+        ChatIdentity.objects.filter(pk=identity.pk).delete()
+        record_audit(actor=actor, action="identity.unbind", subject=subject, now=now, details=dict(details))
+
+
+def set_identity_active(identity: ChatIdentity, active: bool) -> None:
+    """Note that the person there can be reached, or has left. The tie stays."""
+    ChatIdentity.objects.filter(pk=identity.pk).update(active=active)
+    identity.active = active
+
+
+def set_language(*, user: User, language: str) -> None:
+    """Write to this person in that language from now on."""
+    User.objects.filter(pk=user.pk).update(language=language)
+    user.language = language
+
+
+def _add(owner: User, place: Place, display: str, now: dt.datetime) -> ChatIdentity:
+    identity = ChatIdentity(
+        owner=owner,
+        platform=place.platform,
+        account=place.account,
+        external_id=place.external_id,
+        display=display[:_DISPLAY_LENGTH],
+        bound_at=now,
+    )
+    identity.save(force_insert=True)
+    return identity
+
+
+def _new_user(place: Place, language: str) -> User:
+    """Make a user called after the platform: what people are called there platforms no longer tell."""
+    user = User(username=f"{place.platform}-{new_id().replace('-', '')[-12:]}", language=language)
+    user.set_unusable_password()
+    user.save(force_insert=True)
+    return user
