@@ -16,6 +16,7 @@ RESERVED = frozenset(
         """
         agent delay status help group plan poster link unlink follow unfollow sub unsub token 帮助 状态 延迟 绑定 解绑
         login bind menu cancel 取消 me quota channel queue agents jobs job h ? all
+        unbind yes no confirm 是的 确认 lang language 语言 令牌 代理 任务 任务列表 登录 我的 额度 海报 schedule 定时
         """.split(),  # noqa: SIM905
     )
 )

@@ -1,0 +1,52 @@
+"""What staff see of conversations: that there were some. Texts and codes are sealed or hashed, and not shown."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from chat.models import InboundMessage, Invitation, OneTimeCode, Question, WrongCodes
+from kernel.staff import ReadOnlyAdmin
+
+
+@admin.register(InboundMessage)
+class InboundMessageAdmin(ReadOnlyAdmin):
+    """What platforms brought."""
+
+    list_display = ("came_at", "platform", "identity", "state")
+    list_filter = ("platform", "state")
+    list_select_related = ("identity",)
+    fields = ("id", "platform", "identity", "state", "came_at")
+
+
+@admin.register(OneTimeCode)
+class OneTimeCodeAdmin(ReadOnlyAdmin):
+    """Codes that are open."""
+
+    list_display = ("created_at", "kind", "owner", "expires_at", "approved_at")
+    list_filter = ("kind",)
+    list_select_related = ("owner",)
+    fields = ("id", "kind", "owner", "created_at", "expires_at", "approved_at")
+
+
+@admin.register(Question)
+class QuestionAdmin(ReadOnlyAdmin):
+    """Questions that are open."""
+
+    list_display = ("owner", "place", "expires_at")
+    list_select_related = ("owner",)
+    fields = ("id", "owner", "place", "expires_at")
+
+
+@admin.register(WrongCodes)
+class WrongCodesAdmin(ReadOnlyAdmin):
+    """Who guesses."""
+
+    list_display = ("place", "count", "since")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    """Who came by whose poster."""
+
+    list_display = ("at", "inviter", "invited")
+    list_select_related = ("inviter", "invited")

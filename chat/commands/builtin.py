@@ -1,0 +1,12 @@
+"""The commands that are always there, in the order in which help lists them."""
+
+from __future__ import annotations
+
+from chat.commands import agents, help, jobs, people, tokens
+from chat.commands.registry import register
+
+
+def register_all() -> None:
+    """Register them. Called once, in `AppConfig.ready()`."""
+    for command in (*help.COMMANDS, *tokens.COMMANDS, *agents.COMMANDS, *jobs.COMMANDS, *people.COMMANDS):
+        register(command)

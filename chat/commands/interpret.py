@@ -1,0 +1,121 @@
+"""What a line means. The order in which meanings are tried:
+
+1. nothing, or text that no database holds: silence; 2. one character: the number of an action that a message offered,
+else a sign of life that is not answered; 3. yes or no to an open question of this conversation; 4. a command; 5. a
+line for one of the person's agents; 6. else a short hint, which never repeats what was typed.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from agents.models import AgentName
+from agents.services.find import find_agent
+from chat.commands.confirm import NO, YES, ask_first, take_question
+from chat.commands.jobs import send_job, take_numbered_action
+from chat.commands.registry import Call, Command, Line, Reply, all_commands, find_command
+from chat.commands.words import folded, is_chinese, nearest, split_line
+from kernel.errors import AgentNotFound, AppError
+from kernel.text import is_one_character, unstorable_character
+
+SILENCE = Reply(silent=True)
+_NAMES_LOOKED_AT = 200
+
+
+def answer(line: Line) -> Reply:
+    """Do what a line says and return what to say back. Text can make it raise nothing; a fault of ours may."""
+    words = split_line(line.text)
+    if not line.sealed or not words or unstorable_character(line.text):
+        return SILENCE
+    owner = User.objects.get(pk=line.owner_id)
+    with translation.override(_language(owner, line, words[0])):
+        if not owner.is_active:
+            return Reply(text=_("This account is frozen. Ask whoever runs this service."))
+        try:
+            return _meaning(line, owner, words)
+        except AppError as error:
+            return Reply(text=error.message)
+
+
+def must_wait(line: Line) -> bool:
+    """Tell whether the answer may take longer than a platform waits."""
+    found = find_command(split_line(line.text))
+    return found is not None and found[0].slow
+
+
+def run_confirmed(line: Line, owner: User) -> Reply:
+    """Do what a line says although it would be asked about: the person has just said yes."""
+    found = find_command(split_line(line.text))
+    if found is None:
+        return send_job(line, owner, split_line(line.text))
+    command, rest = found
+    return command.run(Call(line=line, owner=owner, words=rest))
+
+
+def _meaning(line: Line, owner: User, words: list[str]) -> Reply:
+    text = folded(" ".join(words))
+    if is_one_character(text):
+        return (take_numbered_action(line, owner, int(text)) if text.isdecimal() else None) or SILENCE
+    if text in YES or text in NO:
+        return _answer_to_question(line, owner, yes=text in YES)
+    found = find_command(words)
+    if found is not None:
+        return _run(found[0], Call(line=line, owner=owner, words=found[1]))
+    try:
+        return send_job(line, owner, words)
+    except AgentNotFound:
+        return _hint(owner, words)
+
+
+def _run(command: Command, call: Call) -> Reply:
+    least, most = command.words
+    if len(call.words) < least or (most is not None and len(call.words) > most):
+        return Reply(text="\n".join([_("Say it like this:"), *_usages(command, call)]))
+    question = command.warning(call) if command.warning is not None else ""
+    if question:
+        return ask_first(call.line, question)
+    return command.run(call)
+
+
+def _usages(command: Command, call: Call) -> list[str]:
+    """Return the usage of a command; where only its first word was right, of all that begin with it."""
+    said = split_line(call.line.text)
+    if len(said) - len(call.words) > 1:
+        return [str(command.usage)]
+    first = folded(said[0])
+    return [str(c.usage) for c in all_commands() if any(folded(phrase.split()[0]) == first for phrase in c.phrases)]
+
+
+def _answer_to_question(line: Line, owner: User, *, yes: bool) -> Reply:
+    asked = take_question(line)
+    if asked is None:
+        return Reply(text=_("There is nothing to confirm. A question waits for two minutes."))
+    return run_confirmed(asked, owner) if yes else Reply(text=_("Nothing was done."))
+
+
+def _hint(owner: User, words: list[str]) -> Reply:
+    """Name the nearest word that would have meant something; what was typed is not repeated."""
+    agents = AgentName.objects.filter(owner_id=owner.pk).select_related("agent").order_by("key")[:_NAMES_LOOKED_AT]
+    known = [phrase.split()[0] for command in all_commands() if not command.hidden for phrase in command.phrases]
+    guess = nearest(words[0], dict.fromkeys([*known, *(name.key for name in agents)]))
+    if not guess:
+        return Reply(text=_("I do not know that word. “help” lists what I understand."))
+    try:
+        shown = find_agent(viewer=owner, called=guess).name if guess not in known else guess
+    except AgentNotFound:
+        shown = guess
+    return Reply(text=_("I do not know that word. Did you mean “%(word)s”? “help” lists all.") % {"word": shown})
+
+
+def _language(owner: User, line: Line, word: str) -> str:
+    """Return the person's language, else that of the word they typed, else what the door knows of them."""
+    if owner.language:
+        return owner.language
+    if is_chinese(word):
+        return "zh-hans"
+    if line.language:
+        return line.language
+    return "en" if find_command([word]) else settings.LANGUAGE_CODE

@@ -1,0 +1,162 @@
+"""The person: what is theirs, their language, logging in, and which chats speak for them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import ChatIdentity
+from accounts.services.identities import Place, bind_identity, set_language, unbind_identity
+from agents.models import Agent
+from chat.commands.registry import Call, Command, Reply
+from chat.commands.words import folded
+from chat.services.codes import approve_login, new_bind_code, number_of_scene, take_bind_code
+from jobs.services.listing import count_waiting
+from kernel.clock import database_now
+from notifications.models import Channel
+from notifications.services.channels import ensure_identity_channel, shut_identity_channel
+from notifications.services.ledger import standings
+
+_LANGUAGES = {"zh": "zh-hans", "中文": "zh-hans", "chinese": "zh-hans", "en": "en", "english": "en", "英文": "en"}
+_LOGIN_PAGE = "/console/login/chat"
+
+
+def run_me(call: Call) -> Reply:
+    """Tell who the person is here, what they have and what of it is used."""
+    agents = Agent.objects.visible_to(call.owner)
+    rows = standings(
+        owner_id=call.owner.pk, channels=list(Channel.objects.filter(owner_id=call.owner.pk)), now=database_now()
+    )
+    lines = [
+        call.owner.username,
+        _("Agents: %(count)s, online %(online)s")
+        % {"count": agents.count(), "online": agents.filter(online=True).count()},
+        _("Agents on top, for people you brought: %(count)s") % {"count": call.owner.bonus_agents},
+        _("Jobs that wait: %(count)s") % {"count": count_waiting(viewer=call.owner)},
+        _("API calls a minute: %(count)s") % {"count": settings.USER_CALLS_A_MINUTE or "∞"},
+        *(f"{standing.name}: {standing.used}/{standing.limit}" for standing in rows),
+    ]
+    return Reply(text="\n".join(lines))
+
+
+def run_language(call: Call) -> Reply:
+    """Answer in that language from now on."""
+    language = _LANGUAGES.get(folded(call.words[0]), "")
+    if not language:
+        return Reply(text="“lang en” · “语言 中文”")
+    set_language(user=call.owner, language=language)
+    with translation.override(language):
+        return Reply(text=_("English it is."))
+
+
+def run_login(call: Call) -> Reply:
+    """Let a browser in."""
+    if not call.words:
+        page = settings.PUBLIC_URL + _LOGIN_PAGE
+        return Reply(text=_("Open %(page)s in a browser and send me “login” with the six digits.") % {"page": page})
+    if approve_login(code=call.words[0], owner=call.owner, place=call.line.place):
+        return Reply(text=_("You are logged in there. If that was not your browser, change your password and tokens."))
+    return Reply(text=_("That code is wrong or over."))
+
+
+def warn_login(call: Call) -> str:
+    """A picture can be sent by anybody: let the person compare. Six digits they have read in a browser themselves."""
+    if not call.words or call.words[0].isdecimal():
+        return ""
+    number = number_of_scene(call.words[0])
+    if number is None:
+        return ""
+    return _(
+        "A browser wants to log in as you. It shows the number %(number)s. Say yes only if you see that number in "
+        "your own browser."
+    ) % {"number": number}
+
+
+def run_bind(call: Call) -> Reply:
+    """Tie this chat to the account that made the code; without a code make one for another chat."""
+    if not call.words:
+        code = new_bind_code(owner=call.owner)
+        text = _("Send this in the chat that shall speak for you, within ten minutes:") + "\nbind %s"
+        return Reply(text=text % code, masked=text % "…")
+    identity = _identity(call)
+    if identity is None:
+        return Reply(text=_("You are logged in here. Send the code in the other chat."))
+    if Agent.objects.visible_to(call.owner).exists():
+        return Reply(text=_("This chat has an account with agents already. Send “unbind” first."))
+    place = Place(platform=identity.platform, account=identity.account, external_id=identity.external_id)
+    return bind_place(place, call.words[0], tries_of=call.line.place)
+
+
+def bind_place(place: Place, code: str, *, tries_of: str, display: str = "") -> Reply:
+    """Tie a place to whoever made the code."""
+    owner = take_bind_code(code=code, place=tries_of)
+    if owner is None:
+        return Reply(text=_("That code is wrong or over."))
+    ensure_identity_channel(bind_identity(place, owner=owner, display=display))
+    return Reply(
+        text=_("This chat speaks for %(name)s now. “help” lists what I understand.") % {"name": owner.username}
+    )
+
+
+def run_unbind(call: Call) -> Reply:
+    """Untie this chat."""
+    identity = _identity(call)
+    if identity is None:
+        return Reply(text=_("There is nothing to unbind here."))
+    shut_identity_channel(identity, reason="unbound")
+    unbind_identity(identity, actor=call.line.actor)
+    return Reply(text=_("This chat no longer speaks for %(name)s.") % {"name": call.owner.username})
+
+
+def warn_unbind(call: Call) -> str:
+    """Ask before a person locks themselves out."""
+    if _identity(call) is None:
+        return ""
+    return _("This chat will no longer reach the account %(name)s, its agents and jobs.") % {
+        "name": call.owner.username
+    }
+
+
+def _identity(call: Call) -> ChatIdentity | None:
+    return ChatIdentity.objects.visible_to(call.owner).filter(pk=call.line.identity_id).first()
+
+
+COMMANDS = (
+    Command(
+        phrases=("me", "quota", "我的", "额度"),
+        usage=gettext_lazy("me – what you have and what of it is used"),
+        summary=gettext_lazy("Agents, jobs, and what platforms still allow."),
+        run=run_me,
+    ),
+    Command(
+        phrases=("login", "登录"),
+        usage=gettext_lazy("login CODE – log a browser in"),
+        summary=gettext_lazy("The login page shows the six digits."),
+        run=run_login,
+        words=(0, 1),
+        warning=warn_login,
+    ),
+    Command(
+        phrases=("bind", "绑定"),
+        usage=gettext_lazy("bind [CODE] – one account for several chats"),
+        summary=gettext_lazy("Without a code you get one to send in the other chat."),
+        run=run_bind,
+        words=(0, 1),
+    ),
+    Command(
+        phrases=("unbind", "解绑"),
+        usage=gettext_lazy("unbind – untie this chat from the account"),
+        summary=gettext_lazy("You are asked before."),
+        run=run_unbind,
+        warning=warn_unbind,
+    ),
+    Command(
+        phrases=("lang", "language", "语言"),
+        usage=gettext_lazy("lang zh|en – the language of my answers"),
+        summary=gettext_lazy("“lang en” or “语言 中文”."),
+        run=run_language,
+        words=(1, 1),
+    ),
+)

@@ -1,0 +1,138 @@
+"""Lines, replies, and the table of commands. Apps above register theirs in `AppConfig.ready()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chat.commands.words import folded
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    from accounts.models import ChatIdentity, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What somebody said, and where.
+
+    `door`: wechat, wecom, telegram, slack or console. `sealed`: it came encrypted or signed, so commands may run.
+    `language`: what the door knows of the language the person reads. `message_id`: ours of the message, so that the
+    same message heard twice makes one job.
+    """
+
+    owner_id: str
+    text: str
+    door: str
+    identity_id: str = ""
+    sealed: bool = True
+    language: str = ""
+    message_id: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where an answer to a question may come from: this conversation and no other."""
+        return f"identity:{self.identity_id}" if self.identity_id else f"{self.door}:{self.owner_id}"
+
+    @property
+    def source(self) -> str:
+        """The source of jobs that are sent from here."""
+        return f"chat:{self.identity_id or self.door}"
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for events and the audit trail."""
+        return f"user:{self.owner_id}"
+
+
+def line_of(identity: ChatIdentity, text: str, *, message_id: str, sealed: bool = True, language: str = "") -> Line:
+    """Return the line that somebody known said at their door."""
+    return Line(
+        owner_id=identity.owner_id,
+        text=text,
+        door=identity.platform,
+        identity_id=identity.pk,
+        sealed=sealed,
+        language=language,
+        message_id=message_id,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What is said back. `silent`: nothing. `masked`: the text for places that keep it, where it holds a secret."""
+
+    text: str = ""
+    silent: bool = False
+    masked: str = ""
+
+    @property
+    def to_keep(self) -> str:
+        """The text without secrets."""
+        return self.masked or self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A command that was understood: the line, whose it is, and the words after the command's own."""
+
+    line: Line
+    owner: User
+    words: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def rest(self) -> str:
+        """The words after the command's own, with single spaces."""
+        return " ".join(self.words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command. `phrases`: what people type, one or two words, the first one is shown.
+
+    `words` is how many words may follow, at least and at most (None: any number); else the usage is said. `run`
+    answers; it raises an AppError for what it refuses. `warning`, where there is one, returns what the person is asked
+    before anything happens; empty: nothing need be asked; it may refuse as `run` does. `slow`: it may wait for another
+    service, so a door with a deadline answers later. `hidden`: help does not list it.
+    """
+
+    phrases: tuple[str, ...]
+    usage: str | _StrPromise
+    summary: str | _StrPromise
+    run: Callable[[Call], Reply]
+    words: tuple[int, int | None] = (0, 0)
+    warning: Callable[[Call], str] | None = None
+    slow: bool = False
+    hidden: bool = False
+
+
+_by_phrase: dict[tuple[str, ...], Command] = {}
+
+
+def register(command: Command) -> None:
+    """Add a command. A phrase that is taken already is a mistake: ValueError."""
+    for phrase in command.phrases:
+        key = tuple(folded(word) for word in phrase.split())
+        if not 1 <= len(key) <= 2 or _by_phrase.setdefault(key, command) is not command:
+            raise ValueError(f"the phrase {phrase!r} cannot be registered")
+
+
+def find_command(words: Sequence[str]) -> tuple[Command, Sequence[str]] | None:
+    """Return the command that these words begin with, and the words after it; two words win over one."""
+    for length in (2, 1):
+        command = _by_phrase.get(tuple(folded(word) for word in words[:length])) if len(words) >= length else None
+        if command is not None:
+            return command, words[length:]
+    return None
+
+
+def all_commands() -> Iterator[Command]:
+    """Return every command once, in the order in which they were registered."""
+    return iter(dict.fromkeys(_by_phrase.values()))
+
+
+def first_words() -> list[str]:
+    """Return the first word of every phrase, folded: what no agent may be called."""
+    return list(dict.fromkeys(key[0] for key in _by_phrase))

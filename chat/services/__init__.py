@@ -1,0 +1,1 @@
+"""What a conversation does to its rows. One module a flow."""

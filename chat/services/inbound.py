@@ -1,0 +1,90 @@
+"""What a platform brings is answered once, however often it is brought: repeats get the first reply.
+
+The row, everything that the command does, and the reply are one transaction: a process that dies in the middle has
+done nothing, and the platform's next try does it. A repeat that comes before the first is done waits for it at the
+unique digest.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable
+
+from django.db import IntegrityError, OperationalError, transaction
+
+from accounts.models import ChatIdentity
+from chat.commands.registry import Reply
+from chat.models import InboundMessage, InboundState
+from kernel.bells import ring
+from kernel.clock import database_now
+from kernel.sealing import Unsealable, seal, unseal
+
+REPLY_LIFE = dt.timedelta(hours=1)
+"""How long a reply is kept for repeats. Platforms repeat within seconds."""
+LIFE = dt.timedelta(days=30)
+"""How long a message counts as heard."""
+LATER_LIFE = dt.timedelta(minutes=10)
+"""How long an answer is worth giving later."""
+_TRIES = 3
+_BATCH = 500
+
+
+def respond_once(*, platform: str, account: str, key: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
+    """Return the reply to the message that `key` tells apart; `respond` is called for the first one only."""
+    digest = hashlib.sha256("\n".join((platform, account, key)).encode()).hexdigest()
+    for left in reversed(range(_TRIES)):
+        try:
+            return _respond(digest, platform, respond)
+        except OperationalError:
+            # Another transaction's lock: everything is undone, so it may be done again.
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def put_off(row: InboundMessage, identity: ChatIdentity, text: str) -> None:
+    """Note that the answer is given later, in the transaction in which the message came."""
+    row.identity, row.state, row.sealed_text = identity, InboundState.LATER, seal(text)
+    ring("chat", row.pk)
+
+
+def put_off_messages(now: dt.datetime, *, older_than: dt.timedelta) -> list[str]:
+    """Return the ids of messages that should have been answered by now and still may be."""
+    rows = InboundMessage.objects.filter(state=InboundState.LATER, came_at__lt=now - older_than)
+    return list(rows.filter(came_at__gt=now - LATER_LIFE).values_list("pk", flat=True)[:_BATCH])
+
+
+def forget_old_messages() -> int:
+    """Wipe replies that no repeat will ask for, delete messages that cannot be played again; return how many rows."""
+    now = database_now()
+    old = InboundMessage.objects.filter(came_at__lt=now - REPLY_LIFE)
+    with_text = old.exclude(sealed_reply="", sealed_text="").values_list("pk", flat=True)[:_BATCH]
+    wiped = InboundMessage.objects.filter(pk__in=list(with_text)).update(
+        sealed_reply="", sealed_text="", state=InboundState.ANSWERED
+    )
+    gone = InboundMessage.objects.filter(came_at__lt=now - LIFE).values_list("pk", flat=True)[:_BATCH]
+    return wiped + InboundMessage.objects.filter(pk__in=list(gone)).delete()[0]
+
+
+def _respond(digest: str, platform: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
+    with transaction.atomic():
+        row = InboundMessage(digest=digest, platform=platform, came_at=database_now())
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError:
+            return _first_reply(digest)
+        reply = respond(row)
+        row.sealed_reply = seal(reply.text) if reply.text else ""
+        row.save(update_fields=["identity", "state", "sealed_text", "sealed_reply"])
+    return reply
+
+
+def _first_reply(digest: str) -> Reply:
+    row = InboundMessage.objects.filter(digest=digest).first()
+    try:
+        text = unseal(row.sealed_reply) if row is not None and row.sealed_reply else ""
+    except Unsealable:
+        text = ""
+    return Reply(text=text, silent=not text)

@@ -1,0 +1,35 @@
+"""Answers given after the platform's deadline: as a message, to the place where the question came from."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from chat.commands.interpret import answer
+from chat.commands.registry import line_of
+from chat.models import InboundMessage, InboundState
+from kernel.sealing import Unsealable, unseal
+from notifications.services.accept import Wish, accept_messages
+
+
+def answer_put_off(message_id: str) -> None:
+    """Answer a message that was put off. Twice at once sends one answer: its key is that of the message."""
+    row = InboundMessage.objects.select_related("identity").filter(pk=message_id, state=InboundState.LATER).first()
+    if row is None or row.identity is None:
+        return
+    try:
+        text = unseal(row.sealed_text)
+    except Unsealable:
+        text = ""
+    # Not in the transaction: a slow command waits for somebody else's service.
+    reply = answer(line_of(row.identity, text, message_id=row.pk))
+    with transaction.atomic():
+        if reply.text:
+            wish = Wish(
+                owner_id=row.identity.owner_id,
+                text=reply.text,
+                way="auto",
+                address=(row.identity.account, row.identity.external_id),
+                idempotency_key=f"inbound:{row.pk}",
+            )
+            accept_messages([wish])
+        InboundMessage.objects.filter(pk=row.pk).update(state=InboundState.ANSWERED, sealed_text="")
