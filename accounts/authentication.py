@@ -12,6 +12,7 @@ from accounts.credentials import (
     ANY_SCOPE,
     FULL_SCOPE,
     JOB_SCOPES,
+    MESSAGE_SCOPES,
     Principal,
     bearer_token,
     require_agent,
@@ -72,6 +73,21 @@ class JobsUser(BearerAuthentication):
 
 class JobsUserByQuery(JobsUser):
     """The same where `?token=` counts: the one-line form of old clients."""
+
+    query_counts = True
+    schemes = ("userToken", "userTokenInQuery")
+
+
+class MessagesUser(BearerAuthentication):
+    """A user token that may send messages."""
+
+    def check(self, principal: Principal) -> None:
+        """Refuse agents and tokens for jobs."""
+        require_user(principal, MESSAGE_SCOPES)
+
+
+class MessagesUserByQuery(MessagesUser):
+    """The same where `?token=` counts: messages by one GET."""
 
     query_counts = True
     schemes = ("userToken", "userTokenInQuery")

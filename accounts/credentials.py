@@ -14,6 +14,7 @@ from kernel.errors import Forbidden, InvalidToken, Unauthorized, UnavailableAgen
 from kernel.limits import Limit, agent_calls, user_calls
 
 JOB_SCOPES = frozenset({"full", "jobs"})
+MESSAGE_SCOPES = frozenset({"full", "messages"})
 FULL_SCOPE = frozenset({"full"})
 ANY_SCOPE = frozenset({"full", "jobs", "messages"})
 

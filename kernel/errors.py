@@ -75,6 +75,14 @@ class InvalidAgent(AppError):
     sentence = _("The agent %(name)s is offline. Start it, or send the job with wait_until or ttl.")
 
 
+class NoChannel(AppError):
+    """There is no way to reach the person."""
+
+    status = 400
+    code = "NoChannel"
+    sentence = _("There is no channel for this. Add one on the channels page, or follow the official account.")
+
+
 class UnavailableAgent(AppError):
     """The agent that calls is switched off by its owner."""
 
@@ -136,6 +144,13 @@ class AgentNotFound(NotFound):
 
     code = "AgentNotFound"
     sentence = _("There is no agent called %(name)s.")
+
+
+class ChannelNotFound(NotFound):
+    """No channel of this owner has that name or id."""
+
+    code = "ChannelNotFound"
+    sentence = _("There is no channel called %(name)s.")
 
 
 class MethodNotAllowed(AppError):

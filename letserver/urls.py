@@ -9,6 +9,9 @@ from agents import api as agents
 from jobs.api import agent, me, user
 from letserver import api
 from letserver.console_urls import root
+from notifications.api import channels, messages
+from notifications.api.quick import quick_calls
+from notifications.pages import message_page
 
 urlpatterns = [
     path("status", api.Status.as_view()),
@@ -18,6 +21,13 @@ urlpatterns = [
     path("jobs/<str:job_id>", user.OneJob.as_view()),
     path("jobs/<str:job_id>/cancel", user.JobCancel.as_view()),
     path("jobs/<str:job_id>/log", user.JobLog.as_view()),
+    *(path(route, view) for route, view in quick_calls().items()),
+    path("messages", messages.Messages.as_view()),
+    path("messages/<str:message_id>", messages.OneMessage.as_view()),
+    path("channels", channels.Channels.as_view()),
+    path("channels/<str:channel_id>", channels.OneChannel.as_view()),
+    path("channels/<str:channel_id>/test", channels.ChannelTest.as_view()),
+    path("m/<str:token>", message_page, name="message-page"),
     path("agents", agents.Agents.as_view()),
     path("agents/<str:agent_id>", agents.OneAgent.as_view()),
     path("agents/<str:agent_id>/token", agents.AgentTokens.as_view()),

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from celery import Celery
@@ -69,27 +70,32 @@ def start_watchdog(app: Celery, *, redis_url: str) -> None:
     # One that expired on its way is received and revoked; both are signs of life. Weak ones would be gone at once.
     task_received.connect(note_taken, weak=False)
     task_revoked.connect(note_taken, weak=False)
-    queue = app.conf.broker_transport_options["global_keyprefix"] + app.conf.task_default_queue
     broker = Redis.from_url(
         redis_url,
         socket_timeout=_ANSWER_WITHIN_SECONDS,
         socket_connect_timeout=_ANSWER_WITHIN_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    threading.Thread(target=_run, args=(watch, broker, queue), name="watchdog", daemon=True).start()
+    threading.Thread(target=_run, args=(watch, broker, app), name="watchdog", daemon=True).start()
 
 
-def _run(watch: Watch, broker: Redis, queue: str) -> None:
+def _run(watch: Watch, broker: Redis, app: Celery) -> None:
     while True:
         time.sleep(LOOK_EVERY_SECONDS)
-        waiting = _length(broker, queue)
+        waiting = _length(broker, _queues(app))
         if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
             _end(waiting)
 
 
-def _length(broker: Redis, queue: str) -> int | None:
+def _queues(app: Celery) -> list[str]:
+    """Return the keys of the queues that this worker takes from. It chooses them after it has begun to start."""
+    prefix = app.conf.broker_transport_options["global_keyprefix"]
+    return [prefix + name for name in app.amqp.queues.consume_from]
+
+
+def _length(broker: Redis, queues: Sequence[str]) -> int | None:
     try:
-        return int(broker.llen(queue))
+        return sum(int(broker.llen(queue)) for queue in queues)
     except RedisError:
         return None
 

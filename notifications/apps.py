@@ -1,4 +1,4 @@
-"""Django's entry to the app."""
+"""Django's entry to the app: what its bell does."""
 
 from __future__ import annotations
 
@@ -11,3 +11,10 @@ class NotificationsConfig(AppConfig):
 
     name = "notifications"
     verbose_name = _("notifications")
+
+    def ready(self) -> None:
+        """Register who is told of a delivery that is due."""
+        from kernel import bells
+        from notifications.tasks import ring_workers
+
+        bells.register("delivery", ring_workers)

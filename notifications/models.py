@@ -1,4 +1,4 @@
-"""The outbox: everything that must happen outside, as rows."""
+"""Messages, the channels they travel on, the outbox, and the ledger of what the platforms still allow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,156 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from kernel.fields import IdField
+from kernel.ids import ID_LENGTH
+from notifications.querysets import ChannelQuerySet, DeliveryQuerySet, MessageQuerySet
+
+TITLE_LENGTH = 128
+TEXT_LENGTH = 65_536
+SOURCE_LENGTH = 255
+URL_LENGTH = 1024
+KEY_LENGTH = 64
+CHANNEL_NAME_LENGTH = 50
+ACTION_LABEL_LENGTH = 64
+ACTIONS_LIMIT = 9
+
+
+class Level(models.TextChoices):
+    """How much a message matters."""
+
+    INFO = "info", _("information")
+    WARNING = "warning", _("warning")
+    ERROR = "error", _("error")
+
+
+COLOURS = {Level.INFO: "#1677FF", Level.WARNING: "#D4380D", Level.ERROR: "#A8071A"}
+"""Blue for info, red for what is worse, where nobody chose."""
+
+
+class Format(models.TextChoices):
+    """How a text is written."""
+
+    TEXT = "text", _("plain text")
+    MARKDOWN = "markdown", _("Markdown")
+
+
+class Way(models.TextChoices):
+    """By which of several ways of one platform; empty: the channel knows."""
+
+    ANY = "", _("as it comes")
+    TEMPLATE = "template", _("template message")
+    TEXT = "text", _("text in the chat")
+    AUTO = "auto", _("text, else template")
+
+
+class Channel(models.Model):
+    """A way to reach one person, with the driver that knows the service. The first of a level is tried first.
+
+    `sealed` holds what the driver's form asked for, encrypted. A channel that a person's account at a platform made has
+    `account` (our side: app id, corp id, bot) and `address` (theirs: openid, user id) instead.
+    """
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="channels", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=CHANNEL_NAME_LENGTH)
+    driver = models.CharField(_("service"), max_length=32)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    levels = models.JSONField(_("levels"), default=list)
+    sealed = models.TextField(_("sealed settings"), blank=True, editable=False)
+    account = models.CharField(_("account"), max_length=64, blank=True)
+    # NULL where there is none: two empty texts would meet in the constraint.
+    address = models.CharField(_("address"), max_length=128, null=True)  # noqa: DJ001
+    enabled = models.BooleanField(_("enabled"), default=True)
+    off_reason = models.CharField(_("switched off because"), max_length=64, blank=True)
+    off_at = models.DateTimeField(_("switched off at"), null=True)
+    quiet_from = models.TimeField(_("quiet from"), null=True)
+    quiet_until = models.TimeField(_("quiet until"), null=True)
+    last_sent_at = models.DateTimeField(_("last message at"), null=True)
+    created_at = models.DateTimeField(_("created at"))
+    changed_at = models.DateTimeField(_("changed at"))
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="channel_name_once"),
+            models.UniqueConstraint(fields=["driver", "account", "address"], name="channel_address_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Message(models.Model):
+    """A text for a person, stored before anybody is answered. What became of it stands in its deliveries.
+
+    Which channels it goes to is decided once, at acceptance, and stands in its deliveries.
+    """
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="messages", verbose_name=_("owner")
+    )
+    title = models.CharField(_("title"), max_length=TITLE_LENGTH, blank=True)
+    text = models.TextField(_("text"), max_length=TEXT_LENGTH)
+    format = models.CharField(_("format"), max_length=10, choices=Format, default=Format.TEXT)
+    level = models.CharField(_("level"), max_length=10, choices=Level, default=Level.INFO)
+    source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
+    colour = models.CharField(_("colour"), max_length=7)
+    url = models.CharField(_("link"), max_length=URL_LENGTH, blank=True)
+    mentions = models.JSONField(_("mentions"), default=list)
+    # Text, because agents stand above this app.
+    agent_id = models.CharField(_("agent"), max_length=ID_LENGTH, blank=True)
+    count = models.PositiveIntegerField(_("count"), default=1)
+    key = models.CharField(_("key"), max_length=KEY_LENGTH, blank=True)
+    idempotency_digest = models.CharField(_("idempotency key"), max_length=64, null=True)  # noqa: DJ001
+    request_digest = models.CharField(_("request"), max_length=64)
+    not_before = models.DateTimeField(_("not before"), null=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn at"), null=True)
+    created_at = models.DateTimeField(_("created at"))
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        indexes = [
+            # The list of one person, newest first.
+            models.Index(fields=["owner", "id"], name="message_list"),
+            # Is it the same as a moment ago.
+            models.Index(fields=["owner", "request_digest", "created_at"], name="message_same"),
+            # What a key stands for.
+            models.Index(fields=["owner", "key", "id"], name="message_key"),
+        ]
+        constraints = [models.UniqueConstraint(fields=["owner", "idempotency_digest"], name="message_idempotency")]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.level}"
+
+
+class MessageAction(models.Model):
+    """Something a person can answer a message with, by its number: a job for one of their agents."""
+
+    id = IdField()
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="actions", verbose_name=_("message"))
+    number = models.PositiveSmallIntegerField(_("number"))
+    label = models.CharField(_("label"), max_length=ACTION_LABEL_LENGTH)
+    agent = models.CharField(_("agent"), max_length=50)
+    text = models.CharField(_("job"), max_length=4096)
+    once = models.BooleanField(_("only once"), default=True)
+    expires_at = models.DateTimeField(_("expires at"))
+    taken_at = models.DateTimeField(_("taken at"), null=True)
+
+    class Meta:
+        verbose_name = _("action")
+        verbose_name_plural = _("actions")
+        constraints = [models.UniqueConstraint(fields=["message", "number"], name="message_action_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.label}"
 
 
 class DeliveryState(models.TextChoices):
@@ -17,32 +167,61 @@ class DeliveryState(models.TextChoices):
     SENT = "sent", _("sent")
     RETRY = "retry", _("waiting to be tried again")
     DEAD = "dead", _("given up")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+
+
+OPEN_STATES = (DeliveryState.PENDING, DeliveryState.RETRY, DeliveryState.IN_FLIGHT)
+
+
+class DeliveryKind(models.TextChoices):
+    """What is told."""
+
+    MESSAGE = "message", _("message")
+    CALLBACK = "callback", _("callback")
+    EVENT = "event", _("event")
 
 
 class Delivery(models.Model):
     """One thing to tell one target: written in the transaction of the change, sent later, by whoever claims it.
 
     `subject` names what it is about as text (`job:<id>`), so that this app need not know it. `dedupe_key` makes it
-    exist once per change and target. `payload` is rendered; nothing is looked up at sending.
+    exist once per change and target. `lane` is what may be busy: deliveries of one lane go a few at a time.
+    `fallback` lists the channels and ways to try where this one refuses. `reserved` names the ledger that has already
+    counted it. A finish counts only for the try that claimed the row.
     """
 
     id = IdField()
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="deliveries", verbose_name=_("owner")
     )
-    kind = models.CharField(_("kind"), max_length=32)
+    kind = models.CharField(_("kind"), max_length=32, choices=DeliveryKind)
     subject = models.CharField(_("subject"), max_length=128)
     target = models.CharField(_("target"), max_length=255)
     dedupe_key = models.CharField(_("dedupe key"), max_length=191, unique=True)
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, null=True, related_name="deliveries", verbose_name=_("message")
+    )
+    channel = models.ForeignKey(
+        Channel, on_delete=models.SET_NULL, null=True, related_name="deliveries", verbose_name=_("channel")
+    )
+    way = models.CharField(_("way"), max_length=10, choices=Way, blank=True)
+    fallback = models.JSONField(_("else"), default=list)
+    reserved = models.CharField(_("counted by"), max_length=64, blank=True)
     payload = models.JSONField(_("payload"))
+    lane = models.CharField(_("lane"), max_length=191)
     state = models.CharField(_("state"), max_length=16, choices=DeliveryState, default=DeliveryState.PENDING)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    lost_tries = models.PositiveSmallIntegerField(_("tries without an end"), default=0)
+    unheard = models.BooleanField(_("a try went unheard"), default=False)
     due_at = models.DateTimeField(_("due at"))
     claimed_until = models.DateTimeField(_("claimed until"), null=True)
+    fault = models.CharField(_("fault"), max_length=16, blank=True)
     provider_code = models.CharField(_("provider's code"), max_length=64, blank=True)
     provider_id = models.CharField(_("provider's id"), max_length=128, blank=True)
     created_at = models.DateTimeField(_("created at"))
     ended_at = models.DateTimeField(_("ended at"), null=True)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("delivery")
@@ -50,9 +229,54 @@ class Delivery(models.Model):
         indexes = [
             # The sweep: what is due.
             models.Index(fields=["state", "due_at"], name="delivery_due"),
+            # Those whose sender died.
+            models.Index(fields=["state", "claimed_until"], name="delivery_claimed"),
             # What was told of one subject.
             models.Index(fields=["subject", "created_at"], name="delivery_subject"),
+            # How much waits for one channel.
+            models.Index(fields=["channel", "state"], name="delivery_channel"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject} {self.state}"
+
+
+class ChatCredit(models.Model):
+    """How many texts a platform takes for one person until they write again. `learned`: where it was seen to refuse."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chat_credits", verbose_name=_("owner")
+    )
+    account = models.CharField(_("account"), max_length=64)
+    address = models.CharField(_("address"), max_length=128)
+    ends_at = models.DateTimeField(_("window ends"))
+    used = models.PositiveIntegerField(_("used"), default=0)
+    limit = models.PositiveIntegerField(_("limit"))
+    learned = models.PositiveIntegerField(_("learned limit"), null=True)
+    refused_at = models.PositiveIntegerField(_("refused after"), null=True)
+
+    class Meta:
+        verbose_name = _("chat credit")
+        verbose_name_plural = _("chat credits")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "address"], name="chat_credit_once"),
+            models.CheckConstraint(condition=models.Q(used__lte=models.F("limit")), name="chat_credit_within_limit"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.used}/{self.limit}"
+
+
+class PaceMeter(models.Model):
+    """When one robot or bot was last used, as far back as its platform counts: seconds since 1970, oldest first."""
+
+    key = models.CharField(_("what is counted"), max_length=64, primary_key=True)
+    times = models.JSONField(_("times"), default=list)
+
+    class Meta:
+        verbose_name = _("pace")
+        verbose_name_plural = _("paces")
+
+    def __str__(self) -> str:
+        return f"{self.key} {len(self.times)}"

@@ -149,8 +149,11 @@ def _start_server(
         web = [python, "-m", "letserver.web"]
         supervisor.start(Program(name=name, arguments=web, environment=environment, stage=1, port=port))
     celery = [python, "-m", "celery", "-A", "letserver"]
-    worker = [*celery, "worker", "--loglevel", "INFO", "--concurrency", "2", "--without-mingle", "--without-gossip"]
-    supervisor.start(Program(name="worker", arguments=worker, environment=environment, stage=1))
+    worker = [*celery, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+    sweeps = [*worker, "--concurrency", "2"]
+    supervisor.start(Program(name="worker", arguments=sweeps, environment=environment, stage=1))
+    courier = [*worker, "--queues", "deliveries", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
+    supervisor.start(Program(name="courier", arguments=courier, environment=environment, stage=1))
     beat = [*celery, "beat", "--loglevel", "INFO", "-S", "django", "--pidfile", ""]
     supervisor.start(Program(name="beat", arguments=beat, environment=environment, stage=1))
 

@@ -1,0 +1,136 @@
+"""/channels: the ways to reach a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import FullUser, MessagesUser, caller
+from kernel.alone import run_alone
+from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
+from kernel.openapi import describe
+from kernel.rest import Operation, checked
+from notifications.api.shapes import (
+    ChannelChangeSerializer,
+    ChannelListSerializer,
+    ChannelSerializer,
+    MessageSerializer,
+    NewChannelSerializer,
+    channel_json,
+    message_json,
+)
+from notifications.models import Channel, Level
+from notifications.services.accept import Wish, accept_messages
+from notifications.services.channels import (
+    ChannelChange,
+    create_channel,
+    delete_channel,
+    find_channel,
+    update_channel,
+)
+from notifications.services.read import read_message
+
+
+class Channels(Operation):
+    """/channels."""
+
+    def get_authenticators(self) -> list[Any]:
+        """Let tokens for messages read, because they name channels; only full ones change."""
+        return [MessagesUser() if self.request is not None and self.request.method == "GET" else FullUser()]
+
+    @describe(
+        "channels_list", "List channels, in the order in which they are tried", answers={200: ChannelListSerializer}
+    )
+    def get(self, request: Request) -> Response:
+        """Return all of the caller's channels, without their secrets."""
+        rows = Channel.objects.visible_to(caller(request)).in_order()
+        return Response({"items": [channel_json(channel) for channel in rows], "next": None})
+
+    @describe(
+        "channels_create",
+        "Add a channel",
+        answers={201: ChannelSerializer},
+        errors=[NameTaken],
+        request=NewChannelSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Add a channel behind the others."""
+        principal = caller(request)
+        fields = checked(NewChannelSerializer(data=self.read_body(request)))
+        channel = create_channel(
+            owner_id=principal.owner_id,
+            name=fields["name"],
+            driver=fields["driver"],
+            settings=fields.get("settings", {}),
+            levels=fields.get("levels", Level.values),
+            actor=principal.actor,
+        )
+        return Response(channel_json(channel), status=201, headers={"Location": f"/channels/{channel.pk}"})
+
+
+class OneChannel(Operation):
+    """/channels/{id}, by id or name."""
+
+    authentication_classes = (FullUser,)
+
+    @describe("channels_read", "Read a channel", answers={200: ChannelSerializer}, errors=[ChannelNotFound])
+    def get(self, request: Request, channel_id: str) -> Response:
+        """Return a channel without its secrets."""
+        return Response(channel_json(find_channel(viewer=caller(request), called=channel_id)))
+
+    @describe(
+        "channels_update",
+        "Change a channel",
+        answers={200: ChannelSerializer},
+        errors=[ChannelNotFound, NameTaken],
+        request=ChannelChangeSerializer,
+    )
+    def patch(self, request: Request, channel_id: str) -> Response:
+        """Change what is given. One that is switched on again is tried again."""
+        principal = caller(request)
+        fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
+        channel = find_channel(viewer=principal, called=channel_id)
+        given = fields.keys() & {"quiet_from", "quiet_until"}
+        if given and (len(given) == 1 or (fields["quiet_from"] is None) != (fields["quiet_until"] is None)):
+            raise InvalidRequest(gettext_lazy("Send quiet_from and quiet_until together."))
+        change = ChannelChange(
+            name=fields.get("name"),
+            settings=fields.get("settings"),
+            levels=fields.get("levels"),
+            position=fields.get("position"),
+            enabled=fields.get("enabled"),
+            quiet=(fields["quiet_from"], fields["quiet_until"]) if given else None,
+        )
+        return Response(channel_json(update_channel(channel=channel, change=change, actor=principal.actor)))
+
+    @describe("channels_delete", "Remove a channel", answers={204: None}, errors=[ChannelNotFound])
+    def delete(self, request: Request, channel_id: str) -> Response:
+        """Remove a channel; what waits for it is tried on the next one of its chain."""
+        principal = caller(request)
+        delete_channel(channel=find_channel(viewer=principal, called=channel_id), actor=principal.actor)
+        return Response(status=204)
+
+
+class ChannelTest(Operation):
+    """/channels/{id}/test."""
+
+    authentication_classes = (FullUser,)
+
+    @describe(
+        "channels_test",
+        "Try a channel",
+        answers={201: MessageSerializer},
+        errors=[ChannelNotFound, LimitExceeded],
+    )
+    def post(self, request: Request, channel_id: str) -> Response:
+        """Send a message to this channel alone, and answer with it: `GET /messages/{id}` tells what became of it."""
+        principal = caller(request)
+        channel = find_channel(viewer=principal, called=channel_id)
+        text = _("This is a test: the channel %(name)s works.") % {"name": channel.name}
+        wish = Wish(owner_id=principal.owner_id, text=text, source="LetServer", channels=(channel.pk,), must_reach=True)
+        message = run_alone(accept_messages, wish)
+        return Response(message_json(read_message(viewer=principal, message_id=message.pk)), status=201)

@@ -1,0 +1,26 @@
+"""The signed address of a message's page: whoever has it may read that one message, for a month."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.core import signing
+
+from kernel.errors import NotFound
+
+LIFE = dt.timedelta(days=30)
+_SIGNER = signing.TimestampSigner(salt="letserver.message", sep=".")
+
+
+def detail_url(message_id: str) -> str:
+    """Return the address of a message's page."""
+    return f"{settings.PUBLIC_URL}/m/{_SIGNER.sign(message_id)}"
+
+
+def message_of(token: str) -> str:
+    """Return the message's id from its address; raise NotFound for a forged or an old one."""
+    try:
+        return _SIGNER.unsign(token, max_age=LIFE)
+    except signing.BadSignature as error:
+        raise NotFound from error

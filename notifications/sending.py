@@ -1,0 +1,84 @@
+"""From a claimed delivery to the service and back: what is sent, and who sends which kind.
+
+A kind is registered by the app that knows how it is sent; messages are ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.utils import translation
+
+from kernel.failpoints import reach
+from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
+from notifications.drivers.registry import driver_of
+from notifications.links import detail_url
+from notifications.models import DeliveryKind
+from notifications.services.channels import settings_of
+from notifications.services.outbox import Claimed, claim_delivery, finish_delivery
+
+logger = logging.getLogger(__name__)
+
+Sender = Callable[[Claimed], Receipt]
+
+_senders: dict[str, Sender] = {}
+
+
+def register_sender(kind: str, sender: Sender) -> None:
+    """Let `sender` send deliveries of a kind. It may block for 10 s and raises ChannelError."""
+    _senders[kind] = sender
+
+
+def deliver(delivery_id: str) -> None:
+    """Send one delivery, if it is due and nobody else does."""
+    claimed = claim_delivery(delivery_id)
+    if claimed is None:
+        return
+    reach("deliver.before_send")
+    outcome = _send(claimed)
+    reach("deliver.after_send")
+    finish_delivery(claimed, outcome)
+
+
+def _send(claimed: Claimed) -> Receipt | ChannelError:
+    try:
+        return _senders[claimed.delivery.kind](claimed)
+    except ChannelError as error:
+        return error
+    except Exception as error:
+        # The top of a delivery: a fault of ours is written into its row, and it is tried again. Never its text.
+        logger.error(
+            "delivery failed",
+            extra={"action": "delivery.error", "id": claimed.delivery.pk, "error": type(error).__name__},
+        )
+        return ChannelError(Fault.RETRY, type(error).__name__, unheard=True)
+
+
+def send_message(claimed: Claimed) -> Receipt:
+    """Hand a message to its channel's driver."""
+    delivery, message, channel = claimed.delivery, claimed.message, claimed.channel
+    if message is None or channel is None:
+        raise ChannelError(Fault.PERMANENT, "gone")
+    parcel = Parcel(
+        delivery_id=delivery.pk,
+        title=message.title,
+        text=message.text,
+        at=message.created_at,
+        format=message.format,
+        level=message.level,
+        colour=message.colour,
+        source=message.source,
+        url=message.url,
+        detail_url=detail_url(message.pk),
+        mentions=tuple(message.mentions),
+        count=message.count,
+        way=delivery.way,
+        address=channel.address or "",
+        actions=tuple((action.number, action.label) for action in message.actions.order_by("number")),
+    )
+    with translation.override(message.owner.language or None):
+        return driver_of(channel.driver).send(parcel, settings_of(channel))
+
+
+register_sender(DeliveryKind.MESSAGE, send_message)

@@ -1,0 +1,1 @@
+"""Every write on messages, channels and the outbox."""

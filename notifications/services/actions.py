@@ -1,0 +1,46 @@
+"""What a person answers a message with, by its number."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from accounts.services.audit import record_audit
+from kernel.clock import database_now
+from kernel.transactions import whole
+from notifications.models import MessageAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenAction:
+    """An action that was chosen: which job for which agent."""
+
+    message_id: str
+    label: str
+    agent: str
+    text: str
+
+
+def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> TakenAction | None:
+    """Take the action of that number of the owner's newest message with open ones; None if there is none.
+
+    One that works once is taken by one caller only, however often the number is sent.
+    """
+    with whole("action.take"):
+        now = now or database_now()
+        still_open = Q(taken_at=None) | Q(once=False)
+        rows = MessageAction.objects.filter(still_open, message__owner_id=owner_id, expires_at__gt=now)
+        newest = rows.order_by("-message_id").values_list("message_id", flat=True).first()
+        action = rows.filter(message_id=newest, number=number).first() if newest else None
+        if action is None or not rows.filter(pk=action.pk).update(taken_at=now):
+            return None
+        record_audit(
+            actor=f"user:{owner_id}",
+            action="action.take",
+            subject=f"message:{action.message_id}",
+            now=now,
+            details={"number": number, "agent": action.agent},
+        )
+    return TakenAction(message_id=action.message_id, label=action.label, agent=action.agent, text=action.text)

@@ -1,0 +1,183 @@
+"""What the platforms still allow: template messages of a day, texts that may follow a person's word, pace of a robot.
+
+The numbers of a day are kept by `accounts.services.quotas`; what follows a word by `ChatCredit`; pace by `PaceMeter`.
+Sources: the platforms' own documents, see docs/channels.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import F
+from django.utils.translation import gettext_lazy as _
+
+from accounts.services.quotas import quota_used, release_quota, reserve_quota
+from notifications.drivers.base import Rate
+from notifications.models import Channel, ChatCredit, PaceMeter, Way
+
+WINDOW = dt.timedelta(hours=48)
+TEMPLATE_KIND = "wechat.template"
+_WARN_AT = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How much of one limit is used. `recovers_at` None: when the person writes to us again."""
+
+    name: str
+    used: int
+    limit: int
+    recovers_at: dt.datetime | None
+
+    @property
+    def is_nearly_used(self) -> bool:
+        """Whether this very use crossed four fifths."""
+        return self.used == max(1, int(self.limit * _WARN_AT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """One message counted: `mark` finds the count again. Empty where nothing is counted."""
+
+    mark: str = ""
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhausted:
+    """There is no room."""
+
+    standing: Standing
+
+
+def counts(channel: Channel, way: str) -> bool:
+    """Tell whether a platform counts what goes this way."""
+    return channel.driver == "wechat" and way in (Way.TEMPLATE, Way.TEXT)
+
+
+def reserve(channel: Channel, way: str, *, now: dt.datetime) -> Reservation | Exhausted:
+    """Count one message for a channel and way, in the caller's transaction."""
+    if not counts(channel, way):
+        return Reservation()
+    return _reserve_template(channel, now) if way == Way.TEMPLATE else _reserve_text(channel, now)
+
+
+def release(mark: str) -> None:
+    """Give back what a platform has certainly not taken."""
+    ledger, _colon, row_id = mark.partition(":")
+    if ledger == "quota":
+        release_quota(row_id)
+    elif ledger == "credit":
+        ChatCredit.objects.filter(pk=row_id, used__gt=0).update(used=F("used") - 1)
+
+
+def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) -> None:
+    """A person has written to us: the window begins anew, with everything that it allows."""
+    allowed = settings.TEXTS_A_WINDOW
+    credit, made = ChatCredit.objects.get_or_create(
+        account=account,
+        address=address,
+        defaults={"owner_id": owner_id, "ends_at": now + WINDOW, "limit": allowed},
+    )
+    if not made:
+        learned = credit.learned if credit.learned is not None else allowed
+        ChatCredit.objects.filter(pk=credit.pk).update(
+            owner_id=owner_id, ends_at=now + WINDOW, used=0, limit=min(learned, allowed)
+        )
+
+
+def learn_refusal(channel: Channel, *, window_is_shut: bool, now: dt.datetime) -> None:
+    """The platform refused a text: nothing more goes until the person writes. Refused twice at one count: the limit.
+
+    `window_is_shut`: not the count was used up, there was no window.
+    """
+    row = ChatCredit.objects.select_for_update().filter(account=channel.account, address=channel.address or "").first()
+    if row is None:
+        return
+    if window_is_shut:
+        row.ends_at = now
+    else:
+        # The refused one was given back already: what stands is what the platform had taken.
+        if row.refused_at == row.used:
+            row.learned = row.used
+        row.refused_at = row.used
+        row.used = row.limit
+    row.save()
+
+
+def _reserve_template(channel: Channel, now: dt.datetime) -> Reservation | Exhausted:
+    start, end = day_of(now)
+    limit = settings.TEMPLATES_A_DAY
+    row = reserve_quota(owner_id=channel.owner_id, kind=TEMPLATE_KIND, window_start=start, limit=limit)
+    if row is None:
+        return Exhausted(standing=_template_standing(limit, limit, end))
+    return Reservation(mark=f"quota:{row.pk}", standing=_template_standing(row.used, row.limit, end))
+
+
+def _reserve_text(channel: Channel, now: dt.datetime) -> Reservation | Exhausted:
+    rows = ChatCredit.objects.filter(account=channel.account, address=channel.address or "")
+    taken = rows.filter(ends_at__gt=now, used__lt=F("limit")).update(used=F("used") + 1)
+    credit = rows.first()
+    standing = _text_standing(credit, now)
+    if not taken or credit is None:
+        return Exhausted(standing=standing)
+    return Reservation(mark=f"credit:{credit.pk}", standing=standing)
+
+
+def _template_standing(used: int, limit: int, recovers_at: dt.datetime) -> Standing:
+    return Standing(name=str(_("WeChat template messages of the day")), used=used, limit=limit, recovers_at=recovers_at)
+
+
+def _text_standing(credit: ChatCredit | None, now: dt.datetime) -> Standing:
+    is_open = credit is not None and credit.ends_at > now
+    limit = credit.limit if credit else settings.TEXTS_A_WINDOW
+    used = credit.used if credit and is_open else limit
+    return Standing(name=str(_("WeChat texts until you write again")), used=used, limit=limit, recovers_at=None)
+
+
+def standings(*, owner_id: str, channels: Sequence[Channel], now: dt.datetime) -> list[Standing]:
+    """Return what a person has used of what is counted."""
+    found = []
+    chats = [channel for channel in channels if channel.driver == "wechat"]
+    if chats:
+        start, end = day_of(now)
+        used = quota_used(owner_id=owner_id, kind=TEMPLATE_KIND, window_start=start)
+        found.append(_template_standing(used, settings.TEMPLATES_A_DAY, end))
+    for channel in chats:
+        credit = ChatCredit.objects.filter(account=channel.account, address=channel.address or "").first()
+        found.append(_text_standing(credit, now))
+    return found
+
+
+def day_of(now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return when the day of this server's time zone began and ends. No database counts days: it may not know zones."""
+    zone = ZoneInfo(settings.TIME_ZONE)
+    date = now.astimezone(zone).date()
+    start, end = (dt.datetime.combine(day, dt.time(), zone) for day in (date, date + dt.timedelta(days=1)))
+    return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+
+
+def take_turn(key: str, rates: Sequence[Rate], *, now: dt.datetime) -> dt.datetime | None:
+    """Note that a robot is used now, or return when it may be: over any stretch of time no more than its rates say."""
+    if not rates:
+        return None
+    PaceMeter.objects.get_or_create(pk=key)
+    meter = PaceMeter.objects.select_for_update().get(pk=key)
+    moment = now.timestamp()
+    longest = max(rate.seconds for rate in rates)
+    times = [at for at in meter.times if at > moment - longest]
+    ready = max((_ready(times, rate) for rate in rates), default=0.0)
+    if ready > moment:
+        return dt.datetime.fromtimestamp(ready, dt.UTC)
+    meter.times = [*times, moment]
+    meter.save(update_fields=["times"])
+    return None
+
+
+def _ready(times: Sequence[float], rate: Rate) -> float:
+    """Return when one more fits: as soon as the n-th last is older than the stretch."""
+    return times[-rate.number] + rate.seconds if len(times) >= rate.number else 0.0
