@@ -337,6 +337,12 @@ SETTINGS = (
         meaning="on: commands are taken from messages that came unencrypted too. For test accounts only.",
     ),
     Setting(
+        name="LETSERVER_CALLBACK_AGE_SECONDS",
+        default="300",
+        read=_number(10, 86_400),
+        meaning="How old, or ahead of our clock, what WeChat and WeCom send us may be.",
+    ),
+    Setting(
         name="LETSERVER_WECHAT_STABLE_TOKEN",
         default="on",
         read=_switch,
@@ -382,6 +388,12 @@ SETTINGS = (
         read=_text,
         meaning="Signing secret of the Slack app with the slash command; empty: none.",
     ),
+    Setting(
+        name="LETSERVER_SLACK_BOT_TOKEN",
+        default="",
+        read=_text,
+        meaning="Bot token (xoxb-…) of that app, to write to people who were bound; empty: they are only answered.",
+    ),
     *(
         Setting(name=f"LETSERVER_{name}_BASE", default=default, read=_base, meaning=f"Address of {what}.")
         for name, default, what in (
@@ -392,6 +404,7 @@ SETTINGS = (
             ("DINGTALK", "https://oapi.dingtalk.com", "the DingTalk API"),
             ("TELEGRAM", "https://api.telegram.org", "the Telegram API"),
             ("SLACK", "https://hooks.slack.com", "Slack's webhooks"),
+            ("SLACK_API", "https://slack.com", "the Slack API"),
             ("DISCORD", "https://discord.com", "Discord's webhooks"),
             ("PUSHPLUS", "https://www.pushplus.plus", "PushPlus"),
             ("SERVERCHAN", "https://sctapi.ftqq.com", "ServerChan"),

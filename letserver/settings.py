@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "notifications.apps.NotificationsConfig",
     "agents.apps.AgentsConfig",
     "jobs.apps.JobsConfig",
+    "chat.apps.ChatConfig",
 ]
 
 MIDDLEWARE = [
@@ -141,6 +142,8 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
+# Deliveries wait for other people's servers: their worker has many threads and none of the sweeps.
+CELERY_TASK_ROUTES = {"notifications.deliver": {"queue": "deliveries"}}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
@@ -150,6 +153,9 @@ CELERY_BEAT_SCHEDULE = {
     "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expires": 5}},
     "find overdue jobs": {"task": "jobs.sweep_overdue", "schedule": 5.0, "options": {"expires": 5}},
     "find lost bells": {"task": "jobs.sweep_lost_bells", "schedule": 5.0, "options": {"expires": 5}},
+    "find due deliveries": {"task": "notifications.sweep_deliveries", "schedule": 5.0, "options": {"expires": 5}},
+    "find unanswered chat": {"task": "chat.sweep_unanswered", "schedule": 10.0, "options": {"expires": 10}},
+    "forget old chat": {"task": "chat.sweep_old", "schedule": 3600.0, "options": {"expires": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
@@ -186,6 +192,7 @@ WECHAT_KIND = _text("LETSERVER_WECHAT_KIND")
 WECHAT_APPID, WECHAT_SECRET = _text("LETSERVER_WECHAT_APPID"), _text("LETSERVER_WECHAT_SECRET")
 WECHAT_TOKEN, WECHAT_AES_KEY = _text("LETSERVER_WECHAT_TOKEN"), _text("LETSERVER_WECHAT_AES_KEY")
 WECHAT_PLAIN_COMMANDS = bool(_values["LETSERVER_WECHAT_PLAIN_COMMANDS"])
+CALLBACK_AGE_SECONDS = _number("LETSERVER_CALLBACK_AGE_SECONDS")
 WECHAT_STABLE_TOKEN = bool(_values["LETSERVER_WECHAT_STABLE_TOKEN"])
 WECHAT_TEMPLATE_INFO = _text("LETSERVER_WECHAT_TEMPLATE_INFO")
 WECHAT_TEMPLATE_WARNING = _text("LETSERVER_WECHAT_TEMPLATE_WARNING") or WECHAT_TEMPLATE_INFO
@@ -196,6 +203,7 @@ WECOM_TOKEN, WECOM_AES_KEY = _text("LETSERVER_WECOM_TOKEN"), _text("LETSERVER_WE
 TELEGRAM_BOT_TOKEN = _text("LETSERVER_TELEGRAM_BOT_TOKEN")
 TELEGRAM_WEBHOOK_SECRET = _text("LETSERVER_TELEGRAM_WEBHOOK_SECRET")
 SLACK_SIGNING_SECRET = _text("LETSERVER_SLACK_SIGNING_SECRET")
+SLACK_BOT_TOKEN, SLACK_API_BASE = _text("LETSERVER_SLACK_BOT_TOKEN"), _text("LETSERVER_SLACK_API_BASE")
 WECHAT_API_BASE, WECHAT_MP_BASE = _text("LETSERVER_WECHAT_API_BASE"), _text("LETSERVER_WECHAT_MP_BASE")
 WECOM_API_BASE = _text("LETSERVER_WECOM_API_BASE")
 FEISHU_BASE, DINGTALK_BASE = _text("LETSERVER_FEISHU_BASE"), _text("LETSERVER_DINGTALK_BASE")
@@ -323,5 +331,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         # It names each address that it refuses, also where LETSERVER_OUTBOUND_ALLOW then lets us through.
         "requests_hardened": {"level": "ERROR"},
+        # At lower levels they write down addresses with keys in them, and messages.
+        "apprise": {"level": "CRITICAL"},
+        "urllib3": {"level": "WARNING"},
     },
 }

@@ -174,9 +174,12 @@ class Driver(ABC):
         """Return the ways to try, in order, for a message that asks for `way` (template, text, auto or nothing)."""
         return (way,) if way in self.ways else self.ways
 
-    def meter(self, settings: Mapping[str, object]) -> str:
-        """Return by what the platform counts, as a digest: two channels with the same robot share it."""
-        subject = "\0".join(str(settings.get(field, "")) for field in self.counted_by)
+    def meter(self, settings: Mapping[str, object], address: str | None = None) -> str:
+        """Return by what the platform counts, as a digest: two channels with the same robot share it.
+
+        `address` is that of a channel which is bound to an identity.
+        """
+        subject = "\0".join([*(str(settings.get(field, "")) for field in self.counted_by), address or ""])
         return f"{self.name}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
 
     @classmethod

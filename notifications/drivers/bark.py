@@ -1,0 +1,71 @@
+"""Bark, pushes to an iPhone: https://bark.day.app/#/tutorial. The server may be one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from kernel import outbound
+from notifications.drivers.base import Fault, Parcel, SecretField, Trouble, read_object
+from notifications.drivers.through_apprise import ServerField, ThroughApprise
+
+_LEVELS = {"warning": "timeSensitive", "error": "timeSensitive"}
+
+
+class BarkForm(forms.Form):
+    """The phone, and who pushes to it."""
+
+    server = ServerField(
+        label=_("server"),
+        initial="https://api.day.app",
+        help_text=_("https://api.day.app, or the address of your own Bark server."),
+    )
+    key = SecretField(
+        label=_("device key"),
+        max_length=64,
+        help_text=_("The Bark app shows https://api.day.app/KEY/…: the part after the host."),
+    )
+
+
+class Bark(ThroughApprise):
+    """A title and a text; warnings break through the phone's quiet."""
+
+    name = "bark"
+    label = _("Bark")
+    form = BarkForm
+    longest, unit = 3000, "bytes"
+    counted_by = ("server", "key")
+    service, plugin = "bark", "NotifyBark"
+    chosen = True
+    limits = _("4 KB with everything, by Apple")
+    troubles = (
+        Trouble(code="400", kind=Fault.AUTH, meaning=_("the server does not know the device")),
+        Trouble(code="413", kind=Fault.PERMANENT, meaning=_("the message is too long")),
+        Trouble(code="500", kind=Fault.RETRY, meaning=_("Apple did not take it")),
+    )
+
+    def origin(self, settings: Mapping[str, object]) -> str:
+        """Return the chosen server."""
+        return str(settings["server"])
+
+    def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
+        """Return the device, and what a tap opens."""
+        return {
+            "host": urlsplit(self.origin(settings)).hostname,
+            "targets": [str(settings["key"])],
+            "include_image": False,
+            "level": _LEVELS.get(parcel.level),
+            "click": parcel.url or parcel.detail_url or None,
+        }
+
+    def judge(self, answer: outbound.Answer) -> str:
+        """The body has a code of its own, which says more than the status."""
+        if answer.status in (200, 400, 500):
+            code = read_object(answer).get("code")
+            if code != 200:
+                raise self.refuse(str(code))
+        self.accept(answer)
+        return ""

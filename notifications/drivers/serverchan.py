@@ -1,0 +1,76 @@
+"""ServerChan (Server酱), a message by its own official account: https://sct.ftqq.com/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django import forms
+from django.conf import settings as server
+from django.utils.translation import gettext_lazy as _
+
+from kernel import outbound
+from kernel.text import cut
+from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, read_object
+from notifications.drivers.through_apprise import ThroughApprise
+
+_TITLE_CHARACTERS = 32
+
+
+class ServerChanForm(forms.Form):
+    """Whose messages."""
+
+    key = SecretField(
+        label=_("SendKey"), max_length=128, help_text=_("sct.ftqq.com: sign in, SendKey, copy what begins with SCT.")
+    )
+
+    def clean_key(self) -> str:
+        """Look whether it can be one."""
+        key: str = self.cleaned_data["key"].strip()
+        if not (key.isascii() and key.isalnum()):
+            raise forms.ValidationError(_("A SendKey has letters and digits only."))
+        return key
+
+
+class ServerChan(ThroughApprise):
+    """apprise takes every 200 for a success; the body tells."""
+
+    name = "serverchan"
+    label = _("ServerChan")
+    form = ServerChanForm
+    rates = (Rate(number=5, seconds=60),)
+    longest, unit = 32_000, "bytes"
+    counted_by = ("key",)
+    service, plugin = "serverchan", "NotifyServerChan"
+    limits = _("a title of 32 characters, 5 messages a day without payment")
+    troubles = (
+        Trouble(code="40001", kind=Fault.AUTH, meaning=_("the service does not know the SendKey")),
+        Trouble(code="40003", kind=Fault.PERMANENT, meaning=_("the message has no title")),
+        Trouble(
+            code="40009", kind=Fault.QUOTA, meaning=_("the messages of the day are used up"), retry_after_seconds=3600.0
+        ),
+        Trouble(code="40010", kind=Fault.PERMANENT, meaning=_("the same message was sent within five minutes")),
+    )
+
+    def origin(self, settings: Mapping[str, object]) -> str:
+        """Return the service's."""
+        return server.SERVERCHAN_BASE
+
+    def title(self, parcel: Parcel) -> str:
+        """The service wants one."""
+        title = parcel.head() or " ".join(parcel.text.split()) or "LetServer"
+        return cut(title, _TITLE_CHARACTERS, "characters")
+
+    def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
+        """Return whose."""
+        return {"token": str(settings["key"])}
+
+    def judge(self, answer: outbound.Answer) -> str:
+        """Return the push's id."""
+        if answer.status in (200, 400):
+            said = read_object(answer)
+            if said.get("code") != 0:
+                raise self.refuse(str(said.get("code")))
+            data = said.get("data")
+            return str(data.get("pushid", "")) if isinstance(data, dict) else ""
+        self.accept(answer)
+        return ""

@@ -1,0 +1,86 @@
+"""Microsoft Teams, by a workflow that waits for a webhook (the connectors of Office 365 have ended)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from kernel import outbound
+from kernel.errors import InvalidRequest
+from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble
+from notifications.drivers.through_apprise import ThroughApprise
+
+_PATH = re.compile(
+    r"(?P<flow>/powerautomate/automations/direct(?:/cu/(?P<routing>\d+))?)?"
+    r"/workflows/(?P<workflow>[A-Za-z0-9_-]{8,128})/triggers/manual/paths/invoke/?"
+)
+
+
+class TeamsForm(forms.Form):
+    """The workflow."""
+
+    webhook = SecretField(
+        label=_("workflow address"),
+        max_length=1000,
+        help_text=_(
+            "In Teams: the channel's menu, Workflows, “Post to a channel when a webhook request is received”, copy the "
+            "address."
+        ),
+    )
+
+    def clean_webhook(self) -> str:
+        """Look whether it has the parts that such addresses have."""
+        given: str = self.cleaned_data["webhook"].strip()
+        try:
+            checked = outbound.check_url(given)
+        except InvalidRequest as error:
+            raise forms.ValidationError(error.message) from None
+        parts = urlsplit(checked)
+        if _PATH.fullmatch(parts.path) is None or not parse_qs(parts.query).get("sig"):
+            raise forms.ValidationError(_("This is not an address that Teams shows for a workflow."))
+        return checked
+
+
+class Teams(ThroughApprise):
+    """An adaptive card, Markdown inside."""
+
+    name = "teams"
+    label = _("Microsoft Teams")
+    form = TeamsForm
+    rates = (Rate(number=4, seconds=1),)
+    longest, unit = 9_000, "characters"
+    counted_by = ("webhook",)
+    service, plugin = "workflows", "NotifyWorkflows"
+    chosen = True
+    limits = _("28 KB of a card")
+    troubles = (
+        Trouble(code="http 400", kind=Fault.PERMANENT, meaning=_("the workflow cannot read the card")),
+        Trouble(code="http 401", kind=Fault.AUTH, meaning=_("the address is unknown or was withdrawn")),
+        Trouble(code="http 404", kind=Fault.AUTH, meaning=_("the workflow was removed")),
+    )
+
+    def origin(self, settings: Mapping[str, object]) -> str:
+        """Return the region's server that stands in the address."""
+        parts = urlsplit(str(settings["webhook"]))
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
+        """Return the parts of the address."""
+        parts = urlsplit(str(settings["webhook"]))
+        found = _PATH.fullmatch(parts.path)
+        query = parse_qs(parts.query)
+        if found is None:
+            raise self.refuse("http 404")
+        return {
+            "host": parts.hostname,
+            "workflow": found["workflow"],
+            "signature": query["sig"][0],
+            "power_automate": bool(found["flow"]),
+            "routing_id": found["routing"],
+            "version": query.get("api-version", [None])[0],
+            "include_image": False,
+        }

@@ -1,0 +1,165 @@
+"""What apprise is used for: the form of each service's messages. The call itself is ours.
+
+apprise's plugins know how a message for Discord or ntfy is put together. They call `requests` themselves, without a
+guard against addresses inside our network, without a bound on the answer, and say True or False about it, for some
+services True whatever the answer was. There is no seam for that in apprise, so the name `requests` in the modules of
+the plugins that we use is bound to `_Wire`, which calls through `kernel.outbound` and lets the driver judge the answer.
+A plugin is made of its own arguments, never of a URL that a person typed, and used for one message.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import requests
+from apprise import AppriseAsset, NotifyFormat
+from apprise.exception import AppriseException
+from django import forms
+
+from kernel import outbound
+from kernel.errors import InvalidRequest
+from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Receipt, no_answer
+
+_sending = threading.local()
+"""`.one`: the message that this thread is about to send."""
+
+
+class ServerField(forms.CharField):
+    """The address of a server that a person runs or chose."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(max_length=255, **options)  # type: ignore[arg-type]
+
+    def clean(self, value: object) -> str:
+        """Refuse what this server would not call."""
+        given: str = super().clean(value)
+        try:
+            return outbound.check_url(given.strip()).rstrip("/") if given else ""
+        except InvalidRequest as error:
+            raise forms.ValidationError(error.message) from None
+
+
+class ThroughApprise(Driver):
+    """A driver whose messages are put together by the plugin `plugin` of apprise's module `service`."""
+
+    service: ClassVar[str]
+    plugin: ClassVar[str]
+    chosen: ClassVar[bool] = False
+    """The server is one that a person chose: called only if it is a public one, or of an intranet that is open."""
+
+    @abstractmethod
+    def origin(self, settings: Mapping[str, object]) -> str:
+        """Return scheme and host (and path before that of the service) to call."""
+
+    @abstractmethod
+    def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
+        """Return the arguments of the plugin."""
+
+    def title(self, parcel: Parcel) -> str:
+        """Return the title as the service has it."""
+        return parcel.head()
+
+    def body(self, parcel: Parcel) -> str:
+        """Return everything under the title."""
+        actions = "\n".join(f"{number}. {label}" for number, label in parcel.actions)
+        return "\n".join(filter(None, [parcel.text, actions, parcel.url]))
+
+    def judge(self, answer: outbound.Answer) -> str:
+        """Return the service's id of the message, empty if it gives none. Raises ChannelError for a refusal."""
+        self.accept(answer)
+        return ""
+
+    def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
+        """Let the plugin make the call."""
+        body, note = self.fit(self.body(parcel), parcel)
+        try:
+            plugin = _plugin(self.service, self.plugin)(asset=_asset(), **self.options(parcel, settings))
+        except AppriseException:
+            # An argument that the plugin does not take; its words may repeat the argument.
+            raise ChannelError(Fault.AUTH, "settings") from None
+        plugin.request_rate_per_sec = 0  # pace is kept by who calls a driver, not by sleeping in it
+        plugin.notify_format = NotifyFormat.MARKDOWN if parcel.format == "markdown" else NotifyFormat.TEXT
+        sending = _Sending(driver=self, origin=self.origin(settings))
+        _sending.one = sending
+        try:
+            taken = plugin.send(body=body, title=self.title(parcel))
+        finally:
+            _sending.one = None
+        if not taken or sending.said is None:
+            raise ChannelError(Fault.PERMANENT, "refused by apprise")
+        return Receipt(provider_id=sending.said, note=note)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sending:
+    driver: ThroughApprise
+    origin: str
+    said: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """As much of an answer as plugins look at."""
+
+    status_code: int
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class _Wire:
+    """Stands where a plugin looks for `requests`. Whatever is not a success leaves the plugin as a ChannelError."""
+
+    codes = requests.codes
+    RequestException = requests.RequestException
+
+    def post(self, url: str, **call: Any) -> _Reply:
+        """Send as the plugin wants it, to the server that the driver names."""
+        return self.request("POST", url, **call)
+
+    def request(self, method: str, url: str, **call: Any) -> _Reply:
+        """The same, the method in words. Options of transport (verify, timeout, …) are ours to choose."""
+        sending: _Sending = _sending.one
+        shape = {name: call.get(name) for name in ("params", "data", "headers", "auth")}
+        made = requests.Request(method, url, **shape).prepare()
+        body = made.body.encode() if isinstance(made.body, str) else made.body
+        headers = {name: value for name, value in made.headers.items() if name.lower() != "content-length"}
+        target = sending.origin + made.path_url
+        try:
+            if sending.driver.chosen:
+                answer = outbound.post(target, body=body or b"", headers=headers)
+            else:
+                answer = outbound.call_platform(method, target, body=body, headers=headers)
+        except outbound.OutboundError as error:
+            raise no_answer(error) from None
+        sending.said = sending.driver.judge(answer)
+        return _Reply(status_code=answer.status, content=answer.body, headers=answer.headers)
+
+
+@functools.cache
+def _plugin(service: str, name: str) -> Any:
+    module = importlib.import_module(f"apprise.plugins.{service}")
+    if not hasattr(module, "requests"):
+        raise RuntimeError(f"apprise's {service} does not call requests any more: it needs another seam")
+    module.requests = _Wire()  # type: ignore[attr-defined]
+    return getattr(module, name)
+
+
+@functools.cache
+def _asset() -> AppriseAsset:
+    """Nothing of apprise's own is read, kept or shown."""
+    return AppriseAsset(
+        async_mode=False,
+        http_redirects=False,
+        allow_templates=False,
+        storage_mode="memory",
+        secure_logging=True,
+        app_id="LetServer",
+        app_desc="LetServer",
+        app_url="",
+    )
