@@ -1,4 +1,4 @@
-"""The command line: `skadi`, `skadi TOKEN`, `skadi match`, `skadi check`, `skadi run AGENT TEXT`, `skadi version`."""
+"""The command line: `skadi`, `skadi TOKEN`, `skadi match`, `check`, `doctor`, `run AGENT TEXT` and `version`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NoReturn, Sequence
 from skadi import __version__, shim
 from skadi.agent import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Agent
 from skadi.config import TOKEN, Config, ConfigError, distrust_of, find_file, load
+from skadi.doctor import examine
 from skadi.edit import write_token
 from skadi.entries import Entry
 from skadi.journal import Journal, StateError, default_state_dir
@@ -25,6 +26,7 @@ skadi [--config FILE]               run the agent
 skadi [--config FILE] TOKEN         write the token (20 letters and digits) into skadi.yml
 skadi [--config FILE] match TEXT    explain what a message would do here; runs nothing
 skadi [--config FILE] check         check skadi.yml
+skadi [--config FILE] doctor        check whether the agent could work: skadi.yml, disk, server, token; 2 if not
 skadi run AGENT TEXT...             run a job on an agent of yours, show its output, exit as it exits
 skadi version
 
@@ -76,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(find_file(options.config))
         if words == ["check"]:
             return check(find_file(options.config))
+        if words == ["doctor"]:
+            return doctor(find_file(options.config))
         if words[0] == "match" and len(words) > 1:
             return explain(find_file(options.config), " ".join(words[1:]))
         if len(words) == 1:
@@ -186,6 +190,13 @@ def check(path: str) -> int:
         sys.stdout.write(f"error: nothing runs: {config.distrust}\n")
     sys.stdout.write(f"{path}: {count_text(config.entries)}, {len(notes)} warnings\n")
     return EXIT_FAILED if problems or config.distrust else EXIT_OK
+
+
+def doctor(path: str) -> int:
+    """`skadi doctor`: 0 when all is fine, 1 with warnings, 2 when the agent could not work."""
+    findings = examine(load(path, os.environ), os.environ)
+    sys.stdout.write("".join(map(str, findings)))
+    return max(finding.grade for finding in findings)
 
 
 def count_text(entries: Sequence[Entry]) -> str:

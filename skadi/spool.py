@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -22,6 +23,22 @@ def free_floor_mb(environment: Mapping[str, str]) -> float:
     return float(text) if text.isascii() and text.isdigit() else FREE_FLOOR_MB
 
 
+def trouble_of(folder: str, floor_mb: float) -> str:
+    """Why nothing could be written down in a folder now, in words that follow its name; empty when it could."""
+    path = os.path.join(folder, PROBE)
+    try:
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize / 1024 / 1024 < floor_mb:
+            return f"has less than {floor_mb:g} MB free"
+        with open(path, "wb") as file:
+            file.write(b"x")
+        with contextlib.suppress(FileNotFoundError):  # `skadi doctor` does the same at the same time
+            os.unlink(path)
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return ""
+
+
 class Spool:
     """Looks after the room of a journal. `look` belongs to the poller, `trim` may be called from any thread."""
 
@@ -33,7 +50,7 @@ class Spool:
 
     def look(self) -> bool:
         """Whether a job could be written down now. The log is told when that changes, not each time."""
-        trouble = self._trouble()
+        trouble = trouble_of(self.journal.state_dir, self.floor_mb)
         if trouble and not self.trouble:
             log.error(
                 "no jobs are taken: the state folder %s. Make room, or name another folder with `state_dir:`",
@@ -44,20 +61,6 @@ class Spool:
             log.info("the state folder can be written again, jobs are taken")
         self.trouble = trouble
         return not trouble
-
-    def _trouble(self) -> str:
-        path = os.path.join(self.journal.state_dir, PROBE)
-        try:
-            room = os.statvfs(self.journal.state_dir)
-            free_mb = room.f_bavail * room.f_frsize / 1024 / 1024
-            if free_mb < self.floor_mb:
-                return f"has less than {self.floor_mb:g} MB free"
-            with open(path, "wb") as file:
-                file.write(b"x")
-            os.unlink(path)
-        except OSError as error:
-            return f"cannot be written: {error.strerror}"
-        return ""
 
     def trim(self) -> None:
         """Keep the folders of jobs that are over within the cap: first output goes, oldest first, results last.
