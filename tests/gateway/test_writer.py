@@ -48,7 +48,8 @@ async def _all(*waiting: Awaitable[object]) -> list[object]:
 def test_many_at_once_share_transactions_and_all_are_stored() -> None:
     agent = make_agent()
     wishes = [submission(agent, str(number)) for number in range(300)]
-    jobs = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    by = time.monotonic() + 30
+    jobs = with_writer(lambda writer: _all(*(writer.submit(wish, by=by) for wish in wishes)))
     assert [job.pk for job in jobs] == [wish.job_id for wish in wishes]  # type: ignore[attr-defined]
     assert Job.objects.count() == 300
 
@@ -257,7 +258,8 @@ def test_a_locked_row_is_its_own_requests_trouble() -> None:
         report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output())
         with _blocked_database(f"SELECT id FROM {Job._meta.db_table} WHERE id = '{job.pk}' FOR UPDATE"):
             wishes = [submission(agent, str(number)) for number in range(20)]
-            return await _all(writer.report(report), *map(writer.submit, wishes))
+            by = time.monotonic() + 10  # The batch waits a second for the row, then the others go on without it.
+            return await _all(writer.report(report), *(writer.submit(wish, by=by) for wish in wishes))
 
     outcomes = with_writer(work)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] + [Job] * 20  # type: ignore[attr-defined]

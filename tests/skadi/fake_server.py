@@ -125,19 +125,17 @@ class FakeServer(ThreadingHTTPServer):
         with self.changed:
             self._offer_again()
             job = self.offered.get(job_id)
-            status, code = 204, ""
             if job is None:
-                status, code = 404, "NotFound"
+                answer = answer_of("a report on a job that is not there")
             elif job.status in ("sent", "running") and job.offer == offer and not job.cancel:
                 job.status, job.until = "running", time.monotonic() + self.lease_s
+                answer = answer_of("acknowledged")
             elif job.cancel:
-                status, code = 409, "JobCanceled"
-            elif job.status in ("sent", "queuing", "running"):
-                status, code = 409, "JobTaken"
+                answer = answer_of("acknowledged, but its owner took it back")
             else:
-                status, code = 400, "JobFinished"
-            self.acks.append((time.monotonic(), job_id, offer, status))
-        return status, {"error": code, "message": "a sentence"} if code else None
+                answer = answer_of("an offer that does not hold any more")
+            self.acks.append((time.monotonic(), job_id, offer, answer[0]))
+        return answer
 
     def beat(self, running: list[dict[str, Any]], wait: float, gone: Callable[[], bool]) -> dict[str, Any]:
         """The answer to a beat, held until one of the jobs is to be canceled."""
@@ -151,7 +149,7 @@ class FakeServer(ThreadingHTTPServer):
             while True:
                 cancel = [job_id for job_id, job in jobs.items() if job.cancel and job.status == "running"]
                 if cancel or self.closing or time.monotonic() >= until or gone():
-                    return {"cancel": cancel, "lease_s": self.lease_s}
+                    return (answer_of("a beat")[1] or {}) | {"cancel": cancel, "lease_s": self.lease_s}
                 self.changed.wait(0.05)
 
     def end(self, job_id: str, kind: str, body: dict[str, Any]) -> bool:
@@ -286,13 +284,13 @@ class Handler(BaseHTTPRequestHandler):
         if job is None:
             self.answer(*answer_of("nothing to do"))
             return
-        status, body = answer_of("a job", job_id=job[0])
+        name = "an offer, to an agent of protocol 2" if self.server.protocol == 2 else "a job"
+        status, body = answer_of(name, job_id=job[0])
         assert body is not None
-        body = dict(body, message=job[1])
+        body["message"] = job[1]
         if self.server.protocol == 2:
             offer = self.server.offered[job[0]].offer
-            times = {"lease_s": self.server.lease_s, "ack_s": self.server.ack_s}
-            body.update(attempt=1, offer=offer, source="api", **times)
+            body.update(offer=offer, lease_s=self.server.lease_s, ack_s=self.server.ack_s)
         self.answer(status, body)
 
     def do_POST(self) -> None:

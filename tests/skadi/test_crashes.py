@@ -154,7 +154,7 @@ def test_what_the_server_gave_up_meanwhile_does_not_run(
     server.offered[job].status = "lost"
     agent.start(constants=QUICK)
     wait_until(lambda: not agent.job_dir(job).exists(), what="the dropped folder")
-    assert server.acks[-1][3] == 400
+    assert server.acks[-1][3] == 409
     other = server.add("help")
     wait_until(lambda: other in server.reports)
     assert job not in server.reports
