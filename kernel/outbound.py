@@ -121,7 +121,7 @@ def _parse(url: str) -> Url | None:
     """
     if len(url) > URL_CHARACTERS or any(ord(character) <= 32 or character in '\\"<>^`{|}\x7f' for character in url):
         return None
-    if not re.match(r"https?://[^/?#@]+([/?#]|$)", url, re.IGNORECASE):
+    if not re.match(r"https?://[^/?#@%]+([/?#]|$)", url, re.IGNORECASE):
         return None
     try:
         parts = parse_url(url)

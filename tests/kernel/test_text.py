@@ -12,7 +12,7 @@ from kernel.addresses import caller_address
 from kernel.errors import InvalidRequest
 from kernel.ids import is_id, new_id, occurrence_id
 from kernel.strictjson import parse_object
-from kernel.text import keep_head_and_tail, name_key, unstorable_character
+from kernel.text import Unit, cut, keep_head_and_tail, name_key, size_in, split, unstorable_character
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=600)
 
@@ -29,6 +29,56 @@ def test_what_is_kept_fits_and_is_head_and_tail(text: str, limit: int) -> None:
         assert text.endswith(rest.partition(" …\n")[2])
     else:
         assert kept.text == text
+
+
+# Characters of several code points, and heaps that are none.
+DRAWN = st.lists(
+    st.sampled_from(["a", "好", " ", "\n", "\r\n", "é", "👍🏽", "👨‍👩‍👧", "🇨🇳", "❤️", "ก็", "a" + "\u0301" * 40]),
+    max_size=60,
+)
+UNITS: st.SearchStrategy[Unit] = st.sampled_from(["bytes", "characters"])
+
+
+@given(DRAWN, st.integers(0, 200), UNITS)
+def test_what_is_cut_fits_and_ends_between_characters(drawn: list[str], limit: int, unit: Unit) -> None:
+    text = "".join(drawn)
+    kept = cut(text, limit, unit)
+    assert text.startswith(kept)
+    assert size_in(kept, unit) <= limit
+    ends = {len("".join(drawn[:number])) for number in range(len(drawn) + 1)}
+    heaps = any(len(one) > 32 for one in drawn)
+    flags = "🇨🇳🇨🇳" in text  # a heap of flags is parted by counting back 32 letters
+    first = len(drawn[0]) if drawn else 0
+    assert len(kept) in ends or heaps or flags or size_in(text[:first], unit) > limit
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | DRAWN.map("".join), st.integers(4, 80), UNITS)
+def test_pieces_fit_and_are_the_text_again(text: str, limit: int, unit: Unit) -> None:
+    pieces = split(text, limit, unit)
+    assert "".join(pieces) == text
+    assert all(0 < size_in(piece, unit) <= limit for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "unit", "kept"),
+    [
+        ("好好", 5, "bytes", "好"),
+        ("ab👨‍👩‍👧", 6, "characters", "ab"),
+        ("a👍🏽", 2, "characters", "a"),
+        ("🇨🇳🇩🇪", 3, "characters", "🇨🇳"),
+        ("👨‍👩‍👧", 3, "characters", "👨‍👩"),
+        ("a", 0, "bytes", ""),
+    ],
+)
+def test_a_character_stays_whole_where_it_can(text: str, limit: int, unit: Unit, kept: str) -> None:
+    assert cut(text, limit, unit) == kept
+
+
+def test_pieces_end_with_lines_where_they_can() -> None:
+    assert split("first line\nsecond line\nx", 14, "bytes") == ["first line\n", "second line\nx"]
+    assert split("one two three", 9, "characters") == ["one two ", "three"]
+    with pytest.raises(ValueError, match="limit"):
+        split("好", 3, "bytes")
 
 
 @given(TEXT)
