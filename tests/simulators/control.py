@@ -218,7 +218,8 @@ class Control:
     def _stream(self, _request: Request, _parts: tuple[str, ...]) -> Response:
         stream = self._simulation().stream
         return Response(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}, body=_events(stream)
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"},
+            body=_events(stream),
         )
 
     def _reset(self, request: Request, _parts: tuple[str, ...]) -> object:

@@ -19,7 +19,11 @@ from standardwebhooks.webhooks import Webhook
 from tests.simulators.caller import Caller
 from tests.simulators.client import Simulator
 
-pytestmark = pytest.mark.sqlite_only
+pytestmark = [
+    pytest.mark.sqlite_only,
+    # apprise loads all of its plugins, one of which needs a module that Python 3.13 has no more.
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
 
 KEY = "demodemodemodemodemodemodemodemo"
 
