@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.judges import lost_claims, progress_while_slow, replays
+from tests.faults.judges import answers_while_slow, lost_claims, progress_while_slow, replays
 from tests.faults.strikes import (
     Scene,
     Strike,
@@ -31,7 +31,7 @@ from tests.lanes.lane import MARIADB, SQLITE
 LEAST_FAULTS = 10
 # Between two jobs for the same agent, of which there are four. Faults that last leave a backlog.
 _PAUSE_SECONDS = 0.6
-_LONG_PAUSE_SECONDS = 1.5
+_LONG_PAUSE_SECONDS = 2.5
 
 Judge = Callable[[Scene, Any], list[str]]
 
@@ -78,7 +78,7 @@ CELLS = (
     Cell(name="link agent-web black hole", strike=hole("agent-web"), slow_link=True, pause_seconds=_LONG_PAUSE_SECONDS),
     Cell(name="link agent-web RST", strike=resets("agent-web"), slow_link=True),
     Cell(name="link agent-web half-open", strike=half_open("agent-web"), slow_link=True),
-    Cell(name="link agent-web latency", strike=slow("agent-web"), slow_link=True, judge=progress_while_slow),
+    Cell(name="link agent-web 500 ms", strike=slow("agent-web", 0.5), slow_link=True, judge=progress_while_slow),
     Cell(name="answer of a claim lost", strike=lose_claims, slow_link=True, least_faults=200, judge=lost_claims),
     Cell(name="PUT replayed", strike=replay_puts, slow_link=True, least_faults=100, judge=replays),
     Cell(
@@ -90,16 +90,26 @@ CELLS = (
     ),
     Cell(name="link web-database RST", strike=resets("web-database"), slow_database=True, lanes=_MARIADB_ONLY),
     Cell(name="link web-database half-open", strike=half_open("web-database"), slow_database=True, lanes=_MARIADB_ONLY),
+    *(
+        Cell(
+            name=f"link web-database {milliseconds} ms",
+            strike=slow("web-database", milliseconds / 1000),
+            slow_database=True,
+            lanes=_MARIADB_ONLY,
+            pause_seconds=_LONG_PAUSE_SECONDS,
+            submitters=4,
+            judge=judge,
+        )
+        for milliseconds, judge in ((50, progress_while_slow), (500, answers_while_slow))
+    ),
     Cell(
-        name="link web-database latency",
-        strike=slow("web-database"),
+        name="cut after COMMIT",
+        strike=cut_commits,
         slow_database=True,
         lanes=_MARIADB_ONLY,
         pause_seconds=_LONG_PAUSE_SECONDS,
-        submitters=4,
-        judge=progress_while_slow,
+        least_faults=500,
     ),
-    Cell(name="cut after COMMIT", strike=cut_commits, slow_database=True, lanes=_MARIADB_ONLY, least_faults=500),
     Cell(name="disk full", strike=fill_disk, small_disk=True),
 )
 SHORT = Cell(name="everything once", strike=everything_once)

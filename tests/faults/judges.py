@@ -36,13 +36,23 @@ def _after(line: dict[str, Any]) -> tuple[str, ...]:
 
 def progress_while_slow(scene: Scene, _connection: Any) -> list[str]:
     """F16: slow is not down."""
+    told = _told_while_slow(scene)
+    return [] if 2 * (told[200] + told[201]) > told.total() else ["F16 -: most jobs were not taken while it was slow"]
+
+
+def answers_while_slow(scene: Scene, _connection: Any) -> list[str]:
+    """F16: a database that takes half a second for every statement cannot serve in two; nobody waits without end."""
+    told = _told_while_slow(scene)
+    return [f"F16 -: {told[None]} submissions were not answered"] if told[None] else []
+
+
+def _told_while_slow(scene: Scene) -> Counter[int | None]:
     faults = read_lines(scene.world.evidence, "faults.jsonl")
     windows = list(zip((line["t"] for line in faults[::2]), (line["t"] for line in faults[1::2]), strict=True))
     submits = read_lines(scene.world.evidence, "submit-*.jsonl")
     told = Counter(line["status"] for line in submits if any(since < line["t"] < until for since, until in windows))
     scene.remarks.append(f"while it was slow, submissions were answered {_counts(told)}")
-    taken = sum(count for status, count in told.items() if status in (200, 201))
-    return [] if taken else ["F16 -: no job was taken while the link was slow"]
+    return told
 
 
 def lost_claims(scene: Scene, connection: Any) -> list[str]:

@@ -25,7 +25,7 @@ POLL_SECONDS = 0.7
 _GIVE_UP_SECONDS = 90.0
 _TRY_SECONDS = 4.0
 _PAUSE_SECONDS = 0.3
-_TTL_SECONDS = 300
+TTL_SECONDS = 300
 _LONG_SECONDS = 8.0
 
 
@@ -104,7 +104,7 @@ class Submitter(_Worker):
         self._note(None, message, status, place.rpartition("/")[2] or None)
 
     def _send(self, message: str, *, key: str) -> None:
-        body = {"agent": self._agent, "message": message, "ttl": _TTL_SECONDS}
+        body = {"agent": self._agent, "message": message, "ttl": TTL_SECONDS}
         deadline = time.monotonic() + _GIVE_UP_SECONDS
         while True:
             headers = {**self._headers, "Idempotency-Key": key}

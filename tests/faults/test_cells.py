@@ -29,7 +29,7 @@ def test_kills_and_restarts_of_every_part_lose_nothing_and_run_nothing_twice(lan
 @pytest.mark.timeout(3600)
 def test_every_cell_of_the_table_holds(lane: Lane, capfd: pytest.CaptureFixture[str]) -> None:
     # The other lane runs its table at the same time.
-    command = [sys.executable, "-m", "tests.faults", "--lane", lane.name, "--parallel", "3"]
+    command = [sys.executable, "-m", "tests.faults", "--lane", lane.name, "--parallel", "4"]
     with capfd.disabled():  # the table is for reading, also when all is well
         print()
         done = subprocess.run(command, cwd=ROOT, check=False)

@@ -245,7 +245,7 @@ class World:
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Make one call as the owner, past every proxy. Raises OSError or HTTPException when nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             headers = {"Content-Type": "application/json"}
             if self.user_token:
