@@ -9,6 +9,8 @@ from typing import Any, TypedDict
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from kernel.clock import rfc3339
@@ -37,6 +39,7 @@ _MENTIONS_LIMIT = 50
 _TARGETS_LIMIT = 20
 
 
+@extend_schema_field(OpenApiTypes.DATETIME)
 class Moment(serializers.Field[dt.datetime, str, str, Any]):
     """A time with a zone."""
 
@@ -101,8 +104,8 @@ class WishSerializer(serializers.Serializer[Any]):
 
     text = Text(max_length=TEXT_LENGTH)
     title = Text(max_length=TITLE_LENGTH, required=False, allow_blank=True)
-    format = serializers.ChoiceField(Format.values, required=False, help_text="text without it.")
-    level = serializers.ChoiceField(Level.values, required=False, help_text="info without it.")
+    format = serializers.ChoiceField(Format.choices, required=False, help_text="text without it.")
+    level = serializers.ChoiceField(Level.choices, required=False, help_text="info without it.")
     source = Text(max_length=SOURCE_LENGTH, required=False, allow_blank=True)  # type: ignore[assignment]
     color = Colour(required=False, allow_blank=True, help_text="`#RRGGBB`; blue for info, red for the others.")
     url = Link(max_length=URL_LENGTH, required=False, allow_blank=True, help_text="Where the message leads.")
@@ -189,7 +192,7 @@ class DeliverySerializer(serializers.Serializer[Any]):
     channel_id = serializers.CharField(allow_null=True)
     channel = serializers.CharField(allow_null=True)
     way = serializers.CharField(help_text="`template` or `text` for WeChat.")
-    state = serializers.ChoiceField(DeliveryState.values)
+    state = serializers.ChoiceField(DeliveryState.choices)
     tries = serializers.IntegerField()
     fault = serializers.CharField(help_text="retry, permanent, quota, window, auth; empty where nothing is wrong.")
     code = serializers.CharField(help_text="What the service said.")
@@ -218,8 +221,8 @@ class MessageSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     title = serializers.CharField()
     text = serializers.CharField()
-    format = serializers.ChoiceField(Format.values)
-    level = serializers.ChoiceField(Level.values)
+    format = serializers.ChoiceField(Format.choices)
+    level = serializers.ChoiceField(Level.choices)
     source = serializers.CharField()  # type: ignore[assignment]
     color = serializers.CharField()
     url = serializers.CharField()
@@ -290,7 +293,7 @@ class ChannelSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     driver = serializers.CharField()
     position = serializers.IntegerField(help_text="The lowest is tried first.")
-    levels = serializers.ListField(child=serializers.ChoiceField(Level.values))
+    levels = serializers.ListField(child=serializers.ChoiceField(Level.choices))
     settings = serializers.DictField(help_text="Without the secrets.")
     enabled = serializers.BooleanField()
     off_reason = serializers.CharField(help_text="What the service said when it was switched off; `owner`: you did.")

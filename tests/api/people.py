@@ -108,6 +108,13 @@ class Person:
         """Call with the full token."""
         return self.api(method, path, body, token=self.full, **more)
 
+    def add_channel(self) -> Any:
+        """Add a channel that leads nowhere."""
+        wish = {"name": f"channel {next(_numbers)}", "driver": "webhook", "settings": {"url": "https://hooks.example/"}}
+        made = self("POST", "/channels", wish)
+        assert made.status == 201, made
+        return made.body
+
     def add_agent(self, name: str = "", *, online: bool = True, **fields: str) -> TheirAgent:
         """Add an agent; it has polled once if `online`."""
         name = name or f"agent-{next(_numbers)}"

@@ -56,6 +56,8 @@ class Route:
 
 _FULL = ("full",)
 _ANY = ("full", "jobs", "messages")
+_MESSAGES = ("full", "messages")
+_CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https://hooks.example/x"}}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -67,6 +69,25 @@ ROUTES = (
     Route(method="GET", path="/jobs/<str:job_id>", good=200),
     Route(method="POST", path="/jobs/<str:job_id>/cancel", good=200),
     Route(method="GET", path="/jobs/<str:job_id>/log", good=200),
+    *(
+        Route(method=method, path=f"/message/{kind}", good=201, scopes=_MESSAGES, token_in_query=True, **how)
+        for kind in ("info", "warning", "text", "auto")
+        for method, how in (("POST", {"body": {"message": "x"}}), ("GET", {"query": "?msg=x"}))
+    ),
+    *(
+        Route(method="POST", path=f"/agent/{kind}", good=202, scopes=(), body={"message": "x"})
+        for kind in ("message/info", "message/warning", "message/text", "message/auto", "info", "warning", "kf")
+    ),
+    Route(method="GET", path="/messages", good=200, scopes=_MESSAGES),
+    Route(method="POST", path="/messages", good=201, scopes=_MESSAGES, body={"text": "x"}),
+    Route(method="GET", path="/messages/<str:message_id>", good=200, scopes=_MESSAGES),
+    Route(method="DELETE", path="/messages/<str:message_id>", good=200, scopes=_MESSAGES),
+    Route(method="GET", path="/channels", good=200, scopes=_MESSAGES),
+    Route(method="POST", path="/channels", good=201, scopes=_FULL, body=_CHANNEL),
+    Route(method="GET", path="/channels/<str:channel_id>", good=200, scopes=_FULL),
+    Route(method="PATCH", path="/channels/<str:channel_id>", good=200, scopes=_FULL, body={"position": 1}),
+    Route(method="DELETE", path="/channels/<str:channel_id>", good=204, scopes=_FULL),
+    Route(method="POST", path="/channels/<str:channel_id>/test", good=201, scopes=_FULL),
     Route(method="GET", path="/agents", good=200),
     Route(method="POST", path="/agents", good=201, scopes=_FULL, body={"name": "one-more"}),
     Route(method="GET", path="/agents/<str:agent_id>", good=200),

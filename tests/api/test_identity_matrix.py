@@ -12,6 +12,7 @@ from accounts.services.tokens import mint_user_token, revoke_user_token
 from accounts.services.users import set_frozen
 from accounts.tokens import digest, new_agent_token, new_user_token
 from jobs.models import Job, JobEvent
+from notifications.models import Channel, Message
 from tests.api.people import Answer, Person, TheirAgent
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
 
@@ -30,11 +31,14 @@ class _Scene:
     alice: Person
     agent: TheirAgent
     job_id: str
+    channel_id: str
+    message_id: str
     tokens: dict[str, str]
 
     def ask(self, route: Route, caller: str) -> Answer:
         token = self.tokens.get(caller, "")
         path = route.path.replace("<str:job_id>", self.job_id).replace("<str:agent_id>", self.agent.id) + route.query
+        path = path.replace("<str:channel_id>", self.channel_id).replace("<str:message_id>", self.message_id)
         path = path.replace("{name}", self.agent.name)
         body = json.loads(json.dumps(route.body).replace("{name}", self.agent.name))
         if caller == "token in the query":
@@ -51,7 +55,8 @@ class _Scene:
         jobs = list(Job.objects.order_by("pk").values_list("pk", "status", "owner_id"))
         tokens = list(UserToken.objects.order_by("pk").values_list("pk", "revoked_at"))
         known = [{name: agent[name] for name in ("id", "name", "remark", "enabled")} for agent in agents]
-        return known, jobs, tokens, JobEvent.objects.count()
+        told = Message.objects.count(), list(Channel.objects.order_by("pk").values_list("pk", "position"))
+        return known, jobs, tokens, JobEvent.objects.count(), told
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def own_scene(alice: Person) -> _Scene:
     """alice alone."""
     agent = alice.add_agent("theirs")
     tokens = {"full": alice.full, "jobs": alice.jobs, "messages": alice.messages, "agent": agent.token}
-    return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), tokens=tokens)
+    return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), **_messages_of(alice), tokens=tokens)
 
 
 @pytest.fixture
@@ -95,7 +100,14 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
         "agent of another user": foreign.token,
         "sibling agent": alice.add_agent().token,
     }
-    return _Scene(alice=alice, agent=agent, job_id=job_id, tokens=tokens)
+    for person in (bob, charlie):
+        person.add_channel()
+    return _Scene(alice=alice, agent=agent, job_id=job_id, **_messages_of(alice), tokens=tokens)
+
+
+def _messages_of(person: Person) -> dict[str, str]:
+    channel = person.add_channel()
+    return {"channel_id": channel["id"], "message_id": person("POST", "/messages", {"text": "secret text"}).body["id"]}
 
 
 def _token(user: User) -> str:
@@ -137,7 +149,7 @@ def test_lists_show_strangers_nothing(scene: _Scene, charlie: Person, bob: Perso
     scene.alice.send(scene.agent, "secret text")
     for stranger in (charlie, bob):
         assert stranger("GET", "/jobs").body["items"] == []
-        shown = json.dumps([stranger("GET", path).body for path in ("/agents", "/me", "/jobs")])
+        shown = json.dumps([stranger("GET", path).body for path in ("/agents", "/me", "/jobs", "/messages")])
         assert "theirs" not in shown
         assert "secret" not in shown
         assert stranger("GET", f"/jobs?agent={scene.agent.id}").status == 404
