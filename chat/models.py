@@ -103,7 +103,8 @@ class InboundMessage(models.Model):
     """One message or event that a platform brought, however often it brings it. The first reply is kept for repeats.
 
     `digest` is that of platform, account and what the platform tells its messages apart by. Texts are sealed and
-    wiped when no repeat can come any more; the row itself stays, so that nothing old can be played again.
+    wiped when no repeat can come any more; the row itself stays, so that nothing old can be played again. `identity`
+    and the text stand there only while the answer is to be given later.
     """
 
     id = IdField()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from chat.commands import agents, help, jobs, people, tokens
+from chat.commands import agents, help, jobs, people, poster, tokens
 from chat.commands.registry import register
 
 
 def register_all() -> None:
     """Register them. Called once, in `AppConfig.ready()`."""
-    for command in (*help.COMMANDS, *tokens.COMMANDS, *agents.COMMANDS, *jobs.COMMANDS, *people.COMMANDS):
-        register(command)
+    for module in (help, tokens, agents, jobs, people, poster):
+        for command in module.COMMANDS:
+            register(command)

@@ -15,6 +15,7 @@ from chat.commands.registry import Reply, find_command, line_of
 from chat.commands.words import is_chinese, split_line
 from chat.models import InboundMessage
 from chat.services.inbound import put_off, respond_once
+from notifications.services.channels import ensure_identity_channel, shut_identity_channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,18 @@ def hear(heard: Heard) -> Reply:
     )
 
 
+def welcome(identity: ChatIdentity) -> None:
+    """Somebody is here, for the first time or again: they can be reached where they talk."""
+    set_identity_active(identity, True)
+    ensure_identity_channel(identity)
+
+
+def dismiss(identity: ChatIdentity, *, reason: str) -> None:
+    """Somebody has left or blocks us: nothing is sent there until they are back."""
+    set_identity_active(identity, False)
+    shut_identity_channel(identity, reason=reason)
+
+
 def say(identity: ChatIdentity, text: str, *, row: InboundMessage, sealed: bool = True, language: str = "") -> Reply:
     """Answer a line of somebody known, now or, where that may take long, later."""
     line = line_of(identity, text, message_id=row.pk, sealed=sealed, language=language)
@@ -52,9 +65,8 @@ def _respond(heard: Heard, row: InboundMessage) -> Reply:
     identity = find_identity(heard.place)
     if identity is None:
         return _to_stranger(heard)
-    row.identity = identity
     if not identity.active:
-        set_identity_active(identity, True)
+        welcome(identity)
     return say(identity, heard.text, row=row, sealed=heard.sealed, language=heard.language)
 
 

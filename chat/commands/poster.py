@@ -1,0 +1,36 @@
+"""`poster`: a picture that brings others; each of them gives both sides one more agent."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from chat.commands.registry import Call, Command, Reply
+from notifications.drivers.base import ChannelError
+from notifications.wechat.client import official_account
+
+_MONTH_SECONDS = 30 * 24 * 3600
+
+
+def run_poster(call: Call) -> Reply:
+    """Ask WeChat for a code that stands for this person, for thirty days: lasting ones are few."""
+    account = official_account()
+    if account is None:
+        return Reply(text=_("This service has no official account."))
+    try:
+        ticket, address = account.make_qr(f"inv:{call.owner.pk}", seconds=_MONTH_SECONDS)
+    except ChannelError:
+        return Reply(text=_("WeChat gives no picture now. Try again later."))
+    text = _("Whoever follows by this code within 30 days gives you and themselves one more agent:")
+    return Reply(text=f"{text}\n{account.qr_picture(ticket)}\n{address}")
+
+
+COMMANDS = (
+    Command(
+        phrases=("poster", "海报"),
+        usage=gettext_lazy("poster – invite others"),
+        summary=gettext_lazy("Who follows by your code gives both of you one more agent."),
+        run=run_poster,
+        slow=True,
+    ),
+)

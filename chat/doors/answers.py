@@ -1,0 +1,51 @@
+"""What the doors share: a body that is not too long, one refusal for everything that is wrong."""
+
+from __future__ import annotations
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.utils.translation import gettext_lazy as _
+
+from kernel.errors import Forbidden, NotFound
+from kernel.rest import error_response
+
+
+class Refused(Exception):
+    """Not from the platform, or not in its form. What exactly is wrong is told to nobody."""
+
+
+def body_of(request: HttpRequest) -> bytes:
+    """Return the body of at most 64 KiB; raise Refused."""
+    try:
+        return request.body
+    except (SuspiciousOperation, UnreadablePostError) as error:
+        raise Refused from error
+
+
+def query_of(request: HttpRequest) -> dict[str, str]:
+    """Return the query; raise Refused for one that is longer than any of theirs."""
+    try:
+        return {name: str(value) for name, value in request.GET.items()}
+    except SuspiciousOperation as error:
+        raise Refused from error
+
+
+def refuse(request: HttpRequest) -> HttpResponse:
+    """Answer whoever is not the platform, always the same."""
+    return error_response(request, Forbidden(_("This call does not come from the platform.")))
+
+
+def no_door(request: HttpRequest) -> HttpResponse:
+    """Answer where the settings have no account on the platform."""
+    return error_response(request, NotFound())
+
+
+def plain(text: str) -> HttpResponse:
+    """Answer with plain text."""
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+def pushed(answer: str) -> HttpResponse:
+    """Answer a push of WeChat or WeCom: `success`, or the XML that is shown to the person."""
+    kind = "text/xml" if answer.startswith("<xml>") else "text/plain"
+    return HttpResponse(answer, content_type=f"{kind}; charset=utf-8")

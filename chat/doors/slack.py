@@ -1,0 +1,67 @@
+"""The Slack slash command: `/chat/slack`. Signed by the app's secret; the answer is seen by the person alone.
+
+https://api.slack.com/authentication/verifying-requests-from-slack, https://api.slack.com/interactivity/slash-commands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from accounts.services.identities import Place
+from chat.doors.answers import Refused, body_of, no_door, plain, refuse
+from chat.doors.hearing import Heard, hear
+
+_AGE_SECONDS = 300
+_FIELDS = 50
+_SHAPE = re.compile(r"[A-Z0-9]{1,64}")
+
+
+@csrf_exempt
+@require_POST
+def slack(request: HttpRequest) -> HttpResponse:
+    """Take one command."""
+    if not settings.SLACK_SIGNING_SECRET:
+        return no_door(request)
+    try:
+        fields = _read(request)
+    except (Refused, ValueError):
+        return refuse(request)
+    team, person = fields.get("team_id", ""), fields.get("user_id", "")
+    if not (_SHAPE.fullmatch(team) and _SHAPE.fullmatch(person)):
+        return plain("")
+    heard = Heard(
+        place=Place(platform="slack", account=team, external_id=person),
+        key=fields.get("trigger_id", ""),
+        text=fields.get("text", "") or "help",
+        display=fields.get("user_name", ""),
+    )
+    text = hear(heard).text
+    return JsonResponse({"response_type": "ephemeral", "text": _escaped(text)}) if text else plain("")
+
+
+def _read(request: HttpRequest) -> dict[str, str]:
+    """Return the fields of a signed body; raise Refused. The signature covers the bytes, so they are read here."""
+    body = body_of(request)
+    timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
+    given = request.headers.get("X-Slack-Signature", "")
+    said = b"v0:" + timestamp.encode(errors="replace") + b":" + body
+    expected = "v0=" + hmac.new(settings.SLACK_SIGNING_SECRET.encode(), said, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
+        raise Refused
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(time.time() - int(timestamp)) > _AGE_SECONDS:
+        raise Refused
+    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
+
+
+def _escaped(text: str) -> str:
+    """Write the three characters with which Slack marks links and mentions as what they are."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

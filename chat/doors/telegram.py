@@ -1,0 +1,97 @@
+"""The Telegram bot: `/chat/telegram`, private chats only. The answer travels in the answer to the webhook.
+
+https://core.telegram.org/bots/api#setwebhook (secret_token), #making-requests-when-getting-updates.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from accounts.services.identities import Place, find_identity
+from chat.doors.answers import Refused, body_of, no_door, plain, refuse
+from chat.doors.hearing import Heard, dismiss, hear
+from kernel.errors import AppError
+from kernel.strictjson import JsonObject, parse_object
+from kernel.text import cut
+
+_TEXT_CHARACTERS = 4096
+_LANGUAGES = {"zh": "zh-hans", "en": "en"}
+
+
+@csrf_exempt
+@require_POST
+def telegram(request: HttpRequest) -> HttpResponse:
+    """Take one update. Whatever we do not understand is taken all the same, or it would come again for a day."""
+    if not (settings.TELEGRAM_BOT_TOKEN and settings.TELEGRAM_WEBHOOK_SECRET):
+        return no_door(request)
+    given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
+    if not hmac.compare_digest(settings.TELEGRAM_WEBHOOK_SECRET.encode(), given.encode(errors="replace")):
+        return refuse(request)
+    try:
+        update = parse_object(body_of(request))
+    except (AppError, Refused):
+        return refuse(request)
+    _note_blocking(_inner(update, "my_chat_member"))
+    heard = _heard(update)
+    text = hear(heard).text if heard is not None else ""
+    if heard is None or not text:
+        return plain("")
+    answer = {"method": "sendMessage", "chat_id": int(heard.place.external_id)}
+    return JsonResponse(answer | {"text": cut(text, _TEXT_CHARACTERS, "characters")})
+
+
+def _heard(update: JsonObject) -> Heard | None:
+    message = _inner(update, "message")
+    chat, sender = _inner(message, "chat"), _inner(message, "from")
+    text, number = message.get("text"), update.get("update_id")
+    if chat.get("type") != "private" or not isinstance(text, str) or not isinstance(number, int):
+        return None
+    place = _place(chat)
+    if place is None:
+        return None
+    name = sender.get("first_name")
+    return Heard(
+        place=place,
+        key=str(number),
+        text=_as_line(text),
+        language=_LANGUAGES.get(str(sender.get("language_code", ""))[:2], ""),
+        display=name if isinstance(name, str) else "",
+    )
+
+
+def _as_line(text: str) -> str:
+    """Read `/help`, `/help@our_bot` and `/start CODE` (a link that opens the bot) as lines of the language."""
+    if not text.startswith("/"):
+        return text
+    word, *rest = text[1:].split(maxsplit=1)[:2] or [""]
+    word = word.partition("@")[0]
+    if word == "start":
+        word = "bind" if rest else "help"
+    return " ".join([word, *rest])
+
+
+def _note_blocking(change: JsonObject) -> None:
+    """Somebody has blocked the bot, or is back."""
+    place = _place(_inner(change, "chat"))
+    status = _inner(change, "new_chat_member").get("status")
+    identity = find_identity(place) if place is not None and isinstance(status, str) else None
+    if identity is not None and status in ("kicked", "left"):
+        dismiss(identity, reason="blocked")
+
+
+def _place(chat: JsonObject) -> Place | None:
+    number = chat.get("id")
+    if not isinstance(number, int) or isinstance(number, bool) or abs(number) > 2**53:
+        return None
+    account = settings.TELEGRAM_BOT_TOKEN.partition(":")[0]
+    return Place(platform="telegram", account=account[:64], external_id=str(number))
+
+
+def _inner(data: JsonObject, name: str) -> JsonObject:
+    inner = data.get(name)
+    return inner if isinstance(inner, dict) else {}

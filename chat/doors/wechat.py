@@ -1,0 +1,111 @@
+"""The official account: `/chat/wechat`. Text, menu, follow and unfollow, scanned pictures.
+
+https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html and
+Receiving_event_pushes.html. The platform waits five seconds and then repeats; what may take longer is answered later.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import ChatIdentity
+from accounts.services.identities import Place, find_identity, meet_identity
+from chat.commands.interpret import SILENCE
+from chat.commands.registry import Reply
+from chat.doors.answers import Refused, body_of, no_door, plain, pushed, query_of, refuse
+from chat.doors.hearing import dismiss, say, welcome
+from chat.models import InboundMessage
+from chat.services.inbound import respond_once
+from chat.services.invitations import reward_invitation
+from kernel.clock import database_now
+from notifications.services.ledger import open_credit
+from notifications.wechat.callback import BadCallback, Push, wechat_callback
+
+logger = logging.getLogger(__name__)
+
+_COMMAND_OF_SCENE = {"login": "login", "bind": "bind"}
+_INVITATION = "inv"
+
+
+@csrf_exempt
+@require_http_methods(["GET", "POST"])
+def wechat(request: HttpRequest) -> HttpResponse:
+    """Greet the platform (GET), take what it pushes (POST)."""
+    callback = wechat_callback()
+    if callback is None:
+        return no_door(request)
+    try:
+        if request.method == "GET":
+            return plain(callback.greet(query_of(request)))
+        push = callback.read(query_of(request), body_of(request))
+    except (BadCallback, Refused):
+        return refuse(request)
+    return pushed(callback.reply(push, _heard(push).text))
+
+
+def _heard(push: Push) -> Reply:
+    """Answer a push once. In the clear only where there is nothing to encrypt with: the words could be anybody's."""
+    if not push.sender or (settings.WECHAT_AES_KEY and not _trusted(push)):
+        logger.warning("push in the clear ignored", extra={"action": "chat.plain_ignored", "kind": push.kind})
+        return SILENCE
+    return respond_once(
+        platform="wechat",
+        account=settings.WECHAT_APPID,
+        key=push.dedupe_key,
+        respond=lambda row: _respond(push, row),
+    )
+
+
+def _trusted(push: Push) -> bool:
+    return push.sealed or settings.WECHAT_PLAIN_COMMANDS
+
+
+def _respond(push: Push, row: InboundMessage) -> Reply:
+    place = Place(platform="wechat", account=settings.WECHAT_APPID, external_id=push.sender)
+    if push.event == "unsubscribe":
+        return _left(place)
+    if push.event not in ("", "subscribe", "scan", "click"):
+        return SILENCE
+    identity, is_new = _met(place)
+    match push.event:
+        case "subscribe" | "scan":
+            otherwise = say(identity, "help", row=row) if push.event == "subscribe" else SILENCE
+            return _scanned(push, identity, row, is_new=is_new) or otherwise
+        case "click":
+            return say(identity, push.event_key, row=row, sealed=_trusted(push))
+    # Whatever a person sends, also a picture, lets us write to them for two days.
+    open_credit(owner_id=identity.owner_id, account=place.account, address=place.external_id, now=database_now())
+    if push.kind != "text":
+        return SILENCE
+    return say(identity, push.text, row=row, sealed=_trusted(push))
+
+
+def _met(place: Place) -> tuple[ChatIdentity, bool]:
+    """Return who talks there; somebody new gets an account, somebody who was away is back."""
+    identity, is_new = meet_identity(place, language=settings.LANGUAGE_CODE)
+    if is_new or not identity.active:
+        welcome(identity)
+    return identity, is_new
+
+
+def _left(place: Place) -> Reply:
+    identity = find_identity(place)
+    if identity is not None:
+        dismiss(identity, reason="unfollowed")
+    return SILENCE
+
+
+def _scanned(push: Push, identity: ChatIdentity, row: InboundMessage, *, is_new: bool) -> Reply | None:
+    """Do what a scanned picture stands for; None where it stands for nothing that is answered."""
+    kind, _colon, subject = push.event_key.partition(":")
+    if kind == _INVITATION and is_new:
+        reward_invitation(inviter_id=subject, invited=identity.owner)
+    command = _COMMAND_OF_SCENE.get(kind)
+    if command is None or not subject:
+        return None
+    return say(identity, f"{command} {subject}", row=row, sealed=_trusted(push))
