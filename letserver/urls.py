@@ -6,6 +6,10 @@ from django.contrib import admin
 from django.urls import include, path
 
 from agents import api as agents
+from chat.doors.slack import slack
+from chat.doors.telegram import telegram
+from chat.doors.wechat import wechat
+from chat.doors.wecom import wecom
 from jobs.api import agent, me, user
 from letserver import api
 from letserver.console_urls import root
@@ -39,6 +43,10 @@ urlpatterns = [
     path("agent/jobs/<str:job_id>/running", agent.JobRunning.as_view()),
     path("agent/jobs/<str:job_id>/succeed", agent.JobSucceed.as_view()),
     path("agent/jobs/<str:job_id>/fail", agent.JobFail.as_view()),
+    path("chat/wechat", wechat, name="chat-wechat"),
+    path("chat/wecom", wecom, name="chat-wecom"),
+    path("chat/telegram", telegram, name="chat-telegram"),
+    path("chat/slack", slack, name="chat-slack"),
     path("api/schema", api.Schema.as_view(), name="api-schema"),
     path("api/docs", api.docs, name="api-docs"),
     path("", root),
