@@ -93,6 +93,9 @@ class Stub:
             self._speak(line)
 
     def close(self) -> None:
+        with suppress(OSError):
+            # Closing alone leaves the port open to one more, as long as a thread waits in accept().
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 
