@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.lanes.lane import MARIADB, Lane, start_lane
+from tests.lanes.lane import MARIADB, PARTS, WAITING, Lane, start_lane
 from tests.lanes.live import LiveServer
+from tests.lanes.services import ROOT
 
 # The database plays no part in these: the SQLite lane runs them once for both.
 _DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/architecture/")
+# Most of their time they wait for processes that they have started: `make test` runs them beside the others.
+_WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/")
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
@@ -24,8 +27,9 @@ _TOLD = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make test` uses to build its last lines."""
+    """Add what `make test` uses to run a lane in parts and to build its last lines."""
     parser.addoption("--lane-report", metavar="PATH", help="write counts and skip reasons there, as JSON")
+    parser.addoption("--part", choices=PARTS, help="only the tests that mostly wait, or only those that mostly work")
 
 
 def pytest_unconfigure() -> None:
@@ -36,6 +40,16 @@ def pytest_unconfigure() -> None:
 def pytest_report_header() -> str:
     """Say which lane this is."""
     return f"lane: {_LANE.name}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what another lane or the other part runs."""
+    path = f"{collection_path.relative_to(ROOT).as_posix()}/" if collection_path.is_relative_to(ROOT) else ""
+    if path.count("/") != 2:  # only folders of tests/
+        return None
+    part = config.getoption("part")
+    elsewhere = (_LANE.name == MARIADB and path in _DATABASE_FREE) or (part and (path in _WAITING) != (part == WAITING))
+    return True if elsewhere else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

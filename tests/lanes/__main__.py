@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from letserver import bootstrap
 from tests.lanes import debian
-from tests.lanes.lane import MARIADB, SQLITE
+from tests.lanes.lane import MARIADB, PARTS, SQLITE, WORKING
 from tests.lanes.services import ROOT
 
 _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
@@ -27,7 +28,7 @@ _NO_TESTS = 5
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """One lane's run. `report` is empty when pytest did not come to its end."""
+    """What a lane, or a part of it, came to. `report` is empty when pytest did not come to its end."""
 
     lane: str
     exit_code: int
@@ -61,12 +62,12 @@ def main() -> int:
     lanes = [(SQLITE, marks if browser else f"{marks} and not browser")]
     if mariadb:
         lanes.append((MARIADB, marks))
-    # Side by side: each waits for its own servers most of the time, and ten minutes is the limit for both.
+    # Side by side, because much of the time is waiting. The long tests fill the cores by themselves.
+    parts = ("",) if arguments.long else PARTS
     with tempfile.TemporaryDirectory() as folder:
-        runs = [
-            _Run(lane, expression, for_pytest, long=arguments.long, folder=Path(folder)) for lane, expression in lanes
-        ]
-        outcomes = [run.outcome() for run in runs]
+        runs = [_Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts]
+        ended = [run.outcome() for run in runs]
+    outcomes = [_together(lane, [part for part in ended if part.lane == lane], arguments.long) for lane, _ in lanes]
     _tell(outcomes, not_run, seconds=time.monotonic() - began)
     failed = any(outcome.exit_code != 0 for outcome in outcomes)
     return 1 if failed or (not_run and os.environ.get("CI") == "true") else 0
@@ -91,15 +92,31 @@ def _install_mysqlclient(not_run: list[str]) -> bool:
     return True
 
 
-class _Run:
-    """One lane's pytest. The first speaks at once, what a later one says is kept until the first has ended."""
+def _together(lane: str, parts: list[Outcome], long: bool) -> Outcome:
+    """Return what the parts of a lane came to. A part without tests is fine as long as the lane has some."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.report)
+    failures = [part.exit_code for part in parts if part.exit_code not in (0, _NO_TESTS)]
+    none_ran = not long and all(part.exit_code == _NO_TESTS for part in parts)
+    return Outcome(
+        lane=lane,
+        exit_code=failures[0] if failures else _NO_TESTS if none_ran else 0,
+        report=dict(counts),
+        reasons=sorted({reason for part in parts for reason in part.reasons}),
+    )
 
-    def __init__(self, lane: str, expression: str, for_pytest: list[str], *, long: bool, folder: Path) -> None:
-        self._lane, self._long = lane, long
-        self._report = folder / f"{lane}.json"
-        self._kept = folder / f"{lane}.txt" if lane != SQLITE else None
-        command = [sys.executable, "-m", "pytest", "-m", expression, f"--lane-report={self._report}"]
-        command += ["--timeout", "1800"] if long else []
+
+class _Run:
+    """The pytest of a lane, or of a part. The first speaks at once, the others' words are kept until it has ended."""
+
+    def __init__(self, lane: str, part: str, marks: str, for_pytest: list[str], *, folder: Path) -> None:
+        self._lane = lane
+        self._title = f"{_NAMES[lane]}, {part}" if part else _NAMES[lane]
+        self._report = folder / f"{lane}{part}.json"
+        self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
+        command = [sys.executable, "-m", "pytest", "-m", marks, f"--lane-report={self._report}"]
+        command += [f"--part={part}"] if part else ["--timeout", "1800"]
         environment = {**os.environ, "LETSERVER_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"}
         output = self._kept.open("wb") if self._kept is not None else None
         self._pytest = subprocess.Popen(
@@ -116,12 +133,11 @@ class _Run:
     def outcome(self) -> Outcome:
         """Wait for the end, show what was kept, and return the result."""
         if self._kept is None:
-            print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
-        status = self._pytest.wait()
+            print(f"\n━━━ {self._title} ━━━", flush=True)
+        exit_code = self._pytest.wait()
         if self._kept is not None:
-            print(f"\n━━━ {_NAMES[self._lane]} ━━━", flush=True)
+            print(f"\n━━━ {self._title} ━━━", flush=True)
             print(self._kept.read_text(encoding="utf-8", errors="replace"), flush=True)
-        exit_code = 0 if self._long and status == _NO_TESTS else status
         found = json.loads(self._report.read_text(encoding="utf-8")) if self._report.exists() else {}
         reasons = found.pop("reasons", [])
         if exit_code and not found:

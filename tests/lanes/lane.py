@@ -15,6 +15,8 @@ from letserver.environment import SETTINGS
 from tests.lanes.services import PrivateMariaDB, PrivateRedis, PrivateServer
 
 SQLITE, MARIADB = "sqlite", "mariadb"
+PARTS = WORKING, WAITING = ("working", "waiting")
+"""`make test` runs each lane as two processes: the tests that mostly wait leave the cores to those that work."""
 NO_LIMITS = {
     "LETSERVER_USER_CALLS_A_MINUTE": "0",
     "LETSERVER_AGENT_CALLS_A_MINUTE": "0",
