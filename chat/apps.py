@@ -13,10 +13,15 @@ class ChatConfig(AppConfig):
     verbose_name = _("chat")
 
     def ready(self) -> None:
-        """Register the commands and what the bells do."""
+        """Register the commands, what people are told, and what the bell does."""
+        from agents.hooks import on_presence
         from chat.commands import builtin
+        from chat.notices import tell_of_moves, tell_of_presence
         from chat.tasks import answer_later
+        from jobs.observers import observe
         from kernel import bells
 
+        observe(tell_of_moves)
+        on_presence(tell_of_presence)
         builtin.register_all()
         bells.register("chat", answer_later)

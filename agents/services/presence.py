@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db import models
 
 from accounts.querysets import Viewer
+from agents.hooks import run_on_presence
 from agents.models import Agent
 from kernel.bells import ring
 from kernel.clock import database_now
@@ -52,6 +53,7 @@ def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = Non
             Agent.objects.filter(pk__in=offline, activated_at=None).update(activated_at=now)
             for agent_id in offline:
                 ring("agent", agent_id)
+            run_on_presence(offline, True, now)
     return offline
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 
+from agents.hooks import run_on_presence
 from agents.models import Agent
 from jobs.models import GatewayClock, Job
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
@@ -40,6 +41,8 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
             agent.pk for agent in locked if agent.online and agent.last_seen_at and agent.last_seen_at < now - silence
         ]
         Agent.objects.filter(pk__in=ids).update(online=False)
+        if ids:
+            run_on_presence(ids, False, now)
         expire_jobs_of_absent_agents(now=now)
     return len(ids)
 

@@ -1,0 +1,130 @@
+"""What a person is told of their jobs and agents: an outbox row in the transaction of the move itself.
+
+One message for each end, and for running jobs what they last said, at most every ten seconds: platforms count what we
+write. A job that came from a chat is answered there; any other on the person's first channel. Whoever has no channel
+costs one question.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts.models import ChatIdentity, User
+from agents.models import Agent
+from chat.commands.jobs import SIGNS, short_id
+from jobs.services.moves import MovedJob
+from jobs.states import TERMINAL, JobStatus, Move
+from kernel.text import cut
+from kernel.visible import visible_line, visible_text
+from notifications.models import Channel, Level, Way
+from notifications.services.accept import Wish, accept_messages
+
+SOURCE = "chat:"
+_PROGRESS_HOLD = dt.timedelta(seconds=10)
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 300, 700
+_TITLE_CHARACTERS = 30
+
+
+def tell_of_moves(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+    """Tell owners of ends, and of what running jobs say. Jobs with a callback, or `disable`, tell nobody here."""
+    told = [one for one in moved if not one.job.callback and (one.after in TERMINAL or _speaks(one))]
+    if not told:
+        return
+    owners = _reachable(one.job.owner_id for one in told)
+    told = [one for one in told if one.job.owner_id in owners]
+    if not told:
+        return
+    addresses = _addresses(one.job.source for one in told)
+    agents = Agent.objects.in_bulk({one.job.agent_id for one in told if one.job.agent_id})
+    wishes = []
+    for one in told:
+        with translation.override(owners[one.job.owner_id].language or settings.LANGUAGE_CODE):
+            wish = _wish(one, agents.get(one.job.agent_id or ""), addresses.get(one.job.source), now)
+        wishes.append(wish)
+    accept_messages(wishes, now=now)
+
+
+def tell_of_presence(agent_ids: Sequence[str], online: bool, now: dt.datetime) -> None:
+    """Tell owners that agents came online or went offline, each owner once."""
+    agents = Agent.objects.filter(pk__in=agent_ids, deleted_at=None).order_by("name")
+    owners = _reachable(agent.owner_id for agent in agents)
+    wishes = []
+    for owner_id, owner in owners.items():
+        names = ", ".join(agent.name for agent in agents if agent.owner_id == owner_id)
+        with translation.override(owner.language or settings.LANGUAGE_CODE):
+            text = (_("🟩 %(names)s is online.") if online else _("🟥 %(names)s is offline.")) % {"names": names}
+        # A newer word about the same agents replaces one that still waits.
+        wishes.append(
+            Wish(owner_id=owner_id, text=text, level=_level(online), way=Way.AUTO, key=f"presence:{names}"[:64])
+        )
+    accept_messages(wishes, now=now)
+
+
+def _level(good: bool) -> Level:
+    return Level.INFO if good else Level.WARNING
+
+
+def _speaks(one: MovedJob) -> bool:
+    return one.move == Move.PROGRESS and bool(one.text.strip())
+
+
+def _reachable(owner_ids: Iterable[str]) -> dict[str, User]:
+    """Return those of these people who have a channel that is on."""
+    channels = Channel.objects.filter(owner_id__in=set(owner_ids), enabled=True)
+    return {channel.owner_id: channel.owner for channel in channels.select_related("owner")}
+
+
+def _addresses(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return where the chats are that these sources name."""
+    ids = {source.removeprefix(SOURCE) for source in sources if source.startswith(SOURCE)}
+    identities = ChatIdentity.objects.filter(pk__in=ids, active=True) if ids else []
+    return {f"{SOURCE}{one.pk}": (one.account, one.external_id) for one in identities}
+
+
+def _wish(one: MovedJob, agent: Agent | None, address: tuple[str, str] | None, now: dt.datetime) -> Wish:
+    job, is_end = one.job, one.after in TERMINAL
+    good = one.after in (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.CANCELED)
+    output = one.output.text if one.output is not None else one.text
+    return Wish(
+        owner_id=job.owner_id,
+        text="\n".join(filter(None, [_headline(one), _shortened(visible_text(output).strip())])),
+        level=_level(good),
+        source=agent.name if agent else "",
+        agent_id=job.agent_id or "",
+        way=Way.AUTO,
+        address=address,
+        key=f"job:{job.pk}",
+        idempotency_key=f"job:{job.pk}:{job.events_count}",
+        not_before=None if is_end else now + _PROGRESS_HOLD,
+    )
+
+
+def _headline(one: MovedJob) -> str:
+    words = {"job": cut(visible_line(one.job.message), _TITLE_CHARACTERS, "characters"), "id": short_id(one.job)}
+    sentence = {
+        JobStatus.RUNNING: _("The job [%(job)s] says: #%(id)s"),
+        JobStatus.SUCCEEDED: _("The job [%(job)s] is done. #%(id)s"),
+        JobStatus.FAILED: _("The job [%(job)s] has failed. #%(id)s"),
+        JobStatus.EXPIRED: _("The job [%(job)s] has expired: its agent did not say in time how it ended. #%(id)s"),
+        JobStatus.CANCELED: _("The job [%(job)s] was canceled. #%(id)s"),
+    }[one.after]
+    if one.move == Move.FINISH_LATE:
+        sentence = _("A late result of the job [%(job)s]: #%(id)s")
+    if one.move == Move.WAIT_END:
+        sentence = _("The job [%(job)s] has expired: its agent did not take it in time. #%(id)s")
+    return f"{SIGNS[one.after]} {sentence % words}"
+
+
+def _shortened(text: str) -> str:
+    """Keep the beginning and the end of what a job put out: the end is where errors stand."""
+    if len(text) <= _HEAD_CHARACTERS + _TAIL_CHARACTERS:
+        return text
+    head = cut(text, _HEAD_CHARACTERS, "characters")
+    tail = text[-_TAIL_CHARACTERS:]
+    left_out = len(text.encode()) - len(head.encode()) - len(tail.encode())
+    return f"{head}\n{_('… %(count)s bytes left out …') % {'count': left_out}}\n{tail}"
