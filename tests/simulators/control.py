@@ -169,8 +169,10 @@ class Control:
         work = self._simulation().platforms[chat.platform].act(chat, parts[1], wish)
         if wish.get("wait", True):
             return await work
-        self._world.later(work)
-        return {}
+        task = self._world.later(work)
+        await asyncio.sleep(0)
+        # What cannot be done at all is said at once.
+        return task.result() if task.done() else {}
 
     def _transcript(self, request: Request, parts: tuple[str, ...]) -> object:
         return self._entries(self._chat(parts[0]).id, request)

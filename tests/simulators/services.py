@@ -1,6 +1,7 @@
 """Services that only receive: Discord, Teams, Bark, PushPlus, ServerChan, WxPusher, ntfy and Gotify.
 
-Each lives below its own prefix and answers success and refusal in its own shape. The key `demo` is known everywhere;
+Each lives below its own prefix and answers success and refusal in its own shape. Those that a person hosts, and Teams,
+answer at the root too, because their clients take a host and nothing else. The key `demo` is known everywhere;
 `PUT /_sim/robots/<service>/<key>` adds others, `{"gone": true}` takes one away.
 """
 
@@ -124,7 +125,10 @@ class Teams(Service):
     """A workflow's address: 202 without a body, 28 KB."""
 
     name = "teams"
-    pattern = r"/teams(?:/powerautomate/automations/direct)?/workflows/(?P<key>[^/]+)/triggers/manual/paths/invoke"
+    pattern = (
+        r"(?:/teams)?(?:/powerautomate/automations/direct(?:/cu/\d+)?)?"
+        r"/workflows/(?P<key>[^/]+)/triggers/manual/paths/invoke/?"
+    )
     pace = (4, 1.0, "TooManyRequests")
     unknown = "WorkflowNotFound"
     unreadable = "InvalidRequestContent"
@@ -151,7 +155,7 @@ class Bark(Service):
     """A self-hosted push server for iPhones: `device_key` in the body."""
 
     name = "bark"
-    pattern = r"/bark/push"
+    pattern = r"(?:/bark)?/push"
     pace = (60, 60.0, "429")
     unknown = "400"
     unreadable = "400"
@@ -278,7 +282,7 @@ class Ntfy(Service):
     """A topic in the address or in the JSON body; 60 messages at once, then one in five seconds."""
 
     name = "ntfy"
-    pattern = r"/ntfy(?:/(?P<key>[^/]*))?"
+    pattern = r"/|/ntfy(?:/(?P<key>[^/]*))?"
     pace = (60, 300.0, "42901")
     unknown = "40301"
     unreadable = "40024"
@@ -320,7 +324,7 @@ class Gotify(Service):
     """A self-hosted server; the application's token in a header or in the address."""
 
     name = "gotify"
-    pattern = r"/gotify/message"
+    pattern = r"(?:/gotify)?/message"
     pace = (600, 60.0, "500")
     unknown = "401"
     unreadable = "400"

@@ -209,11 +209,12 @@ class World:
         """Tell who watches."""
         self._stream.publish(kind, value)
 
-    def later(self, work: Coroutine[Any, Any, object]) -> None:
+    def later(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         """Let something happen beside what is going on."""
-        task: asyncio.Task[object] = asyncio.create_task(work)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def end(self) -> None:
         """Stop what goes on beside."""
