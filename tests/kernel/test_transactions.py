@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from accounts.models import User
-from jobs.services import alone
+from kernel import alone
 from kernel.transactions import Overslept, whole
 from tests.factories import make_user
 
