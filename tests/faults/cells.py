@@ -78,7 +78,7 @@ CELLS = (
     Cell(name="link agent-web black hole", strike=hole("agent-web"), slow_link=True, pause_seconds=_LONG_PAUSE_SECONDS),
     Cell(name="link agent-web RST", strike=resets("agent-web"), slow_link=True),
     Cell(name="link agent-web half-open", strike=half_open("agent-web"), slow_link=True),
-    Cell(name="link agent-web 500 ms", strike=slow("agent-web", 0.5), slow_link=True, judge=progress_while_slow),
+    Cell(name="link agent-web latency", strike=slow("agent-web"), slow_link=True, judge=progress_while_slow),
     Cell(name="answer of a claim lost", strike=lose_claims, slow_link=True, least_faults=200, judge=lost_claims),
     Cell(name="PUT replayed", strike=replay_puts, slow_link=True, least_faults=100, judge=replays),
     Cell(
@@ -92,15 +92,18 @@ CELLS = (
     Cell(name="link web-database half-open", strike=half_open("web-database"), slow_database=True, lanes=_MARIADB_ONLY),
     *(
         Cell(
-            name=f"link web-database {milliseconds} ms",
-            strike=slow("web-database", milliseconds / 1000),
+            name=name,
+            strike=strike,
             slow_database=True,
             lanes=_MARIADB_ONLY,
             pause_seconds=_LONG_PAUSE_SECONDS,
             submitters=4,
             judge=judge,
         )
-        for milliseconds, judge in ((50, progress_while_slow), (500, answers_while_slow))
+        for name, strike, judge in (
+            ("slow COMMIT", slow("web-database", commits_only=True), progress_while_slow),
+            ("link web-database latency", slow("web-database"), answers_while_slow),
+        )
     ),
     Cell(
         name="cut after COMMIT",

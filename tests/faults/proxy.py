@@ -94,6 +94,7 @@ class Proxy:
         self.swallowed = 0
         self.delayed = 0
         self.latency_seconds = 0.0
+        self.commit_latency_seconds = 0.0
         self.reset_share = 0.0
         self.commit_share = 0.0
         self._hole = False
@@ -123,7 +124,7 @@ class Proxy:
 
     def heal(self) -> None:
         """Be a good network again. Connections that lost bytes end now, as they do when a link comes back."""
-        self.latency_seconds = self.reset_share = self.commit_share = 0.0
+        self.latency_seconds = self.commit_latency_seconds = self.reset_share = self.commit_share = 0.0
         self._hole = False
         self._call(self._cut_lost)
 
@@ -226,7 +227,11 @@ class Proxy:
             return True
         if pair.cut_at_answer and not from_client:
             return False
-        is_commit = from_client and pair.finder.feed(data) and random.random() < self.commit_share
+        is_commit = from_client and pair.finder.feed(data)
+        if is_commit and self.commit_latency_seconds:
+            self.delayed += 1
+            await asyncio.sleep(self.commit_latency_seconds)
+        is_commit = is_commit and random.random() < self.commit_share
         is_last = random.random() < self.reset_share
         if is_last and random.random() < 0.5:
             self.landed += 1

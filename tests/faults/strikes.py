@@ -18,6 +18,7 @@ from tests.waiting import until
 
 FREEZE_SECONDS = 15.0
 SLOW_SECONDS = 6.0
+_SLOW_BY_SECONDS = 0.5
 # Of the pieces of data, for 5 % of the calls or more: a call is two pieces to the web and some twenty to the database.
 _RESET_SHARES = {"agent-web": 0.05, "web-database": 0.004}
 
@@ -133,14 +134,17 @@ def _proxy(scene: Scene, link: str) -> Proxy:
     return proxy
 
 
-def slow(link: str, round_trip_seconds: float) -> Strike:
-    """A link on which a question and its answer take that long, for some seconds."""
+def slow(link: str, *, commits_only: bool = False) -> Strike:
+    """A link on which a question and its answer take 500 ms, for some seconds; or only a COMMIT does."""
 
     def strike(scene: Scene) -> None:
         proxy = _proxy(scene, link)
         delayed = proxy.delayed
         with scene.fault(f"link {link}", "latency", lasts=True):
-            proxy.latency_seconds = round_trip_seconds / 2
+            if commits_only:
+                proxy.commit_latency_seconds = _SLOW_BY_SECONDS
+            else:
+                proxy.latency_seconds = _SLOW_BY_SECONDS / 2
             time.sleep(SLOW_SECONDS)
             proxy.heal()
         assert proxy.delayed > delayed, "nothing was slow"
