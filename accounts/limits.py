@@ -48,6 +48,12 @@ def identify_within_limits(token: str, *, address: str | None) -> Principal:
     return principal
 
 
+def count_within(limit: Limit | None) -> None:
+    """Count one more, or raise LimitExceeded."""
+    if limit is not None:
+        limit.allow(_counters.count(limit, 1))
+
+
 class SharedCounters:
     """Counts in Redis; for a while after it did not answer, in this process."""
 

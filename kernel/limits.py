@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 60
 REDIS_WITHIN_SECONDS = 0.1
 _LOCAL_LIMIT = 10_000
+_LOGIN_OFFERS = 20
 
 # A script, because a counter must never stand without its end: INCRBY and PEXPIRE apart could be parted by a fall.
 # KEYS: the counter. ARGV: how many to add (0 only looks), milliseconds of a window.
@@ -78,11 +79,20 @@ def unknown_tokens(address: str | None) -> Limit | None:
     """
     if address is None:
         return None
-    subject = address
-    if ipaddress.ip_address(address).version == 6:
-        subject = str(ipaddress.ip_network((address, 64), strict=False).network_address)
     sentence = _("This address may try %(number)s unknown tokens a minute. Try again in %(seconds)s seconds.")
-    return _limit("address", subject, settings.AUTH_FAILURES_A_MINUTE, sentence)
+    return _limit("address", _subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
+
+
+def login_offers(address: str | None) -> Limit | None:
+    """Return the limit on codes that browsers at an address are shown to be logged in by a chat."""
+    sentence = _("This address was shown %(number)s login codes in a minute. Try again in %(seconds)s seconds.")
+    return None if address is None else _limit("login", _subscriber(address), _LOGIN_OFFERS, sentence)
+
+
+def _subscriber(address: str) -> str:
+    if ipaddress.ip_address(address).version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    return address
 
 
 def _limit(name: str, subject: str, number: int, sentence: str | _StrPromise) -> Limit | None:

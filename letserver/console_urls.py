@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 
 from accounts import console as people
 from agents import console as agents
+from chat.doors import console as chat
 from jobs import console as jobs
 from jobs.console import root
 
@@ -16,6 +17,8 @@ app_name = "console"
 
 urlpatterns = [
     path("", jobs.overview, name="overview"),
+    path("chat", chat.chat, name="chat"),
+    path("login/chat", chat.login_by_chat, name="login-chat"),
     path("login", people.Login.as_view(), name="login"),
     path("logout", people.Logout.as_view(), name="logout"),
     path("language", set_language, name="language"),

@@ -15,8 +15,8 @@ from letserver.console_urls import urlpatterns
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
 
-OPEN = {"login", "logout", "language", "theme"}
-PAGES = {"overview", "account", "password", "agents", "agent-add", "jobs", "job-send"}
+OPEN = {"login", "login-chat", "logout", "language", "theme"}
+PAGES = {"overview", "account", "password", "agents", "agent-add", "jobs", "job-send", "chat"}
 OF_AGENT = {"agent", "agent-reset", "agent-disable", "agent-delete"}
 OF_JOB = {"job", "job-output"}
 OF_TOKEN = {"token-revoke"}
@@ -116,7 +116,7 @@ def test_a_form_from_elsewhere_is_refused(name: str, alice: User, address: dict[
     assert _counts() == before
 
 
-@pytest.mark.parametrize("name", ["overview", "agents", "job"])
+@pytest.mark.parametrize("name", ["overview", "agents", "job", "chat"])
 def test_htmx_gets_the_part_that_changes(name: str, at_alice: Client, address: dict[str, str]) -> None:
     response = at_alice.get(address[name], headers={"HX-Request": "true"})
     assert response.status_code == 200

@@ -64,7 +64,7 @@ def test_the_compiled_catalogue_says_what_the_source_says() -> None:
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="gettext is not installed")
 def test_the_catalogue_holds_every_word_of_the_code(tmp_path: Path) -> None:
     """Collect the words as `make messages` does, in a copy, and compare."""
-    for name in ("accounts", "agents", "jobs", "kernel", "letserver", "notifications", "templates"):
+    for name in ("accounts", "agents", "chat", "jobs", "kernel", "letserver", "notifications", "templates"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "locale").mkdir()
     command = [sys.executable, "-m", "django", "makemessages", "-l", "zh_Hans", "--no-location"]
