@@ -116,6 +116,7 @@ class _Run:
         self._report = folder / f"{lane}{part}.json"
         self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
         command = [sys.executable, "-m", "pytest", "-m", marks, f"--lane-report={self._report}"]
+        # Only the long tests run in one piece.
         command += [f"--part={part}"] if part else ["--timeout", "1800"]
         environment = {**os.environ, "LETSERVER_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"}
         output = self._kept.open("wb") if self._kept is not None else None
