@@ -10,8 +10,11 @@ from accounts.services.users import read_user
 from agents.services.presence import count_agents
 from jobs.api.schema import MeSerializer
 from jobs.services.listing import count_waiting
+from kernel.clock import database_now, rfc3339
 from kernel.openapi import describe
 from kernel.rest import Operation
+from notifications.models import Channel
+from notifications.services.ledger import standings
 
 
 class Me(Operation):
@@ -26,4 +29,22 @@ class Me(Operation):
         user = read_user(user_id=principal.owner_id)
         agents, online = count_agents(viewer=principal)
         counts = {"agents": agents, "online": online, "jobs_waiting": count_waiting(viewer=principal)}
-        return Response({"id": user.pk, "username": user.username, "scope": principal.scope, "counts": counts})
+        channels = Channel.objects.visible_to(principal).in_order()
+        limits = [
+            {
+                "name": standing.name,
+                "used": standing.used,
+                "limit": standing.limit,
+                "recovers_at": rfc3339(standing.recovers_at),
+            }
+            for standing in standings(owner_id=user.pk, channels=channels, now=database_now())
+        ]
+        return Response(
+            {
+                "id": user.pk,
+                "username": user.username,
+                "scope": principal.scope,
+                "counts": counts,
+                "limits": limits,
+            }
+        )

@@ -185,6 +185,15 @@ class CountsSerializer(serializers.Serializer[Any]):
     jobs_waiting = serializers.IntegerField()
 
 
+class StandingSerializer(serializers.Serializer[Any]):
+    """How much of a limit of a platform is used."""
+
+    name = serializers.CharField()
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    recovers_at = serializers.DateTimeField(allow_null=True, help_text="null: when you write to the account.")
+
+
 class MeSerializer(serializers.Serializer[Any]):
     """Whose token it is, and what it may do."""
 
@@ -192,3 +201,4 @@ class MeSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
     scope = serializers.ChoiceField(choices=["full", "jobs", "messages"])
     counts = CountsSerializer()
+    limits = StandingSerializer(many=True)

@@ -43,13 +43,15 @@ def test_poll_that_gets_a_job(alice: Person, agent: TheirAgent) -> None:
 
 def test_end_of_a_job(alice: Person, agent: TheirAgent) -> None:
     job_id = alice.give(agent)
-    # Token, presence (2); tried before, the lock, the swap, the output, the event.
-    assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/succeed", {"result": "x"}, token=agent.token) == 8
+    # Token, presence (2); tried before, the lock, the swap, the output, the event; can its owner be told.
+    assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/succeed", {"result": "x"}, token=agent.token) == 9
 
 
 def test_progress_of_a_job(alice: Person, agent: TheirAgent) -> None:
     job_id = alice.give(agent)
-    assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/running", {"result": "x"}, token=agent.token) == 7
+    # Without text nobody is to be told of it.
+    assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/running", {"result": ""}, token=agent.token) == 7
+    assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/running", {"result": "x"}, token=agent.token) == 8
 
 
 def test_job_in_one_line(alice: Person, agent: TheirAgent) -> None:
@@ -75,4 +77,4 @@ def test_list_costs_the_same_for_one_and_for_many(count: int, alice: Person, age
         alice.send(agent)
     assert _queries(alice, "GET", "/jobs", token=alice.full) == 3
     assert _queries(alice, "GET", "/agents", token=alice.full) == 2
-    assert _queries(alice, "GET", "/me", token=alice.full) == 4
+    assert _queries(alice, "GET", "/me", token=alice.full) == 5
