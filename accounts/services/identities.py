@@ -11,6 +11,7 @@ from accounts.models import ChatIdentity, User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.ids import new_id
+from kernel.transactions import whole
 
 _DISPLAY_LENGTH = 64
 
@@ -34,7 +35,7 @@ def find_identity(place: Place) -> ChatIdentity | None:
 
 def meet_identity(place: Place, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
     """Return who talks there, and whether they are new: then a user is made for them, who has no password."""
-    with transaction.atomic():
+    with whole("identity.meet"):
         known = find_identity(place)
         if known is not None:
             return known, False
@@ -54,7 +55,7 @@ def meet_identity(place: Place, *, display: str = "", language: str = "") -> tup
 
 def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdentity:
     """Let what is said there be said by `owner` from now on, whoever said it until now."""
-    with transaction.atomic():
+    with whole("identity.bind"):
         now = database_now()
         identity = find_identity(place) or _add(owner, place, display, now)
         details = {"platform": place.platform, "identity": identity.pk, "before": identity.owner_id}
@@ -67,7 +68,7 @@ def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdenti
 
 def unbind_identity(identity: ChatIdentity, *, actor: str) -> None:
     """Forget who talks there: the next word from there is a stranger's."""
-    with transaction.atomic():
+    with whole("identity.unbind"):
         now = database_now()
         subject = f"user:{identity.owner_id}"
         details = {"platform": identity.platform, "identity": identity.pk}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from accounts import tokens
 from accounts.models import TokenScope, User, UserToken
 from accounts.services.audit import record_audit
@@ -39,7 +37,7 @@ def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
 
     One that cannot be unsealed any more (the keys are gone) is revoked, and a new one made.
     """
-    with transaction.atomic():
+    with whole("token.own"):
         User.objects.select_for_update().get(pk=user.pk)
         kept = UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed="")
         row = kept.order_by("-pk").first()
@@ -53,7 +51,7 @@ def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
 
 def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
     """End the token of this scope that the person can ask for, and return a new one in its place."""
-    with transaction.atomic():
+    with whole("token.replace"):
         User.objects.select_for_update().get(pk=user.pk)
         for row in UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed=""):
             revoke_user_token(token=row, actor=actor)

@@ -17,7 +17,14 @@ from django.core.management import call_command
 
 from accounts.limits import identify_within_limits
 from accounts.models import TokenScope, User, UserToken
-from accounts.services.tokens import mint_user_token, note_token_in_query, revoke_user_token
+from accounts.services.identities import Place, bind_identity, meet_identity, unbind_identity
+from accounts.services.tokens import (
+    mint_user_token,
+    note_token_in_query,
+    own_token,
+    replace_own_token,
+    revoke_user_token,
+)
 from accounts.services.users import ensure_staff, set_frozen
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, reset_agent_token, update_agent
@@ -36,6 +43,7 @@ from kernel.bells import ringer
 from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
+from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.evidence import Journal
 
 _numbers = itertools.count(1)
@@ -182,11 +190,25 @@ def _people(journal: Journal) -> None:
     note_token_in_query(owner_id=user.pk, scope=TokenScope.FULL, actor="test")
     revoke_user_token(token=UserToken.objects.filter(user=user).order_by("-pk")[0], actor="test")
     journal.note("no token", token=ended)
+    own = own_token(user=user, scope=TokenScope.FULL, actor="test")
+    journal.note("token", token=replace_own_token(user=user, scope=TokenScope.FULL, actor="test"))
+    journal.note("no token", token=own)
     ensure_staff(username=f"s{new_id()}", password="a long enough one")
     frozen = make_agent(owner=_person(), name="frozen")
     job = _submitted(journal, frozen)
     set_frozen(user=frozen.owner, frozen=True, actor="test")
     _ended(journal, job, JobStatus.CANCELED)
+
+
+def _identities(journal: Journal) -> None:
+    place = Place(platform="wechat", account="us", external_id=new_id())
+    identity, _new = meet_identity(place)
+    journal.note("user", id=identity.owner_id)
+    owner = _person()
+    bind_identity(place, owner=owner)
+    journal.note("user", id=owner.pk)
+    unbind_identity(identity, actor="test")
+    journal.note("no identity", id=identity.pk)
 
 
 def _create_agent(journal: Journal) -> None:
@@ -207,15 +229,20 @@ def _first_start(journal: Journal) -> None:
 
 _ACTS: dict[str, Callable[[Journal], None]] = {
     "absent": _absent,
+    "action": answer_one,
     "agent": _agents,
     "alone": _alone,
     "bell": _bell,
+    "channel": change_channels,
     "clock": _clock,
     "create_agent": _create_agent,
+    "deliver": deliver_one,
     "first_start": _first_start,
     "flag": _bell,
+    "identity": _identities,
     "keys": _keys,
     "log": _log,
+    "message": withdraw_one,
     "lost_bells": _lost_bells,
     "offline": _offline,
     "overdue": _overdue,

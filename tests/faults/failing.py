@@ -32,7 +32,7 @@ from django.conf import settings  # noqa: E402  only after Django is set up
 from django.db import connection, transaction  # noqa: E402
 
 from accounts import credentials  # noqa: E402
-from accounts.models import TokenScope, User  # noqa: E402
+from accounts.models import ChatIdentity, TokenScope, User  # noqa: E402
 from accounts.services.audit import first_broken_entry  # noqa: E402
 from accounts.services.tokens import mint_user_token  # noqa: E402
 from agents.models import Agent, AgentToken  # noqa: E402
@@ -46,6 +46,7 @@ from letserver import asgi  # noqa: E402, F401  every child would import it anew
 from letserver.up.port import WebPort  # noqa: E402
 from letserver.web import make_server  # noqa: E402
 from tests.factories import make_user  # noqa: E402
+from tests.faults import acts_of_messages  # noqa: E402
 from tests.faults.acts import act_for  # noqa: E402
 from tests.faults.evidence import Journal, read_lines  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
@@ -181,7 +182,9 @@ def _count_progress() -> int:
 def broken_promises(folder: Path) -> list[str]:
     """Return what the checker finds, and what the database does not keep of what the checker knows nothing of."""
     found = [str(violation) for violation in check(folder, connection, limits=_LIMITS)]
-    for line in read_lines(folder, "acts.jsonl"):
+    lines = read_lines(folder, "acts.jsonl")
+    found += acts_of_messages.broken_promises(lines)
+    for line in lines:
         kept = True
         match line["do"]:
             case "agent":
@@ -192,6 +195,8 @@ def broken_promises(folder: Path) -> list[str]:
                 kept = _is_known(line["token"])
             case "no token":
                 kept = not _is_known(line["token"])
+            case "no identity":
+                kept = not ChatIdentity.objects.filter(pk=line["id"]).exists()
             case "log":
                 sizes = JobLogChunk.objects.filter(job_id=line["id"]).values_list("size_bytes", flat=True)
                 kept = sum(sizes) >= line["size"]

@@ -40,6 +40,7 @@ class Workshop:
             gateway=True,
             database_url=lane.database_url("failpoints"),
             **dict.fromkeys(limits, "1000000"),
+            LETSERVER_OUTBOUND_ALLOW="127.0.0.0/8",
         )
         self.server.stop()
         self.log = self.server.folder / "failing.log"

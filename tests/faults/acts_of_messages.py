@@ -1,0 +1,114 @@
+"""What leads to the failpoints of messages and channels; `acts.py` says how a promise is noted."""
+
+from __future__ import annotations
+
+from accounts.models import AuditEntry, ChatIdentity
+from accounts.services.identities import Place, meet_identity
+from kernel.alone import run_alone
+from kernel.clock import database_now
+from kernel.ids import new_id
+from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message
+from notifications.sending import deliver
+from notifications.services.accept import Wish, WishedAction, accept_messages
+from notifications.services.actions import take_action
+from notifications.services.channels import (
+    ChannelChange,
+    create_channel,
+    delete_channel,
+    ensure_identity_channel,
+    shut_identity_channel,
+    update_channel,
+)
+from notifications.services.outbox import replay_delivery
+from notifications.services.read import withdraw_message
+from tests.factories import make_user
+from tests.faults.evidence import Journal
+
+# Where nobody listens: the failpoints do not mind what the service says.
+_NOBODY = {"url": "https://127.0.0.1:8443/"}
+
+
+def _channel(journal: Journal) -> Channel:
+    channel = create_channel(
+        owner_id=make_user(f"u{new_id()}").pk,
+        name="hook",
+        driver="webhook",
+        settings=_NOBODY,
+        levels=Level.values,
+        actor="test",
+    )
+    journal.note("channel", id=channel.pk)
+    return channel
+
+
+def _message(journal: Journal, owner_id: str, **more: object) -> Message:
+    message = run_alone(accept_messages, Wish(owner_id=owner_id, text="hello", **more))  # type: ignore[arg-type]
+    journal.note("message", id=message.pk)
+    return message
+
+
+def deliver_one(journal: Journal) -> None:
+    """A message to a service that is away: its delivery is tried, given up by hand, and tried anew."""
+    message = _message(journal, _channel(journal).owner_id)
+    delivery = Delivery.objects.get(message=message)
+    deliver(delivery.pk)
+    journal.note("tried", id=delivery.pk)
+    Delivery.objects.filter(pk=delivery.pk).update(state=DeliveryState.DEAD, ended_at=database_now())
+    assert replay_delivery(delivery)
+
+
+def answer_one(journal: Journal) -> None:
+    """A message with something to choose, and the choice."""
+    owner_id = _channel(journal).owner_id
+    _message(journal, owner_id, actions=(WishedAction(label="again", agent="a", text="date"),))
+    assert take_action(owner_id, 1) is not None
+    journal.note("chosen", owner=owner_id)
+
+
+def withdraw_one(journal: Journal) -> None:
+    """A message that is taken back before it is sent."""
+    channel = _channel(journal)
+    message = _message(journal, channel.owner_id)
+    withdraw_message(viewer=channel.owner, message_id=message.pk)
+    journal.note("withdrawn", id=message.pk)
+
+
+def change_channels(journal: Journal) -> None:
+    """Channels that are made, changed, removed, and those of people who come and go."""
+    channel = update_channel(channel=_channel(journal), change=ChannelChange(name="other"), actor="test")
+    delete_channel(channel=channel, actor="test")
+    journal.note("no channel", id=channel.pk)
+    identity, _new = meet_identity(Place(platform="wechat", account="us", external_id=new_id()))
+    assert isinstance(identity, ChatIdentity)
+    journal.note("channel", id=ensure_identity_channel(identity).pk)
+    shut_identity_channel(identity, reason="left")
+
+
+def broken_promises(lines: list[dict[str, str]]) -> list[str]:
+    """Return what the database does not keep of these lines, and what hangs in the air."""
+    found = []
+    for line in lines:
+        match line["do"]:
+            case "channel":
+                kept = _is_channel_kept(line["id"])
+            case "no channel":
+                kept = not Channel.objects.filter(pk=line["id"]).exists()
+            case "message":
+                kept = Delivery.objects.filter(message_id=line["id"]).exists()
+            case "withdrawn":
+                kept = not Delivery.objects.filter(message_id=line["id"], state__in=OPEN_STATES).exists()
+            case "tried":
+                kept = Delivery.objects.filter(pk=line["id"]).exclude(state=DeliveryState.IN_FLIGHT).exists()
+            case "chosen":
+                kept = take_action(line["owner"], 1) is None
+            case _:
+                continue
+        if not kept:
+            found.append(f"not kept: {line}")
+    return found
+
+
+def _is_channel_kept(channel_id: str) -> bool:
+    # A removal whose COMMIT went through and that nobody was told of: the trail has it.
+    removed = AuditEntry.objects.filter(action="channel.delete", details__id=channel_id)
+    return Channel.objects.filter(pk=channel_id).exists() or removed.exists()
