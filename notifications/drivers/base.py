@@ -136,6 +136,7 @@ NO_ANSWER = (
     Trouble(code="connect", kind=Fault.RETRY, meaning=_("no connection, or it was lost")),
     Trouble(code="tls", kind=Fault.RETRY, meaning=_("the certificate is not valid for the address")),
     Trouble(code="refused", kind=Fault.AUTH, meaning=_("this server does not call that address")),
+    Trouble(code="settings", kind=Fault.AUTH, meaning=_("the channel's settings do not do")),
     Trouble(code="garbled", kind=Fault.RETRY, meaning=_("the answer cannot be read")),
 )
 """Codes of our own, for when the service did not answer or not in its language."""
@@ -249,6 +250,15 @@ def no_answer(error: outbound.OutboundError) -> ChannelError:
     """Return the error for a call that brought no answer."""
     kind = next(row.kind for row in NO_ANSWER if row.code == error.kind)
     return ChannelError(kind, error.kind, unheard=error.heard)
+
+
+def look_inside(answer: outbound.Answer) -> dict[str, object]:
+    """Return the JSON object in a refusal, empty where there is none: then the status says all."""
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def read_object(answer: outbound.Answer) -> dict[str, object]:

@@ -10,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, read_object, retry_after
+from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, look_inside, read_object, retry_after
 from notifications.drivers.through_apprise import ServerField, ThroughApprise
 
 _PRIORITIES = {"info": "default", "warning": "high", "error": "max"}
@@ -53,6 +53,7 @@ class Ntfy(ThroughApprise):
     longest, unit = 3500, "bytes"
     counted_by = ("server", "token")
     service, plugin = "ntfy", "NotifyNtfy"
+    attributes = {"ntfy_json_upstream_size_limit": 1_000_000}  # else it would send a file
     chosen = True
     limits = _("4096 bytes of text; 250 messages a day without an account")
     troubles = (
@@ -87,8 +88,7 @@ class Ntfy(ThroughApprise):
 
     def judge(self, answer: outbound.Answer) -> str:
         """Return the message's id; a refusal's code has five digits, of which the first three are the status."""
-        if 400 <= answer.status < 500:
-            code = str(read_object(answer).get("code"))
-            if any(row.code == code for row in self.troubles):
-                raise self.refuse(code, retry_after_seconds=retry_after(answer))
+        code = str(look_inside(answer).get("code"))
+        if any(row.code == code for row in self.troubles):
+            raise self.refuse(code, retry_after_seconds=retry_after(answer))
         return str(read_object(self.accept(answer)).get("id", ""))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.text import cut
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, read_object
+from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, look_inside, read_object
 from notifications.drivers.through_apprise import ThroughApprise
 
 _TITLE_CHARACTERS = 32
@@ -66,11 +66,8 @@ class ServerChan(ThroughApprise):
 
     def judge(self, answer: outbound.Answer) -> str:
         """Return the push's id."""
-        if answer.status in (200, 400):
-            said = read_object(answer)
-            if said.get("code") != 0:
-                raise self.refuse(str(said.get("code")))
-            data = said.get("data")
-            return str(data.get("pushid", "")) if isinstance(data, dict) else ""
-        self.accept(answer)
-        return ""
+        code = look_inside(answer).get("code", 0)
+        if code != 0:
+            raise self.refuse(str(code))
+        data = read_object(self.accept(answer)).get("data")
+        return str(data.get("pushid", "")) if isinstance(data, dict) else ""

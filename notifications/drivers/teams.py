@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.errors import InvalidRequest
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble
+from notifications.drivers.base import ChannelError, Fault, Parcel, Rate, SecretField, Trouble
 from notifications.drivers.through_apprise import ThroughApprise
 
 _PATH = re.compile(
     r"(?P<flow>/powerautomate/automations/direct(?:/cu/(?P<routing>\d+))?)?"
-    r"/workflows/(?P<workflow>[A-Za-z0-9_-]{8,128})/triggers/manual/paths/invoke/?"
+    r"/workflows/(?P<workflow>[A-Za-z0-9_-]{8,128})/triggers/manual/paths/invoke/?$"
 )
 
 
@@ -40,7 +40,7 @@ class TeamsForm(forms.Form):
         except InvalidRequest as error:
             raise forms.ValidationError(error.message) from None
         parts = urlsplit(checked)
-        if _PATH.fullmatch(parts.path) is None or not parse_qs(parts.query).get("sig"):
+        if _PATH.search(parts.path) is None or not parse_qs(parts.query).get("sig"):
             raise forms.ValidationError(_("This is not an address that Teams shows for a workflow."))
         return checked
 
@@ -52,7 +52,8 @@ class Teams(ThroughApprise):
     label = _("Microsoft Teams")
     form = TeamsForm
     rates = (Rate(number=4, seconds=1),)
-    longest, unit = 9_000, "characters"
+    # A card may have 28 KB, and in JSON a line end or a quotation mark counts twice.
+    longest, unit = 12_000, "bytes"
     counted_by = ("webhook",)
     service, plugin = "workflows", "NotifyWorkflows"
     chosen = True
@@ -64,17 +65,14 @@ class Teams(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return the region's server that stands in the address."""
-        parts = urlsplit(str(settings["webhook"]))
-        return f"{parts.scheme}://{parts.netloc}"
+        """Return what stands before the workflow: the region's server."""
+        parts, found = _parts(settings)
+        return f"{parts.scheme}://{parts.netloc}{parts.path[: found.start()]}"
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
         """Return the parts of the address."""
-        parts = urlsplit(str(settings["webhook"]))
-        found = _PATH.fullmatch(parts.path)
+        parts, found = _parts(settings)
         query = parse_qs(parts.query)
-        if found is None:
-            raise self.refuse("http 404")
         return {
             "host": parts.hostname,
             "workflow": found["workflow"],
@@ -84,3 +82,12 @@ class Teams(ThroughApprise):
             "version": query.get("api-version", [None])[0],
             "include_image": False,
         }
+
+
+def _parts(settings: Mapping[str, object]) -> tuple[SplitResult, re.Match[str]]:
+    """Take apart what the form has let through."""
+    parts = urlsplit(str(settings["webhook"]))
+    found = _PATH.search(parts.path)
+    if found is None:
+        raise ChannelError(Fault.AUTH, "settings")
+    return parts, found

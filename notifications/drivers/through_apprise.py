@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from django import forms
 
 from kernel import outbound
 from kernel.errors import InvalidRequest
+from kernel.text import cut
 from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Receipt, no_answer
 
 _sending = threading.local()
@@ -53,6 +55,10 @@ class ThroughApprise(Driver):
     chosen: ClassVar[bool] = False
     """The server is one that a person chose: called only if it is a public one, or of an intranet that is open."""
 
+    attributes: ClassVar[Mapping[str, object]] = {}
+    """What is set on the plugin besides its arguments."""
+    title_characters: ClassVar[int] = 100
+
     @abstractmethod
     def origin(self, settings: Mapping[str, object]) -> str:
         """Return scheme and host (and path before that of the service) to call."""
@@ -63,7 +69,7 @@ class ThroughApprise(Driver):
 
     def title(self, parcel: Parcel) -> str:
         """Return the title as the service has it."""
-        return parcel.head()
+        return cut(parcel.head(), self.title_characters, "characters")
 
     def body(self, parcel: Parcel) -> str:
         """Return everything under the title."""
@@ -83,6 +89,8 @@ class ThroughApprise(Driver):
         except AppriseException:
             # An argument that the plugin does not take; its words may repeat the argument.
             raise ChannelError(Fault.AUTH, "settings") from None
+        for name, value in self.attributes.items():
+            setattr(plugin, name, value)
         plugin.request_rate_per_sec = 0  # pace is kept by who calls a driver, not by sleeping in it
         plugin.notify_format = NotifyFormat.MARKDOWN if parcel.format == "markdown" else NotifyFormat.TEXT
         sending = _Sending(driver=self, origin=self.origin(settings))
@@ -128,6 +136,9 @@ class _Wire:
         shape = {name: call.get(name) for name in ("params", "data", "headers", "auth")}
         made = requests.Request(method, url, **shape).prepare()
         body = made.body.encode() if isinstance(made.body, str) else made.body
+        if body and "json" in made.headers.get("Content-Type", ""):
+            # Plugins escape whatever is not ASCII: twice as long for Chinese, and services count what arrives.
+            body = json.dumps(json.loads(body), ensure_ascii=False).encode()
         headers = {name: value for name, value in made.headers.items() if name.lower() != "content-length"}
         target = sending.origin + made.path_url
         try:
