@@ -44,7 +44,8 @@ class _Station:
             self.agent.wait()
         else:
             for at in range(kills):
-                self._kill_once(at % 2 + 1)
+                # A beat is held and each job interrupts it: only the last job's is answered.
+                self._kill_once(1 if self.point.startswith("beat") else at % 2 + 1)
         self.agent.start(constants=_QUICK)
         wait_until(self._has_every_end, _SECONDS, f"every end\n{self.agent.log()}")
         return self.landed()
