@@ -52,7 +52,7 @@ class Telegram(Driver):
     rates = (Rate(number=1, seconds=1), Rate(number=20, seconds=60))
     longest, unit = 4096, "characters"
     counted_by = ("token", "chat")
-    limits = _("1 a second and chat, 20 a minute and group, 30 a second and bot")
+    limits = _("by chat; 30 a second for all chats of a bot")
     troubles = (
         Trouble(code="400", kind=Fault.PERMANENT, meaning=_("the service cannot read the message")),
         Trouble(code="chat not found", kind=Fault.AUTH, meaning=_("the bot does not know the chat: write to it first")),
