@@ -15,7 +15,10 @@ class LetServerConfig(AppConfig):
     def ready(self) -> None:
         """Register the start-up checks and the session values of connections; arm the failpoint of a test."""
         from kernel import failpoints
-        from letserver import checks, databases, environment
+        from letserver import celery, checks, databases, environment
+
+        # Whoever rings a task asks for the current application: without this it is one that knows no broker.
+        celery.app.set_default()
 
         checks.register_checks()
         databases.set_session_values_at_connection()

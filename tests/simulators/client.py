@@ -74,7 +74,7 @@ class Simulator:
     def start(cls, *, seed: int = 1, port: int = 0, options: Sequence[str] = ()) -> Iterator[Simulator]:
         """Start a process, wait until it listens, and end it afterwards. `options` as on the command line."""
         token = secrets.token_urlsafe(16)
-        words = ["--port", str(port), "--seed", str(seed), "--control-token", token, *options]
+        words = ["--port", str(port), "--seed", str(seed), f"--control-token={token}", *options]
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.simulators.platforms", *words],
             cwd=_ROOT,
