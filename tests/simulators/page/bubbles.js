@@ -125,15 +125,24 @@ function block(title, text) {
   return text ? [make("h4", "", title), make("pre", "", pretty(text))] : [];
 }
 
+/** What a push is about, in a few words. */
+function topic(hop) {
+  const found = /<Content><!\[CDATA\[(.*?)\]\]>|<Event><!\[CDATA\[(.*?)\]\]>|^text=(.*)$|"text": "(.*?)"/m.exec(hop.plain);
+  return found ? found.slice(1).find((part) => part !== undefined) : "";
+}
+
 /** One exchange, closed until somebody opens it. */
 export function shownHop(hop) {
   const out = hop.direction === "out";
-  const good = hop.status >= 200 && hop.status < 300 && !/"errcode":\s*-?[1-9]/.test(hop.answer) && !hop.note.startsWith("bad");
+  const code = /"(?:errcode|code)":\s*(-?[1-9]\d*)/.exec(out ? "" : hop.answer)?.[1] ?? "";
+  const refused = code && !["200", "1000"].includes(code);
+  const good = hop.status >= 200 && hop.status < 300 && !refused && !hop.note.startsWith("bad");
+  const title = out ? [`${word("sent")} ${hop.platform} `, make("span", "what", [topic(hop), hop.attempt > 1 ? word("attempt", hop.attempt) : ""].filter(Boolean).join(" · "))] : [hop.path];
   const head = make(
     "summary", "",
     make("b", out ? "out" : "in", out ? "→" : "←"),
-    make("span", "path", out ? `${word("sent")} ${hop.platform}${hop.attempt > 1 ? ` · ${word("attempt", hop.attempt)}` : ""}` : hop.path),
-    make("span", good ? "good" : "bad", hop.status || "✕"),
+    make("span", "path", ...title),
+    make("span", good ? "good" : "bad", refused ? code : hop.status || "✕"),
     make("span", "ms", `${Math.round(hop.ms)} ms`),
   );
   const address = make("p", "address", `${hop.method} ${hop.url}`);

@@ -5,13 +5,16 @@ import { act, call, entriesOf, listen, Refused, takeToken } from "./sim.js";
 import { switchLanguage, word, writeWords } from "./words.js";
 
 const HOPS_SHOWN = 200;
+const HEARD_KEPT = 50;
 const GAP_SECONDS = 300;
 const $ = (id) => document.getElementById(id);
 
 let state = { chats: [], menu: [], codes: [], faults: [], now: Date.now() / 1000 };
 let open = localStorage.getItem("sim-chat") ?? "";
 let lastAt = 0;
+let lastSeq = 0;
 let hops = [];
+let heard = [];
 let menuShown = false;
 const unread = new Map();
 const typing = new Map();
@@ -72,7 +75,7 @@ function drawPeople() {
       "button", "person",
       face(chat.name, chat.platform),
       make("span", "name", chat.name),
-      make("span", "where", word(chat.platform)),
+      make("span", "where", chat.kind === "room" ? `${word(chat.platform)} · ${word("room")}` : word(chat.platform)),
       ...(count ? [make("b", "count", String(count))] : []),
     );
     button.type = "button";
@@ -216,18 +219,23 @@ async function show(id) {
   unread.delete(id);
   document.body.dataset.view = "chat";
   const chat = current();
-  $("log").replaceChildren();
-  lastAt = 0;
   $("tiles").hidden = true;
   $("more").setAttribute("aria-expanded", "false");
   if (!chat) return;
   drawAll();
-  for (const entry of (await attempt(() => entriesOf(chat))) ?? []) append(entry, chat);
+  const entries = (await attempt(() => entriesOf(chat))) ?? [];
+  if (open !== id) return;
+  $("log").replaceChildren();
+  lastAt = lastSeq = 0;
+  // What was heard while the transcript was on its way is not in it; what is in both comes once.
+  for (const entry of [...entries, ...heard.filter((entry) => entry.chat === id)]) append(entry, chat);
   drawHops();
   toEnd();
 }
 
 function append(entry, chat) {
+  if (entry.seq <= lastSeq) return;
+  lastSeq = entry.seq;
   const shown = shownEntry(entry, chat, (content, id) => attempt(() => act(chat.id, "text", { content, menu_id: id, wait: false })));
   if (!shown) return;
   if (entry.at - lastAt > GAP_SECONDS) $("log").append(make("p", "time", clockOf(entry.at, true)));
@@ -238,6 +246,7 @@ function append(entry, chat) {
 const toEnd = () => $("log").scrollTo({ top: $("log").scrollHeight });
 
 function heardEntry(entry) {
+  heard = [...heard.slice(-HEARD_KEPT), entry];
   if (entry.via === "typing") {
     typing.set(entry.chat, entry.until ? Date.now() + Math.max(0, entry.until - Date.now() / 1000 - (state.skew ?? 0)) * 1000 : 0);
     setTimeout(drawHead, 15100);
@@ -253,7 +262,7 @@ function heardEntry(entry) {
 // The wire.
 
 function drawHops() {
-  const wanted = $("wire-all").checked ? hops : hops.filter((hop) => !hop.chat || hop.chat === open || hop.direction === "in");
+  const wanted = $("wire-all").checked ? hops : hops.filter((hop) => !hop.chat || hop.chat === open);
   const items = wanted.slice(-HOPS_SHOWN).reverse().map(shownHop);
   $("hops").replaceChildren(...(items.length ? items : [make("li", "hint", word("wire_empty"))]));
 }
@@ -276,7 +285,9 @@ async function loadHops() {
 
 function openScan(chat) {
   const codes = state.codes.slice(0, 6).map((code) => {
-    const button = make("button", "code", make("span", "scene", code.scene), make("span", "where", code.until ? word("until", clockOf(code.until)) : word("forever")));
+    const picture = make("img");
+    Object.assign(picture, { src: `/cgi-bin/showqrcode?ticket=${encodeURIComponent(code.ticket)}`, alt: "" });
+    const button = make("button", "code", picture, make("span", "scene", code.scene), make("span", "where", code.until ? word("until", clockOf(code.until)) : word("forever")));
     button.type = "button";
     button.addEventListener("click", () => scan(chat.id, code.ticket));
     return make("li", "", button);
@@ -302,7 +313,7 @@ function askWho() {
   const ticket = location.href;
   const people = state.chats.filter((chat) => chat.platform === "wechat" && chat.kind === "user");
   const items = people.map((chat) => {
-    const button = make("button", "person", face(chat.name, chat.platform), make("span", "name", chat.name));
+    const button = make("button", "person", face(chat.name, chat.platform), make("span", "name", chat.name), make("span", "where", word(chat.platform)));
     button.type = "button";
     button.addEventListener("click", async () => {
       await scan(chat.id, ticket);
@@ -399,30 +410,32 @@ function speak() {
   $("add-platform").replaceChildren(...doors);
 }
 
+async function loadAll() {
+  await refresh();
+  if (open) await show(open);
+  await loadHops();
+  askWho();
+}
+
 async function stay() {
   for (;;) {
     try {
-      await listen((kind, value) => {
+      await listen(loadAll, (kind, value) => {
         if (kind === "entry") heardEntry(value);
         else if (kind === "hop") heardHop(value);
         else if (kind === "reset") location.reload();
         else refreshSoon();
       });
     } catch (error) {
-      if (error instanceof Refused) return;
+      if (error instanceof Refused) return $("token-dialog").showModal();
     }
     toast(word("lost"));
     await new Promise((resolve) => setTimeout(resolve, 1500));
-    await refresh();
   }
 }
 
 takeToken();
 speak();
 wireUp();
-await refresh();
-if (open) await show(open);
-await loadHops();
-askWho();
 setInterval(drawNow, 10000);
 stay();

@@ -40,11 +40,13 @@ export function entriesOf(chat) {
   return call("GET", path).then((answer) => answer.entries);
 }
 
-/** Calls `heard(kind, value)` for each event until the connection ends, then returns. */
-export async function listen(heard) {
+/** Calls `opened()` once the line is there, then `heard(kind, value)` for each event; returns when the line ends. */
+export async function listen(opened, heard) {
   const answer = await fetch("/_sim/stream", { headers: authorization() });
   if (!answer.ok) throw new Refused(answer.status, "stream");
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  // Only from here on is nothing missed: what there was before is read now.
+  await opened();
   let rest = "";
   for (;;) {
     const { done, value } = await reader.read();

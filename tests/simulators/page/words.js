@@ -31,6 +31,7 @@ const WORDS = {
   more: ["更多", "More"],
   follow: ["关注公众号", "Follow the account"],
   unfollow: ["取消关注", "Unfollow"],
+  room: ["只接收", "listens"],
   read_only: ["群机器人或接收地址，只显示收到的内容", "A robot or an address: it only listens"],
   scan: ["扫一扫", "Scan"],
   scan_hint: ["选一个有效的二维码，或粘贴 ticket 或二维码里的网址。", "Choose a living code, or paste a ticket or the address in the picture."],
