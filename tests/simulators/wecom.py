@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Final
-from urllib.parse import urlencode
 
 from tests.simulators import errors
-from tests.simulators.base import NotHere, Platform, Route, keep_known, text_of
+from tests.simulators.base import Answerer, Platform, Route, keep_known
 from tests.simulators.clock import Pace
-from tests.simulators.crypto import Unreadable, encrypt, open_envelope, sha1_signature
-from tests.simulators.push import Outgoing, Push, Pusher, Tamper, Verdict
-from tests.simulators.wechat_push import SECONDS, reply_of, xml_of
-from tests.simulators.wire import Fetched, Request, Response
+from tests.simulators.push import Pusher
+from tests.simulators.wecom_push import Account, Door
+from tests.simulators.wire import Request, Response
 from tests.simulators.world import Chat, World
 
 _TOKEN_SECONDS: Final = 7200
@@ -40,21 +38,6 @@ _SMALLEST_FILE_BYTES: Final = 5
 _LARGEST_FILE_BYTES: Final = 20 * 1024 * 1024
 
 
-@dataclass(slots=True, kw_only=True)
-class Account:
-    """What the administrator set: one corp with one application."""
-
-    corp_id: str = "wwsimulator000001"
-    agent_id: int = 1000002
-    secret: str = "simulator-wecom-secret-0123456789abcdef"
-    token: str = "simulatortoken"
-    aes_key: str = "c2ltdWxhdG9yIG9mIHdlY2hhdCBmb3IgbGV0c2VydmU"
-    callback_url: str = ""
-    ip_allow: list[str] = field(default_factory=list)
-    accounts: int = 100
-    deliveries: int = 3
-
-
 class _Refused(Exception):
     def __init__(self, code: str, **words: object) -> None:
         super().__init__(code)
@@ -69,10 +52,11 @@ class WeCom(Platform):
 
     def __init__(self, world: World, pusher: Pusher) -> None:
         super().__init__(world, pusher)
-        self._account = Account()
+        self._door = Door(world, pusher)
+        self._account = self._door.account
         self._tokens: dict[str, float] = {}
         self._token = ""
-        self._members: dict[str, Chat] = {}
+        self._members = self._door.members
         self._robots: set[str] = {"demo"}
         self._robot_pace = Pace.of(world.clock, 20, 60)
         self._member_pace = Pace.of(world.clock, 30, 60)
@@ -132,7 +116,19 @@ class WeCom(Platform):
             self._tokens[token] = self.world.clock.now()
         self._token = ""
 
-    def _guard(self, answer):  # type: ignore[no-untyped-def]
+    def add_person(self, wish: Mapping[str, object]) -> Chat:
+        """A member. Raises ValueError."""
+        return self._door.add_person(wish)
+
+    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+        """Write to the application. Raises NotHere, ValueError."""
+        return await self._door.act(chat, action, wish)
+
+    async def handshake(self) -> Mapping[str, object]:
+        """What the platform asks when the address is entered."""
+        return await self._door.handshake()
+
+    def _guard(self, answer: Callable[[Request], object]) -> Answerer:
         def wrapped(request: Request, _match: re.Match[str]) -> Response:
             try:
                 return Response.of_json(answer(request))
@@ -275,96 +271,6 @@ class WeCom(Platform):
             return True
         self._sent[mark] = now
         return False
-
-    # Members and the callback.
-
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """A member. Raises ValueError."""
-        userid = text_of(wish, "openid", default="") or f"member{len(self._members) + 1}"
-        name = text_of(wish, "nickname", default="") or f"成员 {len(self._members) + 1}"
-        chat = self.world.new_chat(chat_id=userid, platform=self.name, name=name, kind="user")
-        self._members[userid] = chat
-        return chat
-
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
-        """Write to the application. Raises NotHere, ValueError."""
-        if action == "event":
-            values: dict[str, object] = {"MsgType": "event", "Event": text_of(wish, "event")}
-            values["EventKey"] = text_of(wish, "key", default="")
-        elif action == "text":
-            values = {"MsgType": "text", "Content": text_of(wish, "content")}
-            values["MsgId"] = 7 * 10**18 + self.world.rng.randrange(10**17)
-            self.world.note(chat, "user", "text", text_of(wish, "content"))
-        else:
-            raise NotHere(f"nobody can {action} at wecom")
-        account = self._account
-        if not account.callback_url:
-            return {"paused": False, "reply": None, "deliveries": []}
-        head = {"ToUserName": account.corp_id, "FromUserName": chat.id, "CreateTime": int(time.time())}
-        whole = {**head, **values, "AgentID": account.agent_id}
-        sent = await self.pusher.send(
-            Push(
-                platform=self.name,
-                chat=chat,
-                build=lambda tamper: self._build(whole, tamper),
-                read=lambda fetched: self._read(fetched, chat.id),
-                seconds=SECONDS,
-                deliveries=account.deliveries,
-            )
-        )
-        return {**sent, **{name: values[name] for name in ("MsgId",) if name in values}}
-
-    def _sealed(self, text: str) -> str:
-        account = self._account
-        return encrypt(text, aes_key=account.aes_key, receiver=account.corp_id, filling=self.world.word(16).encode())
-
-    def _address(self, sealed: str, tamper: Tamper, **more: str) -> str:
-        """The callback's address, signed; a corp's callback carries `msg_signature` alone."""
-        timestamp, nonce = str(int(time.time()) - tamper.seconds_old), str(self.world.rng.randrange(10**9))
-        signature = sha1_signature(self._account.token, timestamp, nonce, sealed)
-        signature = signature[::-1] if tamper.bad_signature else signature
-        url = self._account.callback_url
-        query = {"msg_signature": signature, "timestamp": timestamp, "nonce": nonce, **more}
-        return url + ("&" if "?" in url else "?") + urlencode(query)
-
-    def _build(self, values: Mapping[str, object], tamper: Tamper) -> Outgoing:
-        plain = xml_of(values)
-        sealed = self._sealed(plain)
-        envelope = {"ToUserName": values["ToUserName"], "Encrypt": sealed, "AgentID": values["AgentID"]}
-        return Outgoing(
-            url=self._address(sealed, tamper),
-            headers={"Content-Type": "text/xml", "User-Agent": "Mozilla/4.0"},
-            body=xml_of(envelope).encode(),
-            plain=plain,
-        )
-
-    def _read(self, fetched: Fetched, userid: str) -> Verdict:
-        account = self._account
-        if fetched.body.strip() in (b"", b"success"):
-            return Verdict(kind="silent")
-        try:
-            opened = open_envelope(
-                fetched.body, token=account.token, aes_key=account.aes_key, receiver=account.corp_id
-            )  # fmt: skip
-            return reply_of(opened.encode(), userid, account.corp_id)
-        except Unreadable as exc:
-            return Verdict(kind="bad", why=str(exc))
-
-    async def handshake(self) -> Mapping[str, object]:
-        """GET with an encrypted echostr; the decrypted text must come back."""
-        if not self._account.callback_url:
-            raise NotHere("callback_url is not set")
-        echo = str(self.world.rng.randrange(10**18))
-        sealed = self._sealed(echo)
-        url = self._address(sealed, Tamper(), echostr=sealed)
-
-        def read(fetched: Fetched) -> Verdict:
-            same = fetched.body == echo.encode()
-            return Verdict(kind="silent" if same else "bad", why="" if same else "echostr did not come back decrypted")
-
-        outgoing = Outgoing(url=url, headers={"User-Agent": "Mozilla/4.0"}, body=b"", plain=echo, method="GET")
-        delivery = await self.pusher.exchange(outgoing, read, SECONDS, self.name)
-        return {"ok": delivery.verdict.kind == "silent", **delivery.shown()}
 
 
 def _texts(value: object) -> list[str]:
