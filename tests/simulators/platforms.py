@@ -35,7 +35,7 @@ from tests.simulators.wire import HangUp, Request, Response, serve
 from tests.simulators.world import Hop, Stream, World
 
 _HOST: Final = "127.0.0.1"
-_PLATFORMS: Final = (WeChat, WeCom, Feishu, DingTalk, Telegram, Slack, Sink, *SERVICES)
+_PLATFORMS: Final[tuple[type[Platform], ...]] = (WeChat, WeCom, Feishu, DingTalk, Telegram, Slack, Sink, *SERVICES)
 _BODY_KEPT: Final = 262_144
 
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from tests.simulators.faults import Fault
 from tests.simulators.wire import Fetched, NoAnswer, fetch
@@ -52,7 +52,7 @@ class Verdict:
     text: str = ""
     why: str = ""
     via: str = "passive"
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

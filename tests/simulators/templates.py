@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +73,7 @@ def _is_name(value: str) -> bool:
     return len(value) <= 10 if _CHINESE.search(value) else len(value) <= 20
 
 
-_RULES: Final = {
+_RULES: Final[Mapping[str, Callable[[str], bool]]] = {
     "thing": lambda value: len(value) <= 20,
     "short_thing": lambda value: len(value) <= 10,
     "number": lambda value: re.fullmatch(r"[+-]?\d+(\.\d+)?", value) is not None and len(value) <= 32,

@@ -216,7 +216,7 @@ class Door:
             "signature": sha1_signature(account.token, timestamp, nonce),
             "timestamp": timestamp,
             "nonce": nonce,
-            "openid": values["FromUserName"],
+            "openid": str(values["FromUserName"]),
         }
         body = plain
         if account.mode != "plain":
