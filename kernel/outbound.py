@@ -278,7 +278,10 @@ class _Exchange:
             for scheme in ("http", "https"):
                 session.mount(f"{scheme}://", self._lines(is_https_proto=scheme == "https"))
             with session.send(session.prepare_request(self._request), stream=True) as response:
-                body = response.raw.read(ANSWER_BYTES, decode_content=False)
+                try:
+                    body = response.raw.read(ANSWER_BYTES, decode_content=False)
+                except (HTTPError, OSError):
+                    body = b""  # the status was said before the line broke, and it is the answer
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(status=response.status_code, headers=headers, body=body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.text import Unit, cut, size_in
+from kernel.visible import visible_line, visible_text
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -77,18 +79,34 @@ class Parcel:
     address: str = ""
     actions: tuple[tuple[int, str], ...] = ()
 
+    def words(self) -> str:
+        """Return the text for people: what is hidden is shown, and what a service would take for an order is not one.
+
+        A text can be the output of a program on somebody's machine. It calls nobody by name (`@everyone`, `<!channel>`,
+        `<at …>`), and makes no link that says a line in the reader's name (WeChat's `<a href="weixin://…">`). Only
+        Markdown, which its sender wrote as such, keeps its calls.
+        """
+        text = visible_text(self.text)
+        return text if self.format == "markdown" else _ORDERS.sub("\\g<0>\u200b", text)
+
+    def heading(self) -> str:
+        """Return the title for people, in one line."""
+        return _ORDERS.sub("\\g<0>\u200b", visible_line(self.title))
+
     def head(self) -> str:
         """Return the line over the text: level, source, title, how often. Empty where there is nothing to say."""
-        source = f"[{self.source}]" if self.source and self.title else ""
+        source = f"[{visible_line(self.source)}]" if self.source and self.title else ""
         times = f"×{self.count}" if self.count > 1 else ""
-        return " ".join(filter(None, [_MARKS.get(self.level, ""), source, self.title, times]))
+        return " ".join(filter(None, [_MARKS.get(self.level, ""), source, self.heading(), times]))
 
     def lines(self) -> str:
         """Return everything as one text without markup."""
         actions = "\n".join(f"{number}. {label}" for number, label in self.actions)
-        return "\n".join(filter(None, [self.head(), self.text, actions, self.url]))
+        return "\n".join(filter(None, [self.head(), self.words(), actions, self.url]))
 
 
+# A zero-width space behind the first character takes the meaning and leaves the look.
+_ORDERS = re.compile(r"<(?=[!@#]|/?a\b|/?at\b)|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
 _MARKS = {"warning": "⚠️", "error": "🟥"}
 
 
@@ -217,22 +235,39 @@ class Driver(ABC):
         return cut(text, limit - size_in(end, self.unit), self.unit).rstrip() + end, "cut"
 
     def call(
-        self, url: str, payload: object | None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        payload: object | None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        total_seconds: float = outbound.TOTAL_SECONDS,
     ) -> dict[str, object]:
         """Call a platform whose address stands in this server's settings, and return the JSON object it answers.
 
         Raises ChannelError for everything else: no answer, a status that is not 2xx, an answer that is no object.
         """
-        return read_object(self.accept(self.reach(url, payload, method=method, headers=headers)))
+        answer = self.reach(url, payload, method=method, headers=headers, total_seconds=total_seconds)
+        return read_object(self.accept(answer))
 
     def reach(
-        self, url: str, payload: object | None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        payload: object | None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        total_seconds: float = outbound.TOTAL_SECONDS,
     ) -> outbound.Answer:
         """Send `payload` as JSON to such a platform. Raises ChannelError where no answer came."""
         body = None if payload is None else json.dumps(payload, ensure_ascii=False).encode()
+        if total_seconds <= 0:
+            raise ChannelError(Fault.RETRY, "timeout")
         typed = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
         try:
-            return outbound.call_platform(method, url, body=body, headers={**typed, **(headers or {})})
+            return outbound.call_platform(
+                method, url, body=body, headers={**typed, **(headers or {})}, total_seconds=total_seconds
+            )
         except outbound.OutboundError as error:
             raise no_answer(error) from None
 

@@ -45,8 +45,8 @@ class Email(Driver):
         """Hand it to the mail server."""
         if not server.EMAIL_URL:
             raise self.refuse("no server")
-        title = " ".join((parcel.head() or parcel.text).split()) or "LetServer"
-        body, note = self.fit("\n\n".join(filter(None, [parcel.text, _list(parcel), parcel.url])), parcel)
+        title = " ".join((parcel.head() or parcel.words()).split()) or "LetServer"
+        body, note = self.fit("\n\n".join(filter(None, [parcel.words(), _list(parcel), parcel.url])), parcel)
         domain = parseaddr(server.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
         message_id = f"<{parcel.delivery_id}@{domain}>"
         mail = EmailMessage(

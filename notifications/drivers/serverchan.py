@@ -57,7 +57,7 @@ class ServerChan(ThroughApprise):
 
     def title(self, parcel: Parcel) -> str:
         """The service wants one."""
-        title = parcel.head() or " ".join(parcel.text.split()) or "LetServer"
+        title = parcel.head() or " ".join(parcel.words().split()) or "LetServer"
         return cut(title, _TITLE_CHARACTERS, "characters")
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:

@@ -104,8 +104,8 @@ def _send_text(driver: WeChat, account: OfficialAccount, parcel: Parcel) -> Rece
 
 def _send_template(account: OfficialAccount, parcel: Parcel) -> Receipt:
     values = {
-        "title": parcel.title or parcel.text,
-        "text": parcel.text,
+        "title": parcel.heading() or parcel.words(),
+        "text": parcel.words(),
         "level": _LEVELS.get(parcel.level, ""),
         "source": parcel.source,
         "agent": parcel.source,

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _MARGIN_SECONDS = 300
 _SHORTEST_SECONDS = 30
 _LOCK_SECONDS = 15
-_LOCK_WAIT_SECONDS = 6
+_LOCK_WAIT_SECONDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

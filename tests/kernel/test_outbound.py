@@ -147,9 +147,9 @@ def test_no_name_leads_to_an_address_that_is_not_public(settings: Any, monkeypat
     assert [address for address in PUBLIC if not is_public(ipaddress.ip_address(address))] == []
 
 
-def _resolve_to(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def _resolve_to(monkeypatch: pytest.MonkeyPatch, address: str, port: int = 80) -> None:
     family, tail = (socket.AF_INET6, (0, 0)) if ":" in address else (socket.AF_INET, ())
-    found = [(family, socket.SOCK_STREAM, 6, "", (address, 80, *tail))]
+    found = [(family, socket.SOCK_STREAM, 6, "", (address, port, *tail))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: found)
 
 
@@ -351,12 +351,15 @@ def test_plain_text_where_tls_should_be_is_refused(stub: Callable[..., Stub]) ->
     assert (error.kind, error.heard) == ("tls", False)
 
 
-def _certificate(folder: Path) -> Path:
-    """Write a certificate for 127.0.0.1 that nobody has signed but itself."""
+_LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
+
+def _certificate(folder: Path, name_in_it: x509.GeneralName = _LOOPBACK) -> Path:
+    """Write a certificate that nobody has signed but itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    alternative = x509.SubjectAlternativeName([name_in_it])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=1))
         .add_extension(alternative, critical=False)
@@ -377,3 +380,39 @@ def test_platform_of_the_settings_may_be_anywhere(stub: Callable[..., Stub], set
     assert outbound.call_platform("GET", peer.url, body=None, headers={}).status == 200
     assert peer.heard[0].startswith(b"GET ")
     assert _error(peer.url).kind == "refused"
+
+
+def test_answer_whose_end_is_lost_is_its_status(stub: Callable[..., Stub]) -> None:
+    answer = _post(stub(_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")).url)
+    assert (answer.status, answer.body) == (200, b"half")
+
+
+def test_certificate_is_for_the_name_though_the_address_is_called(
+    stub: Callable[..., Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(_answers(_OK))
+    pem = _certificate(tmp_path, x509.DNSName("good.example"))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    asked: list[str] = []
+    context.sni_callback = lambda _line, name, _context: asked.append(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def serve() -> None:
+        for _ in range(2):
+            line, _address = listener.accept()
+            with line, suppress(OSError), context.wrap_socket(line, server_side=True) as secure:
+                secure.recv(65536)
+                secure.sendall(_OK)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    _resolve_to(monkeypatch, "127.0.0.1", port)
+    assert _post(f"https://good.example:{port}/").status == 200
+    error = _error(f"https://other.example:{port}/")
+    assert (error.kind, error.heard) == ("tls", False)
+    assert asked == ["good.example", "other.example"]
+    thread.join(5)
+    listener.close()

@@ -397,3 +397,14 @@ def test_what_is_said_twice_in_a_service_is_cut_in_its_unit() -> None:
         text, note = driver.fit("好" * driver.longest * 2, parcel(detail_url="https://ls.example/m/1"))
         assert note == "cut"
         assert driver.longest - 40 < size_in(text, driver.unit) <= driver.longest
+
+
+def test_output_of_a_program_gives_no_orders_and_hides_nothing(services: Simulator) -> None:
+    text = '<!channel> @everyone @here <at user_id="all"></at> <@U1> <a href="weixin://x">y</a> \x1b[31mred\u202egnp'
+    for name in ("feishu", "dingtalk", "slack", "discord", "teams", "wecom_robot", "bark"):
+        driver_of(name).send(parcel(text=text, title="@all"), cleaned(name, services))
+        (entry,) = shown(services, name)
+        for order in ("<!channel", "@everyone", "@here", "<at ", "<@U1", "<a ", "\x1b", "\u202e", "@all"):
+            assert order not in entry["text"], (name, order)
+        assert "everyone" in entry["text"]
+    assert parcel(text="<@U1>", format="markdown").words() == "<@U1>"
