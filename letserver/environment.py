@@ -208,6 +208,12 @@ SETTINGS = (
         name="LETSERVER_WEB_PROCESSES", default="1", read=_number(1, 64), meaning="Web processes that `make up` starts."
     ),
     Setting(
+        name="LETSERVER_COURIER_THREADS",
+        default="16",
+        read=_number(1, 64),
+        meaning="How many messages and callbacks the courier that `make up` starts has on their way at once.",
+    ),
+    Setting(
         name="LETSERVER_GATEWAY",
         default="on",
         read=_switch,

@@ -26,6 +26,7 @@ class Configuration:
     host: str
     port: int
     web_processes: int
+    courier_threads: int
     redis_url: str | None
     database_url: str
     public_url: str
@@ -71,6 +72,7 @@ def read_configuration() -> Configuration:
         host=cast(str, values["LETSERVER_HOST"]),
         port=cast(int, values["LETSERVER_PORT"]),
         web_processes=cast(int, values["LETSERVER_WEB_PROCESSES"]),
+        courier_threads=cast(int, values["LETSERVER_COURIER_THREADS"]),
         redis_url=given.get("LETSERVER_REDIS_URL") or None,
         database_url=cast(str, values["LETSERVER_DATABASE_URL"]),
         public_url=cast(str, values["LETSERVER_PUBLIC_URL"]),

@@ -152,7 +152,8 @@ def _start_server(
     worker = [*celery, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
     sweeps = [*worker, "--concurrency", "2"]
     supervisor.start(Program(name="worker", arguments=sweeps, environment=environment, stage=1))
-    courier = [*worker, "--queues", "deliveries", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
+    threads = str(configuration.courier_threads)
+    courier = [*worker, "--queues", "deliveries", "--pool", "threads", "--concurrency", threads, "-n", "courier@%h"]
     supervisor.start(Program(name="courier", arguments=courier, environment=environment, stage=1))
     beat = [*celery, "beat", "--loglevel", "INFO", "-S", "django", "--pidfile", ""]
     supervisor.start(Program(name="beat", arguments=beat, environment=environment, stage=1))
