@@ -1,7 +1,7 @@
 """Serve all platforms on one port of loopback: `python -m tests.simulators.platforms --port 9797 --seed 1`.
 
 The first line printed is the address of the chat page, with the control token; then come the settings with which the
-product uses this simulator.
+product uses this simulator, as a shell takes them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import asyncio
 import json
 import re
 import secrets
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -103,7 +105,11 @@ class Simulation:
     ) -> Response:
         faults = self.world.faults
         for fault in faults.striking("call", hop.path, hop.chat):
-            refusal = self._refusal(fault, platform, request)
+            try:
+                refusal = self._refusal(fault, platform, request)
+            except (KeyError, ValueError) as exc:
+                # An order that makes no sense here: nobody may take it for the platform's own answer.
+                refusal = Response.of_text(f"{fault.kind} makes no sense at {platform.name}: {exc}", 500)
             if refusal is not None:
                 response = refusal
                 break
@@ -213,7 +219,10 @@ def _addressee(body: bytes) -> str:
 async def _run(arguments: argparse.Namespace) -> None:
     token = arguments.control_token or secrets.token_urlsafe(16)
     server = Server(seed=arguments.seed, token=token)
-    listening = await serve(server.answer, host=_HOST, port=arguments.port)
+    try:
+        listening = await serve(server.answer, host=_HOST, port=arguments.port)
+    except OSError as exc:
+        sys.exit(f"port {arguments.port}: {exc.strerror}; --port takes another, 0 a free one")
     port = listening.sockets[0].getsockname()[1]
     server.begin(f"http://{_HOST}:{port}")
     accounts = {
@@ -226,7 +235,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         server.simulation().platforms[name].configure(wish)
     print(f"http://{_HOST}:{port}/chat#{token}", flush=True)
     for name, value in server.simulation().settings().items():
-        print(f"LETSERVER_{name}={value}")
+        print(f"export LETSERVER_{name}={shlex.quote(value)}")
     print(flush=True)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -145,6 +145,13 @@ def test_sixteen_at_once_are_all_served(sim: Simulator, call: Caller, alice: str
     assert len({entry["text"] for entry in sim.transcript(alice) if entry["via"] == "kf"}) == 17
 
 
+def test_fault_that_makes_no_sense_somewhere_is_no_answer_of_the_platform(sim: Simulator, call: Caller) -> None:
+    for action in ("errcode:12345", "expire_token"):
+        sim.fault(action, "/robot/send")
+        answer = call.raw("POST", "/robot/send", params={"access_token": "demo"}, json={})
+        assert (answer.status_code, "makes no sense at dingtalk" in answer.text) == (500, True)
+
+
 # The control API.
 
 
