@@ -15,12 +15,14 @@ class ChatConfig(AppConfig):
     def ready(self) -> None:
         """Register the commands, what people are told, and what the bell does."""
         from agents.hooks import on_presence
+        from chat.asking import keep_questions
         from chat.commands import builtin
         from chat.notices import tell_of_moves, tell_of_presence
         from chat.tasks import answer_later
         from jobs.observers import observe
         from kernel import bells
 
+        observe(keep_questions)
         observe(tell_of_moves)
         on_presence(tell_of_presence)
         builtin.register_all()

@@ -11,12 +11,15 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.models import ChatIdentity, User
 from agents.models import Agent
+from chat.asking import asks
 from chat.commands.jobs import SIGNS, short_id
+from chat.models import ChatLine
 from jobs.services.moves import MovedJob
 from jobs.states import TERMINAL, JobStatus, Move
 from kernel.text import cut
@@ -74,9 +77,11 @@ def _speaks(one: MovedJob) -> bool:
 
 
 def _reachable(owner_ids: Iterable[str]) -> dict[str, User]:
-    """Return those of these people who have a channel that is on."""
-    channels = Channel.objects.filter(owner_id__in=set(owner_ids), enabled=True)
-    return {channel.owner_id: channel.owner for channel in channels.select_related("owner")}
+    """Return those of these people who have a channel that is on, or who talk on the console's page and read there."""
+    has_channel = Exists(Channel.objects.filter(owner=OuterRef("pk"), enabled=True))
+    talks_here = Exists(ChatLine.objects.filter(owner=OuterRef("pk")))
+    people = User.objects.filter(has_channel | talks_here, pk__in=set(owner_ids))
+    return {person.pk: person for person in people}
 
 
 def _addresses(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -115,6 +120,11 @@ def _headline(one: MovedJob) -> str:
     }[one.after]
     if one.move == Move.FINISH_LATE:
         sentence = _("A late result of the job [%(job)s]: #%(id)s")
+    if asks(one):
+        sentence = _(
+            "❓ The agent asks before it does [%(job)s]. Reply “yes” within two minutes, and it is done. #%(id)s"
+        )
+        return sentence % words
     if one.move == Move.WAIT_END:
         sentence = _("The job [%(job)s] has expired: its agent did not take it in time. #%(id)s")
     return f"{SIGNS[one.after]} {sentence % words}"

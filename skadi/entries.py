@@ -36,10 +36,11 @@ OPTION_KEYS = frozenset(
         "user",
         "group",
         "match",
+        "confirm",
     ]
 )
 # Keys of later versions. Without the first kind an entry would run with less protection than its writer asked for.
-PROTECTING_LATER = frozenset(["confirm", "secrets", "limits", "redact", "before", "signing"])
+PROTECTING_LATER = frozenset(["secrets", "limits", "redact", "before", "signing"])
 OTHER_LATER = frozenset(
     [
         "queue",
@@ -55,7 +56,8 @@ OTHER_LATER = frozenset(
         "artifacts",
     ]
 )
-PROTECTING = PROTECTING_LATER | {"args", "max_args", "options", "user", "group", "umask", "timeout", "shell", "match"}
+PROTECTING_NOW = "args max_args options user group umask timeout shell match confirm"
+PROTECTING = PROTECTING_LATER | set(PROTECTING_NOW.split())
 LEAST_OUTPUT, MOST_OUTPUT = 1024, 16 * 1024 * 1024
 MOST_SECONDS = 7 * 86400.0
 
@@ -95,6 +97,7 @@ class Entry:
     shell: bool = False
     unsafe: bool = False
     hidden: bool = False
+    confirm: bool = False
     description: str = ""
     refusal: str = ""
 
@@ -133,6 +136,7 @@ class EntryReader:
             "max_args": self._get("max_args", lambda value: values.count(value, 0, MAX_ARGUMENTS), MAX_ARGUMENTS),
             "options_allowed": self._get("options", _options, self.kind == "command"),
             "unsafe": self._get("match", _match, False),
+            "confirm": self._get("confirm", _confirm, False),
             "hidden": self._get("hidden", values.flag, False),
             "description": self._get("description", values.text_value, ""),
         }
@@ -229,6 +233,16 @@ def parse_as_written(text: str) -> Template:
     finder = HoleFinder()
     parts = split_holes(text, finder)
     return WordTemplate(holes=tuple(finder.holes), words=(parts,))
+
+
+def _confirm(value: Any) -> bool:
+    """Whether the person is asked before it runs. One-time passwords are for a later version."""
+    if not value:
+        raise ValueError("has no value")
+    try:
+        return values.flag(value)
+    except ValueError as error:
+        raise ValueError("is not supported by this version") from error
 
 
 def _options(value: Any) -> bool:

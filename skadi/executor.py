@@ -192,6 +192,9 @@ class Executor:
             if isinstance(decision, Answer):
                 self._answer(job, decision.text, decision.ok)
                 return
+            if decision.entry.confirm and not job.confirmed:
+                self._report(job, result.report_of_question(decision.entry.name))
+                return
             content = runner.job_file(decision, job, config.defaults, self.start_dir, self.agent_pid)
             self.journal.move(job.id, "started", **content)
             self._report_end(job, self._run(job))

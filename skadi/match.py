@@ -75,7 +75,8 @@ def help_text(config: Config) -> str:
 def _help_line(entry: Entry) -> str:
     name = entry.name if entry.kind == "command" else f"{entry.name}: {entry.text}"
     line = "\n - {} {}".format(name, f"[{entry.directory}]" if entry.directory else "")
-    for wanted, mark in ((entry.unsafe, "[unsafe]"), (bool(entry.refusal), f"[refused: {entry.refusal}]")):
+    refused = (bool(entry.refusal), f"[refused: {entry.refusal}]")
+    for wanted, mark in ((entry.unsafe, "[unsafe]"), (entry.confirm, "[confirm]"), refused):
         if wanted:
             line = "{} {}".format(line.rstrip(" "), mark)
     return "{} ({})".format(line.rstrip(" "), entry.description) if entry.description else line

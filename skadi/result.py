@@ -107,6 +107,12 @@ def report_of_answer(text: str, ok: bool, secrets: Iterable[str] = ()) -> dict[s
     return {"kind": "succeed" if ok else "fail", "body": {"result": result, "truncated": truncated}}
 
 
+def report_of_question(entry: str) -> dict[str, Any]:
+    """The report on a job that its owner must confirm first: nothing has run. The reason is what the server acts on."""
+    sentence = f"{entry} must be confirmed first, nothing has run"
+    return {"kind": "fail", "body": {"result": clean(sentence), "truncated": False, "reason": "confirm"}}
+
+
 def report_of_run(
     folder: str,
     end: Mapping[str, Any],

@@ -33,6 +33,7 @@ class Job:
     offer: int | None = None
     lease_seconds: float = 120.0
     ack_seconds: float = 30.0
+    confirmed: bool = False
 
     def claim(self) -> dict[str, int]:
         """What tells the server which hand-out of the job is meant; nothing under protocol 1."""
@@ -53,7 +54,13 @@ def read_job(body: Any) -> Job | None:
         offer=_count(body.get("offer")),
         lease_seconds=_seconds(body.get("lease_s")) or Job.lease_seconds,
         ack_seconds=_seconds(body.get("ack_s")) or Job.ack_seconds,
+        confirmed=_is_confirmed(body.get("params")),
     )
+
+
+def _is_confirmed(params: object) -> bool:
+    """Whether the owner was asked about this very job and said yes."""
+    return isinstance(params, dict) and params.get("confirmed") is True
 
 
 def _count(value: object) -> int | None:
@@ -73,6 +80,7 @@ def job_as_received(job: Job) -> dict[str, Any]:
         "offer": job.offer,
         "lease_s": job.lease_seconds,
         "ack_s": job.ack_seconds,
+        "params": {"confirmed": job.confirmed},
         "received": shim.now_text(),
     }
 

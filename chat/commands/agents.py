@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from accounts.tokens import shown_prefix
 from agents.models import REMARK_LENGTH, Agent
 from agents.services.find import find_agent
 from agents.services.manage import AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
@@ -101,8 +102,8 @@ def _the_agent(call: Call) -> Agent:
 
 
 def _with_token(sentence: str, token: str) -> Reply:
-    text = f"{sentence}\n%s\n\n" + _("On its machine:") + f"\nskadi --server {settings.PUBLIC_URL} %s"
-    masked = token[:4] + "…"
+    text = f"{sentence}\n%s\n\n" + _("In skadi.yml on its machine:") + f"\ntoken: %s\nserver: {settings.PUBLIC_URL}"
+    masked = shown_prefix(token) + "…"
     return Reply(text=text % (token, token), masked=text % (masked, masked))
 
 

@@ -24,9 +24,9 @@ def ask_first(line: Line, question: str) -> Reply:
     return Reply(text=question + "\n" + _("Reply “yes” within two minutes to do it, “no” to leave it."))
 
 
-def keep_question(line: Line) -> None:
+def keep_question(line: Line, *, now: dt.datetime | None = None) -> None:
     """Let a yes from this conversation, within two minutes, do what the line says."""
-    until = database_now() + ANSWER_TIME
+    until = (now or database_now()) + ANSWER_TIME
     values = {"owner_id": line.owner_id, "sealed_line": seal(line.text), "expires_at": until}
     Question.objects.update_or_create(place=line.place, defaults=values)
 

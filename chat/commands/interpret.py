@@ -50,7 +50,7 @@ def run_confirmed(line: Line, owner: User) -> Reply:
     """Do what a line says although it would be asked about: the person has just said yes."""
     found = find_command(split_line(line.text))
     if found is None:
-        return send_job(line, owner, split_line(line.text))
+        return send_job(line, owner, split_line(line.text), confirmed=True)
     command, rest = found
     return command.run(Call(line=line, owner=owner, words=rest))
 

@@ -47,8 +47,8 @@ def short_id(job: Job) -> str:
     return str(job.pk)[-_SHORT_ID:]
 
 
-def send_job(line: Line, owner: User, words: Sequence[str]) -> Reply:
-    """Send the words after the first to the agent that the first one calls.
+def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool = False) -> Reply:
+    """Send the words after the first to the agent that the first one calls; `confirmed`: it asked, the owner agreed.
 
     Raises AgentNotFound where it calls none, InvalidAgent where that cannot take a job now.
     """
@@ -72,6 +72,7 @@ def send_job(line: Line, owner: User, words: Sequence[str]) -> Reply:
         message=text,
         actor=line.actor,
         source=line.source,
+        params={"confirmed": True} if confirmed else None,
         idempotency_key=f"chat:{line.message_id}" if line.message_id else None,
     )
     job = run_alone(submit_jobs, submission)

@@ -69,6 +69,7 @@ class AgentJobSerializer(serializers.Serializer[Any]):
         required=False, help_text="How often the job was handed out; sent back with the acknowledgement."
     )
     lease_s = serializers.IntegerField(required=False, help_text="Seconds from one beat to the next, at most.")
+    params = serializers.DictField(required=False, help_text="What was said beside the text, such as `confirmed`.")
     ack_s = serializers.IntegerField(required=False, help_text="Seconds to acknowledge the job.")
     source = serializers.CharField(required=False)  # type: ignore[assignment]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from django.conf import settings
 
@@ -28,6 +28,7 @@ class OfferedJobJson(AgentJobJson):
     lease_s: int
     ack_s: int
     source: str
+    params: NotRequired[dict[str, bool]]
 
 
 class BeatJson(TypedDict):
@@ -117,7 +118,7 @@ def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson
     plain: AgentJobJson = {"id": job.pk, "message": job.message}
     if protocol < PROTOCOL:
         return plain
-    return {
+    offered: OfferedJobJson = {
         **plain,
         "attempt": job.attempt,
         "offer": job.offer,
@@ -125,6 +126,9 @@ def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson
         "ack_s": settings.ACK_SECONDS,
         "source": job.source,
     }
+    if job.params:
+        offered["params"] = job.params
+    return offered
 
 
 def beat_json(cancel: list[str]) -> BeatJson:

@@ -1,0 +1,44 @@
+"""An agent asks before it runs a dangerous entry of its file: the question goes to where the job came from.
+
+The agent ends the job with the reason `confirm`, nothing has run; a yes within two minutes sends the same text once
+more, marked as confirmed. Only a person in that conversation can mark it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from agents.models import Agent
+from chat.commands.confirm import keep_question
+from chat.commands.registry import Line
+from jobs.models import Job
+from jobs.services.moves import MovedJob
+
+REASON = "confirm"
+_SOURCE = "chat:"
+_CONSOLE = "console"
+
+
+def keep_questions(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+    """Keep the question of every job that was sent from a chat and must be confirmed."""
+    for one in moved:
+        if asks(one) and (agent := Agent.objects.filter(pk=one.job.agent_id).first()) is not None:
+            keep_question(_line(one.job, agent), now=now)
+
+
+def asks(one: MovedJob) -> bool:
+    """Tell whether a job that was sent from a chat ended because its owner must confirm it."""
+    return one.output is not None and one.output.reason == REASON and one.job.source.startswith(_SOURCE)
+
+
+def _line(job: Job, agent: Agent) -> Line:
+    """Return the line that was said, in the place where it was said."""
+    talker = job.source.removeprefix(_SOURCE)
+    at_console = talker == _CONSOLE
+    return Line(
+        owner_id=job.owner_id,
+        text=f"{agent.name} {job.message}",
+        door=_CONSOLE if at_console else "",
+        identity_id="" if at_console else talker,
+    )

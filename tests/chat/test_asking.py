@@ -1,0 +1,82 @@
+"""A dangerous entry of an agent's file is asked about in the chat; a yes sends it once more, marked."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import ChatIdentity, User
+from accounts.services.identities import Place, bind_identity
+from agents.models import Agent
+from jobs.models import Job
+from jobs.services.moves import Output
+from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.wire.rendering import agent_job_json
+from notifications.models import Message
+from notifications.services.channels import ensure_identity_channel
+from tests.chat.conftest import Say
+from tests.factories import claim, make_agent, make_job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def nas(alice: User) -> Agent:
+    """An agent whose file marks an entry with `confirm`."""
+    return make_agent(owner=alice, name="nas")
+
+
+@pytest.fixture
+def at_wechat(alice: User) -> dict[str, str]:
+    """Where alice talks."""
+    place = Place(platform="wechat", account="wx", external_id="oAlice")
+    identity: ChatIdentity = bind_identity(place, owner=alice)
+    ensure_identity_channel(identity)
+    return {"door": "wechat", "identity_id": identity.pk}
+
+
+def _refuses(agent: Agent) -> Job:
+    """Let the agent take a job and say that it must be confirmed."""
+    job = claim(agent)
+    assert job is not None
+    output = Output(text="restart must be confirmed first, nothing has run", reason="confirm")
+    (outcome,) = report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=output)])
+    assert outcome is None
+    return job
+
+
+def test_a_yes_sends_the_same_text_marked(nas: Agent, at_wechat: dict[str, str], say: Say) -> None:
+    say("nas restart   api", **at_wechat)
+    refused = _refuses(nas)
+    assert refused.params is None
+    assert "❓" in Message.objects.get().text
+    assert "🕘" in say("yes", **at_wechat)
+    job = claim(nas)
+    assert job is not None
+    assert (job.message, job.params) == ("restart api", {"confirmed": True})
+    assert agent_job_json(job, 2)["params"] == {"confirmed": True}  # type: ignore[typeddict-item]
+    assert "params" not in agent_job_json(job, 1)
+    assert "nothing to confirm" in say("yes", **at_wechat)
+
+
+def test_a_no_sends_nothing(nas: Agent, at_wechat: dict[str, str], say: Say) -> None:
+    say("nas restart", **at_wechat)
+    _refuses(nas)
+    say("no", **at_wechat)
+    assert "nothing to confirm" in say("yes", **at_wechat)
+    assert Job.objects.count() == 1
+
+
+def test_only_the_place_that_sent_it_is_asked(nas: Agent, at_wechat: dict[str, str], say: Say) -> None:
+    say("nas restart", **at_wechat)
+    _refuses(nas)
+    assert "nothing to confirm" in say("yes")
+    say("nas restart")
+    _refuses(nas)
+    assert "🕘" in say("yes")
+
+
+def test_a_job_of_the_api_asks_nobody(nas: Agent, at_wechat: dict[str, str], say: Say) -> None:
+    make_job(nas, "restart", source="api")
+    _refuses(nas)
+    assert "nothing to confirm" in say("yes")
+    assert "nothing to confirm" in say("yes", **at_wechat)
