@@ -119,7 +119,8 @@ def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson
     if protocol < PROTOCOL:
         return plain
     offered: OfferedJobJson = {
-        **plain,
+        "id": job.pk,
+        "message": job.message,
         "attempt": job.attempt,
         "offer": job.offer,
         "lease_s": settings.BEAT_LEASE_SECONDS,
