@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.services.quotas import quota_used, release_quota, reserve_quota
 from notifications.drivers.base import Rate
-from notifications.models import Channel, ChatCredit, PaceMeter, Way
+from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, PaceMeter, Way
 
 WINDOW = dt.timedelta(hours=48)
 TEMPLATE_KIND = "wechat.template"
 _WARN_AT = 0.8
+_ON_ITS_WAY = dt.timedelta(seconds=5)
+"""So long the platform waits for us to take what a person wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +79,25 @@ def release(mark: str) -> None:
 
 
 def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) -> None:
-    """A person has written to us: the window begins anew, with everything that it allows."""
+    """A person has written to us: the window begins anew, with everything that it allows.
+
+    What is still to be sent, or was while their word was on its way to us, is counted in the new one by the platform.
+    """
     allowed = settings.TEXTS_A_WINDOW
-    credit, made = ChatCredit.objects.get_or_create(
-        account=account,
-        address=address,
-        defaults={"owner_id": owner_id, "ends_at": now + WINDOW, "limit": allowed},
-    )
-    if not made:
-        learned = credit.learned if credit.learned is not None else allowed
-        ChatCredit.objects.filter(pk=credit.pk).update(
-            owner_id=owner_id, ends_at=now + WINDOW, used=0, limit=min(learned, allowed)
+    with transaction.atomic():
+        ChatCredit.objects.get_or_create(
+            account=account,
+            address=address,
+            defaults={"owner_id": owner_id, "ends_at": now + WINDOW, "limit": allowed},
         )
+        # Locked, so that nobody counts one more beside it.
+        credit = ChatCredit.objects.select_for_update().get(account=account, address=address)
+        learned = credit.learned if credit.learned is not None else allowed
+        credit.owner_id, credit.ends_at, credit.limit = owner_id, now + WINDOW, min(learned, allowed)
+        counted = Delivery.objects.filter(channel__account=account, channel__address=address, reserved=_mark_of(credit))
+        there = counted.filter(Q(state__in=OPEN_STATES) | Q(ended_at__gt=now - _ON_ITS_WAY)).count()
+        credit.used = min(there, credit.limit)
+        credit.save(update_fields=["owner_id", "ends_at", "limit", "used"])
 
 
 def learn_refusal(channel: Channel, *, window_is_shut: bool, now: dt.datetime) -> None:
@@ -125,7 +135,11 @@ def _reserve_text(channel: Channel, now: dt.datetime) -> Reservation | Exhausted
     standing = _text_standing(credit, now)
     if not taken or credit is None:
         return Exhausted(standing=standing)
-    return Reservation(mark=f"credit:{credit.pk}", standing=standing)
+    return Reservation(mark=_mark_of(credit), standing=standing)
+
+
+def _mark_of(credit: ChatCredit) -> str:
+    return f"credit:{credit.pk}"
 
 
 def _template_standing(used: int, limit: int, recovers_at: dt.datetime) -> Standing:

@@ -18,7 +18,7 @@ from kernel.clock import database_now
 from kernel.transactions import whole
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.drivers.registry import driver_of
-from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
+from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message, Way
 from notifications.services.accept import Wish, accept_messages, fallback_step, message_delivery
 from notifications.services.channels import settings_of
 from notifications.services.ledger import Exhausted, counts, learn_refusal, release, reserve, take_turn
@@ -65,7 +65,7 @@ def claim_delivery(delivery_id: str, *, now: dt.datetime | None = None) -> Claim
             return None
         if row.state == DeliveryState.IN_FLIGHT:
             row.lost_tries += 1
-            row.unheard = True
+            _keep_counted(row)
             if row.lost_tries >= LOST_TRIES_LIMIT:
                 _end(row, DeliveryState.DEAD, now, fault="lost", code="parked")
                 return None
@@ -141,6 +141,9 @@ def _may_go(row: Delivery, now: dt.datetime) -> bool:
     if not row.reserved and counts(channel, row.way):
         found = reserve(channel, row.way, now=now)
         if isinstance(found, Exhausted):
+            if row.unheard:
+                # Its first try was counted. Either the platform took that one and refuses this, or it has the room.
+                return True
             again = found.standing.recovers_at
             seconds = (again - now).total_seconds() if again else None
             fault = Fault.QUOTA if again else Fault.WINDOW
@@ -148,6 +151,16 @@ def _may_go(row: Delivery, now: dt.datetime) -> bool:
             return False
         row.reserved = found.mark
     return True
+
+
+def _keep_counted(row: Delivery) -> None:
+    """Nobody heard how a try ended: a text may have used its place, and the next try counts for itself.
+
+    A template carries its id: WeChat takes it for the same one, and counts it once.
+    """
+    row.unheard = True
+    if row.way == Way.TEXT:
+        row.reserved = ""
 
 
 def _postpone(row: Delivery, due_at: dt.datetime) -> None:
@@ -158,7 +171,8 @@ def _postpone(row: Delivery, due_at: dt.datetime) -> None:
 
 
 def _fail(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    row.unheard = row.unheard or error.unheard
+    if error.unheard:
+        _keep_counted(row)
     row.fault, row.provider_code = error.kind, error.code
     if error.kind is Fault.RETRY:
         _try_again(row, error, now)

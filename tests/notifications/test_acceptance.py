@@ -168,7 +168,15 @@ def test_texts_need_a_word_of_the_person_and_it_opens_everything_again(settings:
     for number in range(2):
         accepted(wish(user, f"{number}", way="text", must_reach=True))
     assert isinstance(refused(wish(user, "3", way="text", must_reach=True)), LimitExceeded)
+    # What is still to be sent will be counted in the new window.
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
+    assert user.chat_credits.get().used == 2
+    # So is what went out while the person's word was on its way to us; what went before is not.
+    for delivery, ago in zip(user.deliveries.all(), (1, 10), strict=True):
+        delivery.state, delivery.ended_at = DeliveryState.SENT, now - dt.timedelta(seconds=ago)
+        delivery.save()
+    open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
+    assert user.chat_credits.get().used == 1
     accepted(wish(user, "3", way="text", must_reach=True))
 
 

@@ -236,3 +236,25 @@ def test_refused_twice_at_one_count_is_the_limit(sim: Simulator, settings: Any) 
     open_credit(owner_id=user.pk, account=channel.account, address=openid, now=database_now())
     credit = user.chat_credits.get()
     assert (credit.learned, credit.limit) == (0, 0)
+
+
+def test_a_text_whose_end_nobody_heard_is_counted_and_so_is_its_repeat(sim: Simulator, settings: Any) -> None:
+    user = make_user()
+    _wechat(user, sim, settings)
+    sim.fault("drop_answer", "/cgi-bin/message/custom/send", times=1)
+    delivery = send(user, "one", way="text")
+    assert (delivery.state, delivery.unheard, user.chat_credits.get().used) == (DeliveryState.RETRY, True, 1)
+    due_now(delivery)
+    deliver(delivery.pk)
+    assert Delivery.objects.get(pk=delivery.pk).state == DeliveryState.SENT
+    assert user.chat_credits.get().used == 2
+
+    # Its sender dies; the window is full by then: it is tried in the place that it has.
+    (message,) = accept_messages([Wish(owner_id=user.pk, text="two", way="text")])
+    assert isinstance(message, Message)
+    claim_delivery(message.deliveries.get().pk)
+    user.chat_credits.update(used=20)
+    Delivery.objects.filter(message=message).update(claimed_until=database_now())
+    deliver(message.deliveries.get().pk)
+    assert message.deliveries.get().state == DeliveryState.SENT
+    assert user.chat_credits.get().used == 20
