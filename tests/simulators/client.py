@@ -244,6 +244,10 @@ class Simulator:
         """Move the platforms' time forward and return it."""
         return float(self.control("POST", "clock", {"advance_s": advance_s})["now"])
 
+    def stop_clock(self) -> None:
+        """Let the platforms' time stand still, until a reset, but for what `clock` moves it."""
+        self.control("POST", "clock", {"stop": True})
+
     def fault(
         self, action: str, path: str = "", *, openid: str = "", nth: int | None = None, times: int | None = 1
     ) -> None:

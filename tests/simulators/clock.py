@@ -15,13 +15,18 @@ _BEIJING = timedelta(hours=8)
 
 @dataclass(slots=True)
 class Clock:
-    """The platforms' time: the real one plus what tests advanced it by."""
+    """The platforms' time: the real one plus what tests advanced it by; or standing still but for that."""
 
     ahead_seconds: float = 0.0
+    stopped_at: float | None = None
 
     def now(self) -> float:
         """Virtual seconds since 1970."""
-        return time.time() + self.ahead_seconds
+        return (time.time() if self.stopped_at is None else self.stopped_at) + self.ahead_seconds
+
+    def stop(self) -> None:
+        """Stand still: what is allowed once a second is then allowed once, however slow the machine."""
+        self.stopped_at = time.time()
 
     def advance(self, seconds: float) -> None:
         """Move forward; time never runs back."""

@@ -187,7 +187,10 @@ class Control:
     # Time, faults, what was said.
 
     def _clock(self, request: Request, _parts: tuple[str, ...]) -> object:
-        seconds = self._wish(request).get("advance_s", 0)
+        wish = self._wish(request)
+        seconds = wish.get("advance_s", 0)
+        if wish.get("stop"):
+            self._world.clock.stop()
         if not isinstance(seconds, int | float):
             raise ValueError("advance_s: a number")
         self._world.clock.advance(seconds)

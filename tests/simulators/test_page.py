@@ -21,8 +21,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.sqlite_only]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium."""
+    expect.set_options(timeout=15_000)
     with chromium() as browser:
         yield browser
+    expect.set_options(timeout=5_000)
 
 
 def _echo(taken: Taken) -> tuple[int, bytes]:

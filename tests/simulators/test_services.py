@@ -125,6 +125,7 @@ def test_service_takes_a_message(
 
 
 def test_discord_is_too_fast_after_five(sim: Simulator) -> None:
+    sim.stop_clock()
     answers = [Caller(sim).raw("POST", TAKEN[0][1], json={"content": "x"}) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [204] * 5 + [429]
     assert answers[-1].json()["retry_after"] > 0
