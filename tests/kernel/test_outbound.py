@@ -91,6 +91,10 @@ class Stub:
             line.settimeout(5)
             self.heard.append(line.recv(65536))
             self._speak(line)
+            # Closing over words that were not read would take back what was said (RST).
+            line.shutdown(socket.SHUT_WR)
+            while line.recv(65536):
+                continue
 
     def close(self) -> None:
         with suppress(OSError):
