@@ -66,9 +66,11 @@ def _go(page: Page, view: str) -> None:
 
 @pytest.mark.parametrize("width", [390, 1440])
 def test_a_person_holds_the_whole_conversation(page: Page, sim: Simulator) -> None:
+    page.locator("#first").click()
     _go(page, "people")
-    page.locator("#add-name").fill("小明")
+    page.locator("#add-name").fill("小红")
     page.locator("#add button").click()
+    expect(page.locator("#badges")).to_contain_text("小红")
     page.locator("#follow").click()
     expect(page.locator(".bubble").last).to_have_text("welcome! more <b>")
     page.locator("#line").fill("<i>hi</i>")
@@ -79,7 +81,7 @@ def test_a_person_holds_the_whole_conversation(page: Page, sim: Simulator) -> No
     expect(page.locator(".mine .bubble").last).to_have_text("help")
     expect(page.locator("#badges")).to_contain_text("客服余额 23")
 
-    alice = sim.state()["chats"][0]["id"]
+    alice = next(chat["id"] for chat in sim.state()["chats"] if chat["name"] == "小红")
     call = Caller(sim)
     call.wechat(
         "message/template/send",

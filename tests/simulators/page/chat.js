@@ -111,6 +111,8 @@ function drawHead() {
 
 function drawBottom() {
   const chat = current();
+  $("welcome").hidden = state.seq === undefined || state.chats.length > 0;
+  $("log").hidden = !$("welcome").hidden;
   const room = chat?.kind === "room";
   const stranger = chat?.platform === "wechat" && chat.kind === "user" && !chat.followed;
   const hasMenu = chat?.platform === "wechat" && state.menu.length > 0 && !stranger;
@@ -358,6 +360,14 @@ function say() {
   attempt(() => act(chat.id, "text", { content, wait: false }));
 }
 
+async function addPerson(nickname, platform) {
+  const added = await attempt(() => call("POST", "users", { nickname, platform }));
+  if (!added) return;
+  $("add-name").value = "";
+  await refresh();
+  await show(added.openid);
+}
+
 function fit() {
   $("line").style.height = "auto";
   $("line").style.height = `${Math.min($("line").scrollHeight, 120)}px`;
@@ -376,14 +386,10 @@ function wireUp() {
   });
   $("to-menu").addEventListener("click", () => { menuShown = !menuShown; $("tiles").hidden = true; drawBottom(); });
   $("follow").addEventListener("click", () => attempt(() => act(open, "follow", { wait: false })));
-  $("add").addEventListener("submit", async (event) => {
+  $("first").addEventListener("click", () => addPerson(word("first_name"), "wechat"));
+  $("add").addEventListener("submit", (event) => {
     event.preventDefault();
-    const wish = { nickname: $("add-name").value.trim(), platform: $("add-platform").value };
-    const added = await attempt(() => call("POST", "users", wish));
-    if (!added) return;
-    $("add-name").value = "";
-    await refresh();
-    await show(added.openid);
+    addPerson($("add-name").value.trim(), $("add-platform").value);
   });
   $("wire-all").addEventListener("change", drawHops);
   $("open-settings").addEventListener("click", openSettings);
