@@ -1,0 +1,137 @@
+"""The doors as the platforms' simulator sees them, over HTTP: it judges signatures, encryption and answers itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import ChatIdentity, User
+from chat.services.codes import begin_login, new_bind_code
+from jobs.models import Job
+from notifications.models import Channel
+from notifications.wechat.client import official_account
+from tests.factories import make_agent, make_user
+from tests.simulators.client import Simulator
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """The process."""
+    with Simulator.start(seed=5) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def sim(simulator: Simulator, settings: Any, live_server: Any) -> Simulator:
+    """The process without a past, and a product that has its accounts."""
+    simulator.reset()
+    settings.LANGUAGE_CODE = "en"
+    wechat = simulator.account(callback_url=f"{live_server.url}/chat/wechat", mode="safe")
+    settings.WECHAT_KIND = "service"
+    for name in ("appid", "secret", "token", "aes_key"):
+        setattr(settings, f"WECHAT_{name.upper()}", wechat[name])
+    settings.WECHAT_API_BASE = settings.WECHAT_MP_BASE = simulator.base
+    wecom = simulator.account("wecom", callback_url=f"{live_server.url}/chat/wecom")
+    for name in ("corp_id", "token", "aes_key"):
+        setattr(settings, f"WECOM_{name.upper()}", wecom[name])
+    telegram = simulator.account("telegram", webhook_url=f"{live_server.url}/chat/telegram", webhook_secret="a-secret")
+    settings.TELEGRAM_BOT_TOKEN, settings.TELEGRAM_WEBHOOK_SECRET = telegram["bot_token"], "a-secret"
+    slack = simulator.account("slack", command_url=f"{live_server.url}/chat/slack")
+    settings.SLACK_SIGNING_SECRET = slack["signing_secret"]
+    return simulator
+
+
+def _owner(openid: str) -> User:
+    return ChatIdentity.objects.get(external_id=openid).owner
+
+
+def test_both_addresses_are_proved(sim: Simulator) -> None:
+    assert sim.handshake()["ok"]
+    assert sim.handshake("wecom")["ok"]
+
+
+@pytest.mark.parametrize("mode", ["safe", "compat"])
+def test_follow_help_token_agent_job(mode: str, sim: Simulator) -> None:
+    sim.account(mode=mode)
+    alice = sim.user("alice")
+    assert "agent add" in str(sim.follow(alice).reply)
+    assert "lsu_" in str(sim.text(alice, "token").reply)
+    assert "token" in str(sim.text(alice, "agent add 名字]]>").reply)
+    make_agent(owner=_owner(alice), name="nas")
+    sent = sim.text(alice, "nas  echo ]]> 😀")
+    assert "🕘" in str(sent.reply)
+    assert Job.objects.get().message == "echo ]]> 😀"
+    assert sim.text(alice, "1").reply is None
+    assert [delivery["status"] for delivery in sent.deliveries] == [200]
+
+
+def test_in_plain_mode_nothing_runs_unless_it_is_allowed(sim: Simulator, settings: Any) -> None:
+    sim.account(mode="plain")
+    alice = sim.user("alice")
+    sim.follow(alice)
+    assert sim.text(alice, "token").reply is None
+    settings.WECHAT_PLAIN_COMMANDS = True
+    assert "lsu_" in str(sim.text(alice, "token").reply)
+
+
+def test_a_push_that_comes_again_makes_one_job_and_gets_the_same_answer(sim: Simulator) -> None:
+    alice = sim.user("alice")
+    sim.follow(alice)
+    make_agent(owner=_owner(alice), name="nas")
+    sim.fault("dup_push:2")
+    sent = sim.text(alice, "nas date")
+    assert len(sent.replies) >= 2
+    assert len({str(reply).partition("#")[2] for reply in sent.replies}) == 1
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("fault", ["bad_signature", "replay"])
+def test_what_is_forged_or_old_is_refused(fault: str, sim: Simulator) -> None:
+    alice = sim.user("alice")
+    sim.follow(alice)
+    sim.fault(fault)
+    statuses = {delivery["status"] for delivery in sim.text(alice, "token").deliveries}
+    assert 403 in statuses
+    assert 500 not in statuses
+
+
+def test_leaving_and_coming_back(sim: Simulator) -> None:
+    alice = sim.user("alice")
+    sim.follow(alice)
+    sim.unfollow(alice)
+    assert not Channel.objects.get(address=alice).enabled
+    # By a picture: two plain follows within one second are one event, as the platform tells events apart.
+    sim.follow(alice, scene="poster")
+    assert Channel.objects.get(address=alice).enabled
+
+
+def test_a_scanned_picture_logs_a_browser_in(sim: Simulator) -> None:
+    alice = sim.user("alice")
+    sim.follow(alice)
+    offer = begin_login(browser="b")
+    account = official_account()
+    assert account is not None
+    ticket, _address = account.make_qr(f"login:{offer.scene}", seconds=300)
+    assert offer.number in str(sim.scan(alice, ticket).reply)
+    assert "logged in" in str(sim.text(alice, "yes").reply)
+
+
+def test_the_login_page_draws_the_picture(sim: Simulator) -> None:
+    page = Client().get("/console/login/chat").content.decode()
+    assert 'src="data:image/svg+xml' in page
+
+
+def test_wecom_telegram_and_slack_speak_the_same_language(sim: Simulator) -> None:
+    owner = make_user("alice")
+    make_agent(owner=owner, name="nas")
+    for platform in ("wecom", "telegram", "slack"):
+        person = sim.user("Alice", platform=platform)
+        code = new_bind_code(owner=owner)
+        assert "alice" in str(sim.text(person, f"bind {code}").reply), platform
+        assert "🕘" in str(sim.text(person, f"nas {platform}").reply), platform
+    assert sorted(Job.objects.values_list("message", flat=True)) == ["slack", "telegram", "wecom"]
