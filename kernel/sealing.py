@@ -41,9 +41,10 @@ def reseal(sealed: str) -> str:
 
 
 def _keys() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.SEALING_KEYS or [_derived_key(settings.SECRET_KEY)]])
+    return MultiFernet([Fernet(key) for key in settings.SEALING_KEYS or [derived_key()]])
 
 
-def _derived_key(secret: str) -> str:
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"letserver sealing").derive(secret.encode())
-    return base64.urlsafe_b64encode(derived).decode()
+def derived_key() -> str:
+    """Return the key that seals while none is set: it follows from the secret key."""
+    derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"letserver sealing")
+    return base64.urlsafe_b64encode(derivation.derive(settings.SECRET_KEY.encode())).decode()
