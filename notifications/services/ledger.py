@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.services.quotas import quota_used, release_quota, reserve_quota
 from notifications.drivers.base import Rate
-from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, PaceMeter, Way
+from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
 
 WINDOW = dt.timedelta(hours=48)
 TEMPLATE_KIND = "wechat.template"
@@ -94,8 +94,12 @@ def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) 
         credit = ChatCredit.objects.select_for_update().get(account=account, address=address)
         learned = credit.learned if credit.learned is not None else allowed
         credit.owner_id, credit.ends_at, credit.limit = owner_id, now + WINDOW, min(learned, allowed)
-        counted = Delivery.objects.filter(channel__account=account, channel__address=address, reserved=_mark_of(credit))
-        there = counted.filter(Q(state__in=OPEN_STATES) | Q(ended_at__gt=now - _ON_ITS_WAY)).count()
+        texts = Delivery.objects.filter(channel__account=account, channel__address=address, way=Way.TEXT)
+        there = texts.filter(
+            Q(state__in=OPEN_STATES, reserved=_mark_of(credit))
+            | Q(state=DeliveryState.IN_FLIGHT)
+            | Q(state=DeliveryState.SENT, ended_at__gt=now - _ON_ITS_WAY)
+        ).count()
         credit.used = min(there, credit.limit)
         credit.save(update_fields=["owner_id", "ends_at", "limit", "used"])
 
@@ -179,7 +183,7 @@ def take_turn(key: str, rates: Sequence[Rate], *, now: dt.datetime) -> dt.dateti
     """Note that a robot is used now, or return when it may be: over any stretch of time no more than its rates say."""
     if not rates:
         return None
-    PaceMeter.objects.get_or_create(pk=key)
+    ensure_row(PaceMeter(key=key), "key")
     meter = PaceMeter.objects.select_for_update().get(pk=key)
     moment = now.timestamp()
     longest = max(rate.seconds for rate in rates)

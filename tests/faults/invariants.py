@@ -13,6 +13,8 @@ The names are those of the specification:
   passed over only if it lay waiting longer than a transaction lasts before and after the claim, and no fault was in
   force that could hold a lock for longer.
 - I10 every change has its event: numbers without a gap, each beginning where the last ended, the row at the last.
+
+I6 and I7, which are about messages, stand in `messages.py`.
 """
 
 from __future__ import annotations

@@ -126,20 +126,20 @@ class Records:
 
 def read_records(folder: Path, connection: Connection) -> Records:
     """Read every log of a folder (None is needed) and the rows. ValueError names a line that is not of the contract."""
-    lines = sorted(_read_lines(folder), key=lambda line: line.t)
+    lines = sorted(read_logs(folder), key=lambda line: line.t)
     by_do: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_do[line.do].append(line)
     events: defaultdict[str, list[Event]] = defaultdict(list)
     # Qualified names: `before` alone is a reserved word on MySQL.
-    for job_id, number, at, before, after, actor in _rows(
+    for job_id, number, at, before, after, actor in select(
         connection,
         "SELECT e.job_id, e.number, e.at, e.before, e.after, e.actor FROM jobs_jobevent e ORDER BY e.job_id, e.number",
     ):
         events[job_id].append(Event(number=number, at=_moment(at), before=before, after=after, actor=actor))
-    results = dict(_rows(connection, "SELECT o.job_id, o.result FROM jobs_joboutput o"))
+    results = dict(select(connection, "SELECT o.job_id, o.result FROM jobs_joboutput o"))
     jobs = {}
-    for row in _rows(
+    for row in select(
         connection,
         "SELECT j.id, j.owner_id, j.agent_id, j.queue_id, j.message, j.status, j.late, j.root_id, j.attempt,"
         " j.protocol, j.active_at, j.expires_at, j.lease_until FROM jobs_job j",
@@ -154,18 +154,19 @@ def read_records(folder: Path, connection: Connection) -> Records:
             result=results.get(row[0]),
             events=tuple(events.pop(row[0], ())),
         )
-    agents = _rows(connection, "SELECT a.id, a.owner_id, a.name FROM agents_agent a")
+    agents = select(connection, "SELECT a.id, a.owner_id, a.name FROM agents_agent a")
     return Records(
         jobs=jobs,
         agents={one: Agent(id=one, owner_id=owner, name=name) for one, owner, name in agents},
-        widths=dict(_rows(connection, "SELECT q.id, q.width FROM jobs_queue q")),
+        widths=dict(select(connection, "SELECT q.id, q.width FROM jobs_queue q")),
         lines=tuple(lines),
         windows=tuple(_windows(lines)),
         by_do=dict(by_do),
     )
 
 
-def _read_lines(folder: Path) -> Iterator[Line]:
+def read_logs(folder: Path) -> Iterator[Line]:
+    """Go through the lines of every log of a folder. ValueError names one that is not of the contract."""
     for path in sorted(folder.glob("*.jsonl")):
         # A writer that was killed leaves a torn last line; a torn line in the middle is a broken log.
         whole = path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -196,7 +197,8 @@ def _windows(lines: Iterable[Line]) -> Iterator[tuple[float, float]]:
         yield since, until
 
 
-def _rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+def select(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
     cursor: Cursor = connection.cursor()
     try:
         cursor.execute(query)
