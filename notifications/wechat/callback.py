@@ -125,8 +125,9 @@ class Callback:
             self._check(query, query.get("signature", ""))
             return Push(fields=_fields(body), sealed=False)
         # The signature is over this very word, so it is looked for without a parser, which strangers could keep busy.
-        found = _ENCRYPT.search(body[:BODY_BYTES])
-        encrypted = found[1].decode() if found else ""
+        # In the compatible mode it stands behind what a person wrote.
+        found = _ENCRYPT.findall(body) if len(body) <= BODY_BYTES else []
+        encrypted = found[-1].decode() if found else ""
         self._check(query, query.get("msg_signature", ""), encrypted)
         return Push(fields=_fields(self._open(encrypted).encode()), sealed=True)
 

@@ -75,8 +75,15 @@ def test_three_modes_are_read_and_only_what_was_encrypted_is_sealed() -> None:
     safe = OURS.read(query, body)
     assert (safe.text, safe.sealed) == ("nas date", True)
     # Compatible: what stands there in the clear is signed by nobody.
-    both = body.replace(b"<xml>", TEXT.format("nas rm").encode().removesuffix(b"</xml>"))
+    words = TEXT.format("nas rm <Encrypt>AAAA</Encrypt>").encode()
+    both = body.replace(b"<xml>", words.removesuffix(b"</xml>"))
     assert OURS.read({**query, **_query()} | {"timestamp": query["timestamp"]}, both).text == "nas date"
+
+
+def test_too_much_is_refused_whoever_signed_it() -> None:
+    query, body = _sealed(TEXT.format("x"))
+    assert _is_bad(query, body + b" " * 65536)
+    assert _is_bad(_query(), TEXT.format("x" * 65536).encode())
 
 
 def test_a_captured_signature_does_not_make_plain_words_sealed() -> None:
