@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import abc
+import hmac
+from dataclasses import dataclass
 from typing import cast
 
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -18,7 +21,8 @@ from accounts.credentials import (
     require_agent,
     require_user,
 )
-from accounts.limits import identify_within_limits
+from accounts.limits import counting_failures, identify_within_limits
+from kernel.errors import InvalidToken, NotFound, Unauthorized
 from kernel.rest import request_address
 
 
@@ -91,6 +95,31 @@ class MessagesUserByQuery(MessagesUser):
 
     query_counts = True
     schemes = ("userToken", "userTokenInQuery")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The upstream program."""
+
+    is_authenticated = True
+
+
+class UpstreamSystem(BaseAuthentication):
+    """The token of LETSERVER_SYS_TOKEN. Without that setting there is nothing here."""
+
+    schemes = ("systemToken",)
+
+    def authenticate(self, request: Request) -> tuple[System, None]:
+        """Let the one token in. Raises NotFound, InvalidToken, Unauthorized, LimitExceeded."""
+        if not settings.SYS_TOKEN:
+            raise NotFound
+        scheme, _space, offered = (request.headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not offered.strip():
+            raise InvalidToken
+        with counting_failures(request_address(request)):
+            if not hmac.compare_digest(offered.strip().encode(), settings.SYS_TOKEN.encode()):
+                raise Unauthorized
+        return System(), None
 
 
 class CallingAgent(BearerAuthentication):

@@ -16,6 +16,9 @@ from kernel.limits import Limit, agent_calls, user_calls
 JOB_SCOPES = frozenset({"full", "jobs"})
 MESSAGE_SCOPES = frozenset({"full", "messages"})
 FULL_SCOPE = frozenset({"full"})
+SYSTEM_ACTOR = "system"
+"""The name under which events and audit entries remember the upstream program."""
+
 ANY_SCOPE = frozenset({"full", "jobs", "messages"})
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
 from redis import Redis
@@ -32,20 +34,27 @@ def identify_within_limits(token: str, *, address: str | None) -> Principal:
     Raises LimitExceeded before the token is looked up where its address has tried too many, and for the call itself;
     Unauthorized for an unknown token.
     """
+    with counting_failures(address):
+        principal = identify(token)
+    calls = limit_on(principal)
+    if calls is not None:
+        calls.allow(_counters.count(calls, 1))
+    return principal
+
+
+@contextmanager
+def counting_failures(address: str | None) -> Iterator[None]:
+    """Count an Unauthorized that the body raises; LimitExceeded, before the body, where the address has too many."""
     failures = unknown_tokens(address)
     if failures is not None:
         failures.allow(_counters.count(failures, 0), further=1)
     try:
-        principal = identify(token)
+        yield
     except Unauthorized:
         if failures is not None:
             # Of many that were let in at once, no more are told 401 than the limit says.
             failures.allow(_counters.count(failures, 1))
         raise
-    calls = limit_on(principal)
-    if calls is not None:
-        calls.allow(_counters.count(calls, 1))
-    return principal
 
 
 def count_within(limit: Limit | None) -> None:

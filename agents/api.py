@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import FullUser, JobsUser, caller
-from accounts.credentials import Principal
-from accounts.services.users import read_user
+from accounts.authentication import FullUser, JobsUser, UpstreamSystem, caller
+from accounts.credentials import SYSTEM_ACTOR, Principal
+from accounts.services.users import read_active_user, read_user
 from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
 from agents.services.manage import AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
@@ -96,6 +96,24 @@ class AgentSerializer(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
+class OriginalAgentSerializer(serializers.Serializer[Any]):
+    """An agent in the original's shape."""
+
+    id = serializers.CharField()
+    user_id = serializers.CharField()
+    available = serializers.BooleanField()
+    name = serializers.CharField()
+    alias = serializers.CharField()
+    remark = serializers.CharField()
+    ip = serializers.CharField(allow_null=True)
+    activated_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+ORIGINAL_FIELDS = frozenset(OriginalAgentSerializer().fields)
+
+
 class AgentWithTokenSerializer(AgentSerializer):
     """A new agent with its token, shown this once."""
 
@@ -142,6 +160,27 @@ class Agents(Operation):
         owner = read_user(user_id=principal.owner_id)
         agent, token = create_agent(owner=owner, actor=principal.actor, **fields)
         return Response({**agent_json(agent), "token": token}, status=201, headers={"Location": f"/agents/{agent.pk}"})
+
+
+class SystemAgents(Operation):
+    """/sys/users/{id}/agents."""
+
+    authentication_classes = (UpstreamSystem,)
+
+    @describe(
+        "sys_agents_create",
+        "Add an agent for a user",
+        answers={201: OriginalAgentSerializer},
+        errors=[NameTaken, NotFound],
+        request=NewAgentSerializer,
+    )
+    def post(self, request: Request, user_id: str) -> Response:
+        """Make an agent and answer with the original's shape, which has no token: its owner mints one."""
+        fields = checked(NewAgentSerializer(data=self.read_body(request)))
+        owner = read_active_user(user_id=user_id)
+        agent, _token = create_agent(owner=owner, actor=SYSTEM_ACTOR, **fields)
+        whole = agent_json(agent)
+        return Response({name: value for name, value in whole.items() if name in ORIGINAL_FIELDS}, status=201)
 
 
 class OneAgent(Operation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import threading
@@ -30,6 +31,12 @@ def new_id() -> str:
     milliseconds, fraction = divmod(ticks, 16384)
     value = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (fraction >> 2) << 64 | 2 << 62 | (fraction & 3) << 60
     return str(uuid.UUID(int=value | int.from_bytes(os.urandom(8)) >> 4))
+
+
+def lowest_id(moment: dt.datetime) -> str:
+    """Return an id before all that are made from that millisecond on, and after all that were made before."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return str(uuid.UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | 2 << 62))
 
 
 def occurrence_id(parent_id: str, occurrence: str) -> str:

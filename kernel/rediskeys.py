@@ -20,3 +20,11 @@ def ready_key(agent_id: str) -> str:
 def limit_key(limit: str, subject: str) -> str:
     """Counter: how often `subject` did what `limit` counts, in the window that is open now. Gone at its end."""
     return f"{PREFIX}limit:{limit}:{subject}"
+
+
+JOB_STREAM = "skadi:event:job:status"
+MESSAGE_STREAM = "skadi:event:message"
+"""Streams for upstream programs, under the names that the original's queues had."""
+
+STREAM_LENGTH = 10_000
+"""About so many entries are kept in each."""

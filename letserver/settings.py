@@ -154,6 +154,7 @@ CELERY_BEAT_SCHEDULE = {
     "find overdue jobs": {"task": "jobs.sweep_overdue", "schedule": 5.0, "options": {"expires": 5}},
     "find lost bells": {"task": "jobs.sweep_lost_bells", "schedule": 5.0, "options": {"expires": 5}},
     "find due deliveries": {"task": "notifications.sweep_deliveries", "schedule": 5.0, "options": {"expires": 5}},
+    "forget old deliveries": {"task": "notifications.sweep_old", "schedule": 3600.0, "options": {"expires": 600}},
     "find unanswered chat": {"task": "chat.sweep_unanswered", "schedule": 10.0, "options": {"expires": 10}},
     "forget old chat": {"task": "chat.sweep_old", "schedule": 3600.0, "options": {"expires": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expires": 600}},
@@ -278,7 +279,13 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Say something to your servers and hear back. Operations marked `x-gateway` are answered by the "
     "gateway in front of Django where it is on: the same calls, the same answers, faster.",
     "OAS_VERSION": "3.1.0",
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.states.JobStatus", "JobMove": "jobs.states.Move"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.states.JobStatus",
+        "JobMove": "jobs.states.Move",
+        "MessageLevel": "notifications.models.Level",
+        "DeliveryState": "notifications.models.DeliveryState",
+        "TextFormat": "notifications.models.Format",
+    },
     "PREPROCESSING_HOOKS": ["kernel.openapi.only_operations"],
     "COMPONENT_SPLIT_REQUEST": True,
     "APPEND_COMPONENTS": {
@@ -294,6 +301,7 @@ SPECTACULAR_SETTINGS = {
                 "name": "token",
                 "description": "The same in the query, for one-liners. It ends up in logs and histories.",
             },
+            "systemToken": {"type": "http", "scheme": "bearer", "description": "LETSERVER_SYS_TOKEN of the server."},
             "agentToken": {"type": "http", "scheme": "bearer", "description": "An agent's 20 letters and digits."},
         }
     },

@@ -10,10 +10,10 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, me, user
+from jobs.api import agent, me, stream, system, user
 from letserver import api
 from letserver.console_urls import root
-from notifications.api import channels, messages
+from notifications.api import channels, messages, outbox
 from notifications.api.quick import quick_calls
 from notifications.pages import message_page
 
@@ -43,6 +43,13 @@ urlpatterns = [
     path("agent/jobs/<str:job_id>/running", agent.JobRunning.as_view()),
     path("agent/jobs/<str:job_id>/succeed", agent.JobSucceed.as_view()),
     path("agent/jobs/<str:job_id>/fail", agent.JobFail.as_view()),
+    path("deliveries", outbox.Deliveries.as_view()),
+    path("deliveries/<str:delivery_id>/replay", outbox.DeliveryReplay.as_view()),
+    path("callbacks/secret", outbox.CallbackSecret.as_view()),
+    path("stream", stream.Stream.as_view()),
+    path("sys/jobs", system.SystemJobs.as_view()),
+    path("sys/jobs/<str:job_id>/expire", system.SystemJobExpiry.as_view()),
+    path("sys/users/<str:user_id>/agents", agents.SystemAgents.as_view()),
     path("chat/wechat", wechat, name="chat-wechat"),
     path("chat/wecom", wecom, name="chat-wecom"),
     path("chat/telegram", telegram, name="chat-telegram"),

@@ -1,4 +1,4 @@
-"""Django's entry to the app: what its bell does."""
+"""Django's entry to the app: what its bell does, and who sends what is no message."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ class NotificationsConfig(AppConfig):
     verbose_name = _("notifications")
 
     def ready(self) -> None:
-        """Register who is told of a delivery that is due."""
+        """Register who is told of a delivery that is due, and how callbacks and events are sent."""
         from kernel import bells
+        from notifications.callbacks import send_callback
+        from notifications.events import send_event
+        from notifications.models import DeliveryKind
+        from notifications.sending import register_sender
         from notifications.tasks import ring_workers
 
         bells.register("delivery", ring_workers)
+        register_sender(DeliveryKind.CALLBACK, send_callback)
+        register_sender(DeliveryKind.EVENT, send_event)

@@ -280,3 +280,45 @@ class PaceMeter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {len(self.times)}"
+
+
+class SigningSecret(models.Model):
+    """With what an owner's callbacks are signed, sealed. The one before it signs too until `old_until`."""
+
+    owner = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="signing_secret",
+        verbose_name=_("owner"),
+    )
+    sealed = models.CharField(_("sealed secret"), max_length=255, editable=False)
+    old_sealed = models.CharField(_("sealed old secret"), max_length=255, blank=True, editable=False)
+    old_until = models.DateTimeField(_("old secret until"), null=True)
+    changed_at = models.DateTimeField(_("changed at"))
+
+    class Meta:
+        verbose_name = _("signing secret")
+        verbose_name_plural = _("signing secrets")
+
+    def __str__(self) -> str:
+        return f"{self.owner_id} {self.changed_at}"
+
+
+class ShutTarget(models.Model):
+    """An address that answered 410: it wants no more callbacks of this owner. A replay opens it again."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="shut_targets", verbose_name=_("owner")
+    )
+    digest = models.CharField(_("digest of the address"), max_length=64)
+    shut_at = models.DateTimeField(_("shut at"))
+
+    class Meta:
+        verbose_name = _("address that was shut")
+        verbose_name_plural = _("addresses that were shut")
+        constraints = [models.UniqueConstraint(fields=["owner", "digest"], name="shut_target_once")]
+
+    def __str__(self) -> str:
+        return f"{self.owner_id} {self.digest[:8]}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from celery import shared_task
 
 from notifications.courier import carry
+from notifications.services import upkeep
 from notifications.services.outbox import ring_due_deliveries
 
 QUEUE = "deliveries"
 _WAKE_EXPIRES_SECONDS = 30
+_LONGEST_SECONDS = 30.0
 
 
 @shared_task(name="notifications.deliver")
@@ -23,6 +26,15 @@ def deliver_one(delivery_id: str) -> None:
 def sweep_deliveries() -> None:
     """Ring what is due and was not taken."""
     ring_due_deliveries()
+
+
+@shared_task(name="notifications.sweep_old")
+def sweep_old() -> None:
+    """Forget what is old, for a few seconds: the rest in an hour."""
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    for forget in (upkeep.forget_old_deliveries, upkeep.forget_old_messages, upkeep.forget_shut_targets):
+        while forget() and time.monotonic() < deadline:
+            continue
 
 
 def ring_workers(ids: Sequence[str]) -> None:

@@ -31,6 +31,14 @@ def read_user(*, user_id: str) -> User:
     return user
 
 
+def read_active_user(*, user_id: str) -> User:
+    """Return a user who is not frozen; raise NotFound."""
+    user = read_user(user_id=user_id)
+    if not user.is_active:
+        raise NotFound
+    return user
+
+
 def ensure_staff(*, username: str, password: str) -> User:
     """Return the superuser of that name with that password, made or mended."""
     with whole("user.ensure_staff"):

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
 from jobs.wire.reading import TTL_LIMIT_SECONDS
+from notifications.models import Format, Level
 
 
 class LineSerializer(serializers.Serializer[Any]):
@@ -34,11 +35,23 @@ class SubmissionSerializer(serializers.Serializer[Any]):
         required=False,
         allow_blank=True,
         max_length=CALLBACK_LENGTH,
-        help_text="Empty, `disable`, or an http(s) URL. Kept with the job; not called yet.",
+        help_text="Empty: the owner is told in their chat; `disable`: nobody; a URL: it is called at every move.",
     )
     source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
         required=False, allow_blank=True, max_length=SOURCE_LENGTH, help_text="Where the job comes from, for lists."
     )
+
+
+class SystemJobSerializer(serializers.Serializer[Any]):
+    """A job for an agent of any user."""
+
+    user_id = serializers.CharField()
+    agent_id = serializers.CharField(help_text="Id of an agent of that user.")
+    message = serializers.CharField(max_length=MESSAGE_LENGTH)
+    source = serializers.CharField(  # type: ignore[assignment]
+        required=False, allow_blank=True, max_length=SOURCE_LENGTH, help_text="`system` without it."
+    )
+    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
 
 
 class ReportSerializer(serializers.Serializer[Any]):
@@ -176,6 +189,52 @@ class JobPageSerializer(serializers.Serializer[Any]):
 
     items = JobSerializer(many=True)
     next = serializers.CharField(allow_null=True, help_text="Send it as `cursor` for the next page; null at the end.")
+
+
+class JobNewsSerializer(serializers.Serializer[Any]):
+    """A move of a job."""
+
+    id = serializers.CharField(help_text="The job's.")
+    agent_id = serializers.CharField(allow_null=True)
+    message = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    move = serializers.ChoiceField(choices=Move.choices)
+    seq = serializers.IntegerField(help_text="Counts the moves of the job.")
+    text = serializers.CharField(help_text="What its agent said with it.")
+
+
+class MessageNewsSerializer(serializers.Serializer[Any]):
+    """A message that was accepted."""
+
+    id = serializers.CharField()
+    user_id = serializers.CharField()
+    agent_id = serializers.CharField(allow_null=True)
+    level = serializers.ChoiceField(choices=Level.choices)
+    title = serializers.CharField()
+    text = serializers.CharField()
+    format = serializers.ChoiceField(choices=Format.choices)
+    source = serializers.CharField()  # type: ignore[assignment]
+    color = serializers.CharField()
+    url = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class NewsSerializer(serializers.Serializer[Any]):
+    """One thing that happened; `job` or `message` is set."""
+
+    id = serializers.CharField(help_text="By which to drop what was seen.")
+    type = serializers.ChoiceField(choices=["job:status", "message"])
+    at = serializers.DateTimeField()
+    job = JobNewsSerializer(allow_null=True)
+    message = MessageNewsSerializer(allow_null=True)
+
+
+class NewsPageSerializer(serializers.Serializer[Any]):
+    """What happened, oldest first."""
+
+    items = NewsSerializer(many=True)
+    next = serializers.CharField(help_text="Send it as `since`.")
 
 
 class CountsSerializer(serializers.Serializer[Any]):

@@ -10,12 +10,11 @@ import datetime as dt
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
-from accounts.credentials import Principal
+from accounts.credentials import SYSTEM_ACTOR, Principal
 from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
@@ -25,7 +24,8 @@ from jobs.services.moves import Output
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
-from kernel.ids import is_id
+from kernel.ids import ID_LENGTH, is_id
+from kernel.outbound import check_url
 from kernel.strictjson import JsonObject
 from kernel.text import collapse_spaces, keep_head_and_tail, unstorable_character
 
@@ -55,6 +55,19 @@ def read_submission(
         callback=read_callback(data),
         wait_until=wait_until,
         ttl_seconds=ttl_seconds,
+        idempotency_key=idempotency_key,
+    )
+
+
+def read_system_submission(data: JsonObject, *, idempotency_key: str | None) -> Submission:
+    """Read the body of POST /sys/jobs."""
+    return Submission(
+        owner_id=_text(data, "user_id", ID_LENGTH, required=True),
+        actor=SYSTEM_ACTOR,
+        agent=_text(data, "agent_id", ID_LENGTH, required=True),
+        message=_message(data),
+        source=_text(data, "source", SOURCE_LENGTH) or SYSTEM_ACTOR,
+        callback=read_callback(data),
         idempotency_key=idempotency_key,
     )
 
@@ -181,18 +194,21 @@ def read_wait(values: Sequence[str]) -> int:
 
 
 def read_callback(data: JsonObject) -> str:
-    """Read `callback`: empty, `disable`, or an http(s) URL of at most 255 characters."""
+    """Read `callback`: empty, `disable`, or an address that this server may call, in its normal form."""
     callback = _text(data, "callback", CALLBACK_LENGTH)
     if callback in ("", "disable"):
         return callback
     try:
-        parts = urlsplit(callback)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable or callback.split() != [callback]:
-        raise InvalidRequest(_("callback is empty, disable, or a URL that begins with http:// or https://."))
-    return callback
+        checked = check_url(callback)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            _("callback is empty, disable, or a URL: %(problem)s"), params={"problem": error.message}
+        ) from None
+    if len(checked) > CALLBACK_LENGTH:
+        raise InvalidRequest(
+            _("%(field)s has more than %(limit)s characters."), params={"field": "callback", "limit": CALLBACK_LENGTH}
+        )
+    return checked
 
 
 def _message(data: JsonObject) -> str:

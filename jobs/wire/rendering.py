@@ -9,8 +9,12 @@ from django.conf import settings
 from jobs.models import Job, JobEvent, JobOutput
 from jobs.services.log import LogPart
 from jobs.services.read import WholeJob
+from jobs.services.stream import News
 from jobs.wire.reading import PROTOCOL
 from kernel.clock import rfc3339
+from kernel.text import RESULT_CHARACTERS
+from notifications.events import ToldMessageJson, told_message_json
+from notifications.models import Message
 
 
 class AgentJobJson(TypedDict):
@@ -99,6 +103,59 @@ class JobJson(TypedDict):
     canceled_at: str | None
 
 
+class ToldJobJson(TypedDict, total=False):
+    """A job as callbacks and events tell of it, at one move: the original's object, and `seq`, which counts its moves.
+
+    A time that has not come is left out. There is no token in it, and nobody else's id.
+    """
+
+    id: str
+    user_id: str
+    agent_id: str | None
+    message: str
+    source: str
+    callback: str
+    status: str
+    result: str
+    seq: int
+    created_at: str
+    sent_at: str
+    canceled_at: str
+    expired_at: str
+    succeeded_at: str
+    failed_at: str
+
+
+class JobNewsJson(TypedDict):
+    """A move of a job, as the stream tells it. `seq` counts the job's moves."""
+
+    id: str
+    agent_id: str | None
+    message: str
+    source: str
+    status: str
+    move: str
+    seq: int
+    text: str
+
+
+class NewsJson(TypedDict):
+    """One thing that happened: to a job, or a message."""
+
+    id: str
+    type: str
+    at: str | None
+    job: JobNewsJson | None
+    message: ToldMessageJson | None
+
+
+class NewsPageJson(TypedDict):
+    """What happened, oldest first; `next` is what to ask with from here on."""
+
+    items: list[NewsJson]
+    next: str
+
+
 class WholeJobJson(JobJson):
     """A job with its output and its timeline."""
 
@@ -180,6 +237,47 @@ def job_json(job: Job, output: JobOutput | None) -> JobJson:
         "expired_at": rfc3339(job.expired_at),
         "canceled_at": rfc3339(job.canceled_at),
     }
+
+
+def told_job_json(job: Job, *, result: str) -> ToldJobJson:
+    """Render a job that has just moved; `result` is what its agent said with it."""
+    told: ToldJobJson = {
+        "id": job.pk,
+        "user_id": job.owner_id,
+        "agent_id": job.agent_id,
+        "message": job.message,
+        "source": job.source,
+        "callback": job.callback,
+        "status": str(job.status),
+        "result": result[:RESULT_CHARACTERS],
+        "seq": job.events_count,
+    }
+    for name in ("created_at", "sent_at", "canceled_at", "expired_at", "succeeded_at", "failed_at"):
+        if moment := rfc3339(getattr(job, name)):
+            told[name] = moment
+    return told
+
+
+def news_json(news: News) -> NewsPageJson:
+    """Render what happened."""
+    return {"items": [_one_news_json(item) for item in news.items], "next": news.cursor.write()}
+
+
+def _one_news_json(item: JobEvent | Message) -> NewsJson:
+    if isinstance(item, Message):
+        at, told = rfc3339(item.created_at), told_message_json(item)
+        return {"id": item.pk, "type": "message", "at": at, "job": None, "message": told}
+    job: JobNewsJson = {
+        "id": item.job_id,
+        "agent_id": item.job.agent_id,
+        "message": item.job.message,
+        "source": item.job.source,
+        "status": str(item.after),
+        "move": str(item.move),
+        "seq": item.number,
+        "text": item.text,
+    }
+    return {"id": item.pk, "type": "job:status", "at": rfc3339(item.at), "job": job, "message": None}
 
 
 def whole_job_json(whole: WholeJob) -> WholeJobJson:

@@ -20,6 +20,7 @@ from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, IdempotencyMismatch, LimitExceeded, NoChannel
 from kernel.idempotency import digest_of_key
 from kernel.ids import new_id
+from notifications.events import tell_of_message
 from notifications.models import (
     COLOURS,
     OPEN_STATES,
@@ -177,6 +178,8 @@ def _accept(wish: Wish, channels: Sequence[Channel], now: dt.datetime) -> Messag
     for delivery in deliveries:
         if delivery.due_at <= now:
             ring("delivery", delivery.pk)
+    if settings.EVENTS:
+        tell_of_message(message, now)
     _warn(starts, now)
     return message
 

@@ -22,6 +22,7 @@ from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState,
 from notifications.services.accept import Wish, accept_messages, fallback_step, message_delivery
 from notifications.services.channels import settings_of
 from notifications.services.ledger import Exhausted, counts, learn_refusal, release, reserve, take_turn
+from notifications.services.targets import SHUT, is_shut, open_target, shut_target, tell_given_up
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ def claim_delivery(delivery_id: str, *, now: dt.datetime | None = None) -> Claim
                 return None
         if row.kind == DeliveryKind.MESSAGE and not _may_go(row, now):
             return None
+        if row.kind == DeliveryKind.CALLBACK and is_shut(row):
+            _end(row, DeliveryState.DEAD, now, fault=Fault.AUTH, code=SHUT)
+            return None
         row.state = DeliveryState.IN_FLIGHT
         row.tries += 1
         row.claimed_until = now + CLAIM
@@ -117,6 +121,7 @@ def replay_delivery(delivery: Delivery) -> bool:
             state=DeliveryState.PENDING, due_at=now, tries=0, lost_tries=0, fault="", provider_code="", ended_at=None
         )
         if again:
+            open_target(delivery)
             ring("delivery", delivery.pk)
         return bool(again)
 
@@ -185,6 +190,8 @@ def _fail(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
             learn_refusal(row.channel, window_is_shut=error.kind is Fault.WINDOW, now=now)
         if error.kind is Fault.AUTH:
             switch_off(row.channel, reason=error.code, now=now)
+    if row.kind == DeliveryKind.CALLBACK and error.kind is Fault.AUTH:
+        shut_target(row, now)
     _refused(row, error, now)
 
 
@@ -243,6 +250,8 @@ def _end(row: Delivery, state: DeliveryState, now: dt.datetime, *, fault: str, c
     row.ended_at = now
     row.claimed_until = None
     row.save()
+    if row.kind == DeliveryKind.CALLBACK and state == DeliveryState.DEAD:
+        tell_given_up(row, now)
 
 
 def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:

@@ -32,13 +32,14 @@ def _operation(pattern: Any) -> type[Operation] | None:
 class Route:
     """One call and who may make it. `good` is the status its owner gets; `names` whether the path names a thing.
 
-    `scopes`: user tokens that may call; empty where only agents may.
+    `scopes`: user tokens that may call; empty where only agents may. `by_system`: only the upstream program may.
     """
 
     method: str
     path: str
     good: int
     scopes: tuple[str, ...] = ("full", "jobs")
+    by_system: bool = False
     body: Any = None
     query: str = ""
     token_in_query: bool = False
@@ -58,6 +59,7 @@ _FULL = ("full",)
 _ANY = ("full", "jobs", "messages")
 _MESSAGES = ("full", "messages")
 _CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https://hooks.example/x"}}
+_SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -88,6 +90,14 @@ ROUTES = (
     Route(method="PATCH", path="/channels/<str:channel_id>", good=200, scopes=_FULL, body={"position": 1}),
     Route(method="DELETE", path="/channels/<str:channel_id>", good=204, scopes=_FULL),
     Route(method="POST", path="/channels/<str:channel_id>/test", good=201, scopes=_FULL),
+    Route(method="GET", path="/deliveries", good=200, scopes=_FULL),
+    Route(method="POST", path="/deliveries/<str:delivery_id>/replay", good=200, scopes=_FULL),
+    Route(method="GET", path="/callbacks/secret", good=200, scopes=_FULL),
+    Route(method="POST", path="/callbacks/secret", good=201, scopes=_FULL),
+    Route(method="GET", path="/stream", good=200, scopes=_FULL),
+    Route(method="POST", path="/sys/jobs", good=204, by_system=True, body=_SYSTEM_JOB),
+    Route(method="PUT", path="/sys/jobs/<str:job_id>/expire", good=204, by_system=True),
+    Route(method="POST", path="/sys/users/<str:user_id>/agents", good=201, by_system=True, body={"name": "one-more"}),
     Route(method="GET", path="/agents", good=200),
     Route(method="POST", path="/agents", good=201, scopes=_FULL, body={"name": "one-more"}),
     Route(method="GET", path="/agents/<str:agent_id>", good=200),
@@ -110,6 +120,9 @@ OPEN_ROUTES = {("GET", "/status")}
 
 def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     """Give (kind of caller, status) for every kind that there is."""
+    if route.by_system:
+        yield from _answers_to_the_system_alone(route)
+        return
     yield "nobody", 400
     yield "malformed", 400
     yield "wrong checksum", 400
@@ -133,5 +146,20 @@ def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     yield "other user", foreign if route.scopes else 403
     yield "staff", foreign if route.scopes else 403
     yield "agent of another user", foreign if for_agents else 403
+    yield "system", 400
     sibling = 404 if route.names_a_thing else route.good
     yield "sibling agent", sibling if for_agents else 403
+
+
+_STRANGERS = (
+    "malformed", "wrong checksum", "unknown user", "unknown agent", "revoked user", "revoked agent", "frozen user",
+    "agent that was deleted", "full", "jobs", "messages", "agent", "disabled agent", "agent of a frozen user",
+    "other user", "staff", "agent of another user", "sibling agent",
+)  # fmt: skip
+
+
+def _answers_to_the_system_alone(route: Route) -> Iterator[tuple[str, int]]:
+    """One token opens it, and every other is unknown."""
+    yield from ((caller, 400) for caller in ("nobody", "another scheme", "token in the query"))
+    yield from ((caller, 401) for caller in _STRANGERS)
+    yield "system", route.good

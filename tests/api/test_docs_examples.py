@@ -12,6 +12,7 @@ from kernel.errors import AppError
 from tests.api.contract import schema
 from tests.api.people import Live, Person
 from tests.architecture.sources import ROOT
+from tests.lanes.live import SYS_TOKEN
 from tests.waiting import until
 
 _TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -54,9 +55,9 @@ def _read(command: str, status: int, words: dict[str, str]) -> _Example:
 
 def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
     for agent in live_alice("GET", "/agents").body["items"]:
-        if agent["name"] == "bar":
+        if agent["name"] in ("bar", "roof"):
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
-    words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs}
+    words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs, "SYS_TOKEN": SYS_TOKEN}
     for command, status in _commands():
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
@@ -73,11 +74,18 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
             words |= {"AGENT_ID": body["id"], "AGENT_TOKEN": body["token"]}
         elif (example.method, example.path) == ("POST", "/jobs"):
             words["JOB_ID"] = body["id"]
+        elif example.path == "/me":
+            words["USER_ID"] = body["id"]
+        elif example.path.startswith("/deliveries?"):
+            words["DELIVERY_ID"] = body["items"][0]["id"]
+        elif example.path == "/stream":
+            words["NEXT"] = body["next"]
 
 
 def test_every_operation_has_an_example() -> None:
     words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
-    words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN"), "t")
+    words |= {"DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
+    words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT"), "t")
     examples = [_read(command, status, words) for command, status in _commands()]
     shown = {(example.method, example.path.split("?")[0]) for example in examples}
     assert shown == {(method.upper(), path) for path, found in schema()["paths"].items() for method in found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from jobs.models import Job, JobEvent
 from notifications.models import Channel, Message
 from tests.api.people import Answer, Person, TheirAgent
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
+from tests.lanes.live import SYS_TOKEN
 
 _FOREIGN = ("other user", "staff", "agent of another user", "sibling agent")
 
@@ -33,14 +35,18 @@ class _Scene:
     job_id: str
     channel_id: str
     message_id: str
+    delivery_id: str
+    user_id: str
     tokens: dict[str, str]
 
     def ask(self, route: Route, caller: str) -> Answer:
         token = self.tokens.get(caller, "")
         path = route.path.replace("<str:job_id>", self.job_id).replace("<str:agent_id>", self.agent.id) + route.query
         path = path.replace("<str:channel_id>", self.channel_id).replace("<str:message_id>", self.message_id)
+        path = path.replace("<str:delivery_id>", self.delivery_id).replace("<str:user_id>", self.user_id)
         path = path.replace("{name}", self.agent.name)
-        body = json.loads(json.dumps(route.body).replace("{name}", self.agent.name))
+        text = json.dumps(route.body).replace("{name}", self.agent.name)
+        body = json.loads(text.replace("{user}", self.user_id).replace("{agent}", self.agent.id))
         if caller == "token in the query":
             own = self.alice.full if route.scopes else self.agent.token
             path += ("&" if "?" in path else "?") + f"token={own}"
@@ -59,11 +65,18 @@ class _Scene:
         return known, jobs, tokens, JobEvent.objects.count(), told
 
 
+@pytest.fixture(autouse=True)
+def _system_token(settings: Any) -> None:
+    """The upstream program may call."""
+    settings.SYS_TOKEN = SYS_TOKEN
+
+
 @pytest.fixture
 def own_scene(alice: Person) -> _Scene:
     """alice alone."""
     agent = alice.add_agent("theirs")
     tokens = {"full": alice.full, "jobs": alice.jobs, "messages": alice.messages, "agent": agent.token}
+    tokens["system"] = SYS_TOKEN
     return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), **_messages_of(alice), tokens=tokens)
 
 
@@ -90,6 +103,7 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
         "frozen user": frozen_person.full,
         "agent of a frozen user": frozen_agent.token,
         "agent that was deleted": deleted.token,
+        "system": SYS_TOKEN,
         "full": alice.full,
         "jobs": alice.jobs,
         "messages": alice.messages,
@@ -107,7 +121,13 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
 
 def _messages_of(person: Person) -> dict[str, str]:
     channel = person.add_channel()
-    return {"channel_id": channel["id"], "message_id": person("POST", "/messages", {"text": "secret text"}).body["id"]}
+    message = person("POST", "/messages", {"text": "secret text"}).body
+    return {
+        "channel_id": channel["id"],
+        "message_id": message["id"],
+        "delivery_id": message["deliveries"][0]["id"],
+        "user_id": person("GET", "/me").body["id"],
+    }
 
 
 def _token(user: User) -> str:
@@ -141,7 +161,7 @@ def test_each_kind_of_caller_gets_what_it_must(route: Route, scene: _Scene) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
-@pytest.mark.parametrize("caller", ["full", "jobs", "messages", "agent", "token in the query"])
+@pytest.mark.parametrize("caller", ["full", "jobs", "messages", "agent", "system", "token in the query"])
 def test_each_kind_of_caller_that_may_does(caller: str, route: Route, own_scene: _Scene) -> None:
     assert own_scene.ask(route, caller).status == dict(answers_of(route))[caller]
 

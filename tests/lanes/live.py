@@ -20,6 +20,8 @@ from letserver.up.port import WebPort
 from tests.lanes.services import ROOT, PrivateRedis, PrivateServer
 
 _START_SECONDS = 30.0
+SYS_TOKEN = "of-the-upstream-program-0123456789"
+"""Opens /sys on every live server."""
 
 
 class LiveServer:
@@ -42,6 +44,7 @@ class LiveServer:
             "LETSERVER_PORT": str(self.port),
             "LETSERVER_PUBLIC_URL": self.base,
             "LETSERVER_GATEWAY": "on" if gateway else "off",
+            "LETSERVER_SYS_TOKEN": SYS_TOKEN,
             "PYTHONUNBUFFERED": "1",
             **settings,
         }

@@ -1,0 +1,52 @@
+"""The calls of the upstream program about jobs: /sys, behind its own token."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import UpstreamSystem
+from accounts.services.users import read_active_user
+from jobs.api.schema import SystemJobSerializer
+from jobs.services.expire import expire_jobs
+from jobs.services.submit import submit_jobs
+from jobs.wire import reading
+from kernel.alone import run_alone
+from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
+from kernel.idempotency import read_idempotency_key
+from kernel.openapi import describe, header
+from kernel.rest import Operation
+
+
+class SystemJobs(Operation):
+    """/sys/jobs."""
+
+    authentication_classes = (UpstreamSystem,)
+
+    @describe(
+        "sys_jobs_create",
+        "Send a job for a user",
+        answers={204: None},
+        errors=[AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, NotFound],
+        request=SystemJobSerializer,
+        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second job.")],
+    )
+    def post(self, request: Request) -> Response:
+        """Store a job for an agent of this user that is online. `Location` names the job."""
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        wish = reading.read_system_submission(self.read_body(request), idempotency_key=key)
+        read_active_user(user_id=wish.owner_id)
+        job = run_alone(submit_jobs, wish)
+        return Response(status=204, headers={"Location": f"/jobs/{job.pk}"})
+
+
+class SystemJobExpiry(Operation):
+    """/sys/jobs/{id}/expire."""
+
+    authentication_classes = (UpstreamSystem,)
+
+    @describe("sys_jobs_expire", "Let a job expire", answers={204: None}, errors=[JobFinished, NotFound])
+    def put(self, request: Request, job_id: str) -> Response:
+        """End a job as `expired`, wherever it stands; one that has expired already stays so."""
+        run_alone(expire_jobs, job_id)
+        return Response(status=204)

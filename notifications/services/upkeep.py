@@ -1,0 +1,44 @@
+"""What has ended is forgotten in time, so that the outbox stays small."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from kernel.clock import database_now
+from kernel.ids import lowest_id
+from notifications.models import OPEN_STATES, Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
+
+KEPT = {DeliveryKind.CALLBACK: dt.timedelta(days=30), DeliveryKind.EVENT: dt.timedelta(days=1)}
+"""How long after its last try a delivery that has ended is kept. Those of a message go with the message."""
+
+MESSAGES_KEPT = dt.timedelta(days=90)
+SHUT_KEPT = dt.timedelta(days=90)
+_ENDED = [state for state in DeliveryState if state not in OPEN_STATES]
+
+
+def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -> int:
+    """Delete at most `limit` callbacks, and as many events, that are old enough; return how many."""
+    now = now or database_now()
+    count = 0
+    for kind, kept in KEPT.items():
+        # What was due so long ago and has ended, ended about then; the index of the sweep finds it.
+        old = Delivery.objects.filter(state__in=_ENDED, due_at__lt=now - kept, ended_at__lt=now - kept, kind=kind)
+        count += Delivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:limit])).delete()[0]
+    return count
+
+
+def forget_old_messages(*, limit: int = 500, now: dt.datetime | None = None) -> int:
+    """Delete at most `limit` messages of 90 days ago, with their deliveries and actions; return how many rows.
+
+    None of which something still waits.
+    """
+    now = now or database_now()
+    old = Message.objects.filter(pk__lt=lowest_id(now - MESSAGES_KEPT)).order_by("pk")
+    ids = list(old.exclude(deliveries__state__in=OPEN_STATES).values_list("pk", flat=True)[:limit])
+    return Message.objects.filter(pk__in=ids).delete()[0]
+
+
+def forget_shut_targets(*, now: dt.datetime | None = None) -> int:
+    """Let addresses that answered 410 ninety days ago be tried again; return how many."""
+    now = now or database_now()
+    return ShutTarget.objects.filter(shut_at__lt=now - SHUT_KEPT).delete()[0]
