@@ -70,7 +70,6 @@ class Telegram(Driver):
             "chat_id": parcel.address or settings["chat"],
             "text": text,
             "disable_web_page_preview": True,
-            "disable_notification": parcel.level == "info" and parcel.count > 1,
         }
         answer = self.reach(f"{server.TELEGRAM_BASE}/bot{token}/sendMessage", payload)
         if answer.status >= 500:
