@@ -35,12 +35,12 @@ def slack(request: HttpRequest) -> HttpResponse:
         fields = _read(request)
     except (Refused, ValueError):
         return refuse(request)
-    team, person = fields.get("team_id", ""), fields.get("user_id", "")
-    if not (_SHAPE.fullmatch(team) and _SHAPE.fullmatch(person)):
+    team, person, trigger = (fields.get(name, "") for name in ("team_id", "user_id", "trigger_id"))
+    if not (_SHAPE.fullmatch(team) and _SHAPE.fullmatch(person) and trigger):
         return plain("")
     heard = Heard(
         place=Place(platform="slack", account=team, external_id=person),
-        key=fields.get("trigger_id", ""),
+        key=trigger,
         text=fields.get("text", "") or "help",
         display=fields.get("user_name", ""),
     )

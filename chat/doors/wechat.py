@@ -28,8 +28,7 @@ from notifications.wechat.callback import BadCallback, Push, wechat_callback
 
 logger = logging.getLogger(__name__)
 
-_COMMAND_OF_SCENE = {"login": "login", "bind": "bind"}
-_INVITATION = "inv"
+_LOGIN, _INVITATION = "login", "inv"
 
 
 @csrf_exempt
@@ -51,7 +50,7 @@ def wechat(request: HttpRequest) -> HttpResponse:
 def _heard(push: Push) -> Reply:
     """Answer a push once. In the clear only where there is nothing to encrypt with: the words could be anybody's."""
     if not push.sender or (settings.WECHAT_AES_KEY and not _trusted(push)):
-        logger.warning("push in the clear ignored", extra={"action": "chat.plain_ignored", "kind": push.kind})
+        logger.warning("push in the clear ignored", extra={"action": "chat.plain_ignored"})
         return SILENCE
     return respond_once(
         platform="wechat",
@@ -105,7 +104,6 @@ def _scanned(push: Push, identity: ChatIdentity, row: InboundMessage, *, is_new:
     kind, _colon, subject = push.event_key.partition(":")
     if kind == _INVITATION and is_new:
         reward_invitation(inviter_id=subject, invited=identity.owner)
-    command = _COMMAND_OF_SCENE.get(kind)
-    if command is None or not subject:
+    if kind != _LOGIN or not subject:
         return None
-    return say(identity, f"{command} {subject}", row=row, sealed=_trusted(push))
+    return say(identity, f"login {subject}", row=row, sealed=_trusted(push))

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from accounts.models import AuditEntry, User, UserToken
+from accounts.services.identities import set_language
 from accounts.tokens import digest
 from agents.models import Agent, AgentToken
 from agents.services.manage import AgentChange, update_agent
@@ -287,3 +288,10 @@ def test_what_is_done_is_audited(alice: User, say: Say) -> None:
         "agent.create",
     }
     assert database_now()
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_help_fits_into_one_passive_reply(language: str, alice: User, say: Say) -> None:
+    """WeChat shows 2,048 bytes; what is longer would be cut where a person looks for what to say."""
+    set_language(user=alice, language=language)
+    assert len(say("help").encode()) <= 2048

@@ -203,6 +203,10 @@ def test_slack_text_cannot_mention_anybody(alice: User) -> None:
     assert "&lt;!channel&gt;" in person.text("status")
 
 
+def test_a_slack_command_that_cannot_be_told_from_another_is_not_taken(alice: User) -> None:
+    assert _Slack().text("help", trigger_id="") == ""
+
+
 def test_every_door_refuses_who_is_not_the_platform_in_one_way(settings: Any) -> None:
     assert {str(pattern.name) for pattern in urlpatterns if str(pattern.pattern).startswith("chat/")} == _DOORS
     now = str(int(time.time()))
