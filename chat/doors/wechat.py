@@ -24,6 +24,7 @@ from chat.services.inbound import respond_once
 from chat.services.invitations import reward_invitation
 from kernel.clock import database_now
 from notifications.services.ledger import open_credit
+from notifications.services.outbox import refuse_sent
 from notifications.wechat.callback import BadCallback, Push, wechat_callback
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ def _respond(push: Push, row: InboundMessage) -> Reply:
     place = Place(platform="wechat", account=settings.WECHAT_APPID, external_id=push.sender)
     if push.event == "unsubscribe":
         return _left(place)
+    if push.event == "templatesendjobfinish":
+        return _template_ended(push, place)
     if push.event not in ("", "subscribe", "scan", "click"):
         return SILENCE
     identity, is_new = _met(place)
@@ -96,6 +99,15 @@ def _left(place: Place) -> Reply:
     identity = find_identity(place)
     if identity is not None:
         dismiss(identity, reason="unfollowed")
+    return SILENCE
+
+
+def _template_ended(push: Push, place: Place) -> Reply:
+    """A template message that the platform had taken has reached the person, or they refuse it."""
+    status = push.fields.get("Status", "")
+    if status and status != "success":
+        number = push.fields.get("MsgID", "")
+        refuse_sent(account=place.account, address=place.external_id, provider_id=number, code=status)
     return SILENCE
 
 

@@ -11,6 +11,7 @@ import logging
 import random
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from kernel.bells import ring
@@ -100,6 +101,23 @@ def finish_delivery(claimed: Claimed, outcome: Receipt | ChannelError, *, now: d
                 Channel.objects.filter(pk=row.channel_id).update(last_sent_at=now)
         else:
             _fail(row, outcome, now)
+
+
+def refuse_sent(*, account: str, address: str, provider_id: str, code: str, now: dt.datetime | None = None) -> bool:
+    """A platform says afterwards that what it had taken did not reach the person; tell whether we know the delivery.
+
+    It is handed on as if it had been refused. WeChat counts it all the same. Word that comes before the try is written
+    down finds nothing.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        rows = Delivery.objects.select_for_update().filter(channel__account=account, channel__address=address)
+        row = rows.filter(state=DeliveryState.SENT, provider_id=provider_id).first() if provider_id else None
+        if row is None:
+            return False
+        row.fault, row.provider_code = Fault.PERMANENT, code[:64]
+        _refused(row, ChannelError(Fault.PERMANENT, code[:64]), now)
+    return True
 
 
 def ring_due_deliveries(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:

@@ -302,7 +302,7 @@ def _other_charset(forger: Forger) -> Call:
     secret = forger.sealed()
     words = envelope(secret, more="<a>傻瓜</a>").decode()
     name = forger.chance.choice(["utf-16", "utf-16-le", "utf-32", "gb18030", "utf-7", "cp037"])
-    return forger.call(secret, body=f'<?xml version="1.0" encoding="{name}"?>{words}'.encode(name))
+    return forger.call(secret, body=f'<?xml version="1.0" encoding="{name}"?>{words}'.encode(name, "xmlcharrefreplace"))
 
 
 def _gzip(forger: Forger) -> Call:

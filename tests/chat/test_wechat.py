@@ -18,7 +18,9 @@ from chat.services.codes import begin_login, collect_login, new_bind_code
 from chat.services.inbound import forget_old_messages
 from jobs.models import Job
 from kernel.clock import database_now
-from notifications.models import Channel, ChatCredit
+from notifications.models import Channel, ChatCredit, Delivery
+from notifications.services.accept import Wish, accept_messages
+from notifications.services.channels import create_channel
 from tests.chat.pushes import APPID, TOKEN, WECHAT, Phone
 from tests.factories import make_agent, make_user
 from tests.simulators import crypto
@@ -116,6 +118,25 @@ def test_a_button_of_the_menu_says_its_key(phone: Phone) -> None:
 @pytest.mark.parametrize("event", ["VIEW", "LOCATION", "TEMPLATESENDJOBFINISH", "something_new"])
 def test_other_events_are_taken_and_not_answered(event: str, phone: Phone) -> None:
     assert phone.event(event) == ""
+
+
+def test_a_template_that_the_person_refuses_afterwards_goes_to_the_next_channel(phone: Phone) -> None:
+    phone.event("subscribe")
+    owner = _owner(phone)
+    create_channel(
+        owner_id=owner.pk, name="hook", driver="webhook", settings={"url": "https://example.org/"}, levels=["info"],
+        actor="test",
+    )  # fmt: skip
+    accept_messages([Wish(owner_id=owner.pk, text="hello")])
+    first = Delivery.objects.get(channel__driver="wechat")
+    Delivery.objects.filter(pk=first.pk).update(state="sent", provider_id="4711")
+    phone.event("TEMPLATESENDJOBFINISH", MsgID="4711", Status="success")
+    phone.event("TEMPLATESENDJOBFINISH", MsgID="4712", Status="failed:user block")
+    assert Delivery.objects.count() == 1
+    phone.event("TEMPLATESENDJOBFINISH", MsgID="4711", Status="failed:user block")
+    first.refresh_from_db()
+    assert (first.state, first.provider_code) == ("dead", "failed:user block")
+    assert Delivery.objects.exclude(pk=first.pk).count() == 1
 
 
 def test_replies_are_sealed_and_wiped(phone: Phone) -> None:
