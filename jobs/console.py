@@ -24,6 +24,7 @@ from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinish
 from kernel.ids import new_id
 from kernel.keyset import slice_of
 from kernel.visible import visible_text
+from notifications.models import Channel
 
 PAGE_SIZE = 30
 _OVERVIEW_JOBS = 8
@@ -52,6 +53,7 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
         "looked_at_count": len(latest),
         "rows": with_durations(last),
         "newcomer": newcomer,
+        "channels_off": Channel.objects.visible_to(user).switched_off().count(),
         "first_agent": first,
         "last_job": last[0] if last else None,
         "form": _send_form(user, initial={"agent": first.pk if first else "", "message": "date" if newcomer else ""}),

@@ -10,6 +10,7 @@ from agents import console as agents
 from chat.doors import console as chat
 from jobs import console as jobs
 from jobs.console import root
+from notifications import console as notifications
 
 __all__ = ["app_name", "root", "urlpatterns"]
 
@@ -40,4 +41,16 @@ urlpatterns = [
     path("jobs/<str:job_id>/output.txt", jobs.job_output, name="job-output"),
     path("jobs/<str:job_id>/cancel", jobs.job_cancel, name="job-cancel"),
     path("jobs/<str:job_id>/again", jobs.job_again, name="job-again"),
+    path("messages", notifications.message_list, name="messages"),
+    path("messages/send", notifications.message_send, name="message-send"),
+    path("messages/<str:message_id>", notifications.message_detail, name="message"),
+    path("messages/<str:message_id>/withdraw", notifications.message_withdraw, name="message-withdraw"),
+    path("deliveries/<str:delivery_id>/replay", notifications.delivery_replay, name="delivery-replay"),
+    path("channels", notifications.channel_list, name="channels"),
+    path("channels/add", notifications.channel_add, name="channel-add"),
+    path("channels/<str:channel_id>", notifications.channel_detail, name="channel"),
+    path("channels/<str:channel_id>/move", notifications.channel_move, name="channel-move"),
+    path("channels/<str:channel_id>/switch", notifications.channel_switch, name="channel-switch"),
+    path("channels/<str:channel_id>/test", notifications.channel_test, name="channel-test"),
+    path("channels/<str:channel_id>/delete", notifications.channel_delete, name="channel-delete"),
 ]

@@ -1,17 +1,172 @@
-"""The outbox for staff."""
+"""Messages, channels and the outbox for staff: how things went, never what was said and never a key."""
 
 from __future__ import annotations
 
-from django.contrib import admin
+from urllib.parse import urlsplit
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from kernel.staff import ReadOnlyAdmin
-from notifications.models import Delivery
+from kernel.visible import visible_line
+from notifications.models import (
+    Channel,
+    ChatCredit,
+    Delivery,
+    Message,
+    MessageAction,
+    PaceMeter,
+    ShutTarget,
+    SigningSecret,
+)
+from notifications.services.outbox import replay_delivery
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    """That there was a message. Its words belong to its owner."""
+
+    list_display = ("created_at", "owner", "level", "shown_source", "count", "not_before", "withdrawn_at")
+    list_filter = ("level",)
+    list_select_related = ("owner",)
+    search_fields = ("=id", "=owner__username")
+    ordering = ("-id",)
+    fields = (
+        "id", "owner", "level", "format", "shown_source", "agent_id", "count", "not_before", "withdrawn_at",
+        "created_at",
+    )  # fmt: skip
+    readonly_fields = ("id", "shown_source")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        """Leave the words in the database."""
+        return super().get_queryset(request).defer("title", "text", "url")
+
+    @admin.display(description=_("source"))
+    def shown_source(self, message: Message) -> str:
+        """What sent it."""
+        return visible_line(message.source)
+
+
+@admin.register(MessageAction)
+class MessageActionAdmin(ReadOnlyAdmin):
+    """That a message could be answered with a number, and whether it was."""
+
+    list_display = ("message_id", "number", "once", "expires_at", "taken_at")
+    search_fields = ("=message__id", "=message__owner__username")
+    ordering = ("-id",)
+    fields = ("id", "number", "once", "expires_at", "taken_at")
+    readonly_fields = ("id",)
+
+
+@admin.register(Channel)
+class ChannelAdmin(ReadOnlyAdmin):
+    """How people are reached. What they entered is sealed and stays so."""
+
+    list_display = ("owner", "shown_name", "driver", "position", "enabled", "off_reason", "off_at", "last_sent_at")
+    list_filter = ("driver", "enabled")
+    list_select_related = ("owner",)
+    search_fields = ("=id", "=owner__username", "=driver")
+    ordering = ("owner", "position", "id")
+    fields = (
+        "id", "owner", "shown_name", "driver", "account", "position", "levels", "enabled", "off_reason", "off_at",
+        "quiet_from", "quiet_until", "last_sent_at", "created_at", "changed_at",
+    )  # fmt: skip
+    readonly_fields = ("id", "shown_name")
+
+    @admin.display(description=_("name"))
+    def shown_name(self, channel: Channel) -> str:
+        """What its owner calls it."""
+        return visible_line(channel.name)
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
-    """What was told to whom, and how it went."""
+    """What was told to whom, and how it went; not what was told."""
 
-    list_display = ("created_at", "kind", "subject", "target", "state", "tries", "due_at", "ended_at")
-    list_filter = ("state", "kind")
-    search_fields = ("=id", "=subject")
+    list_display = (
+        "created_at", "kind", "subject", "shown_target", "state", "tries", "fault", "shown_code", "due_at", "ended_at"
+    )  # fmt: skip
+    list_filter = ("state", "kind", "fault")
+    search_fields = ("=id", "=subject", "=owner__username")
+    ordering = ("-id",)
+    fields = (
+        "id", "owner", "kind", "subject", "shown_target", "channel", "way", "state", "tries", "lost_tries", "unheard",
+        "due_at", "claimed_until", "fault", "shown_code", "provider_id", "reserved", "lane", "created_at", "ended_at",
+    )  # fmt: skip
+    readonly_fields = ("id", "shown_target", "shown_code")
+    actions = ("replay",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change deliveries, which this page otherwise lets nobody do."""
+        return request.user.has_perm("notifications.change_delivery")
+
+    @admin.action(description=_("Send again what was given up"), permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        """Begin anew with those that were given up."""
+        count = sum(replay_delivery(delivery) for delivery in queryset)
+        sentence = ngettext("%(count)s delivery is sent again.", "%(count)s deliveries are sent again.", count)
+        self.message_user(request, sentence % {"count": count}, messages.SUCCESS)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        """Leave what is told in the database."""
+        return super().get_queryset(request).defer("payload")
+
+    @admin.display(description=_("target"))
+    def shown_target(self, delivery: Delivery) -> str:
+        """Where it goes; of an address only the host, because the rest may be a key."""
+        parts = urlsplit(delivery.target)
+        return visible_line(f"{parts.scheme}://{parts.hostname}" if parts.hostname else delivery.target)
+
+    @admin.display(description=_("provider's code"))
+    def shown_code(self, delivery: Delivery) -> str:
+        """What the service said."""
+        return visible_line(delivery.provider_code)
+
+
+@admin.register(ChatCredit)
+class ChatCreditAdmin(ReadOnlyAdmin):
+    """How many texts a platform still takes for a person."""
+
+    list_display = ("owner", "account", "used", "limit", "learned", "ends_at")
+    list_select_related = ("owner",)
+    search_fields = ("=owner__username", "=account")
+    fields = ("owner", "account", "used", "limit", "learned", "refused_at", "ends_at")
+
+
+@admin.register(PaceMeter)
+class PaceMeterAdmin(ReadOnlyAdmin):
+    """How often a robot or bot was used of late; its key is a digest."""
+
+    list_display = ("key", "uses")
+    search_fields = ("key",)
+    fields = ("key", "uses")
+    readonly_fields = ("uses",)
+
+    @admin.display(description=_("times"))
+    def uses(self, meter: PaceMeter) -> int:
+        """How many uses are kept."""
+        return len(meter.times)
+
+
+@admin.register(SigningSecret)
+class SigningSecretAdmin(ReadOnlyAdmin):
+    """That somebody's callbacks are signed, and since when. The secret is theirs."""
+
+    list_display = ("owner", "changed_at", "old_until")
+    search_fields = ("=owner__username",)
+    ordering = ("-changed_at",)
+    fields = ("owner", "changed_at", "old_until")
+
+
+@admin.register(ShutTarget)
+class ShutTargetAdmin(ReadOnlyAdmin):
+    """Whose address wants no more; which one, only its owner knows."""
+
+    list_display = ("owner", "shut_at")
+    search_fields = ("=owner__username",)
+    ordering = ("-id",)
+    fields = ("id", "owner", "shut_at")
+    readonly_fields = ("id",)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core import signing
 
 from kernel.errors import NotFound
+from notifications.models import Message
 
 LIFE = dt.timedelta(days=30)
 _SIGNER = signing.TimestampSigner(salt="letserver.message", sep=".")
@@ -15,7 +16,20 @@ _SIGNER = signing.TimestampSigner(salt="letserver.message", sep=".")
 
 def detail_url(message_id: str) -> str:
     """Return the address of a message's page."""
-    return f"{settings.PUBLIC_URL}/m/{_SIGNER.sign(message_id)}"
+    return settings.PUBLIC_URL + detail_path(message_id)
+
+
+def detail_path(message_id: str) -> str:
+    """Return the same address without the host, for our own pages."""
+    return f"/m/{_SIGNER.sign(message_id)}"
+
+
+def linked_message(token: str) -> Message:
+    """Return the message of an address, with its actions; raise NotFound for a forged, an old or an idle one."""
+    found = Message.objects.prefetch_related("actions").filter(pk=message_of(token)).first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def message_of(token: str) -> str:

@@ -156,7 +156,7 @@ class MessageAction(models.Model):
         constraints = [models.UniqueConstraint(fields=["message", "number"], name="message_action_number")]
 
     def __str__(self) -> str:
-        return f"{self.number} {self.label}"
+        return f"{self.message_id} {self.number}"
 
 
 class DeliveryState(models.TextChoices):

@@ -25,6 +25,10 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         """The first is tried first."""
         return self.order_by("position", "id")
 
+    def switched_off(self) -> ChannelQuerySet:
+        """Off, and not because the owner wanted it."""
+        return self.filter(enabled=False).exclude(off_reason__in=("owner", "unbound"))
+
 
 class MessageQuerySet(models.QuerySet["Message"]):
     """Questions about messages."""

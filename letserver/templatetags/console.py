@@ -11,10 +11,12 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from jobs.states import JobStatus
 from kernel.visible import visible_line, visible_text
+from notifications.drivers.base import Words
+from notifications.models import DeliveryState, Level
 
 register = template.Library()
 
@@ -41,6 +43,14 @@ def clock(moment: dt.datetime) -> SafeString:
     local = timezone.localtime(moment)
     shown = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), _exact(local), shown)
+
+
+@register.simple_tag
+def moment(at: dt.datetime) -> SafeString:
+    """Draw a moment, past or to come, by the clock: the time of today, else with its date."""
+    local = timezone.localtime(at)
+    shown = f"{local:%H:%M:%S}" if local.date() == timezone.localdate() else f"{local:%m-%d %H:%M}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), _exact(local), shown)
 
 
 @register.filter
@@ -78,6 +88,32 @@ def status(value: str) -> SafeString:
     return format_html(
         '<span class="pill pill-{}">{}{}</span>', known.value, icon(f"status-{known.value}"), known.label
     )
+
+
+_LOOKS: dict[str, tuple[str, Words]] = {
+    "stored": ("canceled", gettext_lazy("reaches nobody")),
+    "handed_on": ("canceled", gettext_lazy("handed on")),
+    DeliveryState.PENDING: ("queuing", DeliveryState.PENDING.label),
+    DeliveryState.IN_FLIGHT: ("sent", DeliveryState.IN_FLIGHT.label),
+    DeliveryState.SENT: ("succeeded", DeliveryState.SENT.label),
+    DeliveryState.RETRY: ("expired", DeliveryState.RETRY.label),
+    DeliveryState.DEAD: ("failed", DeliveryState.DEAD.label),
+    DeliveryState.WITHDRAWN: ("canceled", DeliveryState.WITHDRAWN.label),
+}
+
+
+@register.simple_tag
+def delivery(value: str) -> SafeString:
+    """Draw how a delivery, or a message as a whole, stands: a pill as for jobs."""
+    look, word = _LOOKS[value]
+    return format_html('<span class="pill pill-{} is-{}">{}{}</span>', look, value, icon(f"status-{look}"), word)
+
+
+@register.simple_tag
+def level(value: str) -> SafeString:
+    """Draw a message's level: colour and shape, the word for those who hear the page."""
+    known = Level(value)
+    return format_html('<span class="level level-{}">{}</span>', known.value, icon(f"level-{known.value}", known.label))
 
 
 @register.simple_tag

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, MessagesUser, caller
-from kernel.alone import run_alone
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
 from kernel.openapi import describe
 from kernel.rest import Operation, checked
@@ -24,7 +22,6 @@ from notifications.api.shapes import (
     message_json,
 )
 from notifications.models import Channel, Level
-from notifications.services.accept import Wish, accept_messages
 from notifications.services.channels import (
     ChannelChange,
     create_channel,
@@ -33,6 +30,7 @@ from notifications.services.channels import (
     update_channel,
 )
 from notifications.services.read import read_message
+from notifications.services.trial import try_channel
 
 
 class Channels(Operation):
@@ -130,7 +128,5 @@ class ChannelTest(Operation):
         """Send a message to this channel alone, and answer with it: `GET /messages/{id}` tells what became of it."""
         principal = caller(request)
         channel = find_channel(viewer=principal, called=channel_id)
-        text = _("This is a test: the channel %(name)s works.") % {"name": channel.name}
-        wish = Wish(owner_id=principal.owner_id, text=text, source="LetServer", channels=(channel.pk,), must_reach=True)
-        message = run_alone(accept_messages, wish)
+        message = try_channel(channel)
         return Response(message_json(read_message(viewer=principal, message_id=message.pk)), status=201)

@@ -33,6 +33,7 @@ from notifications.models import (
     Message,
 )
 from notifications.services.channels import settings_of
+from notifications.services.read import state_of
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _MENTIONS_LIMIT = 50
@@ -345,13 +346,6 @@ def message_json(message: Message) -> MessageJson:
         ],
         "deliveries": [_delivery_json(delivery) for delivery in deliveries],
     }
-
-
-def state_of(deliveries: list[Delivery]) -> str:
-    """Return how a message stands: by what is furthest from its end; one that was handed on does not count."""
-    states = {delivery.state for delivery in deliveries}
-    order = (DeliveryState.IN_FLIGHT, DeliveryState.RETRY, DeliveryState.PENDING, DeliveryState.SENT)
-    return next((str(one) for one in order if one in states), str(next(iter(states), "stored")))
 
 
 def channel_json(channel: Channel) -> ChannelJson:

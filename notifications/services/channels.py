@@ -107,6 +107,20 @@ def update_channel(*, channel: Channel, change: ChannelChange, actor: str) -> Ch
     return channel
 
 
+def move_channel(*, channel: Channel, up: bool, actor: str) -> None:
+    """Let a channel change places with the one before it (or behind it); nothing at the end of the list."""
+    with transaction.atomic():
+        rows = Channel.objects.select_for_update().filter(owner_id=channel.owner_id).order_by("pk")
+        order = sorted(rows, key=lambda one: (one.position, one.pk))
+        place = next((number for number, one in enumerate(order) if one.pk == channel.pk), 0)
+        other = place - 1 if up else place + 1
+        if 0 <= other < len(order):
+            order[place], order[other] = order[other], order[place]
+        for number, one in enumerate(order):
+            if one.position != number:
+                update_channel(channel=one, change=ChannelChange(position=number), actor=actor)
+
+
 def delete_channel(*, channel: Channel, actor: str) -> None:
     """Remove a channel; what waits for it goes to the next one of its chain, or is given up."""
     with whole("channel.delete"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db.models import Prefetch
 
 from accounts.querysets import Viewer
@@ -9,7 +11,7 @@ from kernel.clock import database_now
 from kernel.errors import NotFound
 from kernel.keyset import Slice, slice_of
 from kernel.transactions import whole
-from notifications.models import Delivery, Message
+from notifications.models import Delivery, DeliveryState, Message
 from notifications.querysets import MessageQuerySet
 from notifications.services.accept import withdraw
 
@@ -22,10 +24,17 @@ def read_message(*, viewer: Viewer, message_id: str) -> Message:
     return found
 
 
-def list_messages(*, viewer: Viewer, level: str = "", before: str = "", size: int) -> Slice[Message]:
-    """Return a page of the viewer's messages, newest first, older than the id `before`."""
+def list_messages(*, viewer: Viewer, level: str = "", before: str = "", after: str = "", size: int) -> Slice[Message]:
+    """Return a page of the viewer's messages, newest first, older than the id `before` or newer than `after`."""
     rows = _whole(Message.objects.visible_to(viewer))
-    return slice_of(rows.filter(level=level) if level else rows, before=before, size=size)
+    return slice_of(rows.filter(level=level) if level else rows, before=before, after=after, size=size)
+
+
+def state_of(deliveries: Sequence[Delivery]) -> str:
+    """Return how a message stands: by what is furthest from its end; one that was handed on does not count."""
+    states = {delivery.state for delivery in deliveries}
+    order = (DeliveryState.IN_FLIGHT, DeliveryState.RETRY, DeliveryState.PENDING, DeliveryState.SENT)
+    return next((str(one) for one in order if one in states), str(next(iter(states), "stored")))
 
 
 def withdraw_message(*, viewer: Viewer, message_id: str) -> Message:

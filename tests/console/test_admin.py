@@ -21,9 +21,10 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from accounts.models import AuditEntry, QuotaUse, User, UserToken
+from accounts.models import AuditEntry, ChatIdentity, QuotaUse, User, UserToken
 from accounts.services.tokens import mint_user_token
 from agents.models import Agent, AgentToken
+from chat.models import InboundMessage, Invitation, OneTimeCode, Question, WrongCodes
 from jobs.models import Job, JobLogChunk, JobOutput, Queue
 from jobs.services.report import ReportKind
 from jobs.services.upkeep import beat_gateway_clock
@@ -31,9 +32,12 @@ from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.ids import new_id
 from letserver.staff import StaffSite
-from notifications.models import Delivery
+from notifications.models import Channel, Delivery, DeliveryState, PaceMeter, ShutTarget, SigningSecret
+from notifications.services.accept import Wish, WishedAction, accept_messages
+from notifications.services.channels import create_channel
+from notifications.services.ledger import open_credit
 from tests.console.pages import assert_sound, text_of
-from tests.factories import claim, make_agent, make_job, report
+from tests.factories import claim, make_agent, make_job, make_user, report
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +67,10 @@ def rows(alice: User) -> None:
         due_at=now,
         created_at=now,
     )
+    SigningSecret.objects.create(owner=alice, sealed="SEALED-VALUE", changed_at=now)
+    ShutTarget.objects.create(owner=alice, digest="x", shut_at=now)
+    _add_a_message(alice, now)
+    _add_a_chat(alice, now)
     beat_gateway_clock()
     Group.objects.create(name="people")
     for model in (AccessAttempt, AccessFailureLog, AccessLog):
@@ -73,6 +81,39 @@ def rows(alice: User) -> None:
     ClockedSchedule.objects.create(clocked_time=now)
     SolarSchedule.objects.create(event="sunset", latitude=31, longitude=121)
     PeriodicTask.objects.create(name="look", task="jobs.sweep_overdue", interval=interval)
+
+
+def _add_a_message(owner: User, now: dt.datetime) -> None:
+    """What was said and entered has words that no page for staff may show."""
+    channel = create_channel(
+        owner_id=owner.pk, name="robot", driver="wecom_robot", settings={"key": "PRIVATE-KEY"}, levels=[], actor="test"
+    )
+    Channel.objects.filter(pk=channel.pk).update(address="PRIVATE-ADDRESS")
+    wish = Wish(
+        owner_id=owner.pk,
+        text="PRIVATE-TEXT",
+        title="PRIVATE-TITLE",
+        url="https://example.com/PRIVATE-URL",
+        mentions=("PRIVATE-NAME",),
+        channels=("robot",),
+        actions=(WishedAction(label="PRIVATE-LABEL", agent="PRIVATE-AGENT", text="PRIVATE-JOB"),),
+    )
+    accept_messages([wish], now=now)
+    Delivery.objects.update(payload={"text": "PRIVATE-PAYLOAD"})
+    open_credit(owner_id=owner.pk, account="wx", address="PRIVATE-ADDRESS", now=now)
+    PaceMeter.objects.create(pk="wecom_robot:0", times=[now.timestamp()])
+
+
+def _add_a_chat(owner: User, now: dt.datetime) -> None:
+    """Somebody talks to us at a door."""
+    identity = ChatIdentity.objects.create(
+        owner=owner, platform="telegram", account="bot", external_id="42", display="Alice", bound_at=now
+    )
+    InboundMessage.objects.create(digest="x", platform="telegram", identity=identity, came_at=now)
+    OneTimeCode.objects.create(kind="bind", digest="x", owner=owner, created_at=now, expires_at=now)
+    Question.objects.create(place="telegram:42", owner=owner, sealed_line="x", expires_at=now)
+    WrongCodes.objects.create(place="telegram:42", since=now, count=1)
+    Invitation.objects.create(inviter=owner, invited=make_user("diana"), at=now)
 
 
 def _registered() -> list[type[Model]]:
@@ -127,6 +168,16 @@ def test_rows_of_the_services_cannot_be_added_changed_or_deleted(rows: None, at_
             assert at_bob.get(reverse(f"{name}_add")).status_code == 403
 
 
+def test_what_was_given_up_is_sent_again_by_an_action(rows: None, at_bob: Client) -> None:
+    delivery = Delivery.objects.get(kind="callback")
+    Delivery.objects.update(state=DeliveryState.DEAD, tries=10, ended_at=database_now())
+    asked = {"action": "replay", "_selected_action": [delivery.pk]}
+    answer = at_bob.post(reverse("admin:notifications_delivery_changelist"), asked, follow=True)
+    assert "1 delivery is sent again." in text_of(answer)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+
+
 def test_no_page_shows_a_digest_or_a_sealed_token(rows: None, at_bob: Client) -> None:
     UserToken.objects.update(sealed="SEALED-VALUE")
     secrets = [
@@ -139,6 +190,14 @@ def test_no_page_shows_a_digest_or_a_sealed_token(rows: None, at_bob: Client) ->
         for address in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[row.pk])):
             page = text_of(at_bob.get(address))
             assert not any(secret in page for secret in (*secrets, "SEALED-VALUE"))
+
+
+def test_staff_do_not_read_messages_nor_what_channels_were_told(rows: None, at_bob: Client) -> None:
+    for model in apps.get_app_config("notifications").get_models():
+        name = f"admin:notifications_{model._meta.model_name}"
+        for row in model._default_manager.all():
+            for address in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[row.pk])):
+                assert "PRIVATE" not in text_of(at_bob.get(address)), address
 
 
 def test_freezing_and_thawing_go_through_the_service(alice: User, bob: User, at_bob: Client) -> None:

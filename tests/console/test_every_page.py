@@ -12,18 +12,30 @@ from accounts.services.tokens import mint_user_token
 from jobs.models import Job
 from jobs.services.report import ReportKind
 from letserver.console_urls import urlpatterns
+from notifications.models import Channel, Delivery, Message
+from notifications.services.channels import create_channel
+from notifications.services.trial import try_channel
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
 
 OPEN = {"login", "login-chat", "logout", "language", "theme"}
 PAGES = {"overview", "account", "password", "agents", "agent-add", "jobs", "job-send", "chat"}
+PAGES |= {"messages", "message-send", "channels", "channel-add"}
 OF_AGENT = {"agent", "agent-reset", "agent-disable", "agent-delete"}
 OF_JOB = {"job", "job-output"}
 OF_TOKEN = {"token-revoke"}
+OF_MESSAGE = {"message"}
+OF_CHANNEL = {"channel", "channel-delete"}
 BY_POST = {"token-mint"}
 BY_POST_OF_AGENT = {"agent-enable"}
 BY_POST_OF_JOB = {"job-again", "job-cancel"}
-OWNED = OF_AGENT | OF_JOB | OF_TOKEN | BY_POST_OF_AGENT | BY_POST_OF_JOB
+BY_POST_OF_MESSAGE = {"message-withdraw"}
+BY_POST_OF_CHANNEL = {"channel-move", "channel-switch", "channel-test"}
+BY_POST_OF_DELIVERY = {"delivery-replay"}
+READ = OF_AGENT | OF_JOB | OF_TOKEN | OF_MESSAGE | OF_CHANNEL
+WRITTEN = BY_POST_OF_AGENT | BY_POST_OF_JOB | BY_POST_OF_MESSAGE | BY_POST_OF_CHANNEL | BY_POST_OF_DELIVERY
+OWNED = READ | WRITTEN
+ONLY_READ = {"overview", "account", "agents", "jobs", "messages", "channels"} | OF_JOB | OF_MESSAGE
 
 
 @pytest.fixture
@@ -41,10 +53,22 @@ def address(alice: User, ended: Job) -> dict[str, str]:
     """The address of each route, on things of alice."""
     mint_user_token(user=alice, scope="jobs", actor="test")
     token = UserToken.objects.get(user=alice)
+    channel = create_channel(
+        owner_id=alice.pk,
+        name="box robot",
+        driver="email",
+        settings={"to": "a@example.com"},
+        levels=["info"],
+        actor="t",
+    )
+    message = try_channel(channel)
     subjects = (
         dict.fromkeys(OF_AGENT | BY_POST_OF_AGENT, ended.agent_id)
         | dict.fromkeys(OF_JOB | BY_POST_OF_JOB, ended.pk)
         | dict.fromkeys(OF_TOKEN, token.pk)
+        | dict.fromkeys(OF_MESSAGE | BY_POST_OF_MESSAGE, message.pk)
+        | dict.fromkeys(OF_CHANNEL | BY_POST_OF_CHANNEL, channel.pk)
+        | dict.fromkeys(BY_POST_OF_DELIVERY, message.deliveries.get().pk)
     )
     return {name: reverse(f"console:{name}", args=[subjects[name]] if name in subjects else []) for name in _names()}
 
@@ -57,7 +81,7 @@ def test_every_route_has_a_row_here() -> None:
     assert set(_names()) == OPEN | PAGES | BY_POST | OWNED
 
 
-@pytest.mark.parametrize("name", sorted(PAGES | OF_AGENT | OF_JOB | OF_TOKEN))
+@pytest.mark.parametrize("name", sorted(PAGES | READ))
 def test_a_page_opens_for_its_owner_without_javascript(name: str, at_alice: Client, address: dict[str, str]) -> None:
     response = at_alice.get(address[name])
     assert response.status_code == 200
@@ -99,12 +123,12 @@ def test_another_person_sees_nothing_of_it(name: str, at_charlie: Client, addres
         assert secret not in text_of(response)
 
 
-@pytest.mark.parametrize("name", sorted(BY_POST | BY_POST_OF_AGENT | BY_POST_OF_JOB))
+@pytest.mark.parametrize("name", sorted(BY_POST | WRITTEN))
 def test_what_changes_something_takes_no_get(name: str, at_alice: Client, address: dict[str, str]) -> None:
     assert at_alice.get(address[name]).status_code == 405
 
 
-@pytest.mark.parametrize("name", sorted((PAGES | OWNED | BY_POST) - {"overview", "account", "agents", "jobs"} - OF_JOB))
+@pytest.mark.parametrize("name", sorted((PAGES | OWNED | BY_POST) - ONLY_READ))
 def test_a_form_from_elsewhere_is_refused(name: str, alice: User, address: dict[str, str]) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
@@ -116,7 +140,7 @@ def test_a_form_from_elsewhere_is_refused(name: str, alice: User, address: dict[
     assert _counts() == before
 
 
-@pytest.mark.parametrize("name", ["overview", "agents", "job", "chat"])
+@pytest.mark.parametrize("name", ["overview", "agents", "job", "chat", "message"])
 def test_htmx_gets_the_part_that_changes(name: str, at_alice: Client, address: dict[str, str]) -> None:
     response = at_alice.get(address[name], headers={"HX-Request": "true"})
     assert response.status_code == 200
@@ -156,12 +180,15 @@ def test_the_root_leads_to_the_console(at_nobody: Client) -> None:
     assert at_nobody.get("/").headers["Location"] == "/console/"
 
 
-def _counts() -> tuple[int, int, int]:
-    """What a refused call must not have changed: jobs, enabled agents, live tokens."""
+def _counts() -> tuple[int, ...]:
+    """What a refused call must not have changed: jobs, enabled agents, live tokens, messages, channels, deliveries."""
     from agents.models import Agent
 
     return (
         Job.objects.count(),
         Agent.objects.filter(enabled=True, deleted_at=None).count(),
         UserToken.objects.filter(revoked_at=None).count(),
+        Message.objects.filter(withdrawn_at=None).count(),
+        Channel.objects.filter(enabled=True).count(),
+        Delivery.objects.filter(state="pending").count(),
     )
