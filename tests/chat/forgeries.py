@@ -77,9 +77,9 @@ class Forger:
         return Call(query=urlencode(self.query(secret) | query), body=body)
 
 
-def envelope(secret: str, *, more: str = "") -> bytes:
+def envelope(secret: str) -> bytes:
     """What is pushed."""
-    return f"<xml><ToUserName>gh_us</ToUserName>{more}<Encrypt>{secret}</Encrypt></xml>".encode()
+    return f"<xml><ToUserName>gh_us</ToUserName><Encrypt>{secret}</Encrypt></xml>".encode()
 
 
 def _bad_signature(forger: Forger) -> Call:
@@ -231,7 +231,8 @@ def _bad_base64(forger: Forger) -> Call:
 
 def _cut_body(forger: Forger) -> Call:
     whole = forger.call()
-    return replace(whole, body=whole.body[: forger.chance.randrange(len(whole.body))])
+    # Behind it nothing is of interest: the platform's word is whole.
+    return replace(whole, body=whole.body[: forger.chance.randrange(whole.body.index(b"</Encrypt>") + 10)])
 
 
 def _garbage(forger: Forger) -> Call:
@@ -285,24 +286,20 @@ def _nested(forger: Forger) -> Call:
 
 
 def _twice(forger: Forger) -> Call:
+    """The platform's word, and another behind it."""
     secret, other = forger.sealed(), forger.sealed(forger.plain(Content="nas reboot"))
-    return forger.call(secret, body=envelope(secret, more=f"<Encrypt>{other}</Encrypt>"))
+    return forger.call(secret, body=envelope(secret).replace(b"</xml>", f"<Encrypt>{other}</Encrypt></xml>".encode()))
 
 
 def _control_character(forger: Forger) -> Call:
-    chance = forger.chance
-    bad = chance.choice(["\0", "\x01", "\x0b", "\x1f", "\ufffe", "&#0;", "&#x1F;", "&#xD800;", "&undefined;"])
-    if chance.random() < 0.5:
-        return forger.call(forger.sealed(forger.plain(Content=f"nas{bad} date")))
-    secret = forger.sealed()
-    return forger.call(secret, body=envelope(secret, more=f"<a>{bad}</a>"))
+    bad = forger.chance.choice(["\0", "\x01", "\x0b", "\x1f", "&#0;", "&#x1F;", "&#xD800;", "&undefined;"])
+    return forger.call(forger.sealed(forger.plain(Content=f"nas{bad} date")))
 
 
 def _other_charset(forger: Forger) -> Call:
     secret = forger.sealed()
-    words = envelope(secret, more="<a>傻瓜</a>").decode()
-    name = forger.chance.choice(["utf-16", "utf-16-le", "utf-32", "gb18030", "utf-7", "cp037"])
-    return forger.call(secret, body=f'<?xml version="1.0" encoding="{name}"?>{words}'.encode(name, "xmlcharrefreplace"))
+    name = forger.chance.choice(["utf-16", "utf-16-le", "utf-32", "cp037"])
+    return forger.call(secret, body=f'<?xml version="1.0" encoding="{name}"?>{envelope(secret).decode()}'.encode(name))
 
 
 def _gzip(forger: Forger) -> Call:
@@ -333,11 +330,39 @@ def _bad_greeting(forger: Forger) -> Call:
     return Call(method="GET", query=urlencode(right | {"signature": "0" * 40}))
 
 
-def _in_the_clear(forger: Forger) -> Call:
-    """As a leaked plain signature would have it: the words could be anybody's."""
+def _clear(forger: Forger, body: bytes) -> Call:
+    """As a leaked plain signature would have it: it does not cover the words, so they could be anybody's."""
     query = forger.query("")
     del query["msg_signature"], query["encrypt_type"]
-    return Call(query=urlencode(query), body=forger.plain().encode())
+    return Call(query=urlencode(query), body=body)
+
+
+def _in_the_clear(forger: Forger) -> Call:
+    return _clear(forger, forger.plain().encode())
+
+
+def _clear_bomb(forger: Forger) -> Call:
+    return _clear(forger, _bomb(forger).encode())
+
+
+def _clear_garbage(forger: Forger) -> Call:
+    chance = forger.chance
+    deep = chance.choice([100, 9_000])
+    whole = forger.plain().encode()
+    wrong = chance.choice(
+        [
+            whole[: chance.randrange(len(whole))],
+            whole.replace(b"nas", b"nas\0"),
+            whole.replace(b"nas", b"\xff\xfe"),
+            b"<xml>" + b"<a>" * deep,
+            b"<xml>" * deep,
+            b"<xml " + b"a='1' " * deep + b">",
+            b"<xml>" + b"A" * 70_000 + b"</xml>",
+            chance.randbytes(200),
+            b"",
+        ]
+    )
+    return _clear(forger, wrong)
 
 
 def _wrong_method(forger: Forger) -> Call:
@@ -377,6 +402,8 @@ REFUSED: Mapping[str, Callable[[Forger], Call]] = {
         _compatible,
         _many_fields,
         _bad_greeting,
+        _clear_bomb,
+        _clear_garbage,
     )
 }
 """By what is wrong: calls that are refused."""

@@ -13,14 +13,16 @@ from django.test import Client
 from accounts.models import ChatIdentity, User
 from accounts.services.identities import Place, meet_identity
 from agents.models import Agent
+from agents.services.presence import AgentTouch, touch_agents
 from chat.commands.interpret import answer
 from chat.commands.registry import Line
 from chat.models import ChatLine
 from jobs.models import Job
+from jobs.services.report import ReportKind
 from kernel.ids import new_id
 from notifications.services.accept import Wish, WishedAction, accept_messages
 from tests.console.pages import assert_sound, text_of
-from tests.factories import make_agent
+from tests.factories import claim, make_agent, report
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +94,19 @@ def test_messages_appear_among_the_lines(alice: User, browser: Client) -> None:
     assert "1 – Restart it" in text_of(news)
     assert "Restart it" in _say(browser, "1")
     assert Job.objects.get().message == "restart"
+
+
+def test_a_result_comes_back_to_somebody_without_any_channel(alice: User, browser: Client) -> None:
+    agent = make_agent(owner=alice, name="nas")
+    _say(browser, "nas date")
+    job = claim(agent)
+    assert job is not None
+    report(agent, job, ReportKind.SUCCEED, "Sat Nov 21")
+    page = text_of(browser.get("/console/chat"))
+    assert page.index("🕘") < page.index("🟩") < page.index("Sat Nov 21")
+    _say(browser, "agent add other")
+    touch_agents([AgentTouch(agent_id=Agent.objects.get(name="other").pk, ip=None, version="")])
+    assert "other is online" in text_of(browser.get("/console/chat"))
 
 
 def test_hostile_text_is_shown_and_does_nothing(alice: User, browser: Client) -> None:
