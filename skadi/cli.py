@@ -167,6 +167,8 @@ def explain(path: str, message: str) -> int:
         ("user", entry.user or "the agent's own"),
         ("timeout", f"{duration_text(entry.timeout)}, then {duration_text(entry.kill_after)} until it is killed"),
     ]
+    if entry.confirm:
+        lines.append(("confirm", "its owner must say yes in the chat first"))
     sys.stdout.write("".join(f"{title:<12} {text}\n" for title, text in lines))
     return EXIT_OK
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from skadi import config, match
+from skadi import cli, config, match
 from skadi.runner import Job, job_as_received, read_job
 from tests.skadi.fake_server import FakeServer, Handler
 from tests.skadi.support import AgentProcess, wait_until
@@ -52,7 +52,9 @@ def test_a_job_that_waited_over_a_restart_is_still_confirmed() -> None:
     assert read_job(job_as_received(Job("one", "restart"))) == Job("one", "restart")
 
 
-@pytest.mark.parametrize(("written", "refusal"), [("true", ""), ("false", ""), ("totp", "not supported"), ("", "no value")])
+@pytest.mark.parametrize(
+    ("written", "refusal"), [("true", ""), ("false", ""), ("totp", "not supported"), ("", "no value")]
+)
 def test_what_confirm_may_be(tmp_path: Path, written: str, refusal: str) -> None:
     path = tmp_path / "skadi.yml"
     path.write_text("shortcuts:\n  - short: a\n    cmd: echo a\n    confirm: " + written + "\n")
@@ -64,3 +66,10 @@ def test_what_confirm_may_be(tmp_path: Path, written: str, refusal: str) -> None
     assert bool(entry.refusal) == bool(refusal)
     assert entry.confirm == (written == "true")
     assert ("[confirm]" in match.help_text(loaded)) == entry.confirm
+
+
+def test_match_says_that_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "skadi.yml"
+    path.write_text(ENTRIES)
+    assert cli.explain(str(path), "restart") == 0
+    assert "must say yes" in capsys.readouterr().out
