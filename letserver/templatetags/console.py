@@ -113,7 +113,9 @@ def delivery(value: str) -> SafeString:
 def level(value: str) -> SafeString:
     """Draw a message's level: colour and shape, the word for those who hear the page."""
     known = Level(value)
-    return format_html('<span class="level level-{}">{}</span>', known.value, icon(f"level-{known.value}", known.label))
+    return format_html(
+        '<span class="level level-{}">{}</span>', known.value, icon(f"level-{known.value}", str(known.label))
+    )
 
 
 @register.simple_tag
