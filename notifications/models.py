@@ -271,7 +271,8 @@ class ChatCredit(models.Model):
 class PaceMeter(models.Model):
     """When one robot or bot was last used, as far back as its platform counts: seconds since 1970, oldest first."""
 
-    key = models.CharField(_("what is counted"), max_length=64, primary_key=True)
+    id = IdField()
+    key = models.CharField(_("what is counted"), max_length=64, unique=True)
     times = models.JSONField(_("times"), default=list)
 
     class Meta:

@@ -155,7 +155,7 @@ def allowances(user: User, channels: Sequence[Channel]) -> list[Allowance]:
         driver = driver_of(channel.driver)
         if driver.rates:
             key = driver.meter(settings_of(channel), channel.address)
-            meter = PaceMeter.objects.filter(pk=key).first()
+            meter = PaceMeter.objects.filter(key=key).first()
             found += [_pace(channel, rate, meter.times if meter else [], now) for rate in driver.rates]
     return found
 

@@ -11,13 +11,14 @@ import datetime as dt
 from django.db.models import F
 
 from accounts.models import QuotaUse
+from kernel.rows import ensure_row
 
 
 def reserve_quota(*, owner_id: str, kind: str, window_start: dt.datetime, limit: int) -> QuotaUse | None:
     """Count one more, in the caller's transaction, and return the row as it is now; None when there is no room."""
-    row, _made = QuotaUse.objects.get_or_create(
-        owner_id=owner_id, kind=kind, window_start=window_start, defaults={"limit": limit}
-    )
+    window = {"owner_id": owner_id, "kind": kind, "window_start": window_start}
+    ensure_row(QuotaUse(owner_id=owner_id, kind=kind, window_start=window_start, limit=limit), *window)
+    row = QuotaUse.objects.get(**window)
     if row.limit != limit:
         # The setting has changed. What is used up stays used.
         QuotaUse.objects.filter(pk=row.pk, used__lte=limit).update(limit=limit)

@@ -35,7 +35,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='PaceMeter',
             fields=[
-                ('key', models.CharField(max_length=64, primary_key=True, serialize=False, verbose_name='what is counted')),
+                ('id', kernel.fields.IdField(default=kernel.ids.new_id, editable=False, max_length=36, primary_key=True, serialize=False)),
+                ('key', models.CharField(max_length=64, unique=True, verbose_name='what is counted')),
                 ('times', models.JSONField(default=list, verbose_name='times')),
             ],
             options={

@@ -17,6 +17,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.services.quotas import quota_used, release_quota, reserve_quota
+from kernel.rows import ensure_row
 from notifications.drivers.base import Rate
 from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
 
@@ -85,11 +86,8 @@ def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) 
     """
     allowed = settings.TEXTS_A_WINDOW
     with transaction.atomic():
-        ChatCredit.objects.get_or_create(
-            account=account,
-            address=address,
-            defaults={"owner_id": owner_id, "ends_at": now + WINDOW, "limit": allowed},
-        )
+        fresh = ChatCredit(account=account, address=address, owner_id=owner_id, ends_at=now + WINDOW, limit=allowed)
+        ensure_row(fresh, "account", "address")
         # Locked, so that nobody counts one more beside it.
         credit = ChatCredit.objects.select_for_update().get(account=account, address=address)
         learned = credit.learned if credit.learned is not None else allowed
@@ -184,7 +182,7 @@ def take_turn(key: str, rates: Sequence[Rate], *, now: dt.datetime) -> dt.dateti
     if not rates:
         return None
     ensure_row(PaceMeter(key=key), "key")
-    meter = PaceMeter.objects.select_for_update().get(pk=key)
+    meter = PaceMeter.objects.select_for_update().get(key=key)
     moment = now.timestamp()
     longest = max(rate.seconds for rate in rates)
     times = [at for at in meter.times if at > moment - longest]

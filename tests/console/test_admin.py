@@ -101,7 +101,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
     accept_messages([wish], now=now)
     Delivery.objects.update(payload={"text": "PRIVATE-PAYLOAD"})
     open_credit(owner_id=owner.pk, account="wx", address="PRIVATE-ADDRESS", now=now)
-    PaceMeter.objects.create(pk="wecom_robot:0", times=[now.timestamp()])
+    PaceMeter.objects.create(key="wecom_robot:0", times=[now.timestamp()])
 
 
 def _add_a_chat(owner: User, now: dt.datetime) -> None:

@@ -227,7 +227,7 @@ def test_the_limits_stand_there_as_numbers(alice: User, at_alice: Client, settin
     ChatCredit.objects.update(used=7)
     robot = _channel(alice, "ops", "wecom_robot", settings={"key": KEY})
     key = driver_of("wecom_robot").meter(settings_of(robot), None)
-    PaceMeter.objects.create(pk=key, times=[now.timestamp() - seconds for seconds in (70, *range(20, 0, -1))])
+    PaceMeter.objects.create(key=key, times=[now.timestamp() - seconds for seconds in (70, *range(20, 0, -1))])
     page = " ".join(re.sub(r"<[^>]+>", " ", text_of(at_alice.get("/console/channels"))).split())
     assert "WeChat template messages of the day 0 / 100" in page
     assert "WeChat texts until you write again 7 / 20 when you write there" in page
