@@ -213,7 +213,7 @@ def _identities(journal: Journal) -> None:
 
 def _create_agent(journal: Journal) -> None:
     said = io.StringIO()
-    call_command("create_agent", f"u{new_id()}", "a", stdout=said)
+    call_command("create_agent", f"u{new_id()}", "worker", stdout=said)
     journal.note("token", token=said.getvalue().strip())
 
 
