@@ -22,7 +22,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts.limits import count_within
 from accounts.models import User
 from accounts.pages import console_page, form_page
-from chat.services.codes import LIFE, begin_login, collect_login
+from chat.services.codes import LOGIN_LIFE, begin_login, collect_login
 from chat.services.conversation import Bubble, conversation, mark_of, say_at_console
 from jobs.models import MESSAGE_LENGTH
 from kernel.addresses import caller_address
@@ -124,7 +124,7 @@ def _new_offer() -> dict[str, object]:
         "code": offer.code,
         "number": offer.number,
         "picture": _picture(f"login:{offer.scene}"),
-        "until": time.time() + LIFE.total_seconds(),
+        "until": time.time() + LOGIN_LIFE.total_seconds(),
     }
 
 
@@ -134,7 +134,7 @@ def _picture(scene: str) -> str:
     if account is None:
         return ""
     try:
-        _ticket, address = account.make_qr(scene, seconds=int(LIFE.total_seconds()))
+        _ticket, address = account.make_qr(scene, seconds=int(LOGIN_LIFE.total_seconds()))
     except ChannelError:
         return ""
     return str(segno.make(address, error="m").svg_data_uri(scale=5, border=2))

@@ -20,7 +20,7 @@ from chat.models import CodeKind, OneTimeCode, WrongCodes
 from kernel.clock import database_now
 
 LIFE = dt.timedelta(minutes=10)
-SCENE_LIFE = dt.timedelta(minutes=5)
+LOGIN_LIFE = dt.timedelta(minutes=5)
 WRONG_LIMIT = 5
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: without the letters that are taken for digits."""
@@ -64,7 +64,7 @@ def begin_login(*, browser: str) -> LoginOffer:
             browser_digest=browser_digest,
             shown_number=number,
             created_at=now,
-            expires_at=now + SCENE_LIFE,
+            expires_at=now + LOGIN_LIFE,
         )
         code = _free_login_code(browser_digest, now)
     return LoginOffer(code=code, scene=scene, number=number)
@@ -141,7 +141,7 @@ def _free_login_code(browser_digest: str, now: dt.datetime) -> str:
                     digest=_digest(CodeKind.LOGIN, code),
                     browser_digest=browser_digest,
                     created_at=now,
-                    expires_at=now + LIFE,
+                    expires_at=now + LOGIN_LIFE,
                 )
         except IntegrityError:
             continue

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils import translation
 
 from accounts.models import AuditEntry, User, UserToken
 from accounts.services.identities import set_language
 from accounts.tokens import digest
 from agents.models import Agent, AgentToken
 from agents.services.manage import AgentChange, update_agent
+from agents.services.presence import AgentTouch, touch_agents
 from chat.commands.interpret import answer
 from chat.commands.registry import Line, all_commands
+from chat.commands.words import is_chinese
 from chat.models import Question
 from jobs.models import Job
 from jobs.services.report import ReportKind
@@ -295,3 +298,20 @@ def test_help_fits_into_one_passive_reply(language: str, alice: User, say: Say) 
     """WeChat shows 2,048 bytes; what is longer would be cut where a person looks for what to say."""
     set_language(user=alice, language=language)
     assert len(say("help").encode()) <= 2048
+
+
+def test_a_conversation_in_chinese(alice: User, say: Say) -> None:
+    set_language(user=alice, language="zh-hans")
+    assert say("帮助").startswith("您可以说")
+    assert "已添加 客厅" in say("代理 添加 客厅")
+    assert "🟥 客厅" in say("状态")
+    assert "不在线" in say("客厅 开灯")
+    touch_agents([AgentTouch(agent_id=Agent.objects.get().pk, ip=None, version="")])
+    assert "等待[客厅]拉取" in say("客厅 开灯")
+    assert "确认" in say("令牌 重置")
+    assert say("取消") == "什么也没做。"
+    assert "状态" in say("壮态")
+    with translation.override("zh-hans"):
+        for command in all_commands():
+            assert is_chinese(f"{command.usage}"), command.phrases
+            assert is_chinese(f"{command.summary}"), command.phrases
