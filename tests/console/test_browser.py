@@ -41,6 +41,9 @@ PICTURES = frozenset(
         "jobs-en-360-light.png",
         "agents-en-360-light.png",
         "admin-zh-1280-light.png",
+        "channels-en-360-light.png",
+        "message-en-360-light.png",
+        "letter-en-360-light.png",
     }
 )
 
@@ -111,6 +114,75 @@ def test_from_the_login_to_the_first_result(
     finally:
         agent.stop()
         context.close()
+    assert watch.found == []
+
+
+# What a worker would do, one after the other.
+_DELIVER = """
+from notifications.models import Delivery
+from notifications.sending import deliver
+for pk in Delivery.objects.filter(owner__username="mei", state="pending").order_by("pk").values_list("pk", flat=True):
+    deliver(pk)
+"""
+
+
+@pytest.mark.long
+def test_channels_and_messages_on_a_phone(
+    browser: Browser, live_on: LiveServer, request: pytest.FixtureRequest
+) -> None:
+    """Add channels, change their order, send, see how it went, try again, take back, read the page behind the link."""
+    _owner(live_on, "mei")
+    context = browser.new_context(viewport={"width": 360, "height": 800}, locale="en-GB", color_scheme="light")
+    page, watch = context.new_page(), Watch(live_on.base)
+    watch.over(page)
+    folder = ROOT / "docs" / "screenshots" if request.config.getoption("--screenshots", default=False) else None
+    camera = Camera(watch=watch, look=LOOKS[3], folder=folder, wanted=PICTURES)
+    _log_in(page, live_on.base, "mei")
+    page.click(".rooms a[href$='/channels']")
+    for driver, values in (("email", {"to": "mei@example.com"}), ("wecom_robot", {"key": "0123-4567-89ab-cdef"})):
+        page.goto(live_on.base + "/console/channels")
+        page.click(".head a[role=button]")
+        camera.shoot(page, "services")
+        page.click(f"a[href='?driver={driver}']")
+        for name, value in values.items():
+            page.fill(f"[name=settings-{name}]", value)
+        camera.shoot(page, "new-channel")
+        page.click("main form button")
+        expect(page.locator(".notice.success")).to_be_visible()
+        camera.shoot(page, "channel")
+    page.goto(live_on.base + "/console/channels")
+    page.locator("button[value=up]").last.click()
+    expect(page.locator("tbody .channel-name").first).to_contain_text("WeCom robot")
+    page.locator("button[value=down]").first.click()
+    expect(page.locator("tbody .channel-name").first).to_contain_text("E-mail")
+    page.goto(live_on.base + "/console/channels")
+    page.click("text=WeCom robot")
+    page.click("button[name=to][value=off]")
+    expect(page.locator(".head .danger, .head button[value=on]")).to_be_visible()
+    page.click(".rooms a[href$='/messages']")
+    page.click(".empty-state a[role=button]")
+    page.fill("[name=title]", "Disk is nearly full")
+    page.fill("[name=text]", "/data has 3 % left. The largest folders:\n  /data/logs   412 GiB\n  /data/cache   88 GiB")
+    page.select_option("[name=level]", "error")
+    page.click("main form button")
+    page.wait_for_url("**/console/messages/*-*")
+    live_on.manage("shell", stdin=_DELIVER)
+    # Nobody reloads. There is no mail server here, and the next channel is switched off.
+    expect(page.locator(".deliveries li.is-dead")).to_contain_text("This server has no mail server", timeout=20_000)
+    camera.shoot(page, "message")
+    page.click("a[href^='/m/']")
+    expect(page.locator(".message-text")).to_contain_text("/data/logs")
+    camera.shoot(page, "letter")
+    page.go_back()
+    page.click("form[action$='/replay'] button")
+    expect(page.locator(".deliveries li.is-pending")).to_be_visible()
+    page.click("form[action$='/withdraw'] button")
+    expect(page.locator(".deliveries li.is-withdrawn")).to_be_visible()
+    page.click(".rooms a[href$='/messages']")
+    camera.shoot(page, "messages")
+    page.click(".rooms a[href$='/channels']")
+    camera.shoot(page, "channels")
+    context.close()
     assert watch.found == []
 
 

@@ -15,6 +15,9 @@ from django.test import Client
 
 from accounts.models import User
 from jobs.services.report import ReportKind
+from notifications.models import Message
+from notifications.services.channels import create_channel
+from notifications.services.trial import try_channel
 from tests.console.pages import words_of
 from tests.factories import claim, make_agent, make_job, report
 from tests.lanes.services import ROOT
@@ -89,6 +92,13 @@ def test_pages_in_chinese_hold_no_english_word_of_ours(alice: User, at_alice: Cl
     english = {word.lower() for word, said, _ in _entries(_FOLDER / "django.po") if word != said}
     english -= {"english", "id"}
     paths = ["", "agents", "agents/add", f"agents/{agent.pk}", "jobs", "jobs/send", f"jobs/{job.pk}", "account"]
+    channel = create_channel(
+        owner_id=alice.pk, name="1", driver="wecom_robot", settings={"key": "12345678"}, levels=["info"], actor="test"
+    )
+    message = try_channel(channel)
+    Message.objects.update(source="1")
+    paths += ["messages", "messages/send", f"messages/{message.pk}", "channels", "channels/add"]
+    paths += ["channels/add?driver=webhook", f"channels/{channel.pk}", f"channels/{channel.pk}/delete"]
     paths += ["account/password", f"agents/{agent.pk}/delete", f"agents/{agent.pk}/disable", "nothing"]
     for path in paths:
         words = words_of(at_alice.get(f"/console/{path}", headers=chinese))
