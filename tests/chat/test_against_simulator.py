@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from accounts.models import ChatIdentity, User
@@ -15,6 +17,7 @@ from notifications.models import Channel
 from notifications.wechat.client import official_account
 from tests.factories import make_agent, make_user
 from tests.simulators.client import Simulator
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only]
 
@@ -87,6 +90,22 @@ def test_a_push_that_comes_again_makes_one_job_and_gets_the_same_answer(sim: Sim
     sent = sim.text(alice, "nas date")
     assert len(sent.replies) >= 2
     assert len({str(reply).partition("#")[2] for reply in sent.replies}) == 1
+    assert Job.objects.count() == 1
+
+
+def test_an_answer_that_takes_longer_than_the_platform_waits_still_makes_one_job(sim: Simulator) -> None:
+    sim.account(timer_s=1)
+    alice = sim.user("alice")
+    sim.follow(alice)
+    make_agent(owner=_owner(alice), name="nas")
+    with ThreadPoolExecutor() as threads:
+        # Whoever writes waits for us: the platform hangs up and brings the line again.
+        with transaction.atomic():
+            sending = threads.submit(sim.text, alice, "nas date")
+            until(lambda: len(sim.pushes("wechat")) >= 3, seconds=20)
+        sent = sending.result(30)
+    assert len(sent.deliveries) > 1
+    assert sent.deliveries[0]["reply"] is None
     assert Job.objects.count() == 1
 
 

@@ -258,3 +258,35 @@ def test_a_text_whose_end_nobody_heard_is_counted_and_so_is_its_repeat(sim: Simu
     deliver(message.deliveries.get().pk)
     assert message.deliveries.get().state == DeliveryState.SENT
     assert user.chat_credits.get().used == 20
+
+
+def test_who_has_left_while_a_message_waited_is_told_on_the_next_channel(
+    sim: Simulator, settings: Any, robot: Robot
+) -> None:
+    user = make_user()
+    channel, openid = _wechat(user, sim, settings)
+    second = robot(user)
+    (message,) = accept_messages([Wish(owner_id=user.pk, text="x", way="template")])
+    assert isinstance(message, Message)
+    delivery = message.deliveries.get()
+    sim.unfollow(openid, wait=False)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    channel.refresh_from_db()
+    assert (delivery.state, delivery.provider_code) == (DeliveryState.DEAD, "43004")
+    assert not channel.enabled
+    assert {row.channel for row in Delivery.objects.exclude(pk=delivery.pk)} == {second}
+
+
+def test_a_days_calls_that_are_used_up_go_elsewhere_or_wait_for_the_next_day(
+    sim: Simulator, settings: Any, robot: Robot
+) -> None:
+    user = make_user()
+    _wechat(user, sim, settings)
+    sim.fault("errcode:45009", "/cgi-bin/message/template/send", times=2)
+    delivery = send(user, way="template")
+    assert (delivery.state, delivery.fault) == (DeliveryState.RETRY, "quota")
+    assert 0 < (delivery.due_at - database_now()).total_seconds() <= 24 * 3600 + 60
+    robot(user)
+    delivery = send(user, "next", way="template")
+    assert (delivery.state, delivery.provider_code) == (DeliveryState.DEAD, "45009")
