@@ -16,7 +16,7 @@ LOCK = $(ENVIRONMENT) base,dev -m uv pip compile --quiet --generate-hashes --uni
   --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long faults simulator lint format types lock messages clean
+.PHONY: help up test test-long faults simulator bench lint format types lock messages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ faults: ## Hurt the running product in every way of the table and look for broke
 simulator: ## Play WeChat and the other platforms on this machine, with a chat page
 	@exec $(ENVIRONMENT) base,dev -m tests.simulators.platforms --port 9797 \
 	  --wechat-callback http://127.0.0.1:8000/chat/wechat
+
+bench: ## Measure this machine: each figure beside a yardstick (BENCH="--seconds 5 --only callbacks")
+	@exec $(ENVIRONMENT) base,dev -m benchmarks $(BENCH)
 
 lint: ## Check style, migrations and production settings
 	@$(ENVIRONMENT) base,dev -m ruff check .

@@ -23,7 +23,7 @@ from tests.factories import make_agent
 
 _MAKERS = [*REFUSED.items(), *IGNORED.items(), *NO_METHOD.items()]
 _UNEQUAL = {"Date", "Content-Length"}
-_SLOWEST_SECONDS = 5.0
+_SLOWEST_CPU_SECONDS = 0.5
 
 Shape = tuple[int, tuple[tuple[str, str], ...], bytes]
 
@@ -60,9 +60,9 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     for number in range(count):
         kind, make = _MAKERS[number % len(_MAKERS)]
         call = make(forger)
-        began = time.perf_counter()
+        began = time.thread_time()
         response = _send(client, call)
-        slowest = max(slowest, (time.perf_counter() - began, kind))
+        slowest = max(slowest, (time.thread_time() - began, kind))
         shapes[_shape(response)][kind] += 1
     assert _rows() == before
 
@@ -75,11 +75,11 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     assert by_status[405].keys() == NO_METHOD.keys()
     assert sum(kinds.total() for kinds in shapes.values()) == count
     assert min(by_status[403].values()) >= count // len(_MAKERS)
-    assert slowest[0] < _SLOWEST_SECONDS
+    assert slowest[0] < _SLOWEST_CPU_SECONDS
     tell(
         f"{count} forged callbacks: {by_status[403].total()} of {len(REFUSED)} kinds refused in one shape, "
         f"{by_status[200].total()} ignored, {by_status[405].total()} with another method, no 5xx, no row; "
-        f"the slowest took {slowest[0] * 1000:.1f} ms ({slowest[1]})"
+        f"the dearest took {slowest[0] * 1000:.1f} ms of the processor ({slowest[1]})"
     )
 
     # The same call unhurt runs a job, once however often it comes.

@@ -1,0 +1,52 @@
+"""Measure the product on this machine: `make bench`, or `python -m benchmarks --seconds 5 --only callbacks`.
+
+Every figure stands beside a yardstick of the same run, measured in turn with it: the ratio can be compared between
+machines, the numbers cannot. Nothing is asserted. What else the machine does goes into all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import defaultdict
+
+from benchmarks import acceptance, callbacks, deliveries
+from benchmarks.product import running
+from benchmarks.table import Round, table
+
+_BENCHES = (callbacks.BENCH, acceptance.BENCH, deliveries.BENCH)
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    names = [bench.name for bench in _BENCHES]
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each figure is measured in a round")
+    parser.add_argument("--rounds", type=int, default=3, help="how many rounds; their median is shown")
+    parser.add_argument("--only", choices=names, action="append", help="measure this alone; may be given again")
+    arguments = parser.parse_args()
+    chosen = [bench for bench in _BENCHES if not arguments.only or bench.name in arguments.only]
+    began = time.monotonic()
+
+    def tell(what: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s: {what}", file=sys.stderr, flush=True)
+
+    tell("starting the product and the simulator")
+    found: defaultdict[str, list[Round]] = defaultdict(list)
+    with running() as product:
+        for number in range(1, arguments.rounds + 1):
+            for bench in chosen:
+                tell(f"round {number} of {arguments.rounds}: {bench.name}")
+                found[bench.name].append(bench.measure(product, arguments.seconds))
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(
+        f"medians of {arguments.rounds} rounds of {arguments.seconds:g} s; SQLite; {os.cpu_count()} cores; load {load}"
+    )
+    print()
+    print(table(chosen, found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Users with tokens, and webhooks that lead to the simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.product import Product
+
+CHANNELS = 8
+_PEOPLE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """One user."""
+
+    id: str
+    token: str
+
+
+def people(product: Product) -> list[Person]:
+    """Return eight, with eight channels each: c0 to c7. Made at the first time."""
+    from accounts.models import TokenScope
+    from accounts.services.tokens import own_token
+    from notifications.models import Channel, Level
+    from notifications.services.channels import create_channel
+    from tests.factories import make_user
+
+    found = []
+    for number in range(_PEOPLE):
+        user = make_user(f"bench{number}")
+        for place in range(CHANNELS):
+            if not Channel.objects.filter(owner=user, name=f"c{place}").exists():
+                create_channel(
+                    owner_id=user.pk,
+                    name=f"c{place}",
+                    driver="webhook",
+                    settings={"url": f"{product.sim.base}/hook/{number}-{place}"},
+                    levels=Level.values,
+                    actor="bench",
+                )
+        token = own_token(user=user, scope=TokenScope.FULL, actor="bench")
+        found.append(Person(id=user.pk, token=token))
+    return found

@@ -1,0 +1,82 @@
+"""The product that is measured: web server, Redis and SQLite of their own, with the simulator for platforms."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import django
+
+from letserver.environment import SETTINGS
+from tests.lanes.lane import NO_LIMITS
+from tests.lanes.live import LiveServer
+from tests.lanes.services import ROOT, PrivateServer
+from tests.simulators.client import Simulator
+from tests.waiting import until
+
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What runs. In this process Django is set up on the same database and Redis."""
+
+    web: LiveServer
+    sim: Simulator
+
+    @property
+    def sim_port(self) -> int:
+        """Where the simulator listens."""
+        port = urlsplit(self.sim.base).port
+        assert port is not None
+        return port
+
+    @contextmanager
+    def courier(self) -> Iterator[None]:
+        """Run a courier as `make up` does, from when it is ready."""
+        words = ["-A", "letserver", "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+        lanes = ["--queues", "deliveries", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
+        log = self.web.folder / "courier.log"
+        log.unlink(missing_ok=True)
+        process = PrivateServer(
+            [sys.executable, "-m", "celery", *words, *lanes], folder=ROOT, log=log, environment=self.web.environment
+        )
+        try:
+            until(lambda: " ready." in process.log_text(), seconds=_READY_SECONDS)
+            yield
+        finally:
+            process.stop()
+
+
+@contextmanager
+def running() -> Iterator[Product]:
+    """Start everything, and end it."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="letserver-bench-")))
+        sim = stack.enter_context(Simulator.start(seed=1))
+        # Every setting, so that neither the caller's environment nor a `.env` plays a part.
+        os.environ.update({one.name: one.default for one in SETTINGS if one.default is not None})
+        web = LiveServer(
+            folder / "data",
+            gateway=True,
+            database_url="",
+            **{
+                **sim.settings(),
+                **NO_LIMITS,
+                "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+                "LETSERVER_SECRET_KEY": "a key that signs nothing outside of this run of the benchmarks",
+                "LETSERVER_MERGE_SECONDS": "0",
+                "LETSERVER_OUTBOUND_HTTP": "on",
+                "LETSERVER_OUTBOUND_ALLOW": "127.0.0.0/8",
+            },
+        )
+        stack.callback(web.close)
+        os.environ.update(web.environment)
+        django.setup()
+        yield Product(web=web, sim=sim)
