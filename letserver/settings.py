@@ -179,6 +179,7 @@ OUTBOUND_ALLOW = cast(list[str], _values["LETSERVER_OUTBOUND_ALLOW"])
 OUTBOUND_HTTP = bool(_values["LETSERVER_OUTBOUND_HTTP"])
 SYS_TOKEN = _text("LETSERVER_SYS_TOKEN")
 EVENTS = bool(_values["LETSERVER_EVENTS"])
+COURIER_THREADS = _number("LETSERVER_COURIER_THREADS")
 EMAIL_URL = _text("LETSERVER_EMAIL_URL")
 if EMAIL_URL:
     vars().update(environ.Env.email_url_config(EMAIL_URL))

@@ -1,13 +1,20 @@
 """Who goes when, within one process: deliveries of one lane a few at a time, so that a slow target is alone with it.
 
-A delivery whose lane is full waits here without a thread of its own; whoever finishes in that lane takes it along. What
-waits here is in the database too: if the process dies, the sweep rings it again.
+A lane is quick or not known to be: nobody has been there yet, or the last who was took long. Those that are not known
+to be quick go one at a time each, and all of them together have three quarters of the threads: however many addresses
+hang, there are threads for those that answer. What finds no room waits here without a thread of its own, and whoever
+finishes takes the next that may go along, lane after lane in turn. What waits here is in the database too: if the
+process dies, the sweep rings it again.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from dataclasses import dataclass
+
+from django.conf import settings
 
 from notifications.models import Delivery, DeliveryKind
 from notifications.sending import deliver
@@ -15,66 +22,105 @@ from notifications.sending import deliver
 WIDTHS = {DeliveryKind.CALLBACK: 2, DeliveryKind.EVENT: 1, DeliveryKind.MESSAGE: 1}
 """How many of one lane are on their way at once. One for a channel: its messages keep their order."""
 
+QUICK_SECONDS = 2.0
 _WAITING_LIMIT = 1_000
+_KNOWN_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A delivery's place in its lane. `quick`: whether the lane was known to be when the place was given."""
+
+    lane: str
+    delivery_id: str
+    width: int
+    quick: bool = False
 
 
 class Lanes:
-    """Which lanes are busy, and who waits for them. Any thread may call."""
+    """Which lanes are busy, and who waits for them. Any thread may call.
 
-    def __init__(self) -> None:
+    `unknown_limit`: how many may go at once in lanes that are not known to be quick.
+    """
+
+    def __init__(self, unknown_limit: int) -> None:
         self._lock = threading.Lock()
+        self._unknown_limit = unknown_limit
+        self._unknown = 0
+        self._quick: dict[str, None] = {}
         self._busy: dict[str, int] = {}
-        self._waiting: dict[str, deque[str]] = {}
+        self._waiting: dict[str, deque[Place]] = {}
 
-    def enter(self, lane: str, width: int, delivery_id: str) -> bool:
-        """Take a place in a lane, or stand in line for it. Beyond 1,000 nobody waits: the sweep rings again."""
+    def enter(self, lane: str, width: int, delivery_id: str) -> Place | None:
+        """Stand in line; return the place of the first in this line if it may go now.
+
+        Beyond 1,000 nobody stands in line: the sweep rings again.
+        """
         with self._lock:
-            if self._busy.get(lane, 0) < width:
-                self._busy[lane] = self._busy.get(lane, 0) + 1
-                return True
             line = self._waiting.setdefault(lane, deque())
-            if delivery_id not in line and len(line) < _WAITING_LIMIT:
-                line.append(delivery_id)
-            return False
+            if len(line) < _WAITING_LIMIT and all(place.delivery_id != delivery_id for place in line):
+                line.append(Place(lane=lane, delivery_id=delivery_id, width=width))
+            return self._first_of(lane)
 
-    def next(self, lane: str) -> str | None:
-        """Return the next in line, for whom the place is kept; None: nobody waits, and the place is given up."""
+    def leave(self, place: Place, *, seconds: float) -> Place | None:
+        """Give a place up after so long, and return the next that may go; None: nobody."""
         with self._lock:
-            line = self._waiting.get(lane)
-            if line:
-                return line.popleft()
-            self._waiting.pop(lane, None)
-            self._give_up(lane)
-            return None
+            self._give_up(place)
+            self._quick.pop(place.lane, None)
+            if seconds < QUICK_SECONDS:
+                self._quick[place.lane] = None
+                if len(self._quick) > _KNOWN_LIMIT:
+                    del self._quick[next(iter(self._quick))]
+            return next((found for lane in list(self._waiting) if (found := self._first_of(lane))), None)
 
-    def leave(self, lane: str) -> None:
+    def drop(self, place: Place) -> None:
         """Give a place up, whoever waits."""
         with self._lock:
-            self._give_up(lane)
+            self._give_up(place)
 
-    def _give_up(self, lane: str) -> None:
-        self._busy[lane] -= 1
-        if not self._busy[lane]:
-            del self._busy[lane]
+    def _first_of(self, lane: str) -> Place | None:
+        line, quick = self._waiting[lane], lane in self._quick
+        if self._busy.get(lane, 0) >= (line[0].width if quick else 1):
+            return None
+        if not quick and self._unknown >= self._unknown_limit:
+            return None
+        first = line.popleft()
+        # Behind the other lanes for the next turn.
+        del self._waiting[lane]
+        if line:
+            self._waiting[lane] = line
+        self._busy[lane] = self._busy.get(lane, 0) + 1
+        self._unknown += not quick
+        return Place(lane=lane, delivery_id=first.delivery_id, width=first.width, quick=quick)
+
+    def _give_up(self, place: Place) -> None:
+        self._unknown -= not place.quick
+        self._busy[place.lane] -= 1
+        if not self._busy[place.lane]:
+            del self._busy[place.lane]
 
 
-_lanes = Lanes()
+def new_lanes() -> Lanes:
+    """Return lanes for as many threads as the settings say that a courier has."""
+    return Lanes(unknown_limit=max(1, settings.COURIER_THREADS * 3 // 4))
+
+
+_lanes = new_lanes()
 
 
 def carry(delivery_id: str) -> None:
-    """Deliver one, when its lane has room, and whatever has come to wait for that lane meanwhile."""
+    """Deliver one, when its lane has room, and whatever may go next while this thread is here."""
     row = Delivery.objects.filter(pk=delivery_id).values_list("lane", "kind").first()
     if row is None:
         return
     lane, kind = row
-    if not _lanes.enter(lane, WIDTHS[DeliveryKind(kind)], delivery_id):
-        return
-    following: str | None = delivery_id
-    try:
-        while following is not None:
-            deliver(following)
-            following = _lanes.next(lane)
-    except BaseException:
-        # The place must not be lost with the one who held it; who waits is rung by the sweep.
-        _lanes.leave(lane)
-        raise
+    place = _lanes.enter(lane, WIDTHS[DeliveryKind(kind)], delivery_id)
+    while place is not None:
+        began = time.monotonic()
+        try:
+            deliver(place.delivery_id)
+        except BaseException:
+            # The place must not be lost with the one who held it; who waits is rung by the sweep.
+            _lanes.drop(place)
+            raise
+        place = _lanes.leave(place, seconds=time.monotonic() - began)
