@@ -164,7 +164,7 @@ class DeliveryState(models.TextChoices):
 
     PENDING = "pending", _("pending")
     IN_FLIGHT = "in_flight", _("in flight")
-    SENT = "sent", _("sent")
+    SENT = "sent", _("sent out")
     RETRY = "retry", _("waiting to be tried again")
     DEAD = "dead", _("given up")
     WITHDRAWN = "withdrawn", _("withdrawn")

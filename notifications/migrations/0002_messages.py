@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='delivery',
             name='state',
-            field=models.CharField(choices=[('pending', 'pending'), ('in_flight', 'in flight'), ('sent', 'sent'), ('retry', 'waiting to be tried again'), ('dead', 'given up'), ('withdrawn', 'withdrawn')], default='pending', max_length=16, verbose_name='state'),
+            field=models.CharField(choices=[('pending', 'pending'), ('in_flight', 'in flight'), ('sent', 'sent out'), ('retry', 'waiting to be tried again'), ('dead', 'given up'), ('withdrawn', 'withdrawn')], default='pending', max_length=16, verbose_name='state'),
         ),
         migrations.CreateModel(
             name='Channel',
