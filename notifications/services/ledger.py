@@ -7,7 +7,7 @@ Sources: the platforms' own documents, see docs/channels.md.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -155,7 +155,7 @@ def _text_standing(credit: ChatCredit | None, now: dt.datetime) -> Standing:
     return Standing(name=str(_("WeChat texts until you write again")), used=used, limit=limit, recovers_at=None)
 
 
-def standings(*, owner_id: str, channels: Sequence[Channel], now: dt.datetime) -> list[Standing]:
+def standings(*, owner_id: str, channels: Iterable[Channel], now: dt.datetime) -> list[Standing]:
     """Return what a person has used of what is counted."""
     found = []
     chats = [channel for channel in channels if channel.driver == "wechat"]
