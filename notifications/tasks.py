@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from celery import shared_task
+from celery import current_app, shared_task
 
 from notifications.courier import carry
 from notifications.services import upkeep
-from notifications.services.outbox import ring_due_deliveries
+from notifications.services.outbox import SWEEP_LIMIT, ring_due_deliveries
 
 QUEUE = "deliveries"
 _WAKE_EXPIRES_SECONDS = 30
@@ -24,8 +24,14 @@ def deliver_one(delivery_id: str) -> None:
 
 @shared_task(name="notifications.sweep_deliveries")
 def sweep_deliveries() -> None:
-    """Ring what is due and was not taken."""
-    ring_due_deliveries()
+    """Ring what is due and was not taken, unless the couriers are behind with the bells that they have.
+
+    Else every sweep would ring a long backlog again, and they would do nothing but throw old bells away.
+    """
+    with current_app.connection_or_acquire() as connection:
+        unheard = connection.default_channel.queue_declare(queue=QUEUE).message_count
+    if unheard < SWEEP_LIMIT:
+        ring_due_deliveries()
 
 
 @shared_task(name="notifications.sweep_old")
