@@ -72,7 +72,7 @@ BENCH = Bench(
     name="deliveries",
     lines=[
         Line(
-            title="deliveries of one courier, 16 threads",
+            title="deliveries of one courier",
             figure="delivered",
             yardstick="simulator",
             beside=f"the simulator itself, {CALLERS} callers",

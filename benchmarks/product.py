@@ -41,7 +41,8 @@ class Product:
     def courier(self) -> Iterator[None]:
         """Run a courier as `make up` does, from when it is ready."""
         words = ["-A", "letserver", "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
-        lanes = ["--queues", "deliveries", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
+        threads = self.web.environment["LETSERVER_COURIER_THREADS"]
+        lanes = ["--queues", "deliveries", "--pool", "threads", "--concurrency", threads, "-n", "courier@%h"]
         log = self.web.folder / "courier.log"
         log.unlink(missing_ok=True)
         process = PrivateServer(
