@@ -6,8 +6,10 @@ A kind is registered by the app that knows how it is sent; messages are ours.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
+from django.db import Error, close_old_connections
 from django.utils import translation
 
 from kernel.failpoints import reach
@@ -24,6 +26,9 @@ Sender = Callable[[Claimed], Receipt]
 
 _senders: dict[str, Sender] = {}
 
+_PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0)
+"""Between tries to write down what became of a delivery. Its claim outlasts them all."""
+
 
 def register_sender(kind: str, sender: Sender) -> None:
     """Let `sender` send deliveries of a kind. It may block for 10 s and raises ChannelError."""
@@ -38,6 +43,24 @@ def deliver(delivery_id: str) -> None:
     reach("deliver.before_send")
     outcome = _send(claimed)
     reach("deliver.after_send")
+    _write_down(claimed, outcome)
+
+
+def _write_down(claimed: Claimed, outcome: Receipt | ChannelError) -> None:
+    """Write the outcome down, again where a lock or the connection was lost: else it would be sent a second time.
+
+    Written twice, because the word of a COMMIT was lost, it counts once.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            finish_delivery(claimed, outcome)
+        except Error as error:
+            details = {"action": "delivery.unwritten", "id": claimed.delivery.pk, "error": type(error).__name__}
+            logger.warning("delivery not written down", extra=details)
+            close_old_connections()
+            time.sleep(pause)
+        else:
+            return
     finish_delivery(claimed, outcome)
 
 

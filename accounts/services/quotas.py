@@ -28,6 +28,11 @@ def reserve_quota(*, owner_id: str, kind: str, window_start: dt.datetime, limit:
     return row
 
 
+def is_quota_of(quota_use_id: str, *, window_start: dt.datetime) -> bool:
+    """Tell whether what was counted there was counted for the window that began then."""
+    return QuotaUse.objects.filter(pk=quota_use_id, window_start=window_start).exists()
+
+
 def release_quota(quota_use_id: str) -> None:
     """Give one back that was counted and certainly not used."""
     QuotaUse.objects.filter(pk=quota_use_id, used__gt=0).update(used=F("used") - 1)

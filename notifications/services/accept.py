@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
@@ -34,10 +34,13 @@ from notifications.models import (
     MessageAction,
 )
 from notifications.services.chain import Chain, Step, chains
-from notifications.services.ledger import Exhausted, Reservation, Standing, reserve
+from notifications.services.ledger import Exhausted, Reservation, Standing, give_back, reserve
 
 BACKLOG_LIMIT = 500
 """So many deliveries may wait for one channel."""
+
+_REPLACED_LIMIT = 100
+"""Of so many messages under one key, the newest, some may still wait: each has replaced those before it."""
 
 _AGAIN = dt.timedelta(minutes=1)
 
@@ -152,6 +155,10 @@ def _accept(wish: Wish, channels: Sequence[Channel], now: dt.datetime) -> Messag
     same = _latest_same(wish, now)
     if same is not None and _counted_on(same):
         return same
+    if wish.key:
+        # Before anything is counted: what is replaced makes room, and whoever finishes a row locks it first too.
+        earlier = Message.objects.filter(owner_id=wish.owner_id, key=wish.key).order_by("-pk")
+        withdraw(list(earlier.values_list("pk", flat=True)[:_REPLACED_LIMIT]), now=now)
     planned = chains(
         channels,
         level=wish.level,
@@ -169,8 +176,6 @@ def _accept(wish: Wish, channels: Sequence[Channel], now: dt.datetime) -> Messag
     message = _new_message(wish, now)
     held_until = same.created_at + dt.timedelta(seconds=settings.MERGE_SECONDS) if same is not None else None
     due_at = max(filter(None, (now, wish.not_before, held_until)))
-    if wish.key:
-        withdraw(Message.objects.filter(owner_id=wish.owner_id, key=wish.key).exclude(pk=message.pk), now=now)
     message.save(force_insert=True)
     MessageAction.objects.bulk_create(_new_actions(wish, message, now))
     deliveries = [start.delivery(message, due_at=due_at, now=now) for start in starts]
@@ -209,12 +214,12 @@ class _Start:
             due_at = max(due_at, self.exhausted.standing.recovers_at or now + _AGAIN)
         return message_delivery(
             message, self.step, self.rest, reserved=self.reservation.mark if self.reservation else "",
-            due_at=_after_quiet(self.step.channel, message.level, due_at), now=now,
+            due_at=after_quiet(self.step.channel, message.level, due_at), now=now,
         )  # fmt: skip
 
 
 def _room(step: Step, now: dt.datetime) -> Reservation | Exhausted:
-    waiting = Delivery.objects.filter(channel=step.channel, state__in=OPEN_STATES).count()
+    waiting = Delivery.objects.filter(channel=step.channel, state__in=OPEN_STATES)[:BACKLOG_LIMIT].count()
     if waiting >= BACKLOG_LIMIT:
         name = str(_("messages that wait for the channel %(name)s")) % {"name": step.channel.name}
         return Exhausted(standing=Standing(name=name, used=waiting, limit=BACKLOG_LIMIT, recovers_at=now + _AGAIN))
@@ -230,7 +235,7 @@ def message_delivery(
         kind=DeliveryKind.MESSAGE,
         subject=f"message:{message.pk}",
         target=f"channel:{step.channel.pk}",
-        dedupe_key=f"message:{message.pk}:{step.channel.pk}:{step.way}",
+        dedupe_key=step_key(message.pk, step.channel.pk, step.way),
         message=message,
         channel=step.channel,
         way=step.way,
@@ -241,6 +246,11 @@ def message_delivery(
         due_at=due_at,
         created_at=now,
     )
+
+
+def step_key(message_id: str | None, channel_id: str, way: str) -> str:
+    """Return what makes a message exist once for each channel and way."""
+    return f"message:{message_id}:{channel_id}:{way}"
 
 
 def full_error(full: Exhausted, now: dt.datetime) -> LimitExceeded:
@@ -258,13 +268,17 @@ def full_error(full: Exhausted, now: dt.datetime) -> LimitExceeded:
     )
 
 
-def withdraw(messages: models.QuerySet[Message], *, now: dt.datetime) -> int:
-    """Take back what has not been sent of these messages; return how many deliveries."""
-    waiting = Delivery.objects.filter(message__in=messages, state__in=(DeliveryState.PENDING, DeliveryState.RETRY))
-    ids = list(waiting.select_for_update().order_by("pk").values_list("pk", "message_id"))
-    Delivery.objects.filter(pk__in=[pk for pk, _message in ids]).update(state=DeliveryState.WITHDRAWN, ended_at=now)
-    Message.objects.filter(pk__in={message_id for _pk, message_id in ids}).update(withdrawn_at=now)
-    return len(ids)
+def withdraw(message_ids: Sequence[str], *, now: dt.datetime) -> None:
+    """Take back what has not been sent of these messages, and what was counted for it."""
+    waiting = Delivery.objects.filter(
+        message_id__in=message_ids, state__in=(DeliveryState.PENDING, DeliveryState.RETRY)
+    )
+    rows = list(waiting.select_for_update().order_by("pk"))
+    for row in rows:
+        give_back(row)
+        row.state, row.ended_at = DeliveryState.WITHDRAWN, now
+        row.save(update_fields=["state", "ended_at", "reserved"])
+    Message.objects.filter(pk__in={row.message_id for row in rows}).update(withdrawn_at=now)
 
 
 def _latest_same(wish: Wish, now: dt.datetime) -> Message | None:
@@ -322,7 +336,7 @@ def _new_actions(wish: Wish, message: Message, now: dt.datetime) -> list[Message
     ]
 
 
-def _after_quiet(channel: Channel, level: str, due_at: dt.datetime) -> dt.datetime:
+def after_quiet(channel: Channel, level: str, due_at: dt.datetime) -> dt.datetime:
     """Return when a message may go: information waits for the end of the channel's quiet hours."""
     if level != Level.INFO or channel.quiet_from is None or channel.quiet_until is None:
         return due_at

@@ -16,12 +16,16 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.services.quotas import quota_used, release_quota, reserve_quota
+from accounts.services.quotas import is_quota_of, quota_used, release_quota, reserve_quota
 from kernel.rows import ensure_row
 from notifications.drivers.base import Rate
 from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
 
 WINDOW = dt.timedelta(hours=48)
+WINDOW_SHUT = "45015"
+TEXTS_USED_UP = "45047"
+"""The two refusals that tell of the window. WeChat has others for calls in a minute and in a day."""
+
 TEMPLATE_KIND = "wechat.template"
 _WARN_AT = 0.8
 _ON_ITS_WAY = dt.timedelta(seconds=5)
@@ -77,6 +81,22 @@ def release(mark: str) -> None:
         release_quota(row_id)
     elif ledger == "credit":
         ChatCredit.objects.filter(pk=row_id, used__gt=0).update(used=F("used") - 1)
+
+
+def give_back(row: Delivery) -> None:
+    """Give back what is counted for a delivery that has certainly not been taken; the caller saves the row.
+
+    A template of which a try went unheard stays counted: its one mark stands for all its tries.
+    """
+    if not (row.unheard and row.way == Way.TEMPLATE):
+        release(row.reserved)
+    row.reserved = ""
+
+
+def is_of_another_day(mark: str, now: dt.datetime) -> bool:
+    """Tell whether something was counted for a day that is not today: the platform counts it when it is sent."""
+    ledger, _colon, row_id = mark.partition(":")
+    return ledger == "quota" and not is_quota_of(row_id, window_start=day_of(now)[0])
 
 
 def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) -> None:

@@ -11,8 +11,10 @@ import logging
 import random
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
-from django.utils.translation import gettext_lazy as _
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from kernel.bells import ring
 from kernel.clock import database_now
@@ -20,9 +22,19 @@ from kernel.transactions import whole
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.drivers.registry import driver_of
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message, Way
-from notifications.services.accept import Wish, accept_messages, fallback_step, message_delivery
+from notifications.services.accept import Wish, accept_messages, after_quiet, fallback_step, message_delivery, step_key
 from notifications.services.channels import settings_of
-from notifications.services.ledger import Exhausted, counts, learn_refusal, release, reserve, take_turn
+from notifications.services.ledger import (
+    TEXTS_USED_UP,
+    WINDOW_SHUT,
+    Exhausted,
+    counts,
+    give_back,
+    is_of_another_day,
+    learn_refusal,
+    reserve,
+    take_turn,
+)
 from notifications.services.targets import SHUT, is_shut, open_target, shut_target, tell_given_up
 
 logger = logging.getLogger(__name__)
@@ -111,10 +123,14 @@ def refuse_sent(*, account: str, address: str, provider_id: str, code: str, now:
     """
     with transaction.atomic():
         now = now or database_now()
-        rows = Delivery.objects.select_for_update().filter(channel__account=account, channel__address=address)
-        row = rows.filter(state=DeliveryState.SENT, provider_id=provider_id).first() if provider_id else None
+        # Asked first and locked then: a lock over both tables takes the channel's row first, a finish takes it last.
+        told = Delivery.objects.filter(channel__account=account, channel__address=address, provider_id=provider_id)
+        found = told.filter(state=DeliveryState.SENT).first() if provider_id else None
+        row = found and Delivery.objects.select_for_update().filter(pk=found.pk, state=DeliveryState.SENT).first()
         if row is None:
             return False
+        # What the platform says of an id, it says of every try that carried it.
+        row.unheard = False
         row.fault, row.provider_code = Fault.PERMANENT, code[:64]
         _refused(row, ChannelError(Fault.PERMANENT, code[:64]), now)
     return True
@@ -131,17 +147,29 @@ def ring_due_deliveries(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = N
 
 
 def replay_delivery(delivery: Delivery) -> bool:
-    """Try a delivery that was given up once more, from the beginning of its table; tell whether it was."""
+    """Try a delivery that was given up once more, from the beginning of its table; tell whether it was.
+
+    Not one that was handed on: another channel has said it, or that one can be tried again. It counts anew.
+    """
     with whole("deliver.replay"):
         now = database_now()
+        if is_handed_on(delivery):
+            return False
         dead = Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.DEAD)
         again = dead.update(
-            state=DeliveryState.PENDING, due_at=now, tries=0, lost_tries=0, fault="", provider_code="", ended_at=None
-        )
+            state=DeliveryState.PENDING, due_at=now, tries=0, lost_tries=0, unheard=False, reserved="", fault="",
+            provider_code="", ended_at=None,
+        )  # fmt: skip
         if again:
             open_target(delivery)
             ring("delivery", delivery.pk)
         return bool(again)
+
+
+def is_handed_on(delivery: Delivery) -> bool:
+    """Tell whether a channel behind this one has the message."""
+    keys = [step_key(delivery.message_id, channel_id, way) for channel_id, way in delivery.fallback]
+    return bool(keys) and Delivery.objects.filter(dedupe_key__in=keys).exists()
 
 
 def _is_claimable(row: Delivery, now: dt.datetime) -> bool:
@@ -152,15 +180,29 @@ def _is_claimable(row: Delivery, now: dt.datetime) -> bool:
 
 def _may_go(row: Delivery, now: dt.datetime) -> bool:
     """Tell whether the row's channel takes a message now; else put the row where it belongs."""
-    channel = row.channel
-    if channel is None or not channel.enabled:
+    channel, message = row.channel, row.message
+    if message is not None and row.tries and _is_replaced(message):
+        # It was on its way when the newer word came, and comes back: old news, which nobody needs after the new.
+        give_back(row)
+        _end(row, DeliveryState.WITHDRAWN, now, fault=row.fault, code=row.provider_code)
+        return False
+    # A chat that was tied to another account since is not this person's any more.
+    if channel is None or not channel.enabled or channel.owner_id != row.owner_id:
+        give_back(row)
         _refused(row, ChannelError(Fault.PERMANENT, "channel off"), now)
+        return False
+    quiet_until = after_quiet(channel, message.level, now) if message is not None else now
+    if quiet_until > now:
+        # It came from another channel, or from a try before them.
+        _postpone(row, quiet_until)
         return False
     driver = driver_of(channel.driver)
     ready_at = take_turn(driver.meter(settings_of(channel), channel.address), driver.rates, now=now)
     if ready_at is not None:
         _postpone(row, ready_at)
         return False
+    if is_of_another_day(row.reserved, now):
+        give_back(row)
     if not row.reserved and counts(channel, row.way):
         found = reserve(channel, row.way, now=now)
         if isinstance(found, Exhausted):
@@ -186,6 +228,12 @@ def _keep_counted(row: Delivery) -> None:
         row.reserved = ""
 
 
+def _is_replaced(message: Message) -> bool:
+    """Tell whether something newer was said under the message's key."""
+    newer = Message.objects.filter(owner_id=message.owner_id, key=message.key, pk__gt=message.pk)
+    return bool(message.key) and newer.exists()
+
+
 def _postpone(row: Delivery, due_at: dt.datetime) -> None:
     row.state = DeliveryState.RETRY if row.tries else DeliveryState.PENDING
     row.due_at = due_at
@@ -201,11 +249,10 @@ def _fail(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
         _try_again(row, error, now)
         return
     # A definite refusal: what was counted was not used.
-    release(row.reserved)
-    row.reserved = ""
+    give_back(row)
     if row.channel is not None:
-        if error.kind is Fault.WINDOW or (error.kind is Fault.QUOTA and row.way == "text"):
-            learn_refusal(row.channel, window_is_shut=error.kind is Fault.WINDOW, now=now)
+        if row.way == Way.TEXT and error.code in (WINDOW_SHUT, TEXTS_USED_UP):
+            learn_refusal(row.channel, window_is_shut=error.code == WINDOW_SHUT, now=now)
         if error.kind is Fault.AUTH:
             switch_off(row.channel, reason=error.code, now=now)
     if row.kind == DeliveryKind.CALLBACK and error.kind is Fault.AUTH:
@@ -228,8 +275,12 @@ def _try_again(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
 
 
 def _refused(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    """The service has certainly not taken it: the next channel, later, or never."""
-    if _hand_on(row, now):
+    """The service has certainly not taken this try: the next channel, later, or never.
+
+    Not the next channel where an earlier try was not answered: the service may have said that one. A try whose sender
+    died does not count for this: then saying it twice is better than not at all.
+    """
+    if not (row.unheard and not row.lost_tries) and _hand_on(row, now):
         return
     if error.kind is Fault.QUOTA and row.tries <= len(DELAYS[row.kind]):
         seconds = error.retry_after_seconds or _QUOTA_PAUSE_SECONDS
@@ -242,7 +293,8 @@ def _hand_on(row: Delivery, now: dt.datetime) -> bool:
     """Let the next channel of the chain take over; tell whether there is one."""
     if row.message is None or not row.fallback:
         return False
-    channels = Channel.objects.in_bulk([channel_id for channel_id, _way in row.fallback])
+    own = Channel.objects.filter(owner_id=row.owner_id)
+    channels = own.in_bulk([channel_id for channel_id, _way in row.fallback])
     found = fallback_step(row, channels)
     if found is None:
         return False
@@ -279,9 +331,8 @@ def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:
     ):
         return
     channel.enabled = False
-    text = str(
-        _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on.")
-    )
+    with translation.override(channel.owner.language or settings.LANGUAGE_CODE):
+        text = _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on.")
     notice = Wish(
         owner_id=channel.owner_id,
         text=text % {"name": channel.name, "reason": reason},

@@ -41,7 +41,7 @@ def withdraw_message(*, viewer: Viewer, message_id: str) -> Message:
     """Take back what has not been sent of a message, and return it as it is now; raise NotFound."""
     with whole("message.withdraw"):
         read_message(viewer=viewer, message_id=message_id)
-        withdraw(Message.objects.filter(pk=message_id), now=database_now())
+        withdraw([message_id], now=database_now())
     return read_message(viewer=viewer, message_id=message_id)
 
 

@@ -1,0 +1,203 @@
+"""What is counted for a delivery is given back when it was not used, and no way is said twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import translation
+
+from accounts.models import QuotaUse, User
+from kernel.clock import database_now
+from notifications import sending
+from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.models import Channel, Delivery, DeliveryState, Level, Message
+from notifications.services.accept import Wish, accept_messages
+from notifications.services.channels import ChannelChange, update_channel
+from notifications.services.ledger import day_of, open_credit
+from notifications.services.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
+from notifications.services.read import withdraw_message
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+REFUSED = ChannelError(Fault.PERMANENT, "40003")
+
+
+def make_channel(user: User, address: str = "openid-1", position: int = 0) -> Channel:
+    """A chat of WeChat; nothing is sent to it here."""
+    now = database_now()
+    return Channel.objects.create(
+        owner=user, name=f"wechat {address}", driver="wechat", account="wxapp", address=address, position=position,
+        levels=list(Level.values), created_at=now, changed_at=now,
+    )  # fmt: skip
+
+
+def accepted(user: User, text: str = "hello", **more: Any) -> Delivery:
+    (message,) = accept_messages([Wish(owner_id=user.pk, text=text, **more)])
+    assert isinstance(message, Message), message
+    return message.deliveries.get()
+
+
+def claimed(delivery: Delivery, now: dt.datetime | None = None) -> Claimed:
+    found = claim_delivery(delivery.pk, now=now)
+    assert found is not None
+    return found
+
+
+def fresh(delivery: Delivery) -> Delivery:
+    return Delivery.objects.get(pk=delivery.pk)
+
+
+def heir_of(delivery: Delivery) -> Delivery:
+    return Delivery.objects.filter(message_id=delivery.message_id).exclude(pk=delivery.pk).get()
+
+
+def test_what_is_replaced_or_taken_back_gives_its_place_back(settings: Any) -> None:
+    settings.TEXTS_A_WINDOW = 2
+    user = make_user()
+    make_channel(user)
+    open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=database_now())
+    later = database_now() + dt.timedelta(seconds=10)
+    rows = [
+        accepted(user, f"{number} %", way="text", key="job", not_before=later, must_reach=True) for number in range(5)
+    ]
+    assert user.chat_credits.get().used == 1
+    withdraw_message(viewer=user, message_id=str(rows[-1].message_id))
+    assert user.chat_credits.get().used == 0
+    assert set(Delivery.objects.values_list("state", "reserved")) == {(DeliveryState.WITHDRAWN, "")}
+
+
+def test_what_waits_for_a_channel_that_is_switched_off_gives_its_place_back() -> None:
+    user = make_user()
+    channel = make_channel(user)
+    delivery = accepted(user, way="template")
+    update_channel(channel=channel, change=ChannelChange(enabled=False), actor="test")
+    assert claim_delivery(delivery.pk) is None
+    assert (fresh(delivery).state, fresh(delivery).reserved) == (DeliveryState.DEAD, "")
+    assert QuotaUse.objects.get().used == 0
+
+
+def test_a_message_is_counted_on_the_day_on_which_it_goes() -> None:
+    user = make_user()
+    make_channel(user)
+    now = database_now()
+    tomorrow = day_of(now)[1] + dt.timedelta(hours=12)
+    delivery = accepted(user, way="template", not_before=tomorrow)
+    claimed(delivery, now=tomorrow)
+    days = {row.window_start: row.used for row in QuotaUse.objects.all()}
+    assert days == {day_of(now)[0]: 0, day_of(tomorrow)[0]: 1}
+
+
+def test_a_refusal_after_a_time_out_is_no_word_about_the_first_try() -> None:
+    user = make_user()
+    make_channel(user)
+    make_channel(user, "openid-2", position=1)
+    delivery = accepted(user, way="template")
+    now = database_now()
+    finish_delivery(claimed(delivery), ChannelError(Fault.RETRY, "timeout", unheard=True))
+    finish_delivery(claimed(delivery, now=now + dt.timedelta(minutes=1)), REFUSED)
+    assert fresh(delivery).state == DeliveryState.DEAD
+    assert Delivery.objects.count() == 1
+    assert QuotaUse.objects.get().used == 1
+
+
+def test_what_was_handed_on_is_not_said_again_and_a_replay_counts() -> None:
+    user = make_user()
+    make_channel(user)
+    make_channel(user, "openid-2", position=1)
+    delivery = accepted(user, way="template")
+    finish_delivery(claimed(delivery), REFUSED)
+    heir = heir_of(delivery)
+    finish_delivery(claimed(heir), REFUSED)
+    assert QuotaUse.objects.get().used == 0
+    assert not replay_delivery(fresh(delivery))
+    assert replay_delivery(fresh(heir))
+    finish_delivery(claimed(heir), Receipt(provider_id="1"))
+    assert (fresh(heir).state, fresh(delivery).state) == (DeliveryState.SENT, DeliveryState.DEAD)
+    assert QuotaUse.objects.get().used == 1
+
+
+def test_the_next_channels_quiet_hours_hold_too(settings: Any) -> None:
+    settings.TIME_ZONE = "UTC"
+    user = make_user()
+    make_channel(user)
+    second = make_channel(user, "openid-2", position=1)
+    night = database_now().replace(hour=23, minute=0) + dt.timedelta(days=1)
+    Channel.objects.filter(pk=second.pk).update(quiet_from=dt.time(22), quiet_until=dt.time(7))
+    delivery = accepted(user, way="template")
+    finish_delivery(claimed(delivery, now=night), REFUSED, now=night)
+    heir = heir_of(delivery)
+    assert claim_delivery(heir.pk, now=night) is None
+    assert fresh(heir).state == DeliveryState.PENDING
+    assert fresh(heir).due_at.hour == 7
+
+
+def test_too_many_calls_in_a_minute_teach_nothing_about_the_window() -> None:
+    user = make_user()
+    make_channel(user)
+    open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=database_now())
+    delivery = accepted(user, way="text")
+    finish_delivery(claimed(delivery), ChannelError(Fault.QUOTA, "45011", retry_after_seconds=60))
+    assert fresh(delivery).state == DeliveryState.RETRY
+    credit = user.chat_credits.get()
+    assert (credit.used, credit.refused_at) == (0, None)
+
+
+def test_old_news_that_comes_back_is_not_said_after_the_new() -> None:
+    user = make_user()
+    make_channel(user)
+    delivery = accepted(user, "50 %", way="template", key="job")
+    on_its_way = claimed(delivery)
+    accepted(user, "done", way="template", key="job")
+    finish_delivery(on_its_way, ChannelError(Fault.RETRY, "http 503"))
+    assert claim_delivery(delivery.pk, now=database_now() + dt.timedelta(minutes=1)) is None
+    assert fresh(delivery).state == DeliveryState.WITHDRAWN
+    assert QuotaUse.objects.get().used == 1
+
+
+def test_a_chat_that_belongs_to_somebody_else_now_gets_nothing_of_what_waited() -> None:
+    user, other = make_user(), make_user()
+    channel = make_channel(user)
+    delivery = accepted(user, way="template")
+    Channel.objects.filter(pk=channel.pk).update(owner=other)
+    assert claim_delivery(delivery.pk) is None
+    assert fresh(delivery).state == DeliveryState.DEAD
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_became_of_a_try_is_written_down_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = make_user()
+    make_channel(user)
+    delivery = accepted(user, way="template")
+    said: list[str] = []
+
+    def send(one: Claimed) -> Receipt:
+        said.append(one.delivery.pk)
+        return Receipt(provider_id="1")
+
+    failures = iter([True, False])
+
+    def deadlock(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if said and sql.startswith("UPDATE") and "notifications_delivery" in sql and next(failures, False):
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return execute(sql, params, many, context)
+
+    monkeypatch.setitem(sending._senders, "message", send)
+    with connection.execute_wrapper(deadlock):
+        sending.deliver(delivery.pk)
+    assert (fresh(delivery).state, len(said)) == (DeliveryState.SENT, 1)
+
+
+def test_a_notice_speaks_the_language_of_its_reader() -> None:
+    user = make_user()
+    User.objects.filter(pk=user.pk).update(language="zh-hans")
+    make_channel(user)
+    make_channel(user, "openid-2", position=1)
+    delivery = accepted(user, way="template")
+    with translation.override("en"):
+        finish_delivery(claimed(delivery), ChannelError(Fault.AUTH, "43004"))
+    notice = Message.objects.exclude(pk=str(delivery.message_id)).get()
+    assert "switched off" not in notice.text
