@@ -58,6 +58,7 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
         if agent["name"] in ("bar", "roof"):
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
     words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs, "SYS_TOKEN": SYS_TOKEN}
+    words["MESSAGES_TOKEN"] = live_alice.messages
     for command, status in _commands():
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
@@ -74,6 +75,8 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
             words |= {"AGENT_ID": body["id"], "AGENT_TOKEN": body["token"]}
         elif (example.method, example.path) == ("POST", "/jobs"):
             words["JOB_ID"] = body["id"]
+        elif (example.method, example.path) in (("POST", "/channels"), ("POST", "/messages")):
+            words["CHANNEL_ID" if example.path == "/channels" else "MESSAGE_ID"] = body["id"]
         elif example.path == "/me":
             words["USER_ID"] = body["id"]
         elif example.path.startswith("/deliveries?"):
@@ -85,7 +88,8 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
 def test_every_operation_has_an_example() -> None:
     words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
     words |= {"DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
-    words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT"), "t")
+    words |= {"CHANNEL_ID": "{channel_id}", "MESSAGE_ID": "{message_id}"}
+    words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT", "MESSAGES_TOKEN"), "t")
     examples = [_read(command, status, words) for command, status in _commands()]
     shown = {(example.method, example.path.split("?")[0]) for example in examples}
     assert shown == {(method.upper(), path) for path, found in schema()["paths"].items() for method in found}
