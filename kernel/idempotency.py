@@ -18,6 +18,11 @@ def read_idempotency_key(header: str | None) -> str | None:
     return header
 
 
+def callers_key(actor: str, key: str | None) -> str | None:
+    """Return a key as one of its caller: what two agents of one person, or this server itself, call alike differs."""
+    return None if key is None else f"{actor}:{key}"
+
+
 def digest_of_key(key: str | None) -> str | None:
     """Return a key as it is kept: hashed, so that its case and length do not matter to the database."""
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()

@@ -233,6 +233,8 @@ class Delivery(models.Model):
             models.Index(fields=["state", "claimed_until"], name="delivery_claimed"),
             # What was told of one subject.
             models.Index(fields=["subject", "created_at"], name="delivery_subject"),
+            # Those to be forgotten.
+            models.Index(fields=["kind", "ended_at"], name="delivery_old"),
             # How much waits for one channel.
             models.Index(fields=["channel", "state"], name="delivery_channel"),
         ]

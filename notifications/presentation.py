@@ -143,7 +143,7 @@ def allowances(user: User, channels: Sequence[Channel]) -> list[Allowance]:
     now = database_now()
     found = [
         Allowance(
-            name=standing.name,
+            name=str(standing.name),
             used=standing.used,
             limit=standing.limit,
             recovers=_("when you write there"),

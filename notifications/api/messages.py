@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from accounts.authentication import MessagesUser, caller
 from kernel.alone import run_alone
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
-from kernel.idempotency import read_idempotency_key
+from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.openapi import describe, header, query
 from kernel.paging import read_cursor, read_limit, write_cursor
 from kernel.rest import Operation, checked, query_value
@@ -43,7 +43,7 @@ class Messages(Operation):
         principal = caller(request)
         fields = wished(checked(WishSerializer(data=self.read_body(request))))
         actions = tuple(WishedAction(**action) for action in fields.pop("actions"))
-        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
         wish = Wish(owner_id=principal.owner_id, **fields, actions=actions, idempotency_key=key, must_reach=True)
         message = run_alone(accept_messages, wish)
         whole = read_message(viewer=principal, message_id=message.pk)

@@ -14,7 +14,7 @@ from accounts.credentials import Principal
 from accounts.services.tokens import note_token_in_query
 from kernel.alone import run_alone
 from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
-from kernel.idempotency import read_idempotency_key
+from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.openapi import describe, query
 from kernel.prefetch import is_prefetch
 from kernel.rest import Operation, query_value
@@ -49,7 +49,7 @@ def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | N
         source=source,
         colour=colour,
         agent_id=principal.agent_id,
-        idempotency_key=key,
+        idempotency_key=callers_key(principal.actor, key),
         must_reach=must_reach,
     )
 

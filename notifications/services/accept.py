@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from kernel.bells import ring
 from kernel.clock import database_now, rfc3339
-from kernel.errors import AppError, IdempotencyMismatch, LimitExceeded, NoChannel
+from kernel.errors import AppError, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel
 from kernel.idempotency import digest_of_key
 from kernel.ids import new_id
 from notifications.events import tell_of_message
@@ -42,6 +43,7 @@ BACKLOG_LIMIT = 500
 _REPLACED_LIMIT = 100
 """Of so many messages under one key, the newest, some may still wait: each has replaced those before it."""
 
+LONGEST_WAIT = dt.timedelta(days=400)
 _AGAIN = dt.timedelta(minutes=1)
 
 
@@ -107,8 +109,9 @@ class Wish:
 def accept_messages(wishes: Sequence[Wish], *, now: dt.datetime | None = None) -> list[Message | AppError]:
     """Store a message and its deliveries for each wish; a repeated one is answered with the message it made before.
 
-    Per item: ChannelNotFound; NoChannel and LimitExceeded where it must reach somebody; IdempotencyMismatch. Raises
-    IntegrityError when another transaction won a race for a key: the caller tries again and finds its row.
+    Per item: ChannelNotFound; InvalidRequest for a `not_before` too far away; NoChannel and LimitExceeded where it must
+    reach somebody; IdempotencyMismatch. Raises IntegrityError when another transaction won a race for a key: the caller
+    tries again and finds its row.
 
     What is wished again within MERGE_SECONDS is counted on one message that waits, instead of sent.
     """
@@ -152,6 +155,8 @@ def _find_known(wishes: Sequence[Wish]) -> dict[object, Message]:
 
 
 def _accept(wish: Wish, channels: Sequence[Channel], now: dt.datetime) -> Message:
+    if wish.not_before is not None and wish.not_before > now + LONGEST_WAIT:
+        raise InvalidRequest(_("A message can be kept for %(days)s days."), params={"days": LONGEST_WAIT.days})
     same = _latest_same(wish, now)
     if same is not None and _counted_on(same):
         return same
@@ -287,13 +292,16 @@ def _latest_same(wish: Wish, now: dt.datetime) -> Message | None:
         return None
     since = now - dt.timedelta(seconds=settings.MERGE_SECONDS)
     same = Message.objects.filter(owner_id=wish.owner_id, request_digest=wish.request_digest, created_at__gt=since)
-    return same.order_by("-id").first()
+    return same.filter(withdrawn_at=None).order_by("-id").first()
 
 
 def _counted_on(message: Message) -> bool:
-    """Count once more on a message that waits; tell whether it does. Whoever claims it locks the same rows."""
+    """Count once more on a message that waits; tell whether it does. Whoever claims it locks the same rows.
+
+    Where one of its targets has it already, that one must hear of this too: then it does not wait.
+    """
     rows = Delivery.objects.select_for_update().filter(message=message)
-    if not any(delivery.state == DeliveryState.PENDING for delivery in rows):
+    if {row.state for row in rows} - {DeliveryState.DEAD} != {DeliveryState.PENDING}:
         return False
     Message.objects.filter(pk=message.pk).update(count=F("count") + 1)
     message.count += 1
@@ -356,10 +364,13 @@ def _warn(starts: Sequence[_Start], now: dt.datetime) -> None:
     for start in starts:
         standing = start.reservation.standing if start.reservation else None
         if standing is not None and standing.is_nearly_used:
-            text = str(_("%(used)s of %(limit)s are used: %(name)s."))
+            owner = start.step.channel.owner
+            with translation.override(owner.language or settings.LANGUAGE_CODE):
+                words = {"used": standing.used, "limit": standing.limit, "name": standing.name}
+                text = str(_("%(used)s of %(limit)s are used: %(name)s.")) % words
             notice = Wish(
-                owner_id=start.step.channel.owner_id,
-                text=text % {"used": standing.used, "limit": standing.limit, "name": standing.name},
+                owner_id=owner.pk,
+                text=text,
                 level=Level.WARNING,
                 source="LetServer",
                 without=frozenset({start.step.channel.pk}),

@@ -128,8 +128,8 @@ def delete_channel(*, channel: Channel, actor: str) -> None:
         Delivery.objects.filter(channel=channel, state__in=(DeliveryState.PENDING, DeliveryState.RETRY)).update(
             due_at=now
         )
+        Channel.objects.filter(pk=channel.pk).delete()
         _note(channel, "channel.delete", actor, now)
-        channel.delete()
 
 
 def find_channel(*, viewer: Viewer, called: str) -> Channel:

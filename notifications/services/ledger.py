@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.services.quotas import is_quota_of, quota_used, release_quota, reserve_quota
 from kernel.rows import ensure_row
-from notifications.drivers.base import Rate
+from notifications.drivers.base import Rate, Words
 from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
 
 WINDOW = dt.timedelta(hours=48)
@@ -36,7 +36,7 @@ _ON_ITS_WAY = dt.timedelta(seconds=5)
 class Standing:
     """How much of one limit is used. `recovers_at` None: when the person writes to us again."""
 
-    name: str
+    name: Words
     used: int
     limit: int
     recovers_at: dt.datetime | None
@@ -165,14 +165,14 @@ def _mark_of(credit: ChatCredit) -> str:
 
 
 def _template_standing(used: int, limit: int, recovers_at: dt.datetime) -> Standing:
-    return Standing(name=str(_("WeChat template messages of the day")), used=used, limit=limit, recovers_at=recovers_at)
+    return Standing(name=_("WeChat template messages of the day"), used=used, limit=limit, recovers_at=recovers_at)
 
 
 def _text_standing(credit: ChatCredit | None, now: dt.datetime) -> Standing:
     is_open = credit is not None and credit.ends_at > now
     limit = credit.limit if credit else settings.TEXTS_A_WINDOW
     used = credit.used if credit and is_open else limit
-    return Standing(name=str(_("WeChat texts until you write again")), used=used, limit=limit, recovers_at=None)
+    return Standing(name=_("WeChat texts until you write again"), used=used, limit=limit, recovers_at=None)
 
 
 def standings(*, owner_id: str, channels: Iterable[Channel], now: dt.datetime) -> list[Standing]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
+from collections import defaultdict
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -44,6 +45,9 @@ LOST_TRIES_LIMIT = 5
 """A row that its senders did not survive so often is parked."""
 
 SWEEP_LIMIT = 500
+_LANE_SHARE = 50
+"""So many of one lane a sweep takes before it looks at the others: who hangs must not keep the sweep to himself."""
+
 _LOST_AFTER = dt.timedelta(seconds=2)
 _HOUR = 3600
 DELAYS: dict[str, tuple[float, ...]] = {
@@ -139,11 +143,27 @@ def refuse_sent(*, account: str, address: str, provider_id: str, code: str, now:
 def ring_due_deliveries(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Ring deliveries that have been due for two seconds, or whose sender died; return how many."""
     now = now or database_now()
-    due = Delivery.objects.claimable(now - _LOST_AFTER).order_by("due_at")
-    ids = list(due.values_list("pk", flat=True)[:limit])
-    for delivery_id in ids:
+    due = Delivery.objects.claimable(now - _LOST_AFTER).order_by("due_at").values_list("pk", "lane")
+    rung: list[str] = []
+    beyond: list[str] = []
+    crowded: set[str] = set()
+    while room := limit - len(rung):
+        lanes: defaultdict[str, list[str]] = defaultdict(list)
+        for delivery_id, lane in due.exclude(lane__in=crowded)[:room]:
+            lanes[lane].append(delivery_id)
+        found = sum(map(len, lanes.values()))
+        long = {lane for lane, ids in lanes.items() if len(ids) > _LANE_SHARE} if found == room else set()
+        for lane in long or lanes:
+            share = _LANE_SHARE if long else room
+            rung += lanes[lane][:share]
+            beyond += lanes[lane][share:]
+        if not long:
+            break
+        crowded |= long
+    rung += beyond[: limit - len(rung)]
+    for delivery_id in rung:
         ring("delivery", delivery_id)
-    return len(ids)
+    return len(rung)
 
 
 def replay_delivery(delivery: Delivery) -> bool:

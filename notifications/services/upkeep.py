@@ -6,14 +6,13 @@ import datetime as dt
 
 from kernel.clock import database_now
 from kernel.ids import lowest_id
-from notifications.models import OPEN_STATES, Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
+from notifications.models import OPEN_STATES, Delivery, DeliveryKind, Message, ShutTarget
 
 KEPT = {DeliveryKind.CALLBACK: dt.timedelta(days=30), DeliveryKind.EVENT: dt.timedelta(days=1)}
 """How long after its last try a delivery that has ended is kept. Those of a message go with the message."""
 
 MESSAGES_KEPT = dt.timedelta(days=90)
 SHUT_KEPT = dt.timedelta(days=90)
-_ENDED = [state for state in DeliveryState if state not in OPEN_STATES]
 
 
 def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -> int:
@@ -21,8 +20,7 @@ def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -
     now = now or database_now()
     count = 0
     for kind, kept in KEPT.items():
-        # What was due so long ago and has ended, ended about then; the index of the sweep finds it.
-        old = Delivery.objects.filter(state__in=_ENDED, due_at__lt=now - kept, ended_at__lt=now - kept, kind=kind)
+        old = Delivery.objects.filter(kind=kind, ended_at__lt=now - kept)
         count += Delivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:limit])).delete()[0]
     return count
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
 from django.utils import translation
 
 from accounts.models import QuotaUse, User
+from agents.services.manage import create_agent
 from kernel.clock import database_now
+from kernel.errors import InvalidRequest
+from kernel.ids import new_id
 from notifications import sending
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.services.accept import Wish, accept_messages
+from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
+from notifications.services import outbox
+from notifications.services.accept import Wish, WishedAction, accept_messages
+from notifications.services.actions import take_action
 from notifications.services.channels import ChannelChange, update_channel
 from notifications.services.ledger import day_of, open_credit
 from notifications.services.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
@@ -201,3 +208,82 @@ def test_a_notice_speaks_the_language_of_its_reader() -> None:
         finish_delivery(claimed(delivery), ChannelError(Fault.AUTH, "43004"))
     notice = Message.objects.exclude(pk=str(delivery.message_id)).get()
     assert "switched off" not in notice.text
+
+
+def test_a_nearly_used_limit_is_told_in_the_language_of_its_reader(settings: Any) -> None:
+    settings.TEMPLATES_A_DAY = 1
+    user = make_user()
+    User.objects.filter(pk=user.pk).update(language="zh-hans")
+    make_channel(user)
+    with translation.override("en"):
+        delivery = accepted(user, way="template")
+    notice = Message.objects.exclude(pk=str(delivery.message_id)).get()
+    assert not notice.text.isascii()
+    assert "template messages" not in notice.text
+
+
+def test_a_number_means_what_the_person_can_see() -> None:
+    user = make_user()
+    later = database_now() + dt.timedelta(hours=1)
+    for text, when in (("seen", None), ("later", later), ("taken back", None)):
+        action = WishedAction(label=text, agent="nas", text=text)
+        (message,) = accept_messages([Wish(owner_id=user.pk, text=text, not_before=when, actions=(action,))])
+    assert isinstance(message, Message)
+    Message.objects.filter(pk=message.pk).update(withdrawn_at=database_now())
+    taken = take_action(user.pk, 1)
+    assert taken is not None
+    assert taken.label == "seen"
+    assert take_action(user.pk, 1) is None
+
+
+def test_a_repetition_is_not_counted_where_one_target_has_it_already(settings: Any) -> None:
+    settings.MERGE_SECONDS = 10
+    user = make_user()
+    for number in range(2):
+        make_channel(user, f"openid-{number}", position=number)
+    wish = Wish(owner_id=user.pk, text="x", way="template", channels=("wechat openid-0", "wechat openid-1"))
+    (message,) = accept_messages([wish])
+    assert isinstance(message, Message)
+    claimed(message.deliveries.order_by("pk")[0])
+    accept_messages([replace(wish, message_id=new_id())])
+    assert sorted(Message.objects.values_list("count", flat=True)) == [1, 1]
+
+
+def test_nobody_waits_for_ever() -> None:
+    user = make_user()
+    far = dt.datetime.max.replace(tzinfo=dt.UTC)
+    (error,) = accept_messages([Wish(owner_id=user.pk, text="x", not_before=far)])
+    assert isinstance(error, InvalidRequest)
+
+
+def test_a_lane_that_hangs_does_not_keep_the_sweep_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = make_user()
+    now = database_now()
+    rung: list[str] = []
+    monkeypatch.setattr(outbox, "ring", lambda _bell, delivery_id: rung.append(delivery_id))
+
+    def row(number: int, lane: str, age: int) -> Delivery:
+        return Delivery(
+            owner=user, kind=DeliveryKind.CALLBACK, subject="job:1", target="https://x.example", lane=lane, payload={},
+            dedupe_key=f"{lane}:{number}", due_at=now - dt.timedelta(seconds=age), created_at=now,
+        )  # fmt: skip
+
+    hanging = [row(number, "host:hangs", 900) for number in range(700)]
+    others = [row(number, f"host:{number}", 60) for number in range(3)]
+    Delivery.objects.bulk_create([*hanging, *others])
+    assert outbox.ring_due_deliveries(now=now) == outbox.SWEEP_LIMIT
+    assert {one.pk for one in others} < set(rung)
+    assert len(set(rung)) == outbox.SWEEP_LIMIT
+
+
+def test_what_two_agents_call_alike_are_two_messages(client: Client) -> None:
+    user = make_user()
+    for number in range(2):
+        _agent, token = create_agent(owner=user, name=f"agent-{number}", actor="test")
+        for _time in range(2):
+            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "1"}
+            answer = client.post(
+                "/agent/message/info", {"message": f"{number}"}, content_type="application/json", headers=headers
+            )
+            assert answer.status_code == 202
+    assert Message.objects.filter(owner=user).count() == 2
