@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.db import transaction
 
+from accounts.models import ChatIdentity
 from chat.commands.interpret import answer
 from chat.commands.registry import line_of
 from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
+from notifications.drivers.base import ChannelError
 from notifications.services.accept import Wish, accept_messages
+from notifications.wechat.client import official_account
 
 
 def answer_put_off(message_id: str) -> None:
@@ -20,6 +25,7 @@ def answer_put_off(message_id: str) -> None:
         text = unseal(row.sealed_text)
     except Unsealable:
         text = ""
+    _show_typing(row.identity)
     # Not in the transaction: a slow command waits for somebody else's service.
     reply = answer(line_of(row.identity, text, message_id=row.pk))
     with transaction.atomic():
@@ -33,3 +39,11 @@ def answer_put_off(message_id: str) -> None:
             )
             accept_messages([wish])
         InboundMessage.objects.filter(pk=row.pk).update(state=InboundState.ANSWERED, sealed_text="")
+
+
+def _show_typing(identity: ChatIdentity) -> None:
+    """Where the platform can, show that somebody is at it. Nothing hangs on it: the answer comes all the same."""
+    account = official_account() if identity.platform == "wechat" else None
+    if account is not None:
+        with suppress(ChannelError):
+            account.show_typing(identity.external_id)

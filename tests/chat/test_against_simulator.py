@@ -11,9 +11,12 @@ from django.db import transaction
 from django.test import Client
 
 from accounts.models import ChatIdentity, User
+from chat.models import InboundMessage, InboundState
 from chat.services.codes import begin_login, new_bind_code
+from chat.services.later import answer_put_off
 from jobs.models import Job
-from notifications.models import Channel
+from notifications.models import Channel, Message
+from notifications.sending import deliver
 from notifications.wechat.client import official_account
 from tests.factories import make_agent, make_user
 from tests.simulators.client import Simulator
@@ -107,6 +110,18 @@ def test_an_answer_that_takes_longer_than_the_platform_waits_still_makes_one_job
     assert len(sent.deliveries) > 1
     assert sent.deliveries[0]["reply"] is None
     assert Job.objects.count() == 1
+
+
+def test_a_slow_answer_comes_later_and_somebody_is_seen_typing(sim: Simulator) -> None:
+    alice = sim.user("alice")
+    sim.follow(alice)
+    assert sim.text(alice, "poster").reply is None
+    (row,) = InboundMessage.objects.filter(state=InboundState.LATER)
+    answer_put_off(row.pk)
+    assert [entry["via"] for entry in sim.transcript(alice)][-1] == "typing"
+    answer = Message.objects.get(owner=_owner(alice))
+    deliver(answer.deliveries.get().pk)
+    assert sim.transcript(alice)[-1]["via"] == "kf"
 
 
 @pytest.mark.parametrize("fault", ["bad_signature", "replay"])
