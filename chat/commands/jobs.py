@@ -22,7 +22,7 @@ from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
 from kernel.text import RESULT_CHARACTERS, cut
 from kernel.visible import visible_line, visible_text
-from notifications.services.actions import take_action
+from notifications.services.actions import note_action, take_action
 
 _JOB = ("job", "任务")
 _LISTED, _LISTED_MOST = 5, 20
@@ -89,6 +89,7 @@ def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
         if taken is None:
             return None
         reply = send_job(line, owner, [taken.agent, *taken.text.split()])
+        note_action(owner.pk, taken)
     return Reply(text=f"{taken.label}\n{reply.text}")
 
 

@@ -34,6 +34,9 @@ WAIT_LIMIT_SECONDS = 55
 PROTOCOL = 2
 BEAT_JOBS_LIMIT = 500
 TTL_LIMIT_SECONDS = 400 * 86_400
+CHAT_SOURCE = "chat:"
+"""So begins the source of what a person said in a chat; they alone can say yes where an agent asks first."""
+
 _REASON_LENGTH = 64
 
 
@@ -51,12 +54,20 @@ def read_submission(
         actor=principal.actor,
         agent=agent,
         message=_message(data),
-        source=_text(data, "source", SOURCE_LENGTH) or default_source,
+        source=_source(data) or default_source,
         callback=read_callback(data),
         wait_until=wait_until,
         ttl_seconds=ttl_seconds,
         idempotency_key=idempotency_key,
     )
+
+
+def _source(data: JsonObject) -> str:
+    """Read where a job says that it comes from. Not out of a chat: there a person is asked, and answers for it."""
+    source = _text(data, "source", SOURCE_LENGTH)
+    if source.startswith(CHAT_SOURCE):
+        raise InvalidRequest(_("A source cannot begin with %(word)s."), params={"word": CHAT_SOURCE})
+    return source
 
 
 def read_system_submission(data: JsonObject, *, idempotency_key: str | None) -> Submission:

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, MessagesUser, caller
+from accounts.credentials import FULL_SCOPE
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
 from kernel.openapi import describe
 from kernel.rest import Operation, checked
@@ -44,9 +45,11 @@ class Channels(Operation):
         "channels_list", "List channels, in the order in which they are tried", answers={200: ChannelListSerializer}
     )
     def get(self, request: Request) -> Response:
-        """Return all of the caller's channels, without their secrets."""
-        rows = Channel.objects.visible_to(caller(request)).in_order()
-        return Response({"items": [channel_json(channel) for channel in rows], "next": None})
+        """Return all of the caller's channels, without their secrets; a token for messages sees no settings at all."""
+        principal = caller(request)
+        rows = Channel.objects.visible_to(principal).in_order()
+        whole = principal.scope in FULL_SCOPE
+        return Response({"items": [channel_json(channel, with_settings=whole) for channel in rows], "next": None})
 
     @describe(
         "channels_create",

@@ -348,10 +348,10 @@ def message_json(message: Message) -> MessageJson:
     }
 
 
-def channel_json(channel: Channel) -> ChannelJson:
-    """Render a channel. Of its settings, what is no secret."""
-    driver = driver_of(channel.driver)
-    shown = {name: value for name, value in settings_of(channel).items() if name not in driver.secret_fields()}
+def channel_json(channel: Channel, *, with_settings: bool = True) -> ChannelJson:
+    """Render a channel. Of its settings, what is no secret, or nothing."""
+    secret = driver_of(channel.driver).secret_fields()
+    shown = {name: value for name, value in settings_of(channel).items() if with_settings and name not in secret}
     return {
         "id": channel.pk,
         "name": channel.name,

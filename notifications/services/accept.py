@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -264,7 +265,7 @@ def full_error(full: Exhausted, now: dt.datetime) -> LimitExceeded:
     params: dict[str, object] = {"name": standing.name, "limit": standing.limit}
     if standing.recovers_at is None:
         return LimitExceeded(_("The limit is reached: %(name)s, %(limit)s. It recovers when you write."), params=params)
-    seconds = max(1, int((standing.recovers_at - now).total_seconds()))
+    seconds = max(1, math.ceil((standing.recovers_at - now).total_seconds()))
     local = standing.recovers_at.astimezone(ZoneInfo(settings.TIME_ZONE))
     return LimitExceeded(
         _("The limit is reached: %(name)s, %(limit)s. It recovers at %(time)s."),

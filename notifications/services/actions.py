@@ -18,6 +18,7 @@ class TakenAction:
     """An action that was chosen: which job for which agent."""
 
     message_id: str
+    number: int
     label: str
     agent: str
     text: str
@@ -28,7 +29,7 @@ def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -
 
     What was taken back, and what is kept for later, offers nothing: the person means what they can see.
 
-    One that works once is taken by one caller only, however often the number is sent.
+    One that works once is taken by one caller only, however often the number is sent. The caller notes it in the end.
     """
     with whole("action.take"):
         now = now or database_now()
@@ -40,11 +41,17 @@ def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -
         action = rows.filter(message_id=newest, number=number).first() if newest else None
         if action is None or not MessageAction.objects.filter(still_open, pk=action.pk).update(taken_at=now):
             return None
-        record_audit(
-            actor=f"user:{owner_id}",
-            action="action.take",
-            subject=f"message:{action.message_id}",
-            now=now,
-            details={"number": number, "agent": action.agent},
-        )
-    return TakenAction(message_id=action.message_id, label=action.label, agent=action.agent, text=action.text)
+    return TakenAction(
+        message_id=action.message_id, number=number, label=action.label, agent=action.agent, text=action.text
+    )
+
+
+def note_action(owner_id: str, taken: TakenAction) -> None:
+    """Write into the audit trail that an action was taken: the last thing in the transaction of what it started."""
+    record_audit(
+        actor=f"user:{owner_id}",
+        action="action.take",
+        subject=f"message:{taken.message_id}",
+        now=database_now(),
+        details={"number": taken.number, "agent": taken.agent},
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from accounts.credentials import Principal
 from accounts.models import ChatIdentity, User
 from accounts.services.identities import Place, bind_identity
+from accounts.tokens import TokenKind
 from agents.models import Agent
 from jobs.models import Job
 from jobs.services.moves import Output
 from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.wire.reading import read_submission
 from jobs.wire.rendering import agent_job_json
+from kernel.errors import InvalidRequest
 from notifications.models import Message
 from notifications.services.channels import ensure_identity_channel
 from tests.chat.conftest import Say
@@ -80,3 +84,11 @@ def test_a_job_of_the_api_asks_nobody(nas: Agent, at_wechat: dict[str, str], say
     _refuses(nas)
     assert "nothing to confirm" in say("yes")
     assert "nothing to confirm" in say("yes", **at_wechat)
+
+
+def test_the_api_cannot_say_that_a_job_came_from_a_chat(alice: User) -> None:
+    caller = Principal(kind=TokenKind.USER, owner_id=alice.pk, digest="", scope="jobs")
+    with pytest.raises(InvalidRequest):
+        read_submission(
+            {"agent": "nas", "message": "wipe", "source": "chat:console"}, principal=caller, idempotency_key=None
+        )

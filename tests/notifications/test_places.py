@@ -12,9 +12,10 @@ from django.test import Client
 from django.utils import translation
 
 from accounts.models import QuotaUse, User
+from accounts.services.tokens import mint_user_token
 from agents.services.manage import create_agent
 from kernel.clock import database_now
-from kernel.errors import InvalidRequest
+from kernel.errors import InvalidRequest, LimitExceeded
 from kernel.ids import new_id
 from notifications import sending
 from notifications.drivers.base import ChannelError, Fault, Receipt
@@ -22,7 +23,7 @@ from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState,
 from notifications.services import outbox
 from notifications.services.accept import Wish, WishedAction, accept_messages
 from notifications.services.actions import take_action
-from notifications.services.channels import ChannelChange, update_channel
+from notifications.services.channels import ChannelChange, create_channel, update_channel
 from notifications.services.ledger import day_of, open_credit
 from notifications.services.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
 from notifications.services.read import withdraw_message
@@ -287,3 +288,27 @@ def test_what_two_agents_call_alike_are_two_messages(client: Client) -> None:
             )
             assert answer.status_code == 202
     assert Message.objects.filter(owner=user).count() == 2
+
+
+def test_a_token_for_messages_reads_names_of_channels_and_nothing_that_was_entered(client: Client) -> None:
+    user = make_user()
+    create_channel(
+        owner_id=user.pk, name="hook", driver="webhook", settings={"url": "https://x.example/?key=private"},
+        levels=Level.values, actor="test",
+    )  # fmt: skip
+    shown = {}
+    for scope in ("messages", "full"):
+        token = mint_user_token(user=user, scope=scope, actor="test")
+        answer = client.get("/channels", headers={"Authorization": f"Bearer {token}"})
+        shown[scope] = answer.json()["items"][0]["name"], "private" in answer.content.decode()
+    assert shown == {"messages": ("hook", False), "full": ("hook", True)}
+
+
+def test_when_to_come_again_is_not_a_moment_too_early(settings: Any) -> None:
+    settings.TEMPLATES_A_DAY = 0
+    user = make_user()
+    make_channel(user)
+    now = day_of(database_now())[1] - dt.timedelta(milliseconds=1500)
+    (error,) = accept_messages([Wish(owner_id=user.pk, text="x", way="template", must_reach=True)], now=now)
+    assert isinstance(error, LimitExceeded)
+    assert error.retry_after_seconds == 2
