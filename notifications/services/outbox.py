@@ -60,6 +60,8 @@ DELAYS: dict[str, tuple[float, ...]] = {
 _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 24 * _HOUR
 _QUOTA_PAUSE_SECONDS = 65.0
+_SAME_FOR = dt.timedelta(minutes=10)
+"""So long WeChat takes a template message with an id that it knows for the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,7 @@ def _may_go(row: Delivery, now: dt.datetime) -> bool:
 def _keep_counted(row: Delivery) -> None:
     """Nobody heard how a try ended: a text may have used its place, and the next try counts for itself.
 
-    A template carries its id: WeChat takes it for the same one, and counts it once.
+    A template carries its id: for ten minutes WeChat takes it for the same one, and counts it once.
     """
     row.unheard = True
     if row.way == Way.TEXT:
@@ -291,6 +293,9 @@ def _try_again(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
     asked = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER)
     row.state = DeliveryState.RETRY
     row.due_at = now + dt.timedelta(seconds=max(seconds, asked))
+    if row.unheard and row.due_at - row.created_at > _SAME_FOR:
+        # By then WeChat has forgotten the template's id: the next try counts for itself.
+        row.reserved = ""
     row.save()
 
 

@@ -43,8 +43,13 @@ def make_channel(user: User, address: str = "openid-1", position: int = 0) -> Ch
     )  # fmt: skip
 
 
-def accepted(user: User, text: str = "hello", **more: Any) -> Delivery:
-    (message,) = accept_messages([Wish(owner_id=user.pk, text=text, **more)])
+def noon() -> dt.datetime:
+    """Tomorrow's: far from where one day's count ends and the next begins."""
+    return day_of(database_now())[1] + dt.timedelta(hours=12)
+
+
+def accepted(user: User, text: str = "hello", *, now: dt.datetime | None = None, **more: Any) -> Delivery:
+    (message,) = accept_messages([Wish(owner_id=user.pk, text=text, **more)], now=now)
     assert isinstance(message, Message), message
     return message.deliveries.get()
 
@@ -103,9 +108,9 @@ def test_a_refusal_after_a_time_out_is_no_word_about_the_first_try() -> None:
     user = make_user()
     make_channel(user)
     make_channel(user, "openid-2", position=1)
-    delivery = accepted(user, way="template")
-    now = database_now()
-    finish_delivery(claimed(delivery), ChannelError(Fault.RETRY, "timeout", unheard=True))
+    now = noon()
+    delivery = accepted(user, way="template", now=now)
+    finish_delivery(claimed(delivery, now=now), ChannelError(Fault.RETRY, "timeout", unheard=True), now=now)
     finish_delivery(claimed(delivery, now=now + dt.timedelta(minutes=1)), REFUSED)
     assert fresh(delivery).state == DeliveryState.DEAD
     assert Delivery.objects.count() == 1
@@ -157,11 +162,12 @@ def test_too_many_calls_in_a_minute_teach_nothing_about_the_window() -> None:
 def test_old_news_that_comes_back_is_not_said_after_the_new() -> None:
     user = make_user()
     make_channel(user)
-    delivery = accepted(user, "50 %", way="template", key="job")
-    on_its_way = claimed(delivery)
-    accepted(user, "done", way="template", key="job")
-    finish_delivery(on_its_way, ChannelError(Fault.RETRY, "http 503"))
-    assert claim_delivery(delivery.pk, now=database_now() + dt.timedelta(minutes=1)) is None
+    now = noon()
+    delivery = accepted(user, "50 %", way="template", key="job", now=now)
+    on_its_way = claimed(delivery, now=now)
+    accepted(user, "done", way="template", key="job", now=now)
+    finish_delivery(on_its_way, ChannelError(Fault.RETRY, "http 503"), now=now)
+    assert claim_delivery(delivery.pk, now=now + dt.timedelta(minutes=1)) is None
     assert fresh(delivery).state == DeliveryState.WITHDRAWN
     assert QuotaUse.objects.get().used == 1
 
@@ -312,3 +318,14 @@ def test_when_to_come_again_is_not_a_moment_too_early(settings: Any) -> None:
     (error,) = accept_messages([Wish(owner_id=user.pk, text="x", way="template", must_reach=True)], now=now)
     assert isinstance(error, LimitExceeded)
     assert error.retry_after_seconds == 2
+
+
+def test_a_template_that_is_tried_again_much_later_counts_twice() -> None:
+    user = make_user()
+    make_channel(user)
+    now = noon()
+    delivery = accepted(user, way="template", now=now)
+    for minutes, used in ((0, 1), (1, 1), (3, 1), (8, 1), (30, 2)):
+        then = now + dt.timedelta(minutes=minutes)
+        finish_delivery(claimed(delivery, now=then), ChannelError(Fault.RETRY, "timeout", unheard=True), now=then)
+        assert sum(row.used for row in QuotaUse.objects.all()) == used
