@@ -25,8 +25,10 @@ from tests.lanes.services import ROOT
 pytestmark = pytest.mark.sqlite_only
 
 _FOLDER = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES"
-# Words that are the same in both languages.
-_SAME = {"HTTP Accept", "%(field)s: %(problem)s"}
+# Words that are the same in both languages: names of services, and of fields as those services call them.
+_SAME = {"HTTP Accept", "%(field)s: %(problem)s", "Markdown", "Webhook", "token", "access_token"}
+_SAME |= {"Bark", "Discord", "Gotify", "Microsoft Teams", "ntfy", "PushPlus", "Slack", "Telegram", "WxPusher"}
+_SAME |= {"AgentId", "Secret", "SendKey", "appToken"}
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, bool]]:
