@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,14 @@ class Route:
     def key(self) -> tuple[str, str]:
         """As the resolver knows it."""
         return self.method, self.path
+
+    def filled(self, **words: str) -> tuple[str, Any]:
+        """Path and body with their places filled: `job_id`, `agent_id`, …, and `name`, `user`, `agent` in the text."""
+        path, body = self.path + self.query, json.dumps(self.body)
+        for place, word in words.items():
+            path = path.replace(f"<str:{place}>", word).replace(f"{{{place}}}", word)
+            body = body.replace(f"{{{place}}}", word)
+        return path, json.loads(body)
 
     @property
     def names_a_thing(self) -> bool:

@@ -13,6 +13,7 @@ from kernel.errors import NotFound, Unavailable
 from kernel.transactions import LostRace, Overslept
 from tests.api.people import InProcess, Person
 from tests.api.routes import ROUTES, Route
+from tests.lanes.live import SYS_TOKEN
 
 _UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
@@ -33,15 +34,19 @@ def _breaking(error: Exception, *, after: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_database_that_fails_is_503_and_never_401(after: int, route: Route, alice: Person) -> None:
-    agent = alice.add_agent("bar")
-    job_id = alice.give(agent)
-    token = alice.full if route.scopes else agent.token
-    path = route.path.replace("<str:job_id>", job_id).replace("<str:agent_id>", agent.id) + route.query
-    body = {"message": "bar x", "agent": "bar", "name": "foo"} if route.body is not None else None
+def test_database_that_fails_is_503_and_never_401(after: int, route: Route, alice: Person, settings: Any) -> None:
+    settings.SYS_TOKEN = SYS_TOKEN
+    agent, channel = alice.add_agent("bar"), alice.add_channel()
+    message = alice("POST", "/messages", {"text": "x"}).body
+    user = alice("GET", "/me").body["id"]
+    path, body = route.filled(
+        job_id=alice.give(agent), agent_id=agent.id, channel_id=channel["id"], message_id=message["id"],
+        delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,
+    )  # fmt: skip
+    token = SYS_TOKEN if route.by_system else alice.full if route.scopes else agent.token
     for error in (OperationalError(2006, "gone"), InterfaceError("closed"), DatabaseError("what")):
         with connection.execute_wrapper(_breaking(error, after=after)):
-            answer = alice.api(route.method, path.replace("{name}", "bar"), body, token=token)
+            answer = alice.api(route.method, path, body, token=token)
         if after and answer.status < 300:
             continue  # the call needs fewer queries
         assert (answer.status, answer.body["error"]) == (503, "Unavailable"), answer

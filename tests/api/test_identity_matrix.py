@@ -41,12 +41,11 @@ class _Scene:
 
     def ask(self, route: Route, caller: str) -> Answer:
         token = self.tokens.get(caller, "")
-        path = route.path.replace("<str:job_id>", self.job_id).replace("<str:agent_id>", self.agent.id) + route.query
-        path = path.replace("<str:channel_id>", self.channel_id).replace("<str:message_id>", self.message_id)
-        path = path.replace("<str:delivery_id>", self.delivery_id).replace("<str:user_id>", self.user_id)
-        path = path.replace("{name}", self.agent.name)
-        text = json.dumps(route.body).replace("{name}", self.agent.name)
-        body = json.loads(text.replace("{user}", self.user_id).replace("{agent}", self.agent.id))
+        path, body = route.filled(
+            job_id=self.job_id, agent_id=self.agent.id, channel_id=self.channel_id, message_id=self.message_id,
+            delivery_id=self.delivery_id, user_id=self.user_id, name=self.agent.name, user=self.user_id,
+            agent=self.agent.id,
+        )  # fmt: skip
         if caller == "token in the query":
             own = self.alice.full if route.scopes else self.agent.token
             path += ("&" if "?" in path else "?") + f"token={own}"

@@ -149,10 +149,14 @@ def test_whatever_is_wrong_looks_the_same(times: int) -> None:
     ],
 )
 def test_what_is_not_a_message_is_refused_before_it_can_hurt(body: bytes) -> None:
-    began = time.thread_time()
-    assert _is_bad(_query(), body)
-    assert _is_bad(_query("x", encrypt_type="aes"), body)
-    assert time.thread_time() - began < 0.05
+    def cpu_seconds() -> float:
+        began = time.thread_time()
+        assert _is_bad(_query(), body)
+        assert _is_bad(_query("x", encrypt_type="aes"), body)
+        return time.thread_time() - began
+
+    # The best of five: the collector of a large process may pass by in one of them.
+    assert min(cpu_seconds() for _ in range(5)) < 0.05
 
 
 def test_words_that_look_like_a_doctype_are_words() -> None:

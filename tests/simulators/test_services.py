@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -51,6 +52,14 @@ ADDRESSES = {
     "gotify": "gotify://{host}/gotify/" + KEY,
 }
 ROOMS = {"serverchan": "SCTdemodemo", "ntfy": "demo"}
+
+
+@pytest.fixture(autouse=True)
+def _apprise_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever used its plugins in this process before may have bound them to a wire of their own."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("apprise.plugins.") and hasattr(module, "requests"):
+            monkeypatch.setattr(module, "requests", requests)
 
 
 def _notify(service: str, host: str, text: str) -> bool:
