@@ -33,8 +33,7 @@ def _breaking(error: Exception, *, after: int) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_database_that_fails_is_503_and_never_401(after: int, route: Route, alice: Person, settings: Any) -> None:
+def test_database_that_fails_is_503_and_never_401(route: Route, alice: Person, settings: Any) -> None:
     settings.SYS_TOKEN = SYS_TOKEN
     agent, channel = alice.add_agent("bar"), alice.add_channel()
     message = alice("POST", "/messages", {"text": "x"}).body
@@ -44,13 +43,14 @@ def test_database_that_fails_is_503_and_never_401(after: int, route: Route, alic
         delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,
     )  # fmt: skip
     token = SYS_TOKEN if route.by_system else alice.full if route.scopes else agent.token
-    for error in (OperationalError(2006, "gone"), InterfaceError("closed"), DatabaseError("what")):
-        with connection.execute_wrapper(_breaking(error, after=after)):
-            answer = alice.api(route.method, path, body, token=token)
-        if after and answer.status < 300:
-            continue  # the call needs fewer queries
-        assert (answer.status, answer.body["error"]) == (503, "Unavailable"), answer
-        assert int(answer.headers["retry-after"]) >= 1
+    for after in range(3):
+        for error in (OperationalError(2006, "gone"), InterfaceError("closed"), DatabaseError("what")):
+            with connection.execute_wrapper(_breaking(error, after=after)):
+                answer = alice.api(route.method, path, body, token=token)
+            if after and answer.status < 300:
+                return  # the call needs no more queries
+            assert (answer.status, answer.body["error"]) == (503, "Unavailable"), (after, answer)
+            assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_bug_is_a_500_that_tells_nothing(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
