@@ -19,7 +19,7 @@ from tests.lanes.services import ROOT
 # The database plays no part in these: the SQLite lane runs them once for both.
 _DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/architecture/")
 # Most of their time they wait for processes that they have started: `make test` runs them beside the others.
-_WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/")
+_WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/", "tests/browser/")
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()

@@ -15,6 +15,8 @@ from tests.architecture.sources import ROOT
 from tests.lanes.live import SYS_TOKEN
 from tests.waiting import until
 
+pytestmark = pytest.mark.sqlite_only
+
 _TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 

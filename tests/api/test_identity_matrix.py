@@ -18,6 +18,9 @@ from tests.api.people import Answer, Person, TheirAgent
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
 from tests.lanes.live import SYS_TOKEN
 
+# Who may call is decided before the database is asked, and the same questions are asked of both.
+pytestmark = pytest.mark.sqlite_only
+
 _FOREIGN = ("other user", "staff", "agent of another user", "sibling agent")
 
 

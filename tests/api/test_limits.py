@@ -24,6 +24,9 @@ from tests.lanes.lane import Lane
 from tests.lanes.live import LiveServer
 from tests.waiting import until
 
+# Redis counts, or the process: the database plays no part.
+pytestmark = pytest.mark.sqlite_only
+
 USER_CALLS, AGENT_CALLS, FAILURES = 15, 25, 10
 _SETTINGS = {
     "LETSERVER_USER_CALLS_A_MINUTE": str(USER_CALLS),

@@ -11,11 +11,6 @@ from tests.factories import make_user
 PASSWORD = "a long and private word"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the switch that renews the pictures of the documentation."""
-    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots anew")
-
-
 @pytest.fixture(autouse=True)
 def _words_of_the_test_client_are_english(settings: pytest.FixtureRequest) -> None:
     """A test client asks for no language; tests read English unless they ask."""

@@ -15,7 +15,7 @@ from accounts.services.users import set_frozen
 from tests.console.conftest import PASSWORD
 from tests.console.pages import assert_sound, text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only]
 
 
 @pytest.fixture

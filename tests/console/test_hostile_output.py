@@ -18,7 +18,7 @@ from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only]
 
 
 def _job_with(agent: Agent, text: str) -> Job:
