@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pytest
+
 from kernel import errors
 from kernel.errors import AppError
 from tests.api.contract import schema
