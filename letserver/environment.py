@@ -202,7 +202,7 @@ SETTINGS = (
     ),
     Setting(
         name="LETSERVER_MERGE_SECONDS",
-        default="60",
+        default="10",
         read=readers.number(0, 86_400),
         meaning="Within how long the same message again is counted instead of sent; 0: never.",
     ),
