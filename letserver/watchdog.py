@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from celery import Celery
@@ -80,9 +80,12 @@ def start_watchdog(app: Celery, *, redis_url: str) -> None:
 
 
 def _run(watch: Watch, broker: Redis, app: Celery) -> None:
+    queues: set[str] = set()
     while True:
         time.sleep(LOOK_EVERY_SECONDS)
-        waiting = _length(broker, _queues(app))
+        # What it has once taken from it is to take from: one that lost a queue is as stuck as one that lost its broker.
+        queues.update(_queues(app))
+        waiting = _length(broker, queues)
         if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
             _end(waiting)
 
@@ -93,7 +96,7 @@ def _queues(app: Celery) -> list[str]:
     return [prefix + name for name in app.amqp.queues.consume_from]
 
 
-def _length(broker: Redis, queues: Sequence[str]) -> int | None:
+def _length(broker: Redis, queues: Iterable[str]) -> int | None:
     try:
         return sum(int(broker.llen(queue)) for queue in queues)
     except RedisError:
