@@ -88,7 +88,7 @@ def test_what_the_database_refuses_fails_alone() -> None:
 def test_two_writers_that_race_for_one_key_make_one_job() -> None:
     """Sixteen tries over two writers on their own connections, as two web processes would."""
     agent = make_agent()
-    keys = [f"key-{number}" for number in range(6)]
+    keys = [f"key-{number}" for number in range(20)]
     outcomes: list[object] = []
     gate = threading.Barrier(2)
 

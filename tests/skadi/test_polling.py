@@ -52,12 +52,11 @@ def test_a_held_poll_is_answered_at_once_and_on_one_connection(server: FakeServe
 
 def test_a_server_that_does_not_hold_is_polled_at_the_interval(server: FakeServer, make_agent: Make) -> None:
     server.hold = False
-    make_agent("").start(constants="pace.INTERVAL = 0.2")
+    make_agent("").start(constants="pace.INTERVAL = 0.3")
     wait_until(lambda: len(server.polls) >= 7)
     times = [moment for moment, _, _ in server.polls[1:]]
     gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert sum(gaps) / len(gaps) > 0.12, gaps
-    assert sorted(gaps)[len(gaps) // 2] < 0.8, gaps
+    assert all(0.23 < gap < 0.8 for gap in gaps), gaps
 
 
 def test_pace_of_polls() -> None:
@@ -265,7 +264,7 @@ def fuzz(server: FakeServer, make_agent: Make, tmp_path: Path, count: int, secon
 
 
 def test_no_answer_ends_the_agent_or_runs_anything_twice(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:
-    fuzz(server, make_agent, tmp_path, count=500, seconds=40)
+    fuzz(server, make_agent, tmp_path, count=2000, seconds=40)
 
 
 @pytest.mark.long
