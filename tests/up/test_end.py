@@ -27,7 +27,8 @@ def test_ctrl_c_ends_everything_and_the_next_start_is_the_same(start: Start, tmp
 @pytest.mark.parametrize("victim", ["supervisor", "make"])
 def test_nothing_survives_kill_9(start: Start, tmp_path: Path, victim: str) -> None:
     instance = start(tmp_path / "data").wait_until_ready()
-    until(lambda: len(instance.find(" worker ")) == 3)  # its two children have asked to end with it
+    # The worker, its two children and the courier: from here on the children have asked to end with their parent.
+    until(lambda: len(instance.find(" worker ")) == 4, seconds=30)
     instance.kill(instance.supervisor if victim == "supervisor" else instance.make.pid)
     until(lambda: not instance.processes(), seconds=6)
 
