@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from agents.models import Agent, AgentName, AgentToken
+from agents.models import Agent, AgentName, AgentTag, AgentToken
 from agents.services.manage import AgentChange, update_agent
 from kernel.errors import NotFound
 from kernel.staff import ReadOnlyAdmin
@@ -81,6 +81,15 @@ class AgentNameAdmin(ReadOnlyAdmin):
     list_display = ("key", "agent", "owner")
     list_select_related = ("agent", "owner")
     search_fields = ("key", "=owner__username")
+
+
+@admin.register(AgentTag)
+class AgentTagAdmin(ReadOnlyAdmin):
+    """Words by which owners group agents."""
+
+    list_display = ("tag", "agent")
+    list_select_related = ("agent",)
+    search_fields = ("=tag", "=agent__name")
 
 
 @admin.register(AgentToken)

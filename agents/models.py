@@ -73,6 +73,23 @@ class AgentName(models.Model):
         return self.key
 
 
+class AgentTag(models.Model):
+    """A word by which an owner groups agents: `role=nas`, `build`. Kept in the form in which names are compared."""
+
+    id = IdField()
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="tags", verbose_name=_("agent"))
+    tag = models.CharField(_("tag"), max_length=NAME_LENGTH)
+
+    class Meta:
+        verbose_name = _("agent tag")
+        verbose_name_plural = _("agent tags")
+        constraints = [models.UniqueConstraint(fields=["agent", "tag"], name="agent_tag_once")]
+        indexes = [models.Index(fields=["tag", "agent"], name="agent_tag_members")]
+
+    def __str__(self) -> str:
+        return self.tag
+
+
 class AgentToken(models.Model):
     """A token of an agent; only its SHA-256 is kept."""
 

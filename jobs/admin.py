@@ -8,7 +8,22 @@ from django.http import HttpRequest
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from jobs.models import GatewayClock, Job, JobEvent, JobLogChunk, JobOutput, Queue
+from jobs.models import (
+    CalendarDay,
+    DelayedJob,
+    GatewayClock,
+    Job,
+    JobEvent,
+    JobLogChunk,
+    JobOutput,
+    Queue,
+    Schedule,
+    ScheduleRun,
+    StateEntry,
+    Ticker,
+    WatchMemory,
+    WorkCalendar,
+)
 from kernel.staff import ReadOnlyAdmin
 from kernel.text import keep_head_and_tail
 from kernel.visible import visible_line, visible_text
@@ -132,3 +147,90 @@ class GatewayClockAdmin(ReadOnlyAdmin):
     """Since when a gateway has been alive without a gap."""
 
     list_display = ("alive_since", "beat_at")
+
+
+@admin.register(Ticker)
+class TickerAdmin(ReadOnlyAdmin):
+    """Whether the due scans may start anything."""
+
+    list_display = ("held_at", "backup_at")
+
+
+@admin.register(DelayedJob)
+class DelayedJobAdmin(ReadOnlyAdmin):
+    """Jobs that come into being later."""
+
+    list_display = ("due_at", "line", "agent", "owner", "state", "key")
+    list_filter = ("state",)
+    list_select_related = ("agent", "owner")
+    search_fields = ("=id", "=key", "=agent__name", "=owner__username")
+    ordering = ("-id",)
+    exclude = ("message", "idempotency_digest", "request_digest", "key_slot")
+    readonly_fields = ("id", "shown_message")
+
+    @admin.display(description=_("message"))
+    def line(self, row: DelayedJob) -> str:
+        """The message, on one line."""
+        return Truncator(visible_line(row.message)).chars(_LINE_CHARACTERS)
+
+    @admin.display(description=_("message"))
+    def shown_message(self, row: DelayedJob) -> str:
+        """The message, whole."""
+        return visible_text(row.message)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin):
+    """Jobs that come again and again."""
+
+    list_display = ("name", "owner", "agent", "cron", "timezone", "enabled", "next_at")
+    list_filter = ("enabled",)
+    list_select_related = ("agent", "owner")
+    search_fields = ("=id", "name", "=owner__username")
+
+
+@admin.register(ScheduleRun)
+class ScheduleRunAdmin(ReadOnlyAdmin):
+    """What became of the moments of schedules."""
+
+    list_display = ("due_at", "schedule", "outcome", "reason", "count", "job_id")
+    list_filter = ("outcome",)
+    list_select_related = ("schedule",)
+    search_fields = ("=schedule__id", "=job_id")
+    ordering = ("-id",)
+
+
+@admin.register(WorkCalendar)
+class WorkCalendarAdmin(ReadOnlyAdmin):
+    """Calendars of working days."""
+
+    list_display = ("code", "name", "known_until")
+
+
+@admin.register(CalendarDay)
+class CalendarDayAdmin(ReadOnlyAdmin):
+    """Holidays, and weekend days that are worked."""
+
+    list_display = ("day", "calendar", "works", "name")
+    list_filter = ("calendar", "works")
+    list_select_related = ("calendar",)
+
+
+@admin.register(StateEntry)
+class StateEntryAdmin(ReadOnlyAdmin):
+    """What scripts keep between runs; not what it says."""
+
+    list_display = ("name", "owner", "version", "updated_at")
+    list_select_related = ("owner",)
+    search_fields = ("=name", "=owner__username")
+    fields = ("id", "owner", "name", "content_type", "version", "created_at", "updated_at")
+
+
+@admin.register(WatchMemory)
+class WatchMemoryAdmin(ReadOnlyAdmin):
+    """What results are compared with; not what they said."""
+
+    list_display = ("subject", "owner", "updated_at")
+    list_select_related = ("owner",)
+    search_fields = ("=subject", "=owner__username")
+    fields = ("id", "owner", "subject", "updated_at")

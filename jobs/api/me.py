@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import quotas
 from accounts.authentication import AnyUser, caller
 from accounts.services.users import read_user
 from agents.services.presence import count_agents
@@ -31,13 +32,19 @@ class Me(Operation):
         counts = {"agents": agents, "online": online, "jobs_waiting": count_waiting(viewer=principal)}
         channels = Channel.objects.visible_to(principal).in_order()
         limits = [
-            {
-                "name": standing.name,
-                "used": standing.used,
-                "limit": standing.limit,
-                "recovers_at": rfc3339(standing.recovers_at),
-            }
-            for standing in standings(owner_id=user.pk, channels=channels, now=database_now())
+            *(
+                {"name": usage.name, "used": usage.used, "limit": usage.limit, "recovers_at": None}
+                for usage in quotas.usages(user)
+            ),
+            *(
+                {
+                    "name": standing.name,
+                    "used": standing.used,
+                    "limit": standing.limit,
+                    "recovers_at": rfc3339(standing.recovers_at),
+                }
+                for standing in standings(owner_id=user.pk, channels=channels, now=database_now())
+            ),
         ]
         return Response(
             {

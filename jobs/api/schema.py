@@ -246,12 +246,12 @@ class CountsSerializer(serializers.Serializer[Any]):
 
 
 class StandingSerializer(serializers.Serializer[Any]):
-    """How much of a limit of a platform is used."""
+    """How much of a limit is used: of your agents, or of what a platform allows."""
 
     name = serializers.CharField()
     used = serializers.IntegerField()
     limit = serializers.IntegerField()
-    recovers_at = serializers.DateTimeField(allow_null=True, help_text="null: when you write to the account.")
+    recovers_at = serializers.DateTimeField(allow_null=True, help_text="null: it does not by itself. Delete an agent, or write to the account.")
 
 
 class MeSerializer(serializers.Serializer[Any]):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent, AgentName
 from jobs.models import Job
-from jobs.services.moves import record_submission
+from jobs.services.place import place_jobs
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest
@@ -80,9 +80,8 @@ def submit_jobs(submissions: Sequence[Submission], *, now: dt.datetime | None = 
             if isinstance(outcome, Job) and not before:
                 fresh[outcome.pk] = known[key if key[1] else outcome.pk] = outcome
             outcomes.append(outcome)
-        Job.objects.bulk_create(fresh.values())
         actors = {submission.job_id: submission.actor for submission in submissions}
-        record_submission(list(fresh.values()), now=now, actor_of=actors)
+        place_jobs(list(fresh.values()), now=now, actor_of=actors)
     return outcomes
 
 

@@ -23,9 +23,23 @@ from django_celery_beat.models import (
 
 from accounts.models import AuditEntry, ChatIdentity, QuotaUse, User, UserToken
 from accounts.services.tokens import mint_user_token
-from agents.models import Agent, AgentToken
+from agents.models import Agent, AgentTag, AgentToken
 from chat.models import InboundMessage, Invitation, OneTimeCode, Question, WrongCodes
-from jobs.models import Job, JobLogChunk, JobOutput, Queue
+from jobs.models import (
+    CalendarDay,
+    DelayedJob,
+    Job,
+    JobLogChunk,
+    JobOutput,
+    Outcome,
+    Queue,
+    Schedule,
+    ScheduleRun,
+    StateEntry,
+    Ticker,
+    WatchMemory,
+    WorkCalendar,
+)
 from jobs.services.report import ReportKind
 from jobs.services.upkeep import beat_gateway_clock
 from jobs.states import JobStatus
@@ -55,7 +69,21 @@ def rows(alice: User) -> None:
     report(agent, job, ReportKind.SUCCEED, "now")
     JobLogChunk.objects.create(job=job, offset=0, size_bytes=3, text="now", created_at=now)
     mint_user_token(user=alice, scope="full", actor="test")
-    Queue.objects.create(owner=alice, name="line", created_at=now)
+    queue = Queue.objects.create(owner=alice, name="line", created_at=now, updated_at=now)
+    AgentTag.objects.create(agent=agent, tag="nas")
+    Ticker.objects.create(held_at=now)
+    DelayedJob.objects.create(
+        owner=alice, queue=queue, message="later", actor="test", due_at=now, created_at=now, updated_at=now
+    )
+    calendar = WorkCalendar.objects.create(code="cn", name="China", known_until=now.date())
+    CalendarDay.objects.create(calendar=calendar, day=now.date())
+    schedule = Schedule.objects.create(
+        owner=alice, name="nightly", agent=agent, message="x", actor="test", cron="0 3 * * *", timezone="UTC",
+        calendar=calendar, created_at=now, updated_at=now,
+    )  # fmt: skip
+    ScheduleRun.objects.create(schedule=schedule, due_at=now, outcome=Outcome.MISSED, created_at=now)
+    StateEntry.objects.create(owner=alice, name="last", content=b"1", version=1, created_at=now, updated_at=now)
+    WatchMemory.objects.create(owner=alice, subject="job:x", content={}, updated_at=now)
     QuotaUse.objects.create(owner=alice, kind="jobs", window_start=now, used=1, limit=2)
     Delivery.objects.create(
         owner=alice,
@@ -234,14 +262,14 @@ def test_only_the_remark_of_an_agent_is_changed(alice: User, at_bob: Client) -> 
 
 
 def test_a_changed_user_is_noted_with_the_names_of_the_fields(alice: User, bob: User, at_bob: Client) -> None:
-    values = {"username": "alice", "email": "alice@example.com", "is_staff": "on", "is_active": ""}
+    values = {"username": "alice", "email": "alice@example.com", "is_staff": "on", "is_active": "", "bonus_agents": "5"}
     response = at_bob.post(f"/admin/accounts/user/{alice.pk}/change/", values)
     assert response.status_code == 302, response.context["adminform"].form.errors
     alice.refresh_from_db()
     assert (alice.email, alice.is_staff, alice.is_active) == ("alice@example.com", True, True)
     entry = AuditEntry.objects.get(action="user.change")
     assert (entry.actor, entry.subject) == (f"user:{bob.pk}", f"user:{alice.pk}")
-    assert set(entry.details["fields"]) == {"email", "is_staff"}
+    assert set(entry.details["fields"]) == {"email", "is_staff", "bonus_agents"}
 
 
 def test_staff_without_all_rights_cannot_raise_themselves(alice: User, bob: User, charlie: User) -> None:
@@ -252,7 +280,7 @@ def test_staff_without_all_rights_cannot_raise_themselves(alice: User, bob: User
     charlie.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
     client = Client()
     client.force_login(charlie)
-    values = {"username": "charlie", "is_superuser": "on", "is_staff": "on"}
+    values = {"username": "charlie", "is_superuser": "on", "is_staff": "on", "bonus_agents": "0"}
     client.post(f"/admin/accounts/user/{charlie.pk}/change/", values)
     assert not User.objects.get(pk=charlie.pk).is_superuser
     assert client.post(f"/admin/accounts/user/{bob.pk}/password/", {}).status_code == 403

@@ -7,34 +7,16 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
+from jobs.models.queue import Queue
 from jobs.querysets import JobQuerySet
 from jobs.states import TERMINAL, JobStatus, Move
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
 
 MESSAGE_LENGTH = 4096
+TASK_LENGTH = 255
 SOURCE_LENGTH = 255
 CALLBACK_LENGTH = 255
-
-
-class Queue(models.Model):
-    """A named line of jobs of one owner; its width is how many of it run at a time. A job without a queue has none."""
-
-    id = IdField()
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="queues", verbose_name=_("owner")
-    )
-    name = models.CharField(_("name"), max_length=64)
-    width = models.PositiveSmallIntegerField(_("width"), default=1)
-    created_at = models.DateTimeField(_("created at"))
-
-    class Meta:
-        verbose_name = _("queue")
-        verbose_name_plural = _("queues")
-        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="queue_name_once")]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Job(models.Model):
@@ -49,13 +31,23 @@ class Job(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs", verbose_name=_("owner")
     )
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="jobs", verbose_name=_("agent"))
-    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, null=True, related_name="jobs", verbose_name=_("queue"))
+    queue = models.ForeignKey(Queue, on_delete=models.SET_NULL, null=True, related_name="jobs", verbose_name=_("queue"))
     message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
+    task = models.CharField(_("task"), max_length=TASK_LENGTH, blank=True)
     method = models.CharField(_("method"), max_length=50, blank=True)
     params = models.JSONField(_("parameters"), null=True)
     source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
     callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
+    # Only within a queue: the higher starts first, then the older.
     priority = models.SmallIntegerField(_("priority"), default=0)
+    rate_key = models.CharField(_("rate key"), max_length=64, blank=True)
+
+    # What follows an end: up to `retries` more attempts, another job, a notice only when something changed.
+    retries = models.PositiveSmallIntegerField(_("retries"), default=0)
+    backoff = models.JSONField(_("pauses between attempts"), null=True)
+    idempotent = models.BooleanField(_("may run twice"), default=False)
+    then = models.JSONField(_("what follows"), null=True)
+    notify = models.JSONField(_("when to tell"), null=True)
 
     status = models.CharField(_("status"), max_length=16, choices=JobStatus, default=JobStatus.QUEUING)
     events_count = models.PositiveIntegerField(_("events"), default=0)
@@ -84,6 +76,8 @@ class Job(models.Model):
     failed_at = models.DateTimeField(_("failed at"), null=True)
     expired_at = models.DateTimeField(_("expired at"), null=True)
     canceled_at = models.DateTimeField(_("canceled at"), null=True)
+    # A dead letter: it failed for good, and waits for its owner to replay or remove it.
+    parked_at = models.DateTimeField(_("parked at"), null=True)
 
     objects = JobQuerySet.as_manager()
 
@@ -94,7 +88,10 @@ class Job(models.Model):
             # The claim: the oldest job of one agent that is due.
             models.Index(fields=["agent", "status", "active_at", "id"], name="job_claim"),
             # A queue's jobs in the order in which they start, and how many of it are active.
-            models.Index(fields=["queue", "status", "active_at", "id"], name="job_queue"),
+            models.Index(fields=["queue", "status", "-priority", "active_at", "id"], name="job_queue"),
+            # How many of one key a queue started lately; its dead letters.
+            models.Index(fields=["queue", "rate_key", "sent_at"], name="job_rate"),
+            models.Index(fields=["queue", "parked_at", "id"], name="job_parked"),
             # The sweeps: leases that ended, waits that ended, queuing jobs by age.
             models.Index(fields=["status", "lease_until"], name="job_lease"),
             models.Index(fields=["status", "expires_at"], name="job_expiry"),
@@ -190,18 +187,3 @@ class JobLogChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.offset}+{self.size_bytes}"
-
-
-class GatewayClock(models.Model):
-    """One row: since when some gateway has been alive without a gap. An agent's silence counts only from then."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    alive_since = models.DateTimeField(_("alive since"))
-    beat_at = models.DateTimeField(_("last beat"))
-
-    class Meta:
-        verbose_name = _("gateway clock")
-        verbose_name_plural = _("gateway clock")
-
-    def __str__(self) -> str:
-        return f"{self.alive_since} - {self.beat_at}"

@@ -1,0 +1,58 @@
+"""What the app keeps: jobs and their queues, delayed jobs, schedules, memories, clocks."""
+
+from jobs.models.clock import GatewayClock, Ticker
+from jobs.models.delayed import KEY_LENGTH, DelayedJob, DelayedState
+from jobs.models.job import (
+    CALLBACK_LENGTH,
+    MESSAGE_LENGTH,
+    SOURCE_LENGTH,
+    TASK_LENGTH,
+    Job,
+    JobEvent,
+    JobLogChunk,
+    JobOutput,
+)
+from jobs.models.memory import STATE_NAME_LENGTH, StateEntry, WatchMemory
+from jobs.models.queue import QUEUE_NAME_LENGTH, Queue, QueueState
+from jobs.models.schedule import (
+    EXPRESSION_LENGTH,
+    SCHEDULE_NAME_LENGTH,
+    CalendarDay,
+    Missed,
+    Outcome,
+    Overlap,
+    Schedule,
+    ScheduleRun,
+    WorkCalendar,
+)
+
+__all__ = [
+    "CALLBACK_LENGTH",
+    "EXPRESSION_LENGTH",
+    "KEY_LENGTH",
+    "MESSAGE_LENGTH",
+    "QUEUE_NAME_LENGTH",
+    "SCHEDULE_NAME_LENGTH",
+    "SOURCE_LENGTH",
+    "STATE_NAME_LENGTH",
+    "TASK_LENGTH",
+    "CalendarDay",
+    "DelayedJob",
+    "DelayedState",
+    "GatewayClock",
+    "Job",
+    "JobEvent",
+    "JobLogChunk",
+    "JobOutput",
+    "Missed",
+    "Outcome",
+    "Overlap",
+    "Queue",
+    "QueueState",
+    "Schedule",
+    "ScheduleRun",
+    "StateEntry",
+    "Ticker",
+    "WatchMemory",
+    "WorkCalendar",
+]

@@ -1,0 +1,54 @@
+"""What is remembered between runs: small files of scripts, and what a result is compared with."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from kernel.fields import IdField
+
+STATE_NAME_LENGTH = 100
+
+
+class StateEntry(models.Model):
+    """A named value of at most 64 KiB that scripts keep between runs. `version` rises with every write."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="state_entries", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=STATE_NAME_LENGTH)
+    content = models.BinaryField(_("content"))
+    content_type = models.CharField(_("content type"), max_length=100, blank=True)
+    version = models.PositiveBigIntegerField(_("version"))
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"))
+
+    class Meta:
+        verbose_name = _("state entry")
+        verbose_name_plural = _("state entries")
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="state_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WatchMemory(models.Model):
+    """What the next result of a schedule (`schedule:<id>`) or of jobs of one name (`job:<name>`) is compared with."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="watch_memories", verbose_name=_("owner")
+    )
+    subject = models.CharField(_("subject"), max_length=120)
+    content = models.JSONField(_("content"))
+    updated_at = models.DateTimeField(_("updated at"))
+
+    class Meta:
+        verbose_name = _("memory of results")
+        verbose_name_plural = _("memories of results")
+        constraints = [models.UniqueConstraint(fields=["owner", "subject"], name="watch_memory_once")]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -1,0 +1,167 @@
+"""Schedules, what became of each of their moments, and the calendars of working days."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Agent
+from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH
+from jobs.models.queue import Queue
+from kernel.fields import IdField
+from kernel.ids import ID_LENGTH
+
+EXPRESSION_LENGTH = 255
+SCHEDULE_NAME_LENGTH = 64
+ZONE_LENGTH = 64
+
+
+class Missed(models.TextChoices):
+    """What becomes of moments that passed while nothing ticked."""
+
+    SKIP = "skip", _("skip them")
+    ONCE = "once", _("run once for all of them")
+    ALL = "all", _("run every one")
+
+
+class Overlap(models.TextChoices):
+    """What becomes of a moment while the run before it has not ended."""
+
+    SKIP = "skip", _("skip it")
+    QUEUE = "queue", _("run it afterwards")
+    REPLACE = "replace", _("end the one before")
+    ALLOW = "allow", _("run both")
+
+
+class WorkCalendar(models.Model):
+    """Which days are worked: weekends rest and other days work, but for the days that are listed."""
+
+    id = IdField()
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    name = models.CharField(_("name"), max_length=64)
+    # Up to this day the list is complete; staff are warned before it is over.
+    known_until = models.DateField(_("known until"))
+    warned_at = models.DateTimeField(_("warned at"), null=True)
+
+    class Meta:
+        verbose_name = _("calendar")
+        verbose_name_plural = _("calendars")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CalendarDay(models.Model):
+    """A day that is not as its weekday is: a public holiday, or a weekend day that is worked."""
+
+    id = IdField()
+    calendar = models.ForeignKey(
+        WorkCalendar, on_delete=models.CASCADE, related_name="days", verbose_name=_("calendar")
+    )
+    day = models.DateField(_("day"))
+    works = models.BooleanField(_("worked"), default=False)
+    name = models.CharField(_("name"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("day of a calendar")
+        verbose_name_plural = _("days of calendars")
+        constraints = [models.UniqueConstraint(fields=["calendar", "day"], name="calendar_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.name}"
+
+
+class Schedule(models.Model):
+    """A job that comes again and again. `next_at` is the next moment to look at; a due scan moves it on."""
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="schedules", verbose_name=_("owner")
+    )
+    name = models.CharField(_("name"), max_length=SCHEDULE_NAME_LENGTH)
+    agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, related_name="schedules", verbose_name=_("agent")
+    )
+    queue = models.ForeignKey(
+        Queue, on_delete=models.SET_NULL, null=True, related_name="schedules", verbose_name=_("queue")
+    )
+    message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
+    callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
+    actor = models.CharField(_("actor"), max_length=64)
+
+    cron = models.CharField(_("cron expression"), max_length=EXPRESSION_LENGTH)
+    timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH)
+    calendar = models.ForeignKey(
+        WorkCalendar, on_delete=models.PROTECT, null=True, related_name="schedules", verbose_name=_("calendar")
+    )
+    # With a calendar: run only on days that are worked.
+    only_working_days = models.BooleanField(_("only on working days"), default=False)
+    jitter_seconds = models.PositiveIntegerField(_("jitter"), default=0)
+    missed = models.CharField(_("missed moments"), max_length=8, choices=Missed, default=Missed.ONCE)
+    missed_seconds = models.PositiveIntegerField(_("how old a missed moment may be"), default=3600)
+    overlap = models.CharField(_("overlap"), max_length=8, choices=Overlap, default=Overlap.SKIP)
+    blackout = models.JSONField(_("blackout windows"), null=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    paused_until = models.DateTimeField(_("paused until"), null=True)
+
+    retries = models.PositiveSmallIntegerField(_("retries"), default=0)
+    backoff = models.JSONField(_("pauses between attempts"), null=True)
+    idempotent = models.BooleanField(_("may run twice"), default=False)
+    then = models.JSONField(_("what follows"), null=True)
+    notify = models.JSONField(_("when to tell"), null=True)
+    # Within so many seconds of its moment a run must have ended well; else its owner is told, once.
+    grace_seconds = models.PositiveIntegerField(_("grace"), null=True)
+    expected_at = models.DateTimeField(_("a result is expected by"), null=True)
+    alerted_at = models.DateTimeField(_("alerted at"), null=True)
+
+    next_at = models.DateTimeField(_("next run"), null=True)
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"))
+
+    class Meta:
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+        indexes = [
+            # The due scans: the next moment of all, and the results that did not come.
+            models.Index(fields=["enabled", "next_at", "id"], name="schedule_due"),
+            models.Index(fields=["expected_at"], name="schedule_expected"),
+        ]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="schedule_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Outcome(models.TextChoices):
+    """What became of a schedule's moment."""
+
+    STARTED = "started", _("started")
+    MISSED = "missed", _("missed")
+    OVERLAPPED = "overlapped", _("the run before had not ended")
+    BLACKED_OUT = "blackout", _("within a blackout window")
+    PAUSED = "paused", _("paused")
+    DAY_OFF = "day_off", _("not a working day")
+    REFUSED = "refused", _("refused")
+
+
+class ScheduleRun(models.Model):
+    """One moment of a schedule and what became of it: the job that it started, or why it started none."""
+
+    id = IdField()
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="runs", verbose_name=_("schedule"))
+    due_at = models.DateTimeField(_("due at"))
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome)
+    reason = models.CharField(_("reason"), max_length=255, blank=True)
+    # So many moments this row stands for: those missed in one absence share a row.
+    count = models.PositiveIntegerField(_("count"), default=1)
+    job_id = models.CharField(_("job"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
+    created_at = models.DateTimeField(_("created at"))
+
+    class Meta:
+        verbose_name = _("run of a schedule")
+        verbose_name_plural = _("runs of schedules")
+        constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="schedule_run_once")]
+
+    def __str__(self) -> str:
+        return f"{self.due_at} {self.outcome}"
