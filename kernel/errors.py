@@ -67,6 +67,14 @@ class InvalidMessage(AppError):
     sentence = _("The message is missing or not valid.")
 
 
+class InvalidDuration(AppError):
+    """A length of time is missing, not one that we read, or out of range. The code is the original's."""
+
+    status = 400
+    code = "InvalidDuration"
+    sentence = _("Write a length of time such as 90s, 1h30m or 15d.")
+
+
 class InvalidAgent(AppError):
     """The agent is there but cannot take a plain job now."""
 

@@ -17,7 +17,13 @@ from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
 
 # The database plays no part in these: the SQLite lane runs them once for both.
-_DATABASE_FREE = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/architecture/")
+_DATABASE_FREE = (
+    "tests/skadi/",
+    "tests/up/",
+    "tests/acceptance/",
+    "tests/architecture/",
+    "tests/kernel/test_durations.py",
+)
 # Most of their time they wait for processes that they have started: `make test` runs them beside the others.
 _WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/", "tests/browser/")
 
