@@ -15,6 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from accounts import quotas
 from accounts.forms import LoginForm, TokenForm
 from accounts.models import User, UserToken
 from accounts.pages import console_page, form_page, show_once, take_once
@@ -115,5 +116,6 @@ def _account_page(request: HttpRequest, user: User, form: TokenForm, *, status: 
         "form": form,
         "tokens": list(UserToken.objects.visible_to(user).live().order_by("-created_at")),
         "fresh_token": take_once(request, "user-token"),
+        "usages": quotas.usages(user),
     }
     return render(request, "accounts/account_detail.html", context, status=status)

@@ -15,7 +15,7 @@ from accounts.services.users import read_active_user, read_user
 from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
 from agents.services.manage import AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
-from kernel.errors import AgentOnline, InvalidRequest, NameTaken, NotFound
+from kernel.errors import AgentLimit, AgentOnline, InvalidRequest, NameTaken, NotFound
 from kernel.ids import is_id
 from kernel.openapi import describe, query
 from kernel.rest import Flag, Operation, Text, checked, query_value
@@ -150,7 +150,7 @@ class Agents(Operation):
         "agents_create",
         "Add an agent",
         answers={201: AgentWithTokenSerializer},
-        errors=[NameTaken],
+        errors=[NameTaken, AgentLimit],
         request=NewAgentSerializer,
     )
     def post(self, request: Request) -> Response:
@@ -171,7 +171,7 @@ class SystemAgents(Operation):
         "sys_agents_create",
         "Add an agent for a user",
         answers={201: OriginalAgentSerializer},
-        errors=[NameTaken, NotFound],
+        errors=[NameTaken, AgentLimit, NotFound],
         request=NewAgentSerializer,
     )
     def post(self, request: Request, user_id: str) -> Response:

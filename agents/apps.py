@@ -13,9 +13,12 @@ class AgentsConfig(AppConfig):
     verbose_name = _("agents")
 
     def ready(self) -> None:
-        """Register who resolves agent tokens."""
+        """Register who resolves agent tokens, and who counts a person's agents."""
+        from accounts import quotas
         from accounts.credentials import register_kind
         from accounts.tokens import TokenKind
         from agents.identity import principal_of_digest
+        from agents.services.quota import agent_usage
 
         register_kind(TokenKind.AGENT, principal_of_digest)
+        quotas.register("agents", agent_usage)

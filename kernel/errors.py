@@ -177,6 +177,14 @@ class NameTaken(AppError):
     sentence = _("The name %(name)s is already in use.")
 
 
+class AgentLimit(AppError):
+    """The owner has as many agents as they may have. Waiting changes nothing, so it is not LimitExceeded."""
+
+    status = 409
+    code = "AgentLimit"
+    sentence = _("You have %(used)s agents and may have %(limit)s. Delete one that you no longer need.")
+
+
 class JobCanceled(AppError):
     """The owner took the job back: do not start it, or end it."""
 

@@ -145,6 +145,13 @@ SETTINGS = (
         meaning="How many unknown tokens a minute one address may try; 0: any number.",
     ),
     Setting(
+        name="LETSERVER_AGENTS_PER_USER",
+        default="10",
+        read=readers.number(0, 1_000_000),
+        meaning="How many agents a user may have, not counting those that posters brought; 0: any number. "
+        "Staff have no limit.",
+    ),
+    Setting(
         name="LETSERVER_SEALING_KEYS",
         default="",
         read=readers.fernet_keys,

@@ -13,6 +13,7 @@ from accounts.services.audit import record_audit
 from agents.hooks import run_on_removed
 from agents.models import Agent, AgentName, AgentToken
 from agents.names import checked_key
+from agents.services.quota import require_room_for_an_agent
 from kernel.clock import database_now
 from kernel.errors import AgentOnline, NameTaken, NotFound
 from kernel.transactions import whole
@@ -31,10 +32,12 @@ class AgentChange:
 def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", actor: str) -> tuple[Agent, str]:
     """Make an agent and its token. The token is returned this once.
 
-    Raises InvalidRequest for a name that may not be used, NameTaken for one that another agent of the owner has.
+    Raises InvalidRequest for a name that may not be used, NameTaken for one that another agent of the owner has,
+    AgentLimit where the owner may have no more.
     """
     now_keys = _keys(name, alias)
     with whole("agent.create"):
+        require_room_for_an_agent(owner)
         now = database_now()
         agent = Agent(
             owner=owner, name=name, alias=alias, remark=remark, created_at=now, updated_at=now, changed_at=now

@@ -7,7 +7,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts import quotas
 from accounts.models import ChatIdentity
+from accounts.quotas import Usage
 from accounts.services.identities import Place, bind_identity, set_language, unbind_identity
 from agents.models import Agent
 from chat.commands.registry import Call, Command, Reply
@@ -33,12 +35,19 @@ def run_me(call: Call) -> Reply:
         call.owner.username,
         _("Agents: %(count)s, online %(online)s")
         % {"count": agents.count(), "online": agents.filter(online=True).count()},
-        _("Agents on top, for people you brought: %(count)s") % {"count": call.owner.bonus_agents},
+        *map(_quota_line, quotas.usages(call.owner)),
         _("Jobs that wait: %(count)s") % {"count": count_waiting(viewer=call.owner)},
         _("API calls a minute: %(count)s") % {"count": settings.USER_CALLS_A_MINUTE or "∞"},
         *(f"{standing.name}: {standing.used}/{standing.limit}" for standing in rows),
     ]
     return Reply(text="\n".join(lines))
+
+
+def _quota_line(usage: Usage) -> str:
+    line = f"{usage.name}: {usage.used}/{usage.limit}"
+    if not usage.bonus:
+        return line
+    return line + " · " + _("of these on top, for people you brought: %(count)s") % {"count": usage.bonus}
 
 
 def run_language(call: Call) -> Reply:

@@ -251,7 +251,9 @@ class StandingSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     used = serializers.IntegerField()
     limit = serializers.IntegerField()
-    recovers_at = serializers.DateTimeField(allow_null=True, help_text="null: it does not by itself. Delete an agent, or write to the account.")
+    recovers_at = serializers.DateTimeField(
+        allow_null=True, help_text="null: it does not by itself. Delete an agent, or write to the account."
+    )
 
 
 class MeSerializer(serializers.Serializer[Any]):

@@ -119,3 +119,19 @@ def test_new_token_replaces_the_old_and_is_shown_once(alice: Person) -> None:
     assert alice.api("GET", "/agent/job", token=agent.token).status == 401
     assert alice.api("GET", "/agent/job", token=token).status == 204
     assert Agent.objects.get(pk=agent.id).tokens.filter(revoked_at=None).count() == 1
+
+
+def test_one_agent_too_many_is_a_conflict_that_says_the_limit(alice: Person, bob: Person, settings: Settings) -> None:
+    settings.AGENTS_PER_USER = 1
+    settings.SYS_TOKEN = "s" * 32
+    agent = alice.add_agent("bar")
+    refused = alice("POST", "/agents", {"name": "foo"})
+    assert (refused.status, refused.body["error"]) == (409, "AgentLimit")
+    assert "1" in refused.body["message"]
+    me = alice("GET", "/me").body
+    assert {"used": 1, "limit": 1, "recovers_at": None}.items() <= me["limits"][0].items()
+    by_system = alice.api("POST", f"/sys/users/{me['id']}/agents", {"name": "foo"}, token=settings.SYS_TOKEN)
+    assert by_system.body["error"] == "AgentLimit"
+    assert alice("DELETE", f"/agents/{agent.id}?force=1").status == 204
+    assert alice("POST", "/agents", {"name": "foo"}).status == 201
+    assert bob("GET", "/me").body["limits"] == []

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.utils import translation
+from pytest_django import Settings
 
 from accounts.models import AuditEntry, User, UserToken
 from accounts.services.identities import set_language
@@ -315,3 +316,15 @@ def test_a_conversation_in_chinese(alice: User, say: Say) -> None:
         for command in all_commands():
             assert is_chinese(f"{command.usage}"), command.phrases
             assert is_chinese(f"{command.summary}"), command.phrases
+
+
+def test_one_agent_too_many_is_refused_with_the_numbers_that_me_tells(
+    alice: User, say: Say, settings: Settings
+) -> None:
+    settings.AGENTS_PER_USER = 1
+    User.objects.filter(pk=alice.pk).update(bonus_agents=1)
+    say("agent add one")
+    assert "Agents: 1/2 · of these on top, for people you brought: 1" in say("me")
+    say("agent add two")
+    assert "You have 2 agents and may have 2." in say("agent add three")
+    assert Agent.objects.filter(owner=alice).count() == 2

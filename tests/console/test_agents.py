@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import tokens
 from accounts.models import AuditEntry, User
@@ -134,3 +135,17 @@ def test_what_is_done_to_agents_stands_in_the_audit_trail(alice: User, at_alice:
         AuditEntry.objects.filter(actor=f"user:{alice.pk}").order_by("sequence").values_list("action", flat=True)
     )
     assert actions == ["login", "agent.create", "agent.reset_token", "agent.delete"]
+
+
+def test_one_agent_too_many_is_refused_at_the_form_and_the_account_shows_the_limit(
+    at_alice: Client, at_bob: Client, settings: Settings
+) -> None:
+    settings.AGENTS_PER_USER = 1
+    _add(at_alice)
+    response = at_alice.post("/console/agents/add", {"name": "web-2"})
+    assert response.status_code == 400
+    assert "You have 1 agents and may have 1. Delete one" in text_of(response)
+    assert Agent.objects.count() == 1
+    page = text_of(at_alice.get("/console/account"))
+    assert '<progress value="1" max="1"' in page
+    assert "<progress" not in text_of(at_bob.get("/console/account"))

@@ -1,0 +1,43 @@
+"""How many agents somebody may have: so many of the settings, and one more for each person whom they brought."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.quotas import Usage
+from agents.models import Agent
+from kernel.errors import AgentLimit
+
+
+def agent_usage(owner: User) -> Usage | None:
+    """Return how many agents somebody has, of how many; None: they may have any number, as staff do."""
+    if owner.is_staff or not settings.AGENTS_PER_USER:
+        return None
+    return Usage(
+        name=_("Agents"),
+        used=Agent.objects.visible_to(owner).count(),
+        limit=settings.AGENTS_PER_USER + owner.bonus_agents,
+        bonus=owner.bonus_agents,
+    )
+
+
+def require_room_for_an_agent(owner: User) -> None:
+    """Raise AgentLimit unless the owner may have one more.
+
+    Locks the owner's row, in the caller's transaction: of many that come at once each counts those before it.
+    """
+    usage = agent_usage(User.objects.select_for_update().get(pk=owner.pk))
+    if usage is None or usage.used < usage.limit:
+        return
+    params: dict[str, object] = {"used": usage.used, "limit": usage.limit}
+    if not settings.WECHAT_KIND:
+        raise AgentLimit(params=params)
+    raise AgentLimit(
+        _(
+            "You have %(used)s agents and may have %(limit)s. Delete one that you no longer need, or bring somebody "
+            "by your “poster”: that gives you one more."
+        ),
+        params=params,
+    )
