@@ -225,11 +225,17 @@ class _Start:
 
 
 def _room(step: Step, now: dt.datetime) -> Reservation | Exhausted:
-    waiting = Delivery.objects.filter(channel=step.channel, state__in=OPEN_STATES)[:BACKLOG_LIMIT].count()
-    if waiting >= BACKLOG_LIMIT:
+    if is_crowded(step.channel, step.way):
         name = str(_("messages that wait for the channel %(name)s")) % {"name": step.channel.name}
-        return Exhausted(standing=Standing(name=name, used=waiting, limit=BACKLOG_LIMIT, recovers_at=now + _AGAIN))
+        full = Standing(name=name, used=BACKLOG_LIMIT, limit=BACKLOG_LIMIT, recovers_at=now + _AGAIN)
+        return Exhausted(standing=full)
     return reserve(step.channel, step.way, now=now)
+
+
+def is_crowded(channel: Channel, way: str) -> bool:
+    """Tell whether as many deliveries wait for a channel as may. Texts that wait for a word keep no template out."""
+    waiting = Delivery.objects.filter(channel=channel, way=way, state__in=OPEN_STATES)
+    return waiting[:BACKLOG_LIMIT].count() >= BACKLOG_LIMIT
 
 
 def message_delivery(
@@ -275,12 +281,15 @@ def full_error(full: Exhausted, now: dt.datetime) -> LimitExceeded:
 
 
 def withdraw(message_ids: Sequence[str], *, now: dt.datetime) -> None:
-    """Take back what has not been sent of these messages, and what was counted for it."""
-    waiting = Delivery.objects.filter(
-        message_id__in=message_ids, state__in=(DeliveryState.PENDING, DeliveryState.RETRY)
-    )
-    rows = list(waiting.select_for_update().order_by("pk"))
+    """Take back what has not been sent of these messages, and what was counted for it.
+
+    A try that is on its way may arrive; it is the last one: whoever finishes it sees that the message is taken back.
+    """
+    still_open = Delivery.objects.filter(message_id__in=message_ids, state__in=OPEN_STATES)
+    rows = list(still_open.select_for_update().order_by("pk"))
     for row in rows:
+        if row.state == DeliveryState.IN_FLIGHT:
+            continue
         give_back(row)
         row.state, row.ended_at = DeliveryState.WITHDRAWN, now
         row.save(update_fields=["state", "ended_at", "reserved"])

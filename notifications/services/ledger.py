@@ -17,9 +17,11 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.services.quotas import is_quota_of, quota_used, release_quota, reserve_quota
+from kernel.bells import ring
 from kernel.rows import ensure_row
-from notifications.drivers.base import Rate, Words
+from notifications.drivers.base import Fault, Rate, Words
 from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
+from notifications.querysets import DeliveryQuerySet
 
 WINDOW = dt.timedelta(hours=48)
 WINDOW_SHUT = "45015"
@@ -103,16 +105,19 @@ def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) 
     """A person has written to us: the window begins anew, with everything that it allows.
 
     What is still to be sent, or was while their word was on its way to us, is counted in the new one by the platform.
+    Texts that waited for the word go.
     """
     allowed = settings.TEXTS_A_WINDOW
+    texts = Delivery.objects.filter(channel__account=account, channel__address=address, way=Way.TEXT)
     with transaction.atomic():
+        # Before the credit is locked: whoever claims a delivery locks it first too.
+        _let_go(texts, now)
         fresh = ChatCredit(account=account, address=address, owner_id=owner_id, ends_at=now + WINDOW, limit=allowed)
         ensure_row(fresh, "account", "address")
         # Locked, so that nobody counts one more beside it.
         credit = ChatCredit.objects.select_for_update().get(account=account, address=address)
         learned = credit.learned if credit.learned is not None else allowed
         credit.owner_id, credit.ends_at, credit.limit = owner_id, now + WINDOW, min(learned, allowed)
-        texts = Delivery.objects.filter(channel__account=account, channel__address=address, way=Way.TEXT)
         there = texts.filter(
             Q(state__in=OPEN_STATES, reserved=_mark_of(credit))
             | Q(state=DeliveryState.IN_FLIGHT)
@@ -120,6 +125,20 @@ def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) 
         ).count()
         credit.used = min(there, credit.limit)
         credit.save(update_fields=["owner_id", "ends_at", "limit", "used"])
+
+
+def _let_go(texts: DeliveryQuerySet, now: dt.datetime) -> None:
+    """Let texts go that waited for the person's word, the oldest first.
+
+    At most half of what a window takes: what the person begins now wants to be told too. The rest waits for the next.
+    """
+    waiting = texts.filter(state__in=(DeliveryState.PENDING, DeliveryState.RETRY), fault=Fault.WINDOW, due_at__gt=now)
+    first = waiting.order_by("pk").values_list("pk", flat=True)[: max(1, settings.TEXTS_A_WINDOW // 2)]
+    ids = list(first)
+    if ids:
+        Delivery.objects.filter(pk__in=ids).update(due_at=now)
+    for delivery_id in ids:
+        ring("delivery", delivery_id)
 
 
 def learn_refusal(channel: Channel, *, window_is_shut: bool, now: dt.datetime) -> None:

@@ -1,4 +1,4 @@
-"""The life of a delivery: claimed by one sender, finished by it, tried again, handed to the next channel, given up.
+"""The life of a delivery: claimed by one sender, finished by it, rung again, replayed. `outcome.py`: what became of it.
 
 Nothing is sent inside a transaction. A row is claimed first (its try is counted before the work), then sent, then
 finished, and only by the try that claimed it: a sender that comes back late changes nothing.
@@ -7,38 +7,23 @@ finished, and only by the try that claimed it: a sender that comes back late cha
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import random
 from collections import defaultdict
 from dataclasses import dataclass
 
-from django.conf import settings
-from django.db import transaction
-from django.utils import translation
-from django.utils.translation import gettext as _
+from django.db import connection, transaction
 
 from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.transactions import whole
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.drivers.registry import driver_of
-from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message, Way
-from notifications.services.accept import Wish, accept_messages, after_quiet, fallback_step, message_delivery, step_key
+from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Message
+from notifications.querysets import DeliveryQuerySet
+from notifications.services.accept import after_quiet, step_key
 from notifications.services.channels import settings_of
-from notifications.services.ledger import (
-    TEXTS_USED_UP,
-    WINDOW_SHUT,
-    Exhausted,
-    counts,
-    give_back,
-    is_of_another_day,
-    learn_refusal,
-    reserve,
-    take_turn,
-)
-from notifications.services.targets import SHUT, is_shut, open_target, shut_target, tell_given_up
-
-logger = logging.getLogger(__name__)
+from notifications.services.ledger import Exhausted, counts, give_back, is_of_another_day, reserve, take_turn
+from notifications.services.outcome import end, fail, keep_counted, postpone, refuse, take_back
+from notifications.services.targets import SHUT, is_shut, open_target
 
 CLAIM = dt.timedelta(seconds=60)
 LOST_TRIES_LIMIT = 5
@@ -49,19 +34,12 @@ _LANE_SHARE = 50
 """So many of one lane a sweep takes before it looks at the others: who hangs must not keep the sweep to himself."""
 
 _LOST_AFTER = dt.timedelta(seconds=2)
-_HOUR = 3600
-DELAYS: dict[str, tuple[float, ...]] = {
-    DeliveryKind.MESSAGE: (5, 30, 120, 600, 1800, 2 * _HOUR, 6 * _HOUR, 15 * _HOUR),
-    # The table of Standard Webhooks: 75.6 hours in all.
-    DeliveryKind.CALLBACK: (5, 300, 1800, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
-    DeliveryKind.EVENT: (1, 2, 5, 10, 30, 60, 300, 1800),
-}
-"""Seconds until the next try, by how many there were."""
-_JITTER = 0.1
-_LONGEST_RETRY_AFTER = 24 * _HOUR
-_QUOTA_PAUSE_SECONDS = 65.0
-_SAME_FOR = dt.timedelta(minutes=10)
-"""So long WeChat takes a template message with an id that it knows for the same one."""
+_WAITING = (DeliveryState.PENDING, DeliveryState.RETRY)
+_IN_HAND = 4
+"""So many of a channel's messages other couriers may be claiming at this moment."""
+
+_LONG = dt.timedelta(seconds=5)
+"""A pause that outlasts a sweep: who waits need not be rung before it is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,25 +52,25 @@ class Claimed:
 
 
 def claim_delivery(delivery_id: str, *, now: dt.datetime | None = None) -> Claimed | None:
-    """Take a delivery that is due. None where there is nothing to send, or not now.
+    """Take a delivery that is due, or the oldest of its channel's. None where there is nothing to send, or not now.
 
     Whose senders have died five times is parked. A channel that was switched off meanwhile hands on to the next.
     """
     with whole("deliver.claim"):
         now = now or database_now()
-        row = Delivery.objects.select_for_update().filter(pk=delivery_id).first()
-        if row is None or not _is_claimable(row, now):
+        row = _first_in_line(delivery_id, now)
+        if row is None:
             return None
         if row.state == DeliveryState.IN_FLIGHT:
             row.lost_tries += 1
-            _keep_counted(row)
+            keep_counted(row)
             if row.lost_tries >= LOST_TRIES_LIMIT:
-                _end(row, DeliveryState.DEAD, now, fault="lost", code="parked")
+                end(row, DeliveryState.DEAD, now, fault="lost", code="parked")
                 return None
         if row.kind == DeliveryKind.MESSAGE and not _may_go(row, now):
             return None
         if row.kind == DeliveryKind.CALLBACK and is_shut(row):
-            _end(row, DeliveryState.DEAD, now, fault=Fault.AUTH, code=SHUT)
+            end(row, DeliveryState.DEAD, now, fault=Fault.AUTH, code=SHUT)
             return None
         row.state = DeliveryState.IN_FLIGHT
         row.tries += 1
@@ -114,11 +92,11 @@ def finish_delivery(claimed: Claimed, outcome: Receipt | ChannelError, *, now: d
         row.claimed_until = None
         if isinstance(outcome, Receipt):
             row.provider_id = outcome.provider_id[:128]
-            _end(row, DeliveryState.SENT, now, fault="", code=outcome.code)
+            end(row, DeliveryState.SENT, now, fault="", code=outcome.code)
             if row.channel_id:
                 Channel.objects.filter(pk=row.channel_id).update(last_sent_at=now)
         else:
-            _fail(row, outcome, now)
+            fail(row, outcome, now)
 
 
 def refuse_sent(*, account: str, address: str, provider_id: str, code: str, now: dt.datetime | None = None) -> bool:
@@ -138,14 +116,15 @@ def refuse_sent(*, account: str, address: str, provider_id: str, code: str, now:
         # What the platform says of an id, it says of every try that carried it.
         row.unheard = False
         row.fault, row.provider_code = Fault.PERMANENT, code[:64]
-        _refused(row, ChannelError(Fault.PERMANENT, code[:64]), now)
+        refuse(row, ChannelError(Fault.PERMANENT, code[:64]), now)
     return True
 
 
 def ring_due_deliveries(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Ring deliveries that have been due for two seconds, or whose sender died; return how many."""
     now = now or database_now()
-    due = Delivery.objects.claimable(now - _LOST_AFTER).order_by("due_at").values_list("pk", "lane")
+    # What was held back for the same moment stays in the order in which it was accepted.
+    due = Delivery.objects.claimable(now - _LOST_AFTER).order_by("due_at", "pk").values_list("pk", "lane")
     rung: list[str] = []
     beyond: list[str] = []
     crowded: set[str] = set()
@@ -171,11 +150,13 @@ def ring_due_deliveries(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = N
 def replay_delivery(delivery: Delivery) -> bool:
     """Try a delivery that was given up once more, from the beginning of its table; tell whether it was.
 
-    Not one that was handed on: another channel has said it, or that one can be tried again. It counts anew.
+    Not one that was handed on: another channel has said it, or that one can be tried again. Not one that was taken
+    back. It counts anew.
     """
     with whole("deliver.replay"):
         now = database_now()
-        if is_handed_on(delivery):
+        is_taken_back = delivery.message is not None and delivery.message.withdrawn_at is not None
+        if is_taken_back or is_handed_on(delivery):
             return False
         dead = Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.DEAD)
         again = dead.update(
@@ -194,8 +175,33 @@ def is_handed_on(delivery: Delivery) -> bool:
     return bool(keys) and Delivery.objects.filter(dedupe_key__in=keys).exists()
 
 
+def _first_in_line(delivery_id: str, now: dt.datetime) -> Delivery | None:
+    """Lock the delivery that was rung; of one channel's messages the oldest that is due and in nobody's hands.
+
+    Bells come in any order. One that comes too early, while its own waits, means nothing.
+    """
+    asked = Delivery.objects.filter(pk=delivery_id).values_list("channel_id", "state", "due_at").first()
+    if asked is None:
+        return None
+    channel_id, state, due_at = asked
+    if state in _WAITING and due_at > now:
+        return None
+    line = [delivery_id]
+    if channel_id is not None:
+        same = Delivery.objects.open().claimable(now).filter(channel_id=channel_id)
+        line = list(same.order_by("pk").values_list("pk", flat=True)[:_IN_HAND])
+    found = (_locked().filter(pk=pk).first() for pk in line)
+    return next((row for row in found if row is not None and _is_claimable(row, now)), None)
+
+
+def _locked() -> DeliveryQuerySet:
+    """Return rows to lock, without those that somebody else has locked."""
+    skip = connection.features.has_select_for_update_skip_locked
+    return Delivery.objects.select_for_update(skip_locked=skip)
+
+
 def _is_claimable(row: Delivery, now: dt.datetime) -> bool:
-    if row.state in (DeliveryState.PENDING, DeliveryState.RETRY):
+    if row.state in _WAITING:
         return row.due_at <= now
     return row.state == DeliveryState.IN_FLIGHT and row.claimed_until is not None and row.claimed_until <= now
 
@@ -203,25 +209,22 @@ def _is_claimable(row: Delivery, now: dt.datetime) -> bool:
 def _may_go(row: Delivery, now: dt.datetime) -> bool:
     """Tell whether the row's channel takes a message now; else put the row where it belongs."""
     channel, message = row.channel, row.message
-    if message is not None and row.tries and _is_replaced(message):
-        # It was on its way when the newer word came, and comes back: old news, which nobody needs after the new.
-        give_back(row)
-        _end(row, DeliveryState.WITHDRAWN, now, fault=row.fault, code=row.provider_code)
+    if take_back(row, now):
         return False
     # A chat that was tied to another account since is not this person's any more.
     if channel is None or not channel.enabled or channel.owner_id != row.owner_id:
         give_back(row)
-        _refused(row, ChannelError(Fault.PERMANENT, "channel off"), now)
+        refuse(row, ChannelError(Fault.PERMANENT, "channel off"), now)
         return False
     quiet_until = after_quiet(channel, message.level, now) if message is not None else now
     if quiet_until > now:
         # It came from another channel, or from a try before them.
-        _postpone(row, quiet_until)
+        postpone(row, quiet_until)
         return False
     driver = driver_of(channel.driver)
     ready_at = take_turn(driver.meter(settings_of(channel), channel.address), driver.rates, now=now)
     if ready_at is not None:
-        _postpone(row, ready_at)
+        _hold_back(row, ready_at, now)
         return False
     if is_of_another_day(row.reserved, now):
         give_back(row)
@@ -234,135 +237,15 @@ def _may_go(row: Delivery, now: dt.datetime) -> bool:
             again = found.standing.recovers_at
             seconds = (again - now).total_seconds() if again else None
             fault = Fault.QUOTA if again else Fault.WINDOW
-            _refused(row, ChannelError(fault, "limit", retry_after_seconds=seconds), now)
+            refuse(row, ChannelError(fault, "limit", retry_after_seconds=seconds), now)
             return False
         row.reserved = found.mark
     return True
 
 
-def _keep_counted(row: Delivery) -> None:
-    """Nobody heard how a try ended: a text may have used its place, and the next try counts for itself.
-
-    A template carries its id: for ten minutes WeChat takes it for the same one, and counts it once.
-    """
-    row.unheard = True
-    if row.way == Way.TEXT:
-        row.reserved = ""
-
-
-def _is_replaced(message: Message) -> bool:
-    """Tell whether something newer was said under the message's key."""
-    newer = Message.objects.filter(owner_id=message.owner_id, key=message.key, pk__gt=message.pk)
-    return bool(message.key) and newer.exists()
-
-
-def _postpone(row: Delivery, due_at: dt.datetime) -> None:
-    row.state = DeliveryState.RETRY if row.tries else DeliveryState.PENDING
-    row.due_at = due_at
-    row.claimed_until = None
-    row.save()
-
-
-def _fail(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    if error.unheard:
-        _keep_counted(row)
-    row.fault, row.provider_code = error.kind, error.code
-    if error.kind is Fault.RETRY:
-        _try_again(row, error, now)
-        return
-    # A definite refusal: what was counted was not used.
-    give_back(row)
-    if row.channel is not None:
-        if row.way == Way.TEXT and error.code in (WINDOW_SHUT, TEXTS_USED_UP):
-            learn_refusal(row.channel, window_is_shut=error.code == WINDOW_SHUT, now=now)
-        if error.kind is Fault.AUTH:
-            switch_off(row.channel, reason=error.code, now=now)
-    if row.kind == DeliveryKind.CALLBACK and error.kind is Fault.AUTH:
-        shut_target(row, now)
-    _refused(row, error, now)
-
-
-def _try_again(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    delays = DELAYS[row.kind]
-    if row.tries > len(delays):
-        # Perhaps the service has it after all: then no other channel may say it a second time.
-        if row.unheard or not _hand_on(row, now):
-            _end(row, DeliveryState.DEAD, now, fault=error.kind, code=error.code)
-        return
-    seconds = delays[row.tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, keeps no secret
-    asked = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER)
-    row.state = DeliveryState.RETRY
-    row.due_at = now + dt.timedelta(seconds=max(seconds, asked))
-    if row.unheard and row.due_at - row.created_at > _SAME_FOR:
-        # By then WeChat has forgotten the template's id: the next try counts for itself.
-        row.reserved = ""
-    row.save()
-
-
-def _refused(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    """The service has certainly not taken this try: the next channel, later, or never.
-
-    Not the next channel where an earlier try was not answered: the service may have said that one. A try whose sender
-    died does not count for this: then saying it twice is better than not at all.
-    """
-    if not (row.unheard and not row.lost_tries) and _hand_on(row, now):
-        return
-    if error.kind is Fault.QUOTA and row.tries <= len(DELAYS[row.kind]):
-        seconds = error.retry_after_seconds or _QUOTA_PAUSE_SECONDS
-        _postpone(row, now + dt.timedelta(seconds=min(seconds, _LONGEST_RETRY_AFTER)))
-        return
-    _end(row, DeliveryState.DEAD, now, fault=error.kind, code=error.code)
-
-
-def _hand_on(row: Delivery, now: dt.datetime) -> bool:
-    """Let the next channel of the chain take over; tell whether there is one."""
-    if row.message is None or not row.fallback:
-        return False
-    own = Channel.objects.filter(owner_id=row.owner_id)
-    channels = own.in_bulk([channel_id for channel_id, _way in row.fallback])
-    found = fallback_step(row, channels)
-    if found is None:
-        return False
-    step, rest = found
-    following = message_delivery(row.message, step, rest, reserved="", due_at=now, now=now)
-    # Two targets may share a fallback: it gets the message once.
-    following, made = Delivery.objects.get_or_create(
-        dedupe_key=following.dedupe_key,
-        defaults={
-            field.attname: getattr(following, field.attname)
-            for field in Delivery._meta.concrete_fields
-            if field.attname != "dedupe_key"
-        },
-    )
-    _end(row, DeliveryState.DEAD, now, fault=row.fault or Fault.PERMANENT, code=row.provider_code or "handed on")
-    if made:
-        ring("delivery", following.pk)
-    return True
-
-
-def _end(row: Delivery, state: DeliveryState, now: dt.datetime, *, fault: str, code: str) -> None:
-    row.state, row.fault, row.provider_code = state, fault, code[:64]
-    row.ended_at = now
-    row.claimed_until = None
-    row.save()
-    if row.kind == DeliveryKind.CALLBACK and state == DeliveryState.DEAD:
-        tell_given_up(row, now)
-
-
-def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:
-    """Stop using a channel that its service refuses, and tell its owner on another one."""
-    if not Channel.objects.filter(pk=channel.pk, enabled=True).update(
-        enabled=False, off_reason=reason[:64], off_at=now, changed_at=now
-    ):
-        return
-    channel.enabled = False
-    with translation.override(channel.owner.language or settings.LANGUAGE_CODE):
-        text = _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on.")
-    notice = Wish(
-        owner_id=channel.owner_id,
-        text=text % {"name": channel.name, "reason": reason},
-        level=Level.WARNING,
-        source="LetServer",
-        without=frozenset({channel.pk}),
-    )
-    accept_messages([notice], now=now)
+def _hold_back(row: Delivery, ready_at: dt.datetime, now: dt.datetime) -> None:
+    """Let a message wait for its channel's pace, and where that takes long, at one stroke, those behind it too."""
+    postpone(row, ready_at)
+    if ready_at - now >= _LONG:
+        behind = _locked().filter(channel_id=row.channel_id, state__in=_WAITING, due_at__lte=now)
+        Delivery.objects.filter(pk__in=list(behind.values_list("pk", flat=True)[:SWEEP_LIMIT])).update(due_at=ready_at)

@@ -16,7 +16,8 @@ from notifications.forms import settings_form
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message, PaceMeter
 from notifications.services.channels import create_channel, settings_of
 from notifications.services.ledger import open_credit
-from notifications.services.outbox import claim_delivery, finish_delivery, switch_off
+from notifications.services.outbox import claim_delivery, finish_delivery
+from notifications.services.outcome import switch_off
 from notifications.services.trial import try_channel
 from tests.console.pages import assert_sound, text_of
 

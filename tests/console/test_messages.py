@@ -20,7 +20,8 @@ from notifications.links import detail_path
 from notifications.models import Channel, Delivery, Level, Message
 from notifications.services.accept import Wish, WishedAction, accept_messages
 from notifications.services.channels import create_channel
-from notifications.services.outbox import claim_delivery, finish_delivery, switch_off
+from notifications.services.outbox import claim_delivery, finish_delivery
+from notifications.services.outcome import switch_off
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
 

@@ -167,7 +167,6 @@ def test_old_news_that_comes_back_is_not_said_after_the_new() -> None:
     on_its_way = claimed(delivery, now=now)
     accepted(user, "done", way="template", key="job", now=now)
     finish_delivery(on_its_way, ChannelError(Fault.RETRY, "http 503"), now=now)
-    assert claim_delivery(delivery.pk, now=now + dt.timedelta(minutes=1)) is None
     assert fresh(delivery).state == DeliveryState.WITHDRAWN
     assert QuotaUse.objects.get().used == 1
 
