@@ -25,6 +25,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Queuing: nobody took them yet."""
         return self.filter(status=JobStatus.QUEUING)
 
+    def impatient(self) -> JobQuerySet:
+        """Sent by somebody a moment ago: they end when their agent is away.
+
+        What a moment, a queue, an attempt or another job has made waits for its agent, and so does what its owner gave
+        a time.
+        """
+        return self.filter(expires_at=None, parent_id=None, queue=None, attempt=1)
+
     def active(self) -> JobQuerySet:
         """With an agent: sent or running."""
         return self.filter(status__in=ACTIVE)

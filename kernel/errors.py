@@ -154,6 +154,13 @@ class AgentNotFound(NotFound):
     sentence = _("There is no agent called %(name)s.")
 
 
+class QueueNotFound(NotFound):
+    """No queue of this owner has that name."""
+
+    code = "QueueNotFound"
+    sentence = _("There is no queue called %(name)s.")
+
+
 class ChannelNotFound(NotFound):
     """No channel of this owner has that name or id."""
 
@@ -177,12 +184,60 @@ class NameTaken(AppError):
     sentence = _("The name %(name)s is already in use.")
 
 
+class KeyTaken(AppError):
+    """Another delayed job of the same owner waits under this key: `delayed_id`."""
+
+    status = 409
+    code = "KeyTaken"
+    sentence = _("A delayed job with this key waits already: %(id)s.")
+
+    def __init__(self, delayed_id: str) -> None:
+        super().__init__(params={"id": delayed_id})
+        self.delayed_id = delayed_id
+
+
+class NotScheduled(AppError):
+    """The delayed job has fired or was canceled: there is nothing left to change."""
+
+    status = 409
+    code = "NotScheduled"
+    sentence = _("This delayed job has fired already, or was canceled.")
+
+
 class AgentLimit(AppError):
     """The owner has as many agents as they may have. Waiting changes nothing, so it is not LimitExceeded."""
 
     status = 409
     code = "AgentLimit"
     sentence = _("You have %(used)s agents and may have %(limit)s. Delete one that you no longer need.")
+
+
+class QueueDraining(AppError):
+    """The queue only finishes what it has."""
+
+    status = 409
+    code = "QueueDraining"
+    sentence = _("The queue %(name)s is being drained and takes no jobs. Resume it first.")
+
+
+class QueueDuplicate(AppError):
+    """A job with the same distinct key waits or runs in the queue: `job_id`."""
+
+    status = 409
+    code = "QueueDuplicate"
+    sentence = _("The queue %(name)s already has this job: %(job_id)s.")
+
+    def __init__(self, *, name: str, job_id: str) -> None:
+        super().__init__(params={"name": name, "job_id": job_id})
+        self.job_id = job_id
+
+
+class QueueBusy(AppError):
+    """The queue still has something to do, or something will come to it."""
+
+    status = 409
+    code = "QueueBusy"
+    sentence = _("The queue %(name)s still has work: jobs, delayed jobs or schedules. End them first.")
 
 
 class JobCanceled(AppError):
@@ -223,6 +278,14 @@ class LimitExceeded(AppError):
     status = 429
     code = "LimitExceeded"
     sentence = _("Too many calls in one minute. Please try again later.")
+
+
+class QueueFull(AppError):
+    """As many jobs wait in the queue as its owner lets wait."""
+
+    status = 429
+    code = "QueueFull"
+    sentence = _("The queue %(name)s is full: %(limit)s jobs wait. Send the job again later.")
 
 
 class Unavailable(AppError):

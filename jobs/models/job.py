@@ -122,6 +122,12 @@ class Job(models.Model):
         return self.status in TERMINAL
 
 
+    @property
+    def is_impatient(self) -> bool:
+        """Whether it ends when its agent is away: see `JobQuerySet.impatient`."""
+        return self.expires_at is None and self.parent_id is None and self.queue_id is None and self.attempt == 1
+
+
 class JobEvent(models.Model):
     """One move of a job, or a report of progress, written in the transaction that made it. The timeline and audit."""
 

@@ -52,7 +52,7 @@ def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime |
     with whole("absent"):
         now = now or database_now()
         waiting = Job.objects.waiting().filter(active_at__lte=now)
-        ids = [*waiting.filter(agent__online=False, expires_at=None).values_list("pk", flat=True)[:limit]]
+        ids = [*waiting.impatient().filter(agent__online=False).values_list("pk", flat=True)[:limit]]
         removed = set(waiting.filter(_REMOVED).values_list("pk", flat=True)[:limit])
         moves = []
         locked = lock_jobs({*ids, *removed})
@@ -63,7 +63,7 @@ def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime |
                 continue
             if job.pk in removed:
                 moves.append(MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
-            elif not agent.online and job.expires_at is None:
+            elif not agent.online and job.is_impatient:
                 moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
         move_jobs(moves, now=now)
     return len(moves)
