@@ -9,7 +9,7 @@ from accounts.credentials import Principal
 from agents.services.find import find_agent
 from jobs.services.listing import JobFilter, list_jobs
 from jobs.states import JobStatus
-from jobs.wire.reading import read_moment
+from jobs.wire.fields import read_moment
 from jobs.wire.rendering import JobPageJson, job_json
 from kernel.errors import InvalidRequest
 from kernel.paging import read_cursor, read_limit, write_cursor

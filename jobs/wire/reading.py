@@ -6,12 +6,10 @@ InvalidRequest or InvalidMessage that names the field. Unknown fields are ignore
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from accounts.credentials import SYSTEM_ACTOR, Principal
@@ -23,6 +21,7 @@ from jobs.services.log import LOG_LIMIT
 from jobs.services.moves import Output
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
+from jobs.wire.fields import read_flag, read_moment, read_number, read_text
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.ids import ID_LENGTH, is_id
 from kernel.outbound import check_url
@@ -44,9 +43,9 @@ def read_submission(
     data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
 ) -> Submission:
     """Read the body of POST /jobs."""
-    agent = _text(data, "agent", LONGEST_CALL, required=True)
+    agent = read_text(data, "agent", LONGEST_CALL, required=True)
     wait_until = read_moment(data, "wait_until")
-    ttl_seconds = _whole_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
+    ttl_seconds = read_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
     if wait_until is not None and ttl_seconds is not None:
         raise InvalidRequest(_("Send wait_until or ttl, not both."))
     return Submission(
@@ -54,7 +53,7 @@ def read_submission(
         actor=principal.actor,
         agent=agent,
         message=_message(data),
-        source=_source(data) or default_source,
+        source=read_source(data) or default_source,
         callback=read_callback(data),
         wait_until=wait_until,
         ttl_seconds=ttl_seconds,
@@ -62,9 +61,9 @@ def read_submission(
     )
 
 
-def _source(data: JsonObject) -> str:
+def read_source(data: JsonObject) -> str:
     """Read where a job says that it comes from. Not out of a chat: there a person is asked, and answers for it."""
-    source = _text(data, "source", SOURCE_LENGTH)
+    source = read_text(data, "source", SOURCE_LENGTH)
     if source.startswith(CHAT_SOURCE):
         raise InvalidRequest(_("A source cannot begin with %(word)s."), params={"word": CHAT_SOURCE})
     return source
@@ -73,11 +72,11 @@ def _source(data: JsonObject) -> str:
 def read_system_submission(data: JsonObject, *, idempotency_key: str | None) -> Submission:
     """Read the body of POST /sys/jobs."""
     return Submission(
-        owner_id=_text(data, "user_id", ID_LENGTH, required=True),
+        owner_id=read_text(data, "user_id", ID_LENGTH, required=True),
         actor=SYSTEM_ACTOR,
-        agent=_text(data, "agent_id", ID_LENGTH, required=True),
+        agent=read_text(data, "agent_id", ID_LENGTH, required=True),
         message=_message(data),
-        source=_text(data, "source", SOURCE_LENGTH) or SYSTEM_ACTOR,
+        source=read_text(data, "source", SOURCE_LENGTH) or SYSTEM_ACTOR,
         callback=read_callback(data),
         idempotency_key=idempotency_key,
     )
@@ -115,12 +114,12 @@ def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: P
     kept = keep_head_and_tail(result or "")
     output = Output(
         text=kept.text,
-        exit_code=_whole_number(data, "exit_code", -(2**31), 2**31 - 1),
-        signal=_whole_number(data, "signal", 0, 255),
-        reason=_text(data, "reason", _REASON_LENGTH),
-        truncated=_flag(data, "truncated") or kept.truncated,
-        size_bytes=_whole_number(data, "size_bytes", 0, 2**53) or kept.size_bytes,
-        log_size=_whole_number(data, "log_size", 0, 2**53),
+        exit_code=read_number(data, "exit_code", -(2**31), 2**31 - 1),
+        signal=read_number(data, "signal", 0, 255),
+        reason=read_text(data, "reason", _REASON_LENGTH),
+        truncated=read_flag(data, "truncated") or kept.truncated,
+        size_bytes=read_number(data, "size_bytes", 0, 2**53) or kept.size_bytes,
+        log_size=read_number(data, "log_size", 0, 2**53),
     )
     return Report(
         agent_id=principal.agent_id,
@@ -128,7 +127,7 @@ def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: P
         kind=kind,
         output=output,
         protocol=protocol,
-        offer=_whole_number(data, "offer", 0, 2**31),
+        offer=read_number(data, "offer", 0, 2**31),
     )
 
 
@@ -206,7 +205,7 @@ def read_wait(values: Sequence[str]) -> int:
 
 def read_callback(data: JsonObject) -> str:
     """Read `callback`: empty, `disable`, or an address that this server may call, in its normal form."""
-    callback = _text(data, "callback", CALLBACK_LENGTH)
+    callback = read_text(data, "callback", CALLBACK_LENGTH)
     if callback in ("", "disable"):
         return callback
     try:
@@ -229,55 +228,3 @@ def _message(data: JsonObject) -> str:
     if len(message) > MESSAGE_LENGTH:
         raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
     return message
-
-
-def _text(data: JsonObject, field: str, limit: int, *, required: bool = False) -> str:
-    value = data.get(field)
-    if value is None and not required:
-        return ""
-    if not isinstance(value, str) or (required and not value):
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": field})
-    if len(value) > limit:
-        raise InvalidRequest(
-            _("%(field)s has more than %(limit)s characters."), params={"field": field, "limit": limit}
-        )
-    return value
-
-
-def _whole_number(data: JsonObject, field: str, low: int, high: int) -> int | None:
-    value = data.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequest(
-            _("%(field)s must be a whole number from %(low)s to %(high)s."),
-            params={"field": field, "low": low, "high": high},
-        )
-    return value
-
-
-def _flag(data: JsonObject, field: str) -> bool:
-    value = data.get(field)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise InvalidRequest(_("%(field)s must be true or false."), params={"field": field})
-    return value
-
-
-def read_moment(data: Mapping[str, object], field: str) -> dt.datetime | None:
-    """Read a time with a zone, or None where the field is missing."""
-    value = data.get(field)
-    if value is None:
-        return None
-    try:
-        moment = parse_datetime(value) if isinstance(value, str) else None
-        usable = moment is not None and moment.tzinfo is not None
-        moment = moment.astimezone(dt.UTC) if moment is not None and usable else None
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None:
-        raise InvalidRequest(
-            _("%(field)s must be a time with a zone, such as 2030-01-31T08:00:00+08:00."), params={"field": field}
-        )
-    return moment
