@@ -149,7 +149,7 @@ class Executor:
             stage = self.journal.stage(job_id)
             if stage is Stage.DELIVERED or job_id in self.journal.done:
                 continue
-            job = runner.read_job(self.journal.read(job_id, "job.json")) or Job(job_id, "")
+            job = runner.read_kept_job(self.journal.read(job_id, "job.json")) or Job(job_id, "")
             if stage is Stage.UNSTARTED:
                 unstarted.append(job)
                 continue
@@ -188,7 +188,7 @@ class Executor:
             config = self.get_config()
             text = {"text": job.message} if config.log_messages else {}
             log.info("job received", extra={"job": job.id, **text})
-            decision = decide(config, job.message)
+            decision = decide(config, job.message, job.argv)
             if isinstance(decision, Answer):
                 self._answer(job, decision.text, decision.ok)
                 return

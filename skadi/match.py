@@ -2,7 +2,8 @@
 
 Order, as the original's: help and all, shortcuts, commands, templates; then, only if nothing was equal as written,
 shortcuts once more without regard to case and width of the letters. The message chooses an entry and its arguments,
-never a program. This module starts nothing and reads nothing but its two arguments.
+never a program. A job may come as words instead (`argv`): they are compared as they are, nothing splits or folds them,
+and none of them ever reaches a shell. This module starts nothing and reads nothing but its arguments.
 """
 
 from __future__ import annotations
@@ -40,19 +41,26 @@ class Answer:
 Decision = Union[Plan, Answer]
 
 
-def decide(config: Config, message: str) -> Decision:
-    """What to do with a message. Never raises for what a message can contain."""
+def decide(config: Config, message: str, argv: Sequence[str] | None = None) -> Decision:
+    """What to do with a message, or with the words that stand for it. Never raises for what either can contain.
+
+    `argv`: None where the job is a text; then only its words count, and `message` is what answers call it.
+    """
+    if argv is not None and not argv:
+        return Answer("unsupported command: its words cannot be read")
+    texts = (message,) if argv is None else argv
     try:
-        check_text(message)
+        for text in texts:
+            check_text(text)
     except WordsError as error:
         return Answer(f"unsupported command: {error}")
-    if len(message.encode("utf-8")) > MAX_MESSAGE_BYTES:
+    if sum(len(text.encode("utf-8")) for text in texts) > MAX_MESSAGE_BYTES:
         return Answer(f"unsupported command: longer than {MAX_MESSAGE_BYTES} bytes")
-    if message.strip() in HELP:
+    if message.strip() in HELP if argv is None else list(argv) in [[word] for word in HELP]:
         return Answer(help_text(config), ok=True)
     if config.distrust:
         return Answer(f"nothing runs here: {config.distrust}")
-    found = _by_entry(config, message)
+    found = _by_entry(config, message) if argv is None else _by_argv(config, argv)
     if found is None:
         return Answer(f"unsupported command: {message}")
     if isinstance(found, Plan) and found.entry.refusal:
@@ -102,6 +110,26 @@ def _by_entry(config: Config, message: str) -> Decision | None:
     if len(folded) == 1:
         return _shortcut(folded[0])
     return Answer(help_text(config), ok=True) if fold(message) in HELP else None
+
+
+def _by_argv(config: Config, argv: Sequence[str]) -> Decision | None:
+    """Word for word. Where the file lets a shell read what comes with a job, the job is refused."""
+    for entry in config.of_kind("shortcut"):
+        if list(argv) == [entry.name]:
+            return _shortcut(entry)
+    for entry in config.of_kind("command"):
+        prefix = entry.words
+        if prefix and list(argv[: len(prefix)]) == list(prefix):
+            return _no_shell(entry) or _command(entry, argv[len(prefix) :])
+    for entry in config.of_kind("template"):
+        if argv[0] == entry.name:
+            return _no_shell(entry) or _filled(entry, argv[1:])
+    return None
+
+
+def _no_shell(entry: Entry) -> Answer | None:
+    """A shortcut's text is all local and may need a shell; commands and templates would hand it words of the job."""
+    return Answer(f"{entry.name}: goes through a shell, which a job sent as words never does") if entry.shell else None
 
 
 def _by_words(config: Config, message: str, words: Sequence[str], problem: str) -> Decision | None:

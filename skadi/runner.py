@@ -20,12 +20,16 @@ from skadi.match import Plan
 
 ADOPTED_LOOK_SECONDS = 0.5
 PASSED_ON = ("TZ",)
+MOST_WORDS = 64
 HAD_ITS_RUN = 3  # the shim's exit code when another was there before it
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the server handed out. `offer` is None under protocol 1, which knows no acknowledgement and no beat."""
+    """What the server handed out. `offer` is None under protocol 1, which knows no acknowledgement and no beat.
+
+    `argv` are the words of a job that is no text, empty where they make no sense; None where `message` is all there is.
+    """
 
     id: str
     message: str
@@ -34,6 +38,7 @@ class Job:
     lease_seconds: float = 120.0
     ack_seconds: float = 30.0
     confirmed: bool = False
+    argv: tuple[str, ...] | None = None
 
     def claim(self) -> dict[str, int]:
         """What tells the server which hand-out of the job is meant; nothing under protocol 1."""
@@ -41,7 +46,7 @@ class Job:
 
 
 def read_job(body: Any) -> Job | None:
-    """A job from the answer to a poll or from `job.json`; None if it is none. Nothing is believed unchecked."""
+    """A job from the answer to a poll; None if it is none. Nothing is believed unchecked."""
     if not isinstance(body, dict):
         return None
     job_id, message = body.get("id"), body.get("message")
@@ -55,7 +60,22 @@ def read_job(body: Any) -> Job | None:
         lease_seconds=_seconds(body.get("lease_s")) or Job.lease_seconds,
         ack_seconds=_seconds(body.get("ack_s")) or Job.ack_seconds,
         confirmed=_is_confirmed(body.get("params")),
+        argv=_words(body.get("argv")),
     )
+
+
+def _words(value: object) -> tuple[str, ...] | None:
+    """The words of a job. What is there and cannot be read is not taken for a text: it matches nothing."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MOST_WORDS or not all(isinstance(word, str) for word in value):
+        return ()
+    return tuple(value)
+
+
+def read_kept_job(content: dict[str, Any] | None) -> Job | None:
+    """A job from `job.json`, where `argv` is what the shim is to run."""
+    return None if content is None else read_job({**content, "argv": content.get("words")})
 
 
 def _is_confirmed(params: object) -> bool:
@@ -72,7 +92,7 @@ def _seconds(value: object) -> float | None:
 
 
 def job_as_received(job: Job) -> dict[str, Any]:
-    """The first content of `job.json`, from which `read_job` makes the job again."""
+    """The first content of `job.json`, from which `read_kept_job` makes the job again."""
     return {
         "id": job.id,
         "message": job.message,
@@ -81,6 +101,7 @@ def job_as_received(job: Job) -> dict[str, Any]:
         "lease_s": job.lease_seconds,
         "ack_s": job.ack_seconds,
         "params": {"confirmed": job.confirmed},
+        "words": None if job.argv is None else list(job.argv),
         "received": shim.now_text(),
     }
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
+from jobs.wire.argv import WORDS_LIMIT
 from jobs.wire.reading import TTL_LIMIT_SECONDS
 from notifications.models import Format, Level
 
@@ -24,7 +25,17 @@ class SubmissionSerializer(serializers.Serializer[Any]):
     """A job."""
 
     agent = serializers.CharField(max_length=100, help_text="Id, name or alias of one of your agents.")
-    message = serializers.CharField(max_length=MESSAGE_LENGTH, help_text="The text, kept as it is.")
+    message = serializers.CharField(
+        required=False, max_length=MESSAGE_LENGTH, help_text="The text, kept as it is. This or `argv`."
+    )
+    argv = serializers.ListField(
+        child=serializers.CharField(allow_blank=True),
+        required=False,
+        min_length=1,
+        max_length=WORDS_LIMIT,
+        help_text="A command as words, which no shell and no splitting touches; numbers become words. `message` is "
+        "then what a shell would split into them.",
+    )
     wait_until = serializers.DateTimeField(
         required=False, allow_null=True, help_text="Lets the job wait for an agent that is offline, until then."
     )
@@ -82,6 +93,9 @@ class AgentJobSerializer(serializers.Serializer[Any]):
         required=False, help_text="How often the job was handed out; sent back with the acknowledgement."
     )
     lease_s = serializers.IntegerField(required=False, help_text="Seconds from one beat to the next, at most.")
+    argv = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="The words of a job that was sent as words."
+    )
     params = serializers.DictField(required=False, help_text="What was said beside the text, such as `confirmed`.")
     ack_s = serializers.IntegerField(required=False, help_text="Seconds to acknowledge the job.")
     source = serializers.CharField(required=False)  # type: ignore[assignment]

@@ -21,6 +21,7 @@ from jobs.services.log import LOG_LIMIT
 from jobs.services.moves import Output
 from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
+from jobs.wire.argv import Command, read_argv
 from jobs.wire.fields import read_flag, read_moment, read_number, read_text
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.ids import ID_LENGTH, is_id
@@ -44,6 +45,7 @@ def read_submission(
 ) -> Submission:
     """Read the body of POST /jobs."""
     agent = read_text(data, "agent", LONGEST_CALL, required=True)
+    command = read_command(data)
     wait_until = read_moment(data, "wait_until")
     ttl_seconds = read_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
     if wait_until is not None and ttl_seconds is not None:
@@ -52,13 +54,23 @@ def read_submission(
         owner_id=principal.owner_id,
         actor=principal.actor,
         agent=agent,
-        message=_message(data),
+        message=command.message,
+        params=command.params,
         source=read_source(data) or default_source,
         callback=read_callback(data),
         wait_until=wait_until,
         ttl_seconds=ttl_seconds,
         idempotency_key=idempotency_key,
     )
+
+
+def read_command(data: JsonObject) -> Command:
+    """Read what a job says: `message`, a text, or `argv`, a list of words. Raises InvalidMessage, InvalidRequest."""
+    if data.get("argv") is None:
+        return Command(message=_message(data))
+    if data.get("message") is not None:
+        raise InvalidRequest(_("Send message or argv, not both."))
+    return read_argv(data["argv"])
 
 
 def read_source(data: JsonObject) -> str:

@@ -16,6 +16,9 @@ from kernel.text import RESULT_CHARACTERS
 from notifications.events import ToldMessageJson, told_message_json
 from notifications.models import Message
 
+_AGENTS_PARAMS = ("confirmed",)
+"""Which of a job's parameters its agent is told under that name."""
+
 
 class AgentJobJson(TypedDict):
     """A job as an agent gets it."""
@@ -32,6 +35,7 @@ class OfferedJobJson(AgentJobJson):
     lease_s: int
     ack_s: int
     source: str
+    argv: NotRequired[list[str]]
     params: NotRequired[dict[str, bool]]
 
 
@@ -184,8 +188,11 @@ def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson
         "ack_s": settings.ACK_SECONDS,
         "source": job.source,
     }
-    if job.params:
-        offered["params"] = job.params
+    params = job.params or {}
+    if argv := params.get("argv"):
+        offered["argv"] = argv
+    if told := {name: params[name] for name in _AGENTS_PARAMS if name in params}:
+        offered["params"] = told
     return offered
 
 

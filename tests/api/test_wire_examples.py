@@ -37,6 +37,8 @@ def _arrange(alice: Person, agent: TheirAgent, given: dict[str, Any]) -> str:
         job_id = alice.give(agent, given["job"])
     elif given.get("offered") or given.get("running"):
         job_id = _offer(alice, agent, given["job"], acknowledged=given.get("running", False))
+    elif "argv" in given:
+        job_id = alice("POST", "/jobs", {"agent": agent.id, "argv": given["argv"], "ttl": 3600}).body["id"]
     elif "job" in given:
         job_id = alice.send(agent, given["job"])["id"]
     if given.get("succeeded"):
