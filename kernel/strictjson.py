@@ -24,16 +24,25 @@ _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
 def parse_object(body: bytes) -> JsonObject:
     """Return the JSON object in `body`; an empty body is an empty object.
 
-    Raises InvalidRequest for bad UTF-8, bad JSON, a value that is no object, more than 20 levels, numbers of more
-    than 20 digits, NaN and infinities, doubled keys, NUL and lone surrogates.
+    Raises InvalidRequest for what `parse_value` refuses, and for a value that is no object.
     """
-    if not body:
-        return {}
+    value = parse_value(body) if body else {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(_("The body must be a JSON object."))
+    return value
+
+
+def parse_value(body: bytes) -> JsonValue:
+    """Return the JSON value in `body`.
+
+    Raises InvalidRequest for bad UTF-8, bad JSON, more than 20 levels, numbers of more than 20 digits, NaN and
+    infinities, doubled keys, NUL and lone surrogates.
+    """
     if _depth(body) > DEPTH_LIMIT:
         raise InvalidRequest(_("The JSON is nested too deeply."))
     try:
         text = body.decode()
-        value = json.loads(
+        value: JsonValue = json.loads(
             text, parse_constant=_refuse_constant, parse_int=_int, parse_float=_float, object_pairs_hook=_object
         )
     except UnicodeDecodeError as error:
@@ -41,8 +50,6 @@ def parse_object(body: bytes) -> JsonObject:
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(_("The body is not JSON.")) from error
     _check_strings(value)
-    if not isinstance(value, dict):
-        raise InvalidRequest(_("The body must be a JSON object."))
     return value
 
 
