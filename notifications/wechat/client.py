@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +32,7 @@ QR_LONGEST_SECONDS = 30 * 24 * 3600
 
 _STALE = frozenset({"40001", "40014", "42001"})
 """The token is not good (any more)."""
+_NO_MENU = "46003"
 _NOT_TYPING = frozenset({"45072", "45080", "45081"})
 
 
@@ -162,14 +163,35 @@ class OfficialAccount:
         """Return where WeChat shows the picture of a QR code; drawing its address ourselves needs no call."""
         return f"{settings.WECHAT_MP_BASE}/cgi-bin/showqrcode?ticket={quote(ticket)}"
 
-    def set_menu(self, buttons: list[dict[str, object]]) -> None:
+    def set_menu(self, buttons: Sequence[Mapping[str, object]]) -> None:
         """Replace the menu: 1 to 3 buttons, each with 0 to 5 below it."""
-        self._post("menu/create", {"button": buttons})
+        self._post("menu/create", {"button": list(buttons)})
+
+    def menu(self) -> list[Mapping[str, object]]:
+        """Return the buttons of the menu; empty where the account has none."""
+        try:
+            said = self._get("menu/get", {})
+        except ChannelError as error:
+            if error.code == _NO_MENU:
+                return []
+            raise
+        menu = said.get("menu")
+        buttons = menu.get("button") if isinstance(menu, dict) else None
+        if not isinstance(buttons, list) or not all(isinstance(button, dict) for button in buttons):
+            raise ChannelError(Fault.RETRY, "garbled")
+        return list(buttons)
+
+    def delete_menu(self) -> None:
+        """Take the menu away."""
+        self._get("menu/delete", {})
 
     def person(self, openid: str) -> dict[str, Any]:
         """Return what WeChat tells of a follower: no name and no picture since December 2021."""
+        return self._get("user/info", {"openid": openid, "lang": "zh_CN"})
+
+    def _get(self, endpoint: str, params: Mapping[str, str]) -> dict[str, Any]:
         with self._client.within(TOTAL_SECONDS):
-            said: dict[str, Any] = self._client.get("user/info", params={"openid": openid, "lang": "zh_CN"})
+            said: dict[str, Any] = self._client.get(endpoint, params=dict(params))
             return said
 
     def _post(self, endpoint: str, payload: Mapping[str, object]) -> dict[str, Any]:
