@@ -13,12 +13,11 @@ from accounts.credentials import FULL_SCOPE
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
 from kernel.openapi import describe
 from kernel.rest import Operation, checked
-from notifications.api.shapes import (
-    ChannelChangeSerializer,
+from notifications.api.reading import ChannelChangeSerializer, NewChannelSerializer
+from notifications.api.rendering import (
     ChannelListSerializer,
     ChannelSerializer,
     MessageSerializer,
-    NewChannelSerializer,
     channel_json,
     message_json,
 )

@@ -13,13 +13,8 @@ from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.openapi import describe, header, query
 from kernel.paging import read_cursor, read_limit, write_cursor
 from kernel.rest import Operation, checked, query_value
-from notifications.api.shapes import (
-    MessagePageSerializer,
-    MessageSerializer,
-    WishSerializer,
-    message_json,
-    wished,
-)
+from notifications.api.reading import WishSerializer, wished
+from notifications.api.rendering import MessagePageSerializer, MessageSerializer, message_json
 from notifications.models import Level
 from notifications.services.accept import Wish, WishedAction, accept_messages
 from notifications.services.read import list_messages, read_message, withdraw_message

@@ -19,7 +19,7 @@ from kernel.openapi import describe, query
 from kernel.prefetch import is_prefetch
 from kernel.rest import Operation, query_value
 from kernel.text import unstorable_character
-from notifications.api.shapes import COLOUR, QuickSerializer
+from notifications.api.reading import COLOUR, QuickSerializer
 from notifications.models import SOURCE_LENGTH, TEXT_LENGTH, Level, Way
 from notifications.services.accept import Wish, accept_messages
 
