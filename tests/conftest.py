@@ -22,6 +22,7 @@ _DATABASE_FREE = (
     "tests/up/",
     "tests/acceptance/",
     "tests/architecture/",
+    "tests/compare/",
     "tests/kernel/test_durations.py",
     "tests/jobs/test_argv.py",
 )

@@ -11,6 +11,7 @@ from typing import TypeVar
 from django.utils.translation import gettext_lazy as _
 
 from jobs.compare.patterns import EXPRESSION_LENGTH, Patterns
+from jobs.wire.fields import read_number, read_text
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonObject
 from kernel.text import unstorable_character
@@ -187,7 +188,7 @@ def _check_together(policy: NotifyPolicy) -> None:
         raise InvalidRequest(_("%(field)s must be more than 0."), params={"field": "delta"})
 
 
-def _word(given: Mapping[str, object], field: str, default: Word) -> Word:
+def _word(given: JsonObject, field: str, default: Word) -> Word:
     value = given.get(field, default)
     words = [str(word) for word in type(default)]
     if not isinstance(value, str) or value not in words:
@@ -195,17 +196,12 @@ def _word(given: Mapping[str, object], field: str, default: Word) -> Word:
     return type(default)(value)
 
 
-def _whole(given: Mapping[str, object], field: str, default: int, low: int, high: int) -> int:
-    value = given.get(field, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequest(
-            _("%(field)s must be a whole number from %(low)s to %(high)s."),
-            params={"field": field, "low": low, "high": high},
-        )
-    return value
+def _whole(given: JsonObject, field: str, default: int, low: int, high: int) -> int:
+    number = read_number(given, field, low, high)
+    return default if number is None else number
 
 
-def _number(given: Mapping[str, object], field: str) -> float | None:
+def _number(given: JsonObject, field: str) -> float | None:
     value = given.get(field)
     if value is None:
         return None
@@ -215,31 +211,27 @@ def _number(given: Mapping[str, object], field: str) -> float | None:
     return float(value)
 
 
-def _text(value: object, field: str, limit: int) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": field})
-    if len(value) > limit:
-        raise InvalidRequest(
-            _("%(field)s has more than %(limit)s characters."), params={"field": field, "limit": limit}
-        )
-    if found := unstorable_character(value):
+def _text(given: JsonObject, field: str, limit: int) -> str:
+    text = read_text(given, field, limit)
+    if found := unstorable_character(text):
         raise InvalidRequest(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
-    return value
+    return text
 
 
-def _texts(given: Mapping[str, object], field: str, length: int, limit: int = NAMES_LIMIT) -> tuple[str, ...]:
+def _texts(given: JsonObject, field: str, length: int, limit: int = NAMES_LIMIT) -> tuple[str, ...]:
     value = given.get(field, [])
     if not isinstance(value, list | tuple) or len(value) > limit:
         raise InvalidRequest(
             _("%(field)s is a list of at most %(limit)s texts."), params={"field": field, "limit": limit}
         )
-    texts = tuple(_text(one, f"{field}[{number}]", length) for number, one in enumerate(value))
-    if not all(one.strip() for one in texts):
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": field})
-    return texts
+    named: JsonObject = {f"{field}[{number}]": one for number, one in enumerate(value)}
+    for name, one in named.items():
+        if not isinstance(one, str) or not one.strip():
+            raise InvalidRequest(_("%(field)s must be text."), params={"field": name})
+    return tuple(_text(named, name, length) for name in named)
 
 
-def _ignore(given: Mapping[str, object]) -> tuple[str, ...]:
+def _ignore(given: JsonObject) -> tuple[str, ...]:
     expressions = _texts(given, "ignore", EXPRESSION_LENGTH, PATTERNS_LIMIT)
     for number in range(len(expressions)):
         try:
@@ -251,15 +243,15 @@ def _ignore(given: Mapping[str, object]) -> tuple[str, ...]:
     return expressions
 
 
-def _path(given: Mapping[str, object], field: str, default: str) -> str:
-    path = _text(given.get(field, default), field, PATH_LENGTH)
+def _path(given: JsonObject, field: str, default: str) -> str:
+    path = _text(given, field, PATH_LENGTH) if field in given else default
     if path_steps(path) is None:
         raise InvalidRequest(_("%(field)s is a path such as a.b[0].c."), params={"field": field})
     return path
 
 
-def _message(given: Mapping[str, object]) -> str:
-    message = _text(given.get("message", ""), "message", MESSAGE_LENGTH)
+def _message(given: JsonObject) -> str:
+    message = _text(given, "message", MESSAGE_LENGTH)
     for word in PLACE.findall(message):
         if word not in PLACES:
             places = " ".join(f"{{{place}}}" for place in PLACES)

@@ -49,7 +49,7 @@ BAD: list[tuple[Any, str]] = [
     ({"above": 1}, "above"), ({"mode": "value", "above": "1"}, "above"), ({"mode": "value", "below": True}, "below"),
     ({"mode": "value", "above": float("nan")}, "above"), ({"mode": "value", "above": 10**400}, "above"),
     ({"mode": "value", "delta": 0}, "delta"),
-    ({"mention": ["x" * 65]}, "mention[0]"), ({"mention": "all"}, "mention"), ({"channels": [""]}, "channels"),
+    ({"mention": ["x" * 65]}, "mention[0]"), ({"mention": "all"}, "mention"), ({"channels": ["a", " "]}, "channels[1]"),
     ({"message": "{nmae}"}, "message"), ({"message": "x" * 2001}, "message"), ({"message": "\x00"}, "U+0000"),
 ]  # fmt: skip
 
