@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -21,6 +20,7 @@ from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
 from kernel.text import RESULT_CHARACTERS, cut
+from kernel.transactions import whole
 from kernel.visible import visible_line, visible_text
 from notifications.services.actions import note_action, take_action
 
@@ -84,7 +84,7 @@ def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
 
     If the job cannot be sent the action stays open.
     """
-    with transaction.atomic():
+    with whole("choice"):
         taken = take_action(owner.pk, number)
         if taken is None:
             return None

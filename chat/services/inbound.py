@@ -19,6 +19,7 @@ from chat.models import InboundMessage, InboundState
 from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.sealing import Unsealable, seal, unseal
+from kernel.transactions import whole
 
 REPLY_LIFE = dt.timedelta(hours=1)
 """How long a reply is kept for repeats. Platforms repeat within seconds."""
@@ -68,7 +69,7 @@ def forget_old_messages() -> int:
 
 
 def _respond(digest: str, platform: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
-    with transaction.atomic():
+    with whole("inbound"):
         row = InboundMessage(digest=digest, platform=platform, came_at=database_now())
         try:
             with transaction.atomic():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from django.db import transaction
-
 from accounts.models import ChatIdentity
 from chat.commands.interpret import answer
 from chat.commands.registry import line_of
 from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
+from kernel.transactions import whole
 from notifications.drivers.base import ChannelError
 from notifications.services.accept import Wish, accept_messages
 from notifications.wechat.client import official_account
@@ -28,7 +27,7 @@ def answer_put_off(message_id: str) -> None:
     _show_typing(row.identity)
     # Not in the transaction: a slow command waits for somebody else's service.
     reply = answer(line_of(row.identity, text, message_id=row.pk))
-    with transaction.atomic():
+    with whole("later"):
         if reply.text:
             wish = Wish(
                 owner_id=row.identity.owner_id,

@@ -43,6 +43,7 @@ from kernel.bells import ringer
 from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
+from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.evidence import Journal
 
@@ -234,13 +235,18 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "alone": _alone,
     "bell": _bell,
     "channel": change_channels,
+    "choice": choose_one,
     "clock": _clock,
+    "code": use_codes,
     "create_agent": _create_agent,
     "deliver": deliver_one,
     "first_start": _first_start,
     "flag": _bell,
     "identity": _identities,
+    "inbound": hear_one,
+    "invitation": invite_one,
     "keys": _keys,
+    "later": answer_later,
     "log": _log,
     "message": withdraw_one,
     "lost_bells": _lost_bells,

@@ -46,7 +46,7 @@ from letserver import asgi  # noqa: E402, F401  every child would import it anew
 from letserver.up.port import WebPort  # noqa: E402
 from letserver.web import make_server  # noqa: E402
 from tests.factories import make_user  # noqa: E402
-from tests.faults import acts_of_messages  # noqa: E402
+from tests.faults import acts_of_chat, acts_of_messages  # noqa: E402
 from tests.faults.acts import act_for  # noqa: E402
 from tests.faults.evidence import Journal, read_lines  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
@@ -185,6 +185,7 @@ def broken_promises(folder: Path) -> list[str]:
     found = [str(violation) for violation in check(folder, connection, limits=_LIMITS)]
     lines = read_lines(folder, "acts.jsonl")
     found += acts_of_messages.broken_promises(lines)
+    found += acts_of_chat.broken_promises(lines)
     for line in lines:
         kept = True
         match line["do"]:
