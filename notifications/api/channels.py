@@ -17,6 +17,7 @@ from notifications.api.reading import ChannelChangeSerializer, NewChannelSeriali
 from notifications.api.rendering import (
     ChannelListSerializer,
     ChannelSerializer,
+    ChannelWithSecretsSerializer,
     MessageSerializer,
     channel_json,
     message_json,
@@ -27,6 +28,8 @@ from notifications.services.channels import (
     create_channel,
     delete_channel,
     find_channel,
+    made_secrets,
+    settings_of,
     update_channel,
 )
 from notifications.services.read import read_message
@@ -53,23 +56,26 @@ class Channels(Operation):
     @describe(
         "channels_create",
         "Add a channel",
-        answers={201: ChannelSerializer},
+        answers={201: ChannelWithSecretsSerializer},
         errors=[NameTaken],
         request=NewChannelSerializer,
     )
     def post(self, request: Request) -> Response:
-        """Add a channel behind the others."""
+        """Add a channel behind the others. A secret that this server has made for it is shown this once."""
         principal = caller(request)
         fields = checked(NewChannelSerializer(data=self.read_body(request)))
+        given = fields.get("settings", {})
         channel = create_channel(
             owner_id=principal.owner_id,
             name=fields["name"],
             driver=fields["driver"],
-            settings=fields.get("settings", {}),
+            settings=given,
             levels=fields.get("levels", Level.values),
             actor=principal.actor,
         )
-        return Response(channel_json(channel), status=201, headers={"Location": f"/channels/{channel.pk}"})
+        secrets = made_secrets(channel.driver, before={}, given=given, after=settings_of(channel))
+        answer = {**channel_json(channel), "secrets": secrets}
+        return Response(answer, status=201, headers={"Location": f"/channels/{channel.pk}"})
 
 
 class OneChannel(Operation):
@@ -85,17 +91,19 @@ class OneChannel(Operation):
     @describe(
         "channels_update",
         "Change a channel",
-        answers={200: ChannelSerializer},
+        answers={200: ChannelWithSecretsSerializer},
         errors=[ChannelNotFound, NameTaken],
         request=ChannelChangeSerializer,
     )
     def patch(self, request: Request, channel_id: str) -> Response:
-        """Change what is given. One that is switched on again is tried again."""
+        """Change what is given, of `settings` too: what is left out there stays, null removes it. One that is switched
+        on again is tried again.
+        """
         principal = caller(request)
         fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
         channel = find_channel(viewer=principal, called=channel_id)
-        given = fields.keys() & {"quiet_from", "quiet_until"}
-        if given and (len(given) == 1 or (fields["quiet_from"] is None) != (fields["quiet_until"] is None)):
+        quiet = fields.keys() & {"quiet_from", "quiet_until"}
+        if quiet and (len(quiet) == 1 or (fields["quiet_from"] is None) != (fields["quiet_until"] is None)):
             raise InvalidRequest(gettext_lazy("Send quiet_from and quiet_until together."))
         change = ChannelChange(
             name=fields.get("name"),
@@ -103,9 +111,12 @@ class OneChannel(Operation):
             levels=fields.get("levels"),
             position=fields.get("position"),
             enabled=fields.get("enabled"),
-            quiet=(fields["quiet_from"], fields["quiet_until"]) if given else None,
+            quiet=(fields["quiet_from"], fields["quiet_until"]) if quiet else None,
         )
-        return Response(channel_json(update_channel(channel=channel, change=change, actor=principal.actor)))
+        before, given = settings_of(channel), change.settings or {}
+        channel = update_channel(channel=channel, change=change, actor=principal.actor)
+        secrets = made_secrets(channel.driver, before=before, given=given, after=settings_of(channel))
+        return Response({**channel_json(channel), "secrets": secrets})
 
     @describe("channels_delete", "Remove a channel", answers={204: None}, errors=[ChannelNotFound])
     def delete(self, request: Request, channel_id: str) -> Response:

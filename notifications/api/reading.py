@@ -143,7 +143,9 @@ class NewChannelSerializer(serializers.Serializer[Any]):
 
     name = Text(max_length=CHANNEL_NAME_LENGTH)
     driver = Text(max_length=32, help_text="The service; docs/channels.md lists them with their settings.")
-    settings = serializers.DictField(child=serializers.JSONField(), required=False)
+    settings = serializers.DictField(
+        child=serializers.JSONField(allow_null=True), required=False, help_text="What the service's form asks for."
+    )
     levels = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="Which messages go here by default; all without it."
     )
@@ -153,7 +155,11 @@ class ChannelChangeSerializer(serializers.Serializer[Any]):
     """What is to change; the rest stays."""
 
     name = Text(max_length=CHANNEL_NAME_LENGTH, required=False)
-    settings = serializers.DictField(child=serializers.JSONField(), required=False)
+    settings = serializers.DictField(
+        child=serializers.JSONField(allow_null=True),
+        required=False,
+        help_text="What is left out stays as it is, a secret too; null removes it.",
+    )
     levels = serializers.ListField(child=serializers.CharField(), required=False)
     position = serializers.IntegerField(min_value=0, max_value=1000, required=False)
     enabled = Flag(required=False)

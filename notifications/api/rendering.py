@@ -150,6 +150,15 @@ class ChannelSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class ChannelWithSecretsSerializer(ChannelSerializer):
+    """A channel, and the secrets that this server has made for it, shown this once."""
+
+    secrets = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="By the name of the setting that was left empty: a webhook's signing `secret`. Else empty.",
+    )
+
+
 class ChannelListSerializer(serializers.Serializer[Any]):
     """All channels, in order; `next` is always null."""
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ChatIdentity
+from accounts.models import ChatIdentity, User
 from accounts.querysets import Viewer
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
@@ -27,7 +27,10 @@ CHANNELS_LIMIT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelChange:
-    """What an owner wants changed; None leaves a value as it is. `settings` replace those of the form as a whole."""
+    """What an owner wants changed; None leaves a value as it is.
+
+    Of `settings` what is left out stays as it is, and what is None goes.
+    """
 
     name: str | None = None
     settings: Mapping[str, object] | None = None
@@ -47,11 +50,23 @@ def settings_of(channel: Channel) -> dict[str, object]:
         return {}
 
 
+def made_secrets(
+    driver: str, *, before: Mapping[str, object], given: Mapping[str, object], after: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the secrets that the driver's form has made for fields left empty: only now can they be told."""
+    names = sorted(driver_of(driver).secret_fields())
+    return {
+        name: after[name]
+        for name in names
+        if after.get(name) and after[name] not in (before.get(name), given.get(name))
+    }
+
+
 def checked_settings(driver: str, given: Mapping[str, object]) -> dict[str, object]:
     """Return the settings as the driver's form reads them; raise InvalidRequest that names the first wrong one."""
     if driver not in all_drivers() or driver_of(driver).personal:
         raise InvalidRequest(_("There is no service called %(name)s."), params={"name": driver[:32]})
-    form = driver_of(driver).form(dict(given))
+    form = driver_of(driver).form({name: value for name, value in given.items() if value is not None})
     if not form.is_valid():
         name, problems = next(iter(form.errors.items()))
         raise InvalidRequest(_("%(field)s: %(problem)s"), params={"field": name, "problem": problems[0]})
@@ -64,6 +79,8 @@ def create_channel(
     """Add a channel behind the owner's others. Raises InvalidRequest, and NameTaken for a name they have."""
     kept = checked_settings(driver, settings)
     with whole("channel.create"):
+        # Locked, so that of many at once each counts those before it.
+        User.objects.select_for_update().get(pk=owner_id)
         now = database_now()
         if Channel.objects.filter(owner_id=owner_id).count() >= CHANNELS_LIMIT:
             raise InvalidRequest(_("A person may have %(limit)s channels."), params={"limit": CHANNELS_LIMIT})
@@ -84,13 +101,13 @@ def create_channel(
 
 def update_channel(*, channel: Channel, change: ChannelChange, actor: str) -> Channel:
     """Change a channel and return it as it is now. One that is switched on again forgets why it was off."""
-    kept = None if change.settings is None else checked_settings(channel.driver, change.settings)
     with whole("channel.update"):
         now = database_now()
         channel = Channel.objects.select_for_update().get(pk=channel.pk)
         if change.name is not None:
             channel.name = _checked_name(change.name)
-        if kept is not None:
+        if change.settings is not None:
+            kept = checked_settings(channel.driver, {**settings_of(channel), **change.settings})
             channel.sealed = seal(json.dumps(kept, ensure_ascii=False, default=str))
         if change.levels is not None:
             channel.levels = _checked_levels(change.levels)
