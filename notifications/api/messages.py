@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import MessagesUser, caller
+from accounts.authentication import FullUser, MessagesUser, caller
 from kernel.alone import run_alone
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.idempotency import callers_key, read_idempotency_key
@@ -23,7 +25,9 @@ from notifications.services.read import list_messages, read_message, withdraw_me
 class Messages(Operation):
     """/messages."""
 
-    authentication_classes = (MessagesUser,)
+    def get_authenticators(self) -> list[Any]:
+        """Let tokens for messages send; what others have sent is read with full ones only."""
+        return [MessagesUser() if self.request is not None and self.request.method == "POST" else FullUser()]
 
     @describe(
         "messages_create",
@@ -34,7 +38,10 @@ class Messages(Operation):
         parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again sends nothing more.")],
     )
     def post(self, request: Request) -> Response:
-        """Store a message and answer with it. Accepted means stored: its deliveries tell what became of it."""
+        """Store a message and answer with it. Accepted means stored: its deliveries tell what became of it.
+
+        A token for messages takes back what waits by sending under the same `key`.
+        """
         principal = caller(request)
         fields = wished(checked(WishSerializer(data=self.read_body(request))))
         actions = tuple(WishedAction(**action) for action in fields.pop("actions"))
@@ -55,7 +62,7 @@ class Messages(Operation):
         ],
     )
     def get(self, request: Request) -> Response:
-        """Return a page of the caller's messages."""
+        """Return a page of the caller's messages. A token for messages sends and reads none: 403."""
         level = query_value(request, "level")
         if level is not None and level not in Level.values:
             raise InvalidRequest(_("level is one of: %(words)s."), params={"words": ", ".join(Level.values)})
@@ -68,11 +75,11 @@ class Messages(Operation):
 class OneMessage(Operation):
     """/messages/{id}."""
 
-    authentication_classes = (MessagesUser,)
+    authentication_classes = (FullUser,)
 
     @describe("messages_read", "Read a message", answers={200: MessageSerializer}, errors=[NotFound])
     def get(self, request: Request, message_id: str) -> Response:
-        """Return a message with its deliveries."""
+        """Return a message with its deliveries. A token for messages reads none, its own neither: 403."""
         return Response(message_json(read_message(viewer=caller(request), message_id=message_id)))
 
     @describe("messages_withdraw", "Take a message back", answers={200: MessageSerializer}, errors=[NotFound])

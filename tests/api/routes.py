@@ -89,10 +89,10 @@ ROUTES = (
         Route(method="POST", path=f"/agent/{kind}", good=202, scopes=(), body={"message": "x"})
         for kind in ("message/info", "message/warning", "message/text", "message/auto", "info", "warning", "kf")
     ),
-    Route(method="GET", path="/messages", good=200, scopes=_MESSAGES),
+    Route(method="GET", path="/messages", good=200, scopes=_FULL),
     Route(method="POST", path="/messages", good=201, scopes=_MESSAGES, body={"text": "x"}),
-    Route(method="GET", path="/messages/<str:message_id>", good=200, scopes=_MESSAGES),
-    Route(method="DELETE", path="/messages/<str:message_id>", good=200, scopes=_MESSAGES),
+    Route(method="GET", path="/messages/<str:message_id>", good=200, scopes=_FULL),
+    Route(method="DELETE", path="/messages/<str:message_id>", good=200, scopes=_FULL),
     Route(method="GET", path="/channels", good=200, scopes=_MESSAGES),
     Route(method="POST", path="/channels", good=201, scopes=_FULL, body=_CHANNEL),
     Route(method="GET", path="/channels/<str:channel_id>", good=200, scopes=_FULL),
