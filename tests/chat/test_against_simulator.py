@@ -67,7 +67,7 @@ def test_follow_help_token_agent_job(mode: str, sim: Simulator) -> None:
     alice = sim.user("alice")
     assert "agent add" in str(sim.follow(alice).reply)
     assert "lsu_" in str(sim.text(alice, "token").reply)
-    assert "token" in str(sim.text(alice, "agent add 名字]]>").reply)
+    assert "名字]]>😀 is added" in str(sim.text(alice, "agent add 名字]]>😀").reply)
     make_agent(owner=_owner(alice), name="nas")
     sent = sim.text(alice, "nas  echo ]]> 😀")
     assert "🕘" in str(sent.reply)

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts.models import ChatIdentity, User
+from accounts.models import ChatIdentity, QuotaUse, User
 from accounts.services.identities import set_language
 from chat.models import InboundMessage, Invitation, OneTimeCode
 from chat.services.codes import begin_login, collect_login, new_bind_code
@@ -21,6 +21,7 @@ from kernel.clock import database_now
 from notifications.models import Channel, ChatCredit, Delivery
 from notifications.services.accept import Wish, accept_messages
 from notifications.services.channels import create_channel
+from notifications.services.outbox import claim_delivery
 from tests.chat.pushes import APPID, TOKEN, WECHAT, Phone
 from tests.factories import make_agent, make_user
 from tests.simulators import crypto
@@ -77,6 +78,22 @@ def test_leaving_shuts_the_channel_and_coming_back_finds_the_same_person(phone: 
     assert _owner(phone) == owner
     assert ChatIdentity.objects.get().active
     assert Channel.objects.get().enabled
+
+
+def test_who_leaves_while_a_message_waits_is_told_elsewhere(phone: Phone) -> None:
+    phone.event("subscribe")
+    owner = _owner(phone)
+    hook = create_channel(
+        owner_id=owner.pk, name="hook", driver="webhook", settings={"url": "https://example.org/"}, levels=["info"],
+        actor="test",
+    )  # fmt: skip
+    accept_messages([Wish(owner_id=owner.pk, text="hello")])
+    waits = Delivery.objects.get(channel__driver="wechat")
+    phone.event("unsubscribe")
+    assert claim_delivery(waits.pk) is None
+    waits.refresh_from_db()
+    assert (waits.state, waits.tries, QuotaUse.objects.get().used) == ("dead", 0, 0)
+    assert Delivery.objects.exclude(pk=waits.pk).get().channel == hook
 
 
 def test_a_message_is_answered_and_opens_the_window(phone: Phone) -> None:
@@ -229,6 +246,25 @@ def test_a_scanned_login_asks_with_the_browser_s_number(phone: Phone) -> None:
     assert collect_login(browser="browser-1") == _owner(phone)
     assert collect_login(browser="browser-1") is None
     assert "wrong" in phone.text(f"login {offer.code}")
+
+
+def test_a_login_picture_is_good_once_and_for_its_time(phone: Phone) -> None:
+    phone.event("subscribe")
+    offer = begin_login(browser="b")
+    phone.event("SCAN", f"login:{offer.scene}")
+    phone.text("yes")
+    other = Phone(openid="oOther0000000000000000000001")
+    other.event("subscribe")
+    for again in (phone, other):
+        assert "wrong" in again.event("SCAN", f"login:{offer.scene}")
+        assert "nothing to confirm" in again.text("yes")
+    assert collect_login(browser="b") == _owner(phone)
+    late = begin_login(browser="late")
+    assert late.number in phone.event("SCAN", f"login:{late.scene}")
+    OneTimeCode.objects.update(expires_at=database_now())
+    assert "wrong" in phone.text("yes")
+    assert "wrong" in phone.event("SCAN", f"login:{late.scene}")
+    assert collect_login(browser="late") is None
 
 
 def test_six_digits_log_a_browser_in(phone: Phone) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.conf import settings as server
 from django.core.cache import cache
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -105,6 +106,33 @@ def test_token_that_is_refused_is_renewed_once_and_the_call_repeated_once(
     wechat.send_text(alice, "second")
     assert _fetches(sim) == 2
     assert [entry["text"] for entry in sim.transcript(alice) if entry["via"] == "kf"] == ["first", "second"]
+
+
+@pytest.mark.parametrize("code", ["42001", "40001"])
+def test_many_workers_whose_token_ends_under_them_fetch_one(
+    sim: Simulator, wechat: OfficialAccount, alice: str, code: str
+) -> None:
+    workers = [OfficialAccount() for _ in range(8)]
+    workers[0].person(alice)
+    if code == "42001":
+        sim.clock(7201)
+    else:  # somebody else has forced a new one
+        wish = {"grant_type": "client_credential", "appid": wechat.appid, "secret": server.WECHAT_SECRET}
+        forced = sim.session.post(f"{sim.base}/cgi-bin/stable_token", json={**wish, "force_refresh": True})
+        assert "access_token" in forced.json()
+    before = _fetches(sim)
+    sim.fault("delay_ms:500", "/cgi-bin/stable_token")
+    barrier = threading.Barrier(8)
+
+    def ask(worker: OfficialAccount) -> str:
+        barrier.wait(10)
+        return str(worker.person(alice)["openid"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, workers)) == {alice}
+    assert _fetches(sim) == before + 1
+    # All of them had the token that was refused, not the first alone.
+    assert len(sim.calls("/cgi-bin/user/info")) > 1 + 8 + 1
 
 
 def test_token_that_is_refused_again_and_again_ends_after_one_repeat(
