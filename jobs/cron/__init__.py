@@ -1,0 +1,1 @@
+"""Cron expressions: when a schedule runs, and how that is said. Knows no model; start reading at `schedule.py`."""
