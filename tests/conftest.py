@@ -23,6 +23,7 @@ _DATABASE_FREE = (
     "tests/acceptance/",
     "tests/architecture/",
     "tests/compare/",
+    "tests/cron/",
     "tests/kernel/test_durations.py",
     "tests/jobs/test_argv.py",
 )
