@@ -11,7 +11,7 @@ from jobs.states import ACTIVE, TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     from accounts.querysets import Viewer
-    from jobs.models import Job  # noqa: F401  used in the type argument below
+    from jobs.models import Job, Schedule  # noqa: F401  used in the type arguments below
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -45,6 +45,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Queuing and due, in the order in which they start."""
         return self.waiting().filter(active_at__lte=now).order_by("active_at", "id")
 
+    def in_line(self, now: dt.datetime) -> JobQuerySet:
+        """Queuing and due, in the order in which a queue starts them."""
+        return self.waiting().filter(active_at__lte=now).order_by("-priority", "active_at", "id")
+
+    def dead(self) -> JobQuerySet:
+        """Failed for good, and neither replayed nor removed since."""
+        return self.filter(parked_at__isnull=False)
+
     def lease_over(self, now: dt.datetime) -> JobQuerySet:
         """With an agent whose lease has ended."""
         return self.active().filter(lease_until__lt=now)
@@ -52,3 +60,15 @@ class JobQuerySet(models.QuerySet["Job"]):
     def wait_over(self, now: dt.datetime) -> JobQuerySet:
         """Queuing past the time that their owner gave them."""
         return self.waiting().filter(expires_at__lt=now)
+
+
+class ScheduleQuerySet(models.QuerySet["Schedule"]):
+    """Questions about schedules."""
+
+    def visible_to(self, viewer: Viewer) -> ScheduleQuerySet:
+        """The user's own."""
+        return self.filter(owner_id=viewer.pk)
+
+    def due(self, now: dt.datetime) -> ScheduleQuerySet:
+        """Switched on, with a moment to look at; the longest overdue first."""
+        return self.filter(enabled=True, next_at__lte=now).order_by("next_at", "id")

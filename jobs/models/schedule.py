@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.models import Agent
 from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH
 from jobs.models.queue import Queue
+from jobs.querysets import ScheduleQuerySet
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
 
@@ -119,6 +120,8 @@ class Schedule(models.Model):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
 
+    objects = ScheduleQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("schedule")
         verbose_name_plural = _("schedules")
@@ -137,6 +140,7 @@ class Outcome(models.TextChoices):
     """What became of a schedule's moment."""
 
     STARTED = "started", _("started")
+    WAITING = "waiting", _("waits for the run before it")
     MISSED = "missed", _("missed")
     OVERLAPPED = "overlapped", _("the run before had not ended")
     BLACKED_OUT = "blackout", _("within a blackout window")
@@ -156,11 +160,18 @@ class ScheduleRun(models.Model):
     # So many moments this row stands for: those missed in one absence share a row.
     count = models.PositiveIntegerField(_("count"), default=1)
     job_id = models.CharField(_("job"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
+    # While it waits: the job, in its first attempt, that must end first.
+    awaits = models.CharField(_("waits for"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
     created_at = models.DateTimeField(_("created at"))
 
     class Meta:
         verbose_name = _("run of a schedule")
         verbose_name_plural = _("runs of schedules")
+        # Those that wait, all and of one schedule; the list of one schedule.
+        indexes = [
+            models.Index(fields=["outcome", "schedule", "due_at"], name="schedule_run_waiting"),
+            models.Index(fields=["schedule", "id"], name="schedule_run_list"),
+        ]
         constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="schedule_run_once")]
 
     def __str__(self) -> str:
