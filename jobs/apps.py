@@ -21,10 +21,20 @@ class JobsConfig(AppConfig):
         from jobs.observers import observe
         from jobs.services.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
         from kernel import bells
+        from jobs.services.chains import follow_ends
+        from jobs.services.delayed import cancel_delayed_of_agent, cancel_delayed_of_user
+        from jobs.services.line import wake_queues
+        from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
+        from jobs.services.schedules import schedule_usage
 
         on_removed(cancel_jobs_of_agent)
         on_frozen(cancel_jobs_of_user)
         observe(tell_callbacks)
+        on_removed(cancel_delayed_of_agent)
+        on_frozen(cancel_delayed_of_user)
+        on_removed(disable_schedules_of_agent)
+        on_frozen(disable_schedules_of_user)
+        quotas.register("schedules", schedule_usage)
         observe(tell_streams)
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)

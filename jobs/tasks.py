@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from celery import shared_task
 
-from jobs.services import offline, overdue, upkeep
+from jobs.services import calendars, coyotes, delayed, grace, occurrences, offline, overdue, release, upkeep
 
 _LONGEST_SECONDS = 4.0
 
@@ -42,3 +42,46 @@ def sweep_lost_bells() -> None:
 def sweep_keys() -> None:
     """Free old idempotency keys."""
     _until_done(upkeep.forget_old_keys)
+    _until_done(delayed.forget_old_delayed_keys)
+
+
+@shared_task(name="jobs.release_delayed")
+def release_delayed() -> None:
+    """Fire what is due until the next tick, which beat gives in whole seconds: so nothing waits for a tick.
+
+    Where nothing falls due until then it is one question. A long backlog is left to the next tick too: other sweeps
+    have their turn between two of them.
+    """
+    release.release_while(_TICK_SECONDS)
+
+
+@shared_task(name="jobs.tell_of_waiting")
+def tell_of_waiting() -> None:
+    """Tell owners of delayed jobs that wait for their agent."""
+    _until_done(release.tell_of_waiting_jobs)
+
+
+@shared_task(name="jobs.start_schedules")
+def start_schedules() -> None:
+    """Start what is due of schedules, and what waited for a run that has ended."""
+    _until_done(occurrences.start_waiting_runs)
+    _until_done(occurrences.start_due_schedules)
+
+
+@shared_task(name="jobs.sweep_silent_schedules")
+def sweep_silent_schedules() -> None:
+    """Tell owners of schedules that brought no result in time, and of those that do again."""
+    grace.tell_of_silent_schedules()
+    grace.tell_of_recovered_schedules()
+
+
+@shared_task(name="jobs.warn_of_calendars")
+def warn_of_calendars() -> None:
+    """Tell staff of calendars whose list of days ends."""
+    calendars.warn_of_calendars()
+
+
+@shared_task(name="jobs.sweep_failed_tasks")
+def sweep_failed_tasks() -> None:
+    """Forget tasks of the coyotes calls that failed long ago."""
+    _until_done(coyotes.forget_old_failed_tasks)

@@ -154,6 +154,13 @@ class AgentNotFound(NotFound):
     sentence = _("There is no agent called %(name)s.")
 
 
+class ScheduleNotFound(NotFound):
+    """No schedule of this owner has that id or name."""
+
+    code = "ScheduleNotFound"
+    sentence = _("There is no schedule called %(name)s.")
+
+
 class QueueNotFound(NotFound):
     """No queue of this owner has that name."""
 
@@ -246,6 +253,14 @@ class JobCanceled(AppError):
     status = 409
     code = "JobCanceled"
     sentence = _("The job was canceled by its owner.")
+
+
+class ScheduleLimit(AppError):
+    """The owner has as many schedules as they may have. Waiting changes nothing, so it is not LimitExceeded."""
+
+    status = 409
+    code = "ScheduleLimit"
+    sentence = _("You have %(used)s schedules and may have %(limit)s. Delete one that you no longer need.")
 
 
 class JobTaken(AppError):

@@ -152,6 +152,18 @@ SETTINGS = (
         "Staff have no limit.",
     ),
     Setting(
+        name="LETSERVER_SCHEDULES_PER_USER",
+        default="100",
+        read=readers.number(0, 1_000_000),
+        meaning="How many schedules a user may have; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_SHORTEST_SCHEDULE_SECONDS",
+        default="10",
+        read=readers.number(1, 86_400),
+        meaning="The shortest time between two runs of a user's schedule, in seconds. Staff have no limit.",
+    ),
+    Setting(
         name="LETSERVER_SEALING_KEYS",
         default="",
         read=readers.fernet_keys,

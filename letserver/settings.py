@@ -147,17 +147,43 @@ CELERY_TASK_ROUTES = {"notifications.deliver": {"queue": "deliveries"}}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
-# A tick means "look what is due": one tick too many or too few changes nothing but the hour. `expires` keeps ticks
-# that no worker took from piling up in the broker.
+# A tick means "look what is due": one tick too many or too few changes nothing but the hour. `expire_seconds`, which
+# is what its database scheduler calls it, keeps ticks that no worker took from piling up in the broker.
 CELERY_BEAT_SCHEDULE = {
-    "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expires": 5}},
-    "find overdue jobs": {"task": "jobs.sweep_overdue", "schedule": 5.0, "options": {"expires": 5}},
-    "find lost bells": {"task": "jobs.sweep_lost_bells", "schedule": 5.0, "options": {"expires": 5}},
-    "find due deliveries": {"task": "notifications.sweep_deliveries", "schedule": 5.0, "options": {"expires": 5}},
-    "forget old deliveries": {"task": "notifications.sweep_old", "schedule": 3600.0, "options": {"expires": 600}},
-    "find unanswered chat": {"task": "chat.sweep_unanswered", "schedule": 10.0, "options": {"expires": 10}},
-    "forget old chat": {"task": "chat.sweep_old", "schedule": 3600.0, "options": {"expires": 600}},
-    "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expires": 600}},
+    "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "release delayed jobs": {"task": "jobs.release_delayed", "schedule": 1.0, "options": {"expire_seconds": 2}},
+    "find delayed jobs that wait": {
+        "task": "jobs.tell_of_waiting",
+        "schedule": 30.0,
+        "options": {"expire_seconds": 30},
+    },
+    "find overdue jobs": {"task": "jobs.sweep_overdue", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "find lost bells": {"task": "jobs.sweep_lost_bells", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "find due deliveries": {
+        "task": "notifications.sweep_deliveries",
+        "schedule": 5.0,
+        "options": {"expire_seconds": 5},
+    },
+    "forget old deliveries": {
+        "task": "notifications.sweep_old",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 600},
+    },
+    "find unanswered chat": {"task": "chat.sweep_unanswered", "schedule": 10.0, "options": {"expire_seconds": 10}},
+    "forget old chat": {"task": "chat.sweep_old", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "start due schedules": {"task": "jobs.start_schedules", "schedule": 1.0, "options": {"expire_seconds": 2}},
+    "find silent schedules": {
+        "task": "jobs.sweep_silent_schedules",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
+    },
+    "warn of calendars": {"task": "jobs.warn_of_calendars", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "forget old failed tasks": {
+        "task": "jobs.sweep_failed_tasks",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 600},
+    },
 }
 
 # Jobs
@@ -175,6 +201,8 @@ AUTH_FAILURES_A_MINUTE = _number("LETSERVER_AUTH_FAILURES_A_MINUTE")
 
 # How much of it somebody may have; 0: any number
 AGENTS_PER_USER = _number("LETSERVER_AGENTS_PER_USER")
+SCHEDULES_PER_USER = _number("LETSERVER_SCHEDULES_PER_USER")
+SHORTEST_SCHEDULE_SECONDS = _number("LETSERVER_SHORTEST_SCHEDULE_SECONDS")
 
 # Messages
 SEALING_KEYS = cast(list[str], _values["LETSERVER_SEALING_KEYS"])

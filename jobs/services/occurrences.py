@@ -1,0 +1,314 @@
+"""The moments of schedules: found when they are due, each decided once, with a row that says what became of it.
+
+The rules stand in `moments.py`. A scan locks the schedules whose moment has come, writes rows and jobs, and moves each
+on to its next moment, in one transaction; so two scans at once, or none for hours, change only the time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from django.db import connection, models
+from django.utils.translation import gettext_lazy as _
+
+from jobs.cron.schedule import InvalidSchedule
+from jobs.models import Job, Outcome, Overlap, Schedule, ScheduleRun
+from jobs.querysets import JobQuerySet, ScheduleQuerySet
+from jobs.services.cancel import Cancel, cancel_jobs
+from jobs.services.moments import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of, spread
+from jobs.services.place import place_jobs
+from jobs.services.schedule_ends import switch_off, tell_owner
+from jobs.services.ticker import due_time
+from jobs.states import ACTIVE, WAITING, JobStatus
+from kernel.clock import database_now
+from kernel.errors import AppError, InvalidAgent
+from kernel.idempotency import digest_of_key
+from kernel.ids import new_id, occurrence_id
+from kernel.transactions import whole
+
+logger = logging.getLogger(__name__)
+
+SCAN_LIMIT = 100
+_LATEST_RUNS = 5
+_SECOND = dt.timedelta(seconds=1)
+_REPORTING = frozenset({Outcome.STARTED, Outcome.WAITING, Outcome.MISSED, Outcome.OVERLAPPED, Outcome.REFUSED})
+"""Moments that should have brought a result. The others were meant to bring none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """A job that is to enter, and the row that tells of it."""
+
+    job: Job
+    run: ScheduleRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What one scan does with one schedule: the rows to write."""
+
+    schedule: Schedule
+    runs: list[ScheduleRun]
+
+
+def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
+    """Decide the moments of at most `limit` schedules up to now and start their jobs; return of how many schedules.
+
+    Nothing while the ticker is held or the clock has just jumped. A schedule whose expression no longer means anything
+    is switched off, and its owner told. `now` is the database's time unless a test gives another.
+    """
+    with whole("schedule.start"):
+        now = _time(now)
+        schedules = list(_locked().due(now)[:limit]) if now is not None else []
+        if now is None or not schedules:
+            return 0
+        models.prefetch_related_objects(schedules, "calendar__days", "agent")
+        steps = [step for schedule in schedules if (step := _step(schedule, now)) is not None]
+        _enter([start for step in steps for start in _starts(step, now)], now)
+        ScheduleRun.objects.bulk_create(run for step in steps for run in step.runs if run._state.adding)
+        for step in steps:
+            _expect(step)
+            step.schedule.save(update_fields=["next_at", "expected_at"])
+    return len(schedules)
+
+
+def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
+    """Start at most `limit` runs that waited for the one before them, which has ended; return how many."""
+    with whole("schedule.start"):
+        now = _time(now)
+        if now is None:
+            return 0
+        ids = list(_ready().values_list("schedule_id", flat=True)[:limit])
+        starts: list[_Start] = []
+        for schedule in _locked().filter(pk__in=ids).order_by("pk"):
+            run = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING).order_by("due_at").first()
+            if run is None or not schedule.enabled:
+                continue
+            busy = _live(schedule)
+            if busy:
+                run.awaits = busy[0].root_id
+                run.save(update_fields=["awaits"])
+                continue
+            run.outcome, run.awaits = Outcome.STARTED, None
+            starts.append(_start_of(schedule, run, now))
+        _enter(starts, now)
+        for start in starts:
+            start.run.save(update_fields=["outcome", "reason", "job_id", "awaits"])
+    return len(starts)
+
+
+def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.datetime | None = None) -> ScheduleRun:
+    """Start a job of the schedule at once, whatever else it says of its moments; return the row that tells of it.
+
+    The same `key` again: the run that it made. Raises what its queue refuses.
+    """
+    with whole("schedule.run"):
+        now = now or database_now()
+        schedule = Schedule.objects.select_for_update().get(pk=schedule.pk)
+        word = (digest_of_key(key) or new_id().replace("-", ""))[:24]
+        job_id = occurrence_id(schedule.pk, f"run:{word}")
+        before = ScheduleRun.objects.filter(schedule=schedule, job_id=job_id).first()
+        if before is not None:
+            return before
+        if _has_no_place(schedule):
+            raise InvalidAgent(_("The agent or queue of this schedule is gone or disabled."))
+        run = ScheduleRun(
+            schedule=schedule, due_at=now, outcome=Outcome.STARTED, reason="by_hand", job_id=job_id, created_at=now
+        )
+        job = _new_job(schedule, job_id=job_id, occurrence=f"run:{word}", active_at=now, now=now)
+        (made,) = place_jobs([job], now=now, actor_of={job_id: actor})
+        if isinstance(made, AppError):
+            raise made
+        run.save(force_insert=True)
+    return run
+
+
+def _time(now: dt.datetime | None) -> dt.datetime | None:
+    """Return the time by which a scan decides, or None: it starts nothing."""
+    return due_time(now or database_now())
+
+
+def _locked() -> ScheduleQuerySet:
+    """Return rows to lock, without those that another scan has locked."""
+    return Schedule.objects.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
+
+
+def _step(schedule: Schedule, now: dt.datetime) -> _Step | None:
+    """Decide what is due of one schedule; None where it had to be switched off."""
+    first = schedule.next_at
+    if first is None:
+        return None
+    if _has_no_place(schedule):
+        _end(schedule, "agent removed", _("The schedule %(name)s is off: its agent or queue is gone."), now)
+        return None
+    try:
+        cron = cron_of(schedule, after=first - _SECOND)
+    except InvalidSchedule as error:
+        _end(schedule, error.reason, _("The schedule %(name)s is off: its expression has no next run any more."), now)
+        return None
+    rules = rules_of(schedule, cron)
+    moments, schedule.next_at = moments_from(first, cron.next_after, rules, now)
+    # A clock that was set back shows times again that have been decided.
+    known = set(
+        ScheduleRun.objects.filter(schedule=schedule, due_at__gte=moments[0], due_at__lte=moments[-1]).values_list(
+            "due_at", flat=True
+        )
+    )
+    verdicts = decide([moment for moment in moments if moment not in known], rules, now=now)
+    return _Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, verdicts, now), now))
+
+
+def _has_no_place(schedule: Schedule) -> bool:
+    agent = schedule.agent
+    return schedule.queue_id is None if agent is None else not agent.enabled or agent.deleted_at is not None
+
+
+def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) -> None:
+    logger.warning("schedule switched off", extra={"action": "schedule.off", "schedule": schedule.pk, "why": reason})
+    switch_off([schedule], reason=reason, now=now)
+    tell_owner(schedule, sentence, now=now)
+
+
+def _arranged(schedule: Schedule, verdicts: Sequence[Verdict], now: dt.datetime) -> list[Verdict]:
+    overlap = Overlap(schedule.overlap)
+    if overlap == Overlap.ALLOW or all(verdict.outcome != Outcome.STARTED for verdict in verdicts):
+        return list(verdicts)
+    live = _live(schedule)
+    if overlap == Overlap.REPLACE:
+        wishes = [Cancel(owner_id=job.owner_id, job_id=job.pk, actor=_actor(schedule)) for job in live]
+        cancel_jobs(wishes, now=now)
+    waiting = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING).exists()
+    return arrange(verdicts, overlap, busy=bool(live), waiting=waiting)
+
+
+def _live(schedule: Schedule) -> list[Job]:
+    """Return the jobs of the schedule's latest runs that have not ended, in whichever attempt."""
+    latest = ScheduleRun.objects.filter(schedule=schedule).exclude(job_id=None).order_by("-due_at")
+    roots = list(latest.values_list("job_id", flat=True)[:_LATEST_RUNS])
+    return list(_unended().filter(root_id__in=roots).order_by("-active_at"))
+
+
+def _unended() -> JobQuerySet:
+    return Job.objects.filter(status__in=WAITING | ACTIVE)
+
+
+def _rows(schedule: Schedule, verdicts: Iterable[Verdict], now: dt.datetime) -> list[ScheduleRun]:
+    """Return a row for each moment that runs or waits.
+
+    Those that do not, for one reason, share a row: of one scan, and with the row before them if it is of the same hour.
+    """
+    rows: list[ScheduleRun] = []
+    for (outcome, reason), group in groupby(verdicts, key=lambda one: (one.outcome, one.reason)):
+        members = list(group)
+        if outcome in (Outcome.STARTED, Outcome.WAITING):
+            rows += [_row(schedule, one, 1, now) for one in members]
+        elif not rows and (before := _same_before(schedule, outcome, reason, now)) is not None:
+            ScheduleRun.objects.filter(pk=before.pk).update(count=models.F("count") + len(members))
+            _expect_from(schedule, outcome, members[0].due_at)
+        else:
+            rows.append(_row(schedule, members[0], len(members), now))
+    return rows
+
+
+def _row(schedule: Schedule, verdict: Verdict, count: int, now: dt.datetime) -> ScheduleRun:
+    return ScheduleRun(
+        schedule=schedule,
+        due_at=verdict.due_at,
+        outcome=verdict.outcome,
+        reason=verdict.reason[:255],
+        count=count,
+        created_at=now,
+    )
+
+
+def _same_before(schedule: Schedule, outcome: str, reason: str, now: dt.datetime) -> ScheduleRun | None:
+    """Return the newest row of the schedule, if it says the same and is of this hour."""
+    newest = ScheduleRun.objects.filter(schedule=schedule).order_by("-pk").first()
+    if newest is None or (newest.outcome, newest.reason) != (outcome, reason):
+        return None
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return newest if newest.created_at >= hour else None
+
+
+def _starts(step: _Step, now: dt.datetime) -> list[_Start]:
+    """Return the jobs of the runs that start, and let those that wait know what for."""
+    starts: list[_Start] = []
+    awaited = ""
+    for run in step.runs:
+        if run.outcome == Outcome.STARTED:
+            starts.append(_start_of(step.schedule, run, now))
+            awaited = starts[-1].job.pk
+        elif run.outcome == Outcome.WAITING:
+            run.awaits = awaited or next((job.root_id for job in _live(step.schedule)), None)
+            awaited = occurrence_id(step.schedule.pk, occurrence_of(run.due_at))
+    return starts
+
+
+def _start_of(schedule: Schedule, run: ScheduleRun, now: dt.datetime) -> _Start:
+    occurrence = occurrence_of(run.due_at)
+    run.job_id = occurrence_id(schedule.pk, occurrence)
+    active_at = run.due_at + spread(run.job_id, schedule.jitter_seconds)
+    job = _new_job(schedule, job_id=run.job_id, occurrence=occurrence, active_at=active_at, now=now)
+    return _Start(job=job, run=run)
+
+
+def _new_job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.datetime, now: dt.datetime) -> Job:
+    return Job(
+        id=job_id,
+        owner_id=schedule.owner_id,
+        agent_id=schedule.agent_id,
+        queue_id=schedule.queue_id,
+        message=schedule.message,
+        callback=schedule.callback,
+        source=f"schedule:{schedule.name}",
+        retries=schedule.retries,
+        backoff=schedule.backoff,
+        idempotent=schedule.idempotent,
+        then=schedule.then,
+        notify=schedule.notify,
+        status=JobStatus.QUEUING,
+        events_count=1,
+        root_id=job_id,
+        parent_id=schedule.pk,
+        occurrence=occurrence,
+        created_at=now,
+        active_at=active_at,
+    )
+
+
+def _enter(starts: Sequence[_Start], now: dt.datetime) -> None:
+    """Let these jobs enter; what their queue refuses is written on the run."""
+    jobs = [start.job for start in starts]
+    made = place_jobs(jobs, now=now, actor_of={job.pk: f"schedule:{job.parent_id}" for job in jobs})
+    for start, outcome in zip(starts, made, strict=True):
+        if isinstance(outcome, AppError):
+            start.run.outcome, start.run.reason, start.run.job_id = Outcome.REFUSED, outcome.code, None
+
+
+def _actor(schedule: Schedule) -> str:
+    return f"schedule:{schedule.pk}"
+
+
+def _ready() -> models.QuerySet[ScheduleRun]:
+    """Return the runs that wait and are first of their schedule, where what they wait for has ended."""
+    awaited = _unended().filter(root_id=models.OuterRef("awaits"))
+    earlier = ScheduleRun.objects.filter(
+        outcome=Outcome.WAITING, schedule=models.OuterRef("schedule"), due_at__lt=models.OuterRef("due_at")
+    )
+    waiting = ScheduleRun.objects.filter(outcome=Outcome.WAITING)
+    return waiting.exclude(models.Exists(awaited)).exclude(models.Exists(earlier)).order_by("due_at")
+
+
+def _expect(step: _Step) -> None:
+    """A moment that should bring a result begins the grace, unless an earlier one has."""
+    for run in step.runs:
+        _expect_from(step.schedule, run.outcome, run.due_at)
+
+
+def _expect_from(schedule: Schedule, outcome: str, due_at: dt.datetime) -> None:
+    if schedule.grace_seconds is not None and schedule.expected_at is None and outcome in _REPORTING:
+        schedule.expected_at = due_at + dt.timedelta(seconds=schedule.grace_seconds)

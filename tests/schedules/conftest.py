@@ -1,0 +1,24 @@
+"""A clock that tests move as they like: what it does to the guard of the ticker is tested there."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.services import ticker
+
+
+class _AnyClock(ticker.ClockGuard):
+    """Believes every time."""
+
+    def __init__(self) -> None:
+        super().__init__(steady=lambda: 0.0)
+        self._last = None
+
+    def believes(self, now: object) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _any_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests give any time."""
+    monkeypatch.setattr(ticker, "guard", _AnyClock())
