@@ -22,6 +22,7 @@ from accounts.credentials import (
     require_user,
 )
 from accounts.limits import counting_failures, identify_within_limits
+from accounts.tokens import TokenKind
 from kernel.errors import InvalidToken, NotFound, Unauthorized
 from kernel.rest import request_address
 
@@ -73,6 +74,19 @@ class JobsUser(BearerAuthentication):
     def check(self, principal: Principal) -> None:
         """Refuse agents and tokens for messages."""
         require_user(principal, JOB_SCOPES)
+
+
+class JobsUserOrAgent(JobsUser):
+    """The same, or an agent, which acts for its owner."""
+
+    schemes = ("userToken", "agentToken")
+
+    def check(self, principal: Principal) -> None:
+        """Refuse tokens for messages, and agents that are switched off."""
+        if principal.kind is TokenKind.AGENT:
+            require_agent(principal)
+        else:
+            super().check(principal)
 
 
 class JobsUserByQuery(JobsUser):

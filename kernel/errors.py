@@ -271,6 +271,22 @@ class JobTaken(AppError):
     sentence = _("This offer of the job is over. Ask for the next job.")
 
 
+class StateLimit(AppError):
+    """As many entries of the state store as one owner may have."""
+
+    status = 409
+    code = "StateLimit"
+    sentence = _("There are %(limit)s entries already, and no more may be kept. Delete one that you no longer need.")
+
+
+class PreconditionFailed(AppError):
+    """`If-Match` or `If-None-Match` says something else than what is there: read it again and decide anew."""
+
+    status = 412
+    code = "PreconditionFailed"
+    sentence = _("It is no longer what you read, or was there already. Read it again.")
+
+
 class TooLarge(AppError):
     """The body is over the cap of this call."""
 

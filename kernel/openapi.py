@@ -55,7 +55,7 @@ def describe(
     operation_id: str,
     summary: str,
     *,
-    answers: Mapping[int, Any],
+    answers: Mapping[int | tuple[int, str], Any],
     errors: Sequence[type[AppError]] = (),
     request: type[serializers.Serializer[Any]] | None = None,
     parameters: Sequence[OpenApiParameter] = (),

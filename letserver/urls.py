@@ -10,7 +10,7 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, me, stream, system, user
+from jobs.api import agent, me, state, stream, system, user
 from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
@@ -46,6 +46,8 @@ urlpatterns = [
     path("deliveries", outbox.Deliveries.as_view()),
     path("deliveries/<str:delivery_id>/replay", outbox.DeliveryReplay.as_view()),
     path("callbacks/secret", outbox.CallbackSecret.as_view()),
+    path("state", state.State.as_view()),
+    path("state/<str:name>", state.OneState.as_view()),
     path("stream", stream.Stream.as_view()),
     path("sys/jobs", system.SystemJobs.as_view()),
     path("sys/jobs/<str:job_id>/expire", system.SystemJobExpiry.as_view()),

@@ -59,7 +59,8 @@ class InProcess:
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         response = self._client.generic(method, path, data, content_type="application/json", headers=sent)
-        parsed = json.loads(response.content) if response.content and method != "HEAD" else None
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        parsed = (json.loads(response.content) if is_json else response.content) if response.content else None
         return Answer(
             status=response.status_code,
             body=parsed,

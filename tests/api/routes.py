@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.urls import get_resolver
@@ -33,14 +33,17 @@ def _operation(pattern: Any) -> type[Operation] | None:
 class Route:
     """One call and who may make it. `good` is the status its owner gets; `names` whether the path names a thing.
 
-    `scopes`: user tokens that may call; empty where only agents may. `by_system`: only the upstream program may.
+    `scopes`: user tokens that may call; empty where only agents may. `by_agents`: agents may too, for their owner.
+    `by_system`: only the upstream program may. `others`: what callers get to whom the path names a thing of their own.
     """
 
     method: str
     path: str
     good: int
     scopes: tuple[str, ...] = ("full", "jobs")
+    by_agents: bool = False
     by_system: bool = False
+    others: Mapping[str, int] = field(default_factory=dict)
     body: Any = None
     query: str = ""
     token_in_query: bool = False
@@ -69,6 +72,8 @@ _ANY = ("full", "jobs", "messages")
 _MESSAGES = ("full", "messages")
 _CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https://hooks.example/x"}}
 _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
+# Each writes an entry of their own; the agent finds the one that its owner has written before.
+_THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -103,6 +108,10 @@ ROUTES = (
     Route(method="POST", path="/deliveries/<str:delivery_id>/replay", good=200, scopes=_FULL),
     Route(method="GET", path="/callbacks/secret", good=200, scopes=_FULL),
     Route(method="POST", path="/callbacks/secret", good=201, scopes=_FULL),
+    Route(method="GET", path="/state", good=200, by_agents=True),
+    Route(method="GET", path="/state/<str:name>", good=200, by_agents=True, others={"sibling agent": 200}),
+    Route(method="PUT", path="/state/<str:name>", good=204, by_agents=True, body={}, others=_THEIR_OWN_STATE),
+    Route(method="DELETE", path="/state/<str:name>", good=204, by_agents=True, others={"sibling agent": 204}),
     Route(method="GET", path="/stream", good=200, scopes=_FULL),
     Route(method="POST", path="/sys/jobs", good=204, by_system=True, body=_SYSTEM_JOB),
     Route(method="PUT", path="/sys/jobs/<str:job_id>/expire", good=204, by_system=True),
@@ -145,18 +154,18 @@ def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     yield "agent that was deleted", 401
     for scope in ("full", "jobs", "messages"):
         yield scope, route.good if scope in route.scopes else 403
-    for_agents = not route.scopes
+    for_agents = route.by_agents or not route.scopes
     yield "agent", route.good if for_agents else 403
     yield "disabled agent", 400 if for_agents else 403
     yield "agent of a frozen user", 400 if for_agents else 403
     # Everybody else asks for what is not theirs.
     by_name = "{name}" in f"{route.body}{route.query}"
     foreign = 404 if route.names_a_thing or by_name else route.good
-    yield "other user", foreign if route.scopes else 403
-    yield "staff", foreign if route.scopes else 403
-    yield "agent of another user", foreign if for_agents else 403
+    yield "other user", route.others.get("other user", foreign) if route.scopes else 403
+    yield "staff", route.others.get("staff", foreign) if route.scopes else 403
+    yield "agent of another user", route.others.get("agent of another user", foreign) if for_agents else 403
     yield "system", 400
-    sibling = 404 if route.names_a_thing else route.good
+    sibling = route.others.get("sibling agent", 404 if route.names_a_thing else route.good)
     yield "sibling agent", sibling if for_agents else 403
 
 

@@ -38,6 +38,7 @@ def test_database_that_fails_is_503_and_never_401(route: Route, alice: Person, s
     agent, channel = alice.add_agent("bar"), alice.add_channel()
     message = alice("POST", "/messages", {"text": "x"}).body
     user = alice("GET", "/me").body["id"]
+    assert alice("PUT", "/state/bar", {}).status == 201
     path, body = route.filled(
         job_id=alice.give(agent), agent_id=agent.id, channel_id=channel["id"], message_id=message["id"],
         delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,

@@ -12,7 +12,7 @@ from accounts.models import User, UserToken
 from accounts.services.tokens import mint_user_token, revoke_user_token
 from accounts.services.users import set_frozen
 from accounts.tokens import digest, new_agent_token, new_user_token
-from jobs.models import Job, JobEvent
+from jobs.models import Job, JobEvent, StateEntry
 from notifications.models import Channel, Message
 from tests.api.people import Answer, Person, TheirAgent
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
@@ -63,8 +63,9 @@ class _Scene:
         jobs = list(Job.objects.order_by("pk").values_list("pk", "status", "owner_id"))
         tokens = list(UserToken.objects.order_by("pk").values_list("pk", "revoked_at"))
         known = [{name: agent[name] for name in ("id", "name", "remark", "enabled")} for agent in agents]
+        kept = list(StateEntry.objects.order_by("pk").values_list("pk", "version"))
         told = Message.objects.count(), list(Channel.objects.order_by("pk").values_list("pk", "position"))
-        return known, jobs, tokens, JobEvent.objects.count(), told
+        return known, jobs, tokens, JobEvent.objects.count(), told, kept
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,7 @@ def own_scene(alice: Person) -> _Scene:
     agent = alice.add_agent("theirs")
     tokens = {"full": alice.full, "jobs": alice.jobs, "messages": alice.messages, "agent": agent.token}
     tokens["system"] = SYS_TOKEN
+    assert alice("PUT", "/state/theirs", {}).status == 201
     return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), **_messages_of(alice), tokens=tokens)
 
 
@@ -91,6 +93,7 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
     job_id = alice.give(agent)
     assert alice("PATCH", f"/agents/{disabled.id}", {"enabled": False}).status == 200
     assert alice("DELETE", f"/agents/{deleted.id}?force=1").status == 204
+    assert alice("PUT", "/state/theirs", {}).status == 201
     frozen = User.objects.create(username="frozen")
     frozen_person = Person(api=alice.api, username="frozen", jobs="", messages="", full=_token(frozen))
     frozen_agent = frozen_person.add_agent()

@@ -1,0 +1,153 @@
+"""What scripts keep between their runs: small values by name, each written by whoever knows the one before.
+
+A write is one UPDATE on the version that its writer decided by, so of two that hold the same ETag one gets through;
+there is nothing to lock and nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Length
+from django.utils.translation import gettext_lazy as _
+
+from jobs.models import STATE_NAME_LENGTH, StateEntry
+from kernel.clock import database_now
+from kernel.errors import InvalidRequest, NotFound, PreconditionFailed, StateLimit, Unavailable
+
+ENTRIES_LIMIT = 1000
+"""Entries of one owner. Counted before an entry is made: those made in the same moment may pass it together."""
+
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{STATE_NAME_LENGTH}}}")
+# Each lost race is somebody else's write: so many in one call are a storm.
+_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a caller says of the entry that is there: RFC 9110, 13.1. None: nothing; "*": there is one.
+
+    `match`: it has one of these ETags. `none_match`: it has none of these.
+    """
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] | None = None
+
+    def holds(self, etag: str | None) -> bool:
+        """Tell whether this is true of the entry with that ETag; None: there is no entry."""
+        if self.match is not None and not _is_one(etag, self.match):
+            return False
+        return self.none_match is None or not _is_one(etag, self.none_match)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatePage:
+    """Entries, newest first, without their content but with its bytes; `older_than`: empty at the end."""
+
+    items: Sequence[tuple[StateEntry, int]]
+    older_than: str
+
+
+def etag_of(entry: StateEntry) -> str:
+    """Return the ETag of an entry, without quotes. One that was deleted and made again never has an old one."""
+    return hashlib.blake2b(f"{entry.pk}:{entry.version}".encode(), digest_size=10).hexdigest()
+
+
+def read_state(*, owner_id: str, name: str) -> StateEntry:
+    """Return one of the owner's entries; raise NotFound, or InvalidRequest for what is no name."""
+    entry = _find(owner_id, name)
+    if entry is None:
+        raise NotFound
+    return entry
+
+
+def write_state(
+    *, owner_id: str, name: str, content: bytes, content_type: str, condition: Condition
+) -> tuple[StateEntry, bool]:
+    """Write an entry whole; return it and whether it is new.
+
+    Raises PreconditionFailed where the condition does not hold at the moment of writing, StateLimit, InvalidRequest for
+    what is no name.
+    """
+    for _time in range(_TRIES):
+        entry = _find(owner_id, name)
+        if not condition.holds(etag_of(entry) if entry else None):
+            raise PreconditionFailed
+        if entry is None:
+            entry = _create(owner_id, name, content, content_type)
+            if entry is not None:
+                return entry, True
+        elif _replace(entry, content, content_type):
+            return entry, False
+    raise Unavailable
+
+
+def delete_state(*, owner_id: str, name: str, condition: Condition) -> None:
+    """Delete an entry. Raises NotFound, PreconditionFailed, InvalidRequest for what is no name."""
+    for _time in range(_TRIES):
+        entry = read_state(owner_id=owner_id, name=name)
+        if not condition.holds(etag_of(entry)):
+            raise PreconditionFailed
+        if StateEntry.objects.filter(pk=entry.pk, version=entry.version).delete()[0]:
+            return
+    raise Unavailable
+
+
+def list_state(*, owner_id: str, older_than: str, size: int) -> StatePage:
+    """Return a page of the owner's entries. `older_than`: the last id of the page before, or empty."""
+    entries = StateEntry.objects.filter(owner_id=owner_id).defer("content").annotate(size_bytes=Length("content"))
+    if older_than:
+        entries = entries.filter(pk__lt=older_than)
+    found = [(entry, entry.size_bytes) for entry in entries.order_by("-pk")[: size + 1]]
+    return StatePage(items=found[:size], older_than=found[size - 1][0].pk if len(found) > size else "")
+
+
+def _find(owner_id: str, name: str) -> StateEntry | None:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            _("A name has 1 to %(limit)s letters, digits, dots, lines and dashes."),
+            params={"limit": STATE_NAME_LENGTH},
+        )
+    return StateEntry.objects.filter(owner_id=owner_id, name=name).first()
+
+
+def _create(owner_id: str, name: str, content: bytes, content_type: str) -> StateEntry | None:
+    """Return the new entry, or None where somebody else was quicker."""
+    if StateEntry.objects.filter(owner_id=owner_id).count() >= ENTRIES_LIMIT:
+        raise StateLimit(params={"limit": ENTRIES_LIMIT})
+    now = database_now()
+    entry = StateEntry(
+        owner_id=owner_id,
+        name=name,
+        content=content,
+        content_type=content_type,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+    except IntegrityError:
+        return None
+    return entry
+
+
+def _replace(entry: StateEntry, content: bytes, content_type: str) -> bool:
+    """Write over the version that was read; tell whether it was still there. `entry` is then as it was written."""
+    seen = entry.version
+    entry.content, entry.content_type = content, content_type
+    entry.version, entry.updated_at = seen + 1, database_now()
+    rows = StateEntry.objects.filter(pk=entry.pk, version=seen)
+    written = rows.update(
+        content=content, content_type=content_type, version=entry.version, updated_at=entry.updated_at
+    )
+    return bool(written)
+
+
+def _is_one(etag: str | None, etags: frozenset[str]) -> bool:
+    return etag is not None and ("*" in etags or etag in etags)
