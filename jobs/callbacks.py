@@ -25,13 +25,13 @@ _HOST_CHARACTERS = 186
 
 def tell_callbacks(moved: Sequence[MovedJob], now: dt.datetime) -> None:
     """Write a callback for every move to sent, running and the ends, of jobs that have an address."""
-    _write([_callback(one, now) for one in moved if _has_address(one) and one.after in _TOLD and _moves(one)])
+    write_deliveries([_callback(one, now) for one in moved if _has_address(one) and one.after in _TOLD and _moves(one)])
 
 
 def tell_streams(moved: Sequence[MovedJob], now: dt.datetime) -> None:
     """Write an event for every move, where upstream programs listen."""
     if settings.EVENTS:
-        _write([_event(one, now) for one in moved if _moves(one)])
+        write_deliveries([_event(one, now) for one in moved if _moves(one)])
 
 
 def _has_address(one: MovedJob) -> bool:
@@ -43,7 +43,8 @@ def _moves(one: MovedJob) -> bool:
     return one.move != Move.ASK_CANCEL
 
 
-def _write(rows: list[Delivery]) -> None:
+def write_deliveries(rows: list[Delivery]) -> None:
+    """Insert outbox rows in the transaction of what they tell, and ring for each after it."""
     if rows:
         Delivery.objects.bulk_create(rows)
     for row in rows:
@@ -52,14 +53,28 @@ def _write(rows: list[Delivery]) -> None:
 
 def _callback(one: MovedJob, now: dt.datetime) -> Delivery:
     job = one.job
-    host = urlsplit(job.callback).hostname or ""
-    return Delivery(
+    return callback_delivery(
         owner_id=job.owner_id,
-        kind=DeliveryKind.CALLBACK,
         subject=f"job:{job.pk}",
         target=job.callback,
         dedupe_key=f"callback:{job.pk}:{job.events_count}",
-        payload=_told(one),
+        payload=dict(_told(one)),
+        now=now,
+    )
+
+
+def callback_delivery(
+    *, owner_id: str, subject: str, target: str, dedupe_key: str, payload: dict[str, object], now: dt.datetime
+) -> Delivery:
+    """Return the outbox row of a signed POST to an address that its owner chose. Addresses of one host share a lane."""
+    host = urlsplit(target).hostname or ""
+    return Delivery(
+        owner_id=owner_id,
+        kind=DeliveryKind.CALLBACK,
+        subject=subject,
+        target=target,
+        dedupe_key=dedupe_key,
+        payload=payload,
         lane=f"host:{host[-_HOST_CHARACTERS:]}",
         due_at=now,
         created_at=now,

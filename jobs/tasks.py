@@ -11,6 +11,7 @@ from jobs.services import calendars, coyotes, delayed, grace, occurrences, offli
 
 _LONGEST_SECONDS = 4.0
 
+_TICK_SECONDS = 1.0
 
 def _until_done(sweep: Callable[[], int]) -> None:
     """Sweep batch after batch until nothing is found, or until it is time for the next tick."""

@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from kernel.failpoints import reach
 
 FRESH_SECONDS = 5.0
 """How old the time may be by which a call decides, when its transaction commits."""
+
+
+_DEADLOCK = 1213
+"""ER_LOCK_DEADLOCK."""
 
 
 class LostRace(Exception):
@@ -20,6 +24,11 @@ class LostRace(Exception):
 
 class Overslept(Exception):
     """The process stood still in the middle: the time that the body goes by is long past. Nothing was written."""
+
+
+def is_deadlock(error: OperationalError) -> bool:
+    """Tell whether MySQL or MariaDB has undone a transaction for another's sake. SQLite has one writer, and none."""
+    return error.args[:1] == (_DEADLOCK,)
 
 
 @contextmanager

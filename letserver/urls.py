@@ -10,7 +10,7 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, me, state, stream, system, user
+from jobs.api import agent, delayed, me, state, stream, system, user
 from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
@@ -25,6 +25,9 @@ urlpatterns = [
     path("jobs/<str:job_id>", user.OneJob.as_view()),
     path("jobs/<str:job_id>/cancel", user.JobCancel.as_view()),
     path("jobs/<str:job_id>/log", user.JobLog.as_view()),
+    path("delayed-jobs", delayed.DelayedJobs.as_view()),
+    path("delayed-jobs/<str:delayed_id>", delayed.OneDelayedJob.as_view()),
+    path("delayed-jobs/<str:delayed_id>/fire", delayed.DelayedJobFire.as_view()),
     *(path(route, view) for route, view in quick_calls().items()),
     path("messages", messages.Messages.as_view()),
     path("messages/<str:message_id>", messages.OneMessage.as_view()),
@@ -37,6 +40,7 @@ urlpatterns = [
     path("agents/<str:agent_id>/token", agents.AgentTokens.as_view()),
     path("agent/job", agent.NextJob.as_view()),
     path("agent/job/add", agent.AgentAddsJob.as_view()),
+    path("agent/job/delayed", delayed.AgentDelaysJob.as_view()),
     path("agent/beat", agent.BeatCall.as_view()),
     path("agent/whoami", agent.WhoAmI.as_view()),
     path("agent/jobs/<str:job_id>/log", agent.AgentLog.as_view()),

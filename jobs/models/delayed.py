@@ -62,7 +62,10 @@ class DelayedJob(models.Model):
 
     state = models.CharField(_("state"), max_length=16, choices=DelayedState, default=DelayedState.SCHEDULED)
     due_at = models.DateTimeField(_("due at"))
+    # Known before it is there: it follows from this row's id. None where a POST to `url` is all that happens.
     job_id = models.CharField(_("job"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
+    # Why it was canceled, or fired without a job of its own, or waits for its queue.
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     fired_at = models.DateTimeField(_("fired at"), null=True)

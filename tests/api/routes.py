@@ -74,6 +74,8 @@ _CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https:
 _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
 # Each writes an entry of their own; the agent finds the one that its owner has written before.
 _THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
+_NOT_THEIRS = {"other user": 404, "staff": 404}
+_DELAYED = {"agent": "{name}", "message": "x", "delay": "1d"}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -116,6 +118,13 @@ ROUTES = (
     Route(method="POST", path="/sys/jobs", good=204, by_system=True, body=_SYSTEM_JOB),
     Route(method="PUT", path="/sys/jobs/<str:job_id>/expire", good=204, by_system=True),
     Route(method="POST", path="/sys/users/<str:user_id>/agents", good=201, by_system=True, body={"name": "one-more"}),
+    Route(method="GET", path="/delayed-jobs", good=200),
+    Route(method="POST", path="/delayed-jobs", good=201, body=_DELAYED),
+    Route(method="DELETE", path="/delayed-jobs", good=200, query="?key={delayed_key}", others=_NOT_THEIRS),
+    Route(method="GET", path="/delayed-jobs/<str:delayed_id>", good=200),
+    Route(method="PATCH", path="/delayed-jobs/<str:delayed_id>", good=200, body={"delay": "2d"}),
+    Route(method="DELETE", path="/delayed-jobs/<str:delayed_id>", good=200),
+    Route(method="POST", path="/delayed-jobs/<str:delayed_id>/fire", good=200),
     Route(method="GET", path="/agents", good=200),
     Route(method="POST", path="/agents", good=201, scopes=_FULL, body={"name": "one-more"}),
     Route(method="GET", path="/agents/<str:agent_id>", good=200),
@@ -124,6 +133,7 @@ ROUTES = (
     Route(method="POST", path="/agents/<str:agent_id>/token", good=201, scopes=_FULL),
     Route(method="GET", path="/agent/job", good=204, scopes=()),
     Route(method="POST", path="/agent/job/add", good=201, scopes=(), body={"message": "{name} x"}),
+    Route(method="POST", path="/agent/job/delayed", good=201, scopes=(), body={"message": "x", "minutes": 1}),
     Route(method="POST", path="/agent/beat", good=200, scopes=(), body={}),
     Route(method="GET", path="/agent/whoami", good=200, scopes=()),
     Route(method="PUT", path="/agent/jobs/<str:job_id>/log", good=204, scopes=(), body={}),

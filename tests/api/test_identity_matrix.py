@@ -12,7 +12,7 @@ from accounts.models import User, UserToken
 from accounts.services.tokens import mint_user_token, revoke_user_token
 from accounts.services.users import set_frozen
 from accounts.tokens import digest, new_agent_token, new_user_token
-from jobs.models import Job, JobEvent, StateEntry
+from jobs.models import DelayedJob, Job, JobEvent, StateEntry
 from notifications.models import Channel, Message
 from tests.api.people import Answer, Person, TheirAgent
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
@@ -39,6 +39,7 @@ class _Scene:
     channel_id: str
     message_id: str
     delivery_id: str
+    delayed_id: str
     user_id: str
     tokens: dict[str, str]
 
@@ -46,7 +47,8 @@ class _Scene:
         token = self.tokens.get(caller, "")
         path, body = route.filled(
             job_id=self.job_id, agent_id=self.agent.id, channel_id=self.channel_id, message_id=self.message_id,
-            delivery_id=self.delivery_id, user_id=self.user_id, name=self.agent.name, user=self.user_id,
+            delivery_id=self.delivery_id, delayed_id=self.delayed_id, delayed_key="theirs",
+            user_id=self.user_id, name=self.agent.name, user=self.user_id,
             agent=self.agent.id,
         )  # fmt: skip
         if caller == "token in the query":
@@ -64,6 +66,7 @@ class _Scene:
         tokens = list(UserToken.objects.order_by("pk").values_list("pk", "revoked_at"))
         known = [{name: agent[name] for name in ("id", "name", "remark", "enabled")} for agent in agents]
         kept = list(StateEntry.objects.order_by("pk").values_list("pk", "version"))
+        kept += list(DelayedJob.objects.order_by("pk").values_list("pk", "state", "due_at"))
         told = Message.objects.count(), list(Channel.objects.order_by("pk").values_list("pk", "position"))
         return known, jobs, tokens, JobEvent.objects.count(), told, kept
 
@@ -81,7 +84,7 @@ def own_scene(alice: Person) -> _Scene:
     tokens = {"full": alice.full, "jobs": alice.jobs, "messages": alice.messages, "agent": agent.token}
     tokens["system"] = SYS_TOKEN
     assert alice("PUT", "/state/theirs", {}).status == 201
-    return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), **_messages_of(alice), tokens=tokens)
+    return _Scene(alice=alice, agent=agent, job_id=alice.give(agent), **_messages_of(alice, agent), tokens=tokens)
 
 
 @pytest.fixture
@@ -121,16 +124,18 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
     }
     for person in (bob, charlie):
         person.add_channel()
-    return _Scene(alice=alice, agent=agent, job_id=job_id, **_messages_of(alice), tokens=tokens)
+    return _Scene(alice=alice, agent=agent, job_id=job_id, **_messages_of(alice, agent), tokens=tokens)
 
 
-def _messages_of(person: Person) -> dict[str, str]:
+def _messages_of(person: Person, agent: TheirAgent) -> dict[str, str]:
     channel = person.add_channel()
     message = person("POST", "/messages", {"text": "secret text"}).body
+    delayed = {"agent": agent.id, "message": "secret text", "delay": "1d", "key": "theirs"}
     return {
         "channel_id": channel["id"],
         "message_id": message["id"],
         "delivery_id": message["deliveries"][0]["id"],
+        "delayed_id": person("POST", "/delayed-jobs", delayed).body["id"],
         "user_id": person("GET", "/me").body["id"],
     }
 
