@@ -32,6 +32,8 @@ class Principal:
     scope: str = ""
     agent_id: str = ""
     agent_enabled: bool = True
+    in_queues: bool = False
+    """Whether queues may hold work for the agent that calls."""
     limited: bool = True
     """Whether calls are counted: not those of staff, and of their agents."""
 

@@ -13,7 +13,7 @@ from accounts.authentication import FullUser, JobsUser, UpstreamSystem, caller
 from accounts.credentials import SYSTEM_ACTOR, Principal
 from accounts.services.users import read_active_user, read_user
 from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
-from agents.services.manage import AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
+from agents.services.manage import TAGS_LIMIT, AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
 from kernel.errors import AgentLimit, AgentOnline, InvalidRequest, NameTaken, NotFound
 from kernel.ids import is_id
@@ -34,6 +34,7 @@ class AgentJson(TypedDict):
     online: bool
     ip: str | None
     version: str
+    tags: list[str]
     last_seen_at: str | None
     activated_at: str | None
     created_at: str | None
@@ -53,6 +54,7 @@ def agent_json(agent: Agent) -> AgentJson:
         "online": agent.online,
         "ip": agent.ip,
         "version": agent.version,
+        "tags": sorted(tag.tag for tag in agent.tags.all()),
         "last_seen_at": rfc3339(agent.last_seen_at),
         "activated_at": rfc3339(agent.activated_at),
         "created_at": rfc3339(agent.created_at),
@@ -66,6 +68,7 @@ class NewAgentSerializer(serializers.Serializer[Any]):
     name = Text(max_length=NAME_LENGTH)
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
+    tags = serializers.ListField(child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT)
 
 
 class AgentChangeSerializer(serializers.Serializer[Any]):
@@ -75,6 +78,9 @@ class AgentChangeSerializer(serializers.Serializer[Any]):
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     enabled = Flag(required=False)
+    tags = serializers.ListField(
+        child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT, help_text="In place of all it had."
+    )
 
 
 class AgentSerializer(serializers.Serializer[Any]):
@@ -90,6 +96,7 @@ class AgentSerializer(serializers.Serializer[Any]):
     online = serializers.BooleanField()
     ip = serializers.CharField(allow_null=True, help_text="Where it last called from.")
     version = serializers.CharField(help_text="What it says of itself; empty for old agents.")
+    tags = serializers.ListField(child=serializers.CharField(), help_text="Words by which queues find their agents.")
     last_seen_at = serializers.DateTimeField(allow_null=True)
     activated_at = serializers.DateTimeField(allow_null=True, help_text="When it was first heard.")
     created_at = serializers.DateTimeField()
@@ -143,7 +150,7 @@ class Agents(Operation):
     @describe("agents_list", "List agents", answers={200: AgentListSerializer})
     def get(self, request: Request) -> Response:
         """Return all of the caller's agents, by name."""
-        agents = Agent.objects.visible_to(caller(request)).order_by("name", "pk")
+        agents = Agent.objects.visible_to(caller(request)).prefetch_related("tags").order_by("name", "pk")
         return Response({"items": [agent_json(agent) for agent in agents], "next": None})
 
     @describe(

@@ -24,6 +24,8 @@ class Agent(models.Model):
     alias = models.CharField(_("alias"), max_length=NAME_LENGTH, blank=True)
     remark = models.CharField(_("remark"), max_length=REMARK_LENGTH, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
+    # A queue may hold work for it: it has a tag, or a queue has named it. Once set it stays: a poll looks there too.
+    in_queues = models.BooleanField(_("in queues"), default=False)
     # Written only by `agents.services.touch_agents` and by the offline sweep.
     online = models.BooleanField(_("online"), default=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)

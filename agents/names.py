@@ -23,6 +23,19 @@ RESERVED = frozenset(
 _KEY_LENGTH = 150
 
 
+def checked_tag(tag: str) -> str:
+    """Return a tag as it is kept; raise InvalidRequest for one that may not be used.
+
+    A tag has 1 to 50 characters, no white space and no control character; its case and width do not matter.
+    """
+    key = name_key(tag)
+    if not key or len(tag) > NAME_LENGTH or len(key) > NAME_LENGTH:
+        raise InvalidRequest(_("A tag has 1 to %(limit)s characters."), params={"limit": NAME_LENGTH})
+    if unstorable_character(key) or not key.isprintable() or key.split() != [key]:
+        raise InvalidRequest(_("A tag has no white space and no invisible characters."))
+    return key
+
+
 def checked_key(name: str) -> str:
     """Return the comparison key of a name that may be used; raise InvalidRequest that says what is wrong with it.
 

@@ -14,28 +14,32 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what happens when an agent or a user goes, who hears of moves, and what the bells do."""
+        from accounts import quotas
         from accounts.hooks import on_frozen
         from agents.hooks import on_removed
-        from jobs.bells import wake_agents, wake_beats, wake_job_watchers
+        from jobs.bells import wake_agents, wake_beats, wake_job_watchers, wake_pullers
         from jobs.callbacks import tell_callbacks, tell_streams
         from jobs.observers import observe
         from jobs.services.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
-        from kernel import bells
         from jobs.services.chains import follow_ends
         from jobs.services.delayed import cancel_delayed_of_agent, cancel_delayed_of_user
         from jobs.services.line import wake_queues
         from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
         from jobs.services.schedules import schedule_usage
+        from kernel import bells
 
         on_removed(cancel_jobs_of_agent)
         on_frozen(cancel_jobs_of_user)
-        observe(tell_callbacks)
         on_removed(cancel_delayed_of_agent)
         on_frozen(cancel_delayed_of_user)
         on_removed(disable_schedules_of_agent)
         on_frozen(disable_schedules_of_user)
         quotas.register("schedules", schedule_usage)
+        observe(tell_callbacks)
         observe(tell_streams)
+        observe(follow_ends)
+        observe(wake_queues)
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)
         bells.register("beat", wake_beats)
+        bells.register("queue", wake_pullers)

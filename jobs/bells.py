@@ -29,6 +29,14 @@ def wake_job_watchers(ids: Sequence[str]) -> None:
     pipeline.execute()
 
 
+def wake_pullers(ids: Sequence[str]) -> None:
+    """Tell every gateway that these queues have work for whoever pulls it."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for queue_id in ids:
+        pipeline.publish(WAKE_CHANNEL, f"queue {queue_id}")
+    pipeline.execute()
+
+
 def wake_beats(ids: Sequence[str]) -> None:
     """Tell every gateway that these agents have jobs to end."""
     pipeline = get_redis_connection().pipeline(transaction=False)

@@ -10,7 +10,7 @@ BODY_LIMIT = 64 * 1024
 
 def error_body(error: AppError) -> dict[str, str]:
     """Return the one shape of an error, in the language that is active."""
-    return {"error": error.code, "message": error.message}
+    return {"error": error.code, "message": error.message, **error.details}
 
 
 def error_headers(error: AppError) -> dict[str, str]:

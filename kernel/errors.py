@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class AppError(Exception):
-    """Base of all errors meant for the caller. `sentence` may hold %(name)s places that `params` fills."""
+    """Base of all errors meant for the caller. `sentence` may hold %(name)s places that `params` fills.
+
+    `details` are fields of the answer beside code and sentence, for programs.
+    """
 
     status = 500
     code = "ServerError"
@@ -32,6 +35,7 @@ class AppError(Exception):
         if sentence is not None:
             self.sentence = sentence
         self.params = params or {}
+        self.details: dict[str, str] = {}
         self.retry_after_seconds = retry_after_seconds
 
     @property
@@ -237,6 +241,15 @@ class QueueDuplicate(AppError):
     def __init__(self, *, name: str, job_id: str) -> None:
         super().__init__(params={"name": name, "job_id": job_id})
         self.job_id = job_id
+        self.details = {"job_id": job_id}
+
+
+class QueueNotPulled(AppError):
+    """The queue has agents, which fetch its jobs themselves."""
+
+    status = 409
+    code = "QueueNotPulled"
+    sentence = _("The queue %(name)s runs on agents, which fetch its jobs themselves.")
 
 
 class QueueBusy(AppError):
@@ -247,20 +260,20 @@ class QueueBusy(AppError):
     sentence = _("The queue %(name)s still has work: jobs, delayed jobs or schedules. End them first.")
 
 
-class JobCanceled(AppError):
-    """The owner took the job back: do not start it, or end it."""
-
-    status = 409
-    code = "JobCanceled"
-    sentence = _("The job was canceled by its owner.")
-
-
 class ScheduleLimit(AppError):
     """The owner has as many schedules as they may have. Waiting changes nothing, so it is not LimitExceeded."""
 
     status = 409
     code = "ScheduleLimit"
     sentence = _("You have %(used)s schedules and may have %(limit)s. Delete one that you no longer need.")
+
+
+class JobCanceled(AppError):
+    """The owner took the job back: do not start it, or end it."""
+
+    status = 409
+    code = "JobCanceled"
+    sentence = _("The job was canceled by its owner.")
 
 
 class JobTaken(AppError):

@@ -10,7 +10,7 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, delayed, me, state, stream, system, user
+from jobs.api import agent, delayed, me, queues, state, stream, system, user
 from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
@@ -25,6 +25,18 @@ urlpatterns = [
     path("jobs/<str:job_id>", user.OneJob.as_view()),
     path("jobs/<str:job_id>/cancel", user.JobCancel.as_view()),
     path("jobs/<str:job_id>/log", user.JobLog.as_view()),
+    path("queues", queues.Queues.as_view()),
+    path("queues/<str:name>", queues.OneQueue.as_view()),
+    path("queues/<str:name>/jobs", queues.QueueJobs.as_view()),
+    path("queues/<str:name>/jobs/<str:job_id>/ack", queues.QueueAck.as_view()),
+    path("queues/<str:name>/jobs/<str:job_id>/extend", queues.QueueExtend.as_view()),
+    path("queues/<str:name>/next", queues.QueueNext.as_view()),
+    path("queues/<str:name>/pause", queues.QueuePause.as_view()),
+    path("queues/<str:name>/resume", queues.QueueResume.as_view()),
+    path("queues/<str:name>/drain", queues.QueueDrain.as_view()),
+    path("queues/<str:name>/flush", queues.QueueFlush.as_view()),
+    path("queues/<str:name>/dead", queues.QueueDead.as_view()),
+    path("queues/<str:name>/dead/replay", queues.QueueReplay.as_view()),
     path("delayed-jobs", delayed.DelayedJobs.as_view()),
     path("delayed-jobs/<str:delayed_id>", delayed.OneDelayedJob.as_view()),
     path("delayed-jobs/<str:delayed_id>/fire", delayed.DelayedJobFire.as_view()),

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
 
 from accounts import tokens
 from accounts.models import User
 from accounts.services.audit import record_audit
 from agents.hooks import run_on_removed
-from agents.models import Agent, AgentName, AgentToken
-from agents.names import checked_key
+from agents.models import Agent, AgentName, AgentTag, AgentToken
+from agents.names import checked_key, checked_tag
 from agents.services.quota import require_room_for_an_agent
+from kernel.bells import ring
 from kernel.clock import database_now
-from kernel.errors import AgentOnline, NameTaken, NotFound
+from kernel.errors import AgentOnline, InvalidRequest, NameTaken, NotFound
 from kernel.transactions import whole
+
+TAGS_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +32,16 @@ class AgentChange:
     alias: str | None = None
     remark: str | None = None
     enabled: bool | None = None
+    tags: Sequence[str] | None = None
 
 
-def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", actor: str) -> tuple[Agent, str]:
+def create_agent(
+    *, owner: User, name: str, alias: str = "", remark: str = "", tags: Sequence[str] = (), actor: str
+) -> tuple[Agent, str]:
     """Make an agent and its token. The token is returned this once.
 
-    Raises InvalidRequest for a name that may not be used, NameTaken for one that another agent of the owner has,
-    AgentLimit where the owner may have no more.
+    Raises InvalidRequest for a name or a tag that may not be used, NameTaken for a name that another agent of the
+    owner has, AgentLimit where the owner may have no more.
     """
     now_keys = _keys(name, alias)
     with whole("agent.create"):
@@ -44,6 +52,8 @@ def create_agent(*, owner: User, name: str, alias: str = "", remark: str = "", a
         )
         agent.save(force_insert=True)
         _claim_names(agent, now_keys)
+        if tags:
+            _set_tags(agent, tags)
         token = _mint(agent, now)
         record_audit(actor=actor, action="agent.create", subject=f"agent:{agent.pk}", now=now)
     return agent, token
@@ -66,6 +76,8 @@ def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
             AgentName.objects.filter(agent=agent).delete()
             _claim_names(agent, keys)
         agent.save(update_fields=["name", "alias", "remark", "enabled", "updated_at", "changed_at"])
+        if change.tags is not None:
+            _set_tags(agent, change.tags)
         if was_enabled and not agent.enabled:
             run_on_removed(agent.pk, actor, now)
         record_audit(actor=actor, action="agent.update", subject=f"agent:{agent.pk}", now=now)
@@ -100,6 +112,24 @@ def reset_agent_token(*, agent: Agent, actor: str) -> str:
         token = _mint(agent, now)
         record_audit(actor=actor, action="agent.reset_token", subject=f"agent:{agent.pk}", now=now)
     return token
+
+
+def note_queue_on(agent: Agent, *, now: dt.datetime) -> None:
+    """Write, in the caller's transaction, that a queue names this agent: its polls look there within a second."""
+    Agent.objects.filter(pk=agent.pk, in_queues=False).update(in_queues=True, changed_at=now)
+
+
+def _set_tags(agent: Agent, tags: Sequence[str]) -> None:
+    """Give the agent these tags in place of those it had; what waits for a new one is looked for at once."""
+    keys = {checked_tag(tag) for tag in tags}
+    if len(keys) > TAGS_LIMIT:
+        raise InvalidRequest(_("An agent has at most %(limit)s tags."), params={"limit": TAGS_LIMIT})
+    had = set(AgentTag.objects.filter(agent=agent).values_list("tag", flat=True))
+    AgentTag.objects.filter(agent=agent, tag__in=had - keys).delete()
+    AgentTag.objects.bulk_create([AgentTag(agent=agent, tag=tag) for tag in sorted(keys - had)])
+    if keys - had:
+        note_queue_on(agent, now=agent.changed_at)
+        ring("agent", agent.pk)
 
 
 def _locked(agent: Agent) -> Agent:

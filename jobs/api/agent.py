@@ -88,7 +88,7 @@ class NextJob(AgentOperation):
         principal = caller(request)
         seconds = reading.read_wait(request.query_params.getlist("wait"))
         job = claim_within(
-            claim=Claim(agent_id=principal.agent_id, protocol=_protocol(request)),
+            claim=Claim(agent_id=principal.agent_id, protocol=_protocol(request), in_queues=principal.in_queues),
             seconds=seconds,
             check_caller=lambda: _check_again(principal),
         )

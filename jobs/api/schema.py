@@ -6,10 +6,19 @@ from typing import Any
 
 from rest_framework import serializers
 
-from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
+from jobs.following import RETRIES_LIMIT
+from jobs.models import (
+    CALLBACK_LENGTH,
+    KEY_LENGTH,
+    MESSAGE_LENGTH,
+    QUEUE_NAME_LENGTH,
+    RATE_KEY_LENGTH,
+    SOURCE_LENGTH,
+    TASK_LENGTH,
+)
 from jobs.states import JobStatus, Move
 from jobs.wire.argv import WORDS_LIMIT
-from jobs.wire.reading import TTL_LIMIT_SECONDS
+from jobs.wire.reading import PRIORITY_LIMIT, TTL_LIMIT_SECONDS
 from notifications.models import Format, Level
 
 
@@ -24,7 +33,12 @@ class LineSerializer(serializers.Serializer[Any]):
 class SubmissionSerializer(serializers.Serializer[Any]):
     """A job."""
 
-    agent = serializers.CharField(max_length=100, help_text="Id, name or alias of one of your agents.")
+    agent = serializers.CharField(
+        required=False, max_length=100, help_text="Id, name or alias of one of your agents. This or `queue`."
+    )
+    queue = serializers.CharField(
+        required=False, max_length=QUEUE_NAME_LENGTH, help_text="The name of a queue, which says where the job runs."
+    )
     message = serializers.CharField(
         required=False, max_length=MESSAGE_LENGTH, help_text="The text, kept as it is. This or `argv`."
     )
@@ -51,6 +65,45 @@ class SubmissionSerializer(serializers.Serializer[Any]):
     source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
         required=False, allow_blank=True, max_length=SOURCE_LENGTH, help_text="Where the job comes from, for lists."
     )
+
+
+class FollowerSerializer(serializers.Serializer[Any]):
+    """A job that follows the end of another. It may have a `then` of its own."""
+
+    on = serializers.ChoiceField(choices=["success", "failure"], help_text="`failure`: when no attempt is left.")
+    agent = serializers.CharField(max_length=100, help_text="Id, name or alias of one of your agents.")
+    message = serializers.CharField(max_length=MESSAGE_LENGTH)
+
+
+class QueuedSerializer(SubmissionSerializer):
+    """A job, with what queues and further attempts need to know of it."""
+
+    task = serializers.CharField(
+        required=False, allow_blank=True, max_length=TASK_LENGTH, help_text="What kind of job it is."
+    )
+    priority = serializers.IntegerField(
+        required=False, min_value=-PRIORITY_LIMIT, max_value=PRIORITY_LIMIT, help_text="The higher starts first."
+    )
+    distinct_key = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=KEY_LENGTH,
+        help_text="One job with this key at a time. A distinct queue takes the task, else the message.",
+    )
+    rate_key = serializers.CharField(
+        required=False, allow_blank=True, max_length=RATE_KEY_LENGTH, help_text="What the queue's rate counts by."
+    )
+    retry = serializers.IntegerField(
+        required=False, min_value=0, max_value=RETRIES_LIMIT, help_text="How many more attempts may follow a failure."
+    )
+    backoff = serializers.JSONField(
+        required=False,
+        help_text='Pauses between attempts: seconds `[10, 60, 300]`, or `{"base": 5, "factor": 2, "limit": 3600}`.',
+    )
+    idempotent = serializers.BooleanField(
+        required=False, help_text="It may run twice, so it is tried again also where nobody knows how it ended."
+    )
+    then = FollowerSerializer(many=True, required=False, help_text="1 to 5 jobs that follow its end.")
 
 
 class SystemJobSerializer(serializers.Serializer[Any]):
@@ -170,15 +223,20 @@ class JobSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     user_id = serializers.CharField()
     agent_id = serializers.CharField(allow_null=True)
-    agent = serializers.CharField(allow_null=True, help_text="The agent's name.")
+    agent = serializers.CharField(allow_null=True, help_text="The agent's name; null until a group's agent takes it.")
+    queue = serializers.CharField(allow_null=True, help_text="The queue's name.")
     message = serializers.CharField()
+    task = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]
     callback = serializers.CharField()
     status = serializers.ChoiceField(choices=JobStatus.choices)
     result = serializers.CharField(help_text="The first 1,024 characters of the output.")
     late = serializers.BooleanField(help_text="The result came after the job had expired.")
+    priority = serializers.IntegerField()
     attempt = serializers.IntegerField()
+    retries = serializers.IntegerField(help_text="How many more attempts may follow this one.")
     root_id = serializers.CharField()
+    parent_id = serializers.CharField(allow_null=True, help_text="What made it: a delayed job, schedule or job.")
     created_at = serializers.DateTimeField()
     active_at = serializers.DateTimeField()
     wait_until = serializers.DateTimeField(allow_null=True)
@@ -189,6 +247,7 @@ class JobSerializer(serializers.Serializer[Any]):
     failed_at = serializers.DateTimeField(allow_null=True)
     expired_at = serializers.DateTimeField(allow_null=True)
     canceled_at = serializers.DateTimeField(allow_null=True)
+    parked_at = serializers.DateTimeField(allow_null=True, help_text="Since when it is a dead letter.")
 
 
 class WholeJobSerializer(JobSerializer):

@@ -15,7 +15,7 @@ from jobs.api.schema import (
     JobPageSerializer,
     LineSerializer,
     LogPartSerializer,
-    SubmissionSerializer,
+    QueuedSerializer,
     WholeJobSerializer,
 )
 from jobs.models import Job
@@ -34,6 +34,10 @@ from kernel.errors import (
     InvalidRequest,
     JobFinished,
     NotFound,
+    QueueDraining,
+    QueueDuplicate,
+    QueueFull,
+    QueueNotFound,
 )
 from kernel.idempotency import read_idempotency_key
 from kernel.openapi import describe, header, query
@@ -92,8 +96,17 @@ class Jobs(Operation):
         "jobs_create",
         "Send a job",
         answers={201: WholeJobSerializer},
-        errors=[AgentNotFound, InvalidAgent, InvalidMessage, IdempotencyMismatch],
-        request=SubmissionSerializer,
+        errors=[
+            AgentNotFound,
+            InvalidAgent,
+            InvalidMessage,
+            IdempotencyMismatch,
+            QueueDraining,
+            QueueDuplicate,
+            QueueFull,
+            QueueNotFound,
+        ],
+        request=QueuedSerializer,
         parameters=[
             _WAIT,
             header("Idempotency-Key", "1 to 255 characters: the same request again makes no second job, for 7 days."),

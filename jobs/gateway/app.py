@@ -13,7 +13,7 @@ from django.db import Error as DatabaseFault
 from jobs.gateway.calls import Calls
 from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
 from jobs.gateway.parts import Parts
-from jobs.wire import reading, rendering
+from jobs.wire import queues, reading, rendering
 from kernel.answers import BODY_LIMIT
 from kernel.errors import AppError, TooLarge, Unavailable
 
@@ -24,6 +24,13 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 _REPORT = re.compile(r"/agent/jobs/([^/]+)/(running|succeed|fail)")
 _JOB = re.compile(r"/jobs/([^/]+)")
 _LOG = re.compile(r"/jobs/([^/]+)/log")
+_NEXT = re.compile(r"/queues/([^/]+)/next")
+_BODY_LIMITS = (
+    (_REPORT, reading.REPORT_BODY_LIMIT),
+    (re.compile(r"/queues/[^/]+/jobs"), queues.BATCH_BODY_LIMIT),
+    (re.compile(r"/queues/[^/]+/jobs/[^/]+/ack"), queues.ACK_BODY_LIMIT),
+)
+"""Django's calls that take more than others."""
 
 
 class Gateway:
@@ -66,7 +73,7 @@ class Gateway:
 
     async def _hand_to_django(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django reads a body to its end, onto the disk, before anything looks at it: so it is capped on the way."""
-        limit = reading.REPORT_BODY_LIMIT if _REPORT.fullmatch(scope["path"]) else BODY_LIMIT
+        limit = next((size for path, size in _BODY_LIMITS if path.fullmatch(scope["path"])), BODY_LIMIT)
         try:
             await self._django(scope, CappedBody(receive, limit), send)
         except TooLarge as error:
@@ -90,6 +97,8 @@ class Gateway:
                 return partial(calls.read_job, job_id=found[1])
             case "GET", _ if found := _LOG.fullmatch(path):
                 return partial(calls.read_log, job_id=found[1])
+            case "GET", _ if found := _NEXT.fullmatch(path):
+                return partial(calls.queue_job, name=found[1])
             case "PUT", _ if found := _REPORT.fullmatch(path):
                 return partial(calls.report, job_id=found[1], kind=found[2])
         return None

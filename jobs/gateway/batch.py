@@ -13,6 +13,7 @@ from django.db import Error as DatabaseFault
 from agents.services.presence import AgentTouch, touch_agents
 from jobs.services.beat import Beat, beat_jobs
 from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.services.pull import Pull, pull_jobs
 from jobs.services.report import Report, report_jobs
 from jobs.services.submit import Submission, submit_jobs
 from kernel.clock import database_now
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Value = AgentTouch | Submission | Report | Beat | PutBack | Claim
+Value = AgentTouch | Submission | Report | Beat | PutBack | Claim | Pull
 Service = Callable[..., Sequence[Any]]
 
 _TRIES_ALONE = 2
@@ -43,6 +44,7 @@ SERVICES: dict[type, Service] = {
     Beat: beat_jobs,
     PutBack: put_back_jobs,
     Claim: claim_jobs,
+    Pull: pull_jobs,
 }
 """By item, in the order within a transaction: who is there, what came, what ended, what may start."""
 

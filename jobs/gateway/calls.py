@@ -16,10 +16,12 @@ from jobs.models import Job
 from jobs.services.beat import ids_to_end
 from jobs.services.claim import Claim, PutBack
 from jobs.services.log import read_log
+from jobs.services.pull import Pull, require_pulled
+from jobs.services.queues import find_queue
 from jobs.services.read import WholeJob, read_job
 from jobs.services.report import ReportKind
 from jobs.services.submit import Submission
-from jobs.wire import reading, rendering
+from jobs.wire import queues, reading, rendering
 from kernel.answers import BODY_LIMIT
 from kernel.errors import Unavailable
 from kernel.idempotency import read_idempotency_key
@@ -123,6 +125,33 @@ class Calls:
                 await call.wait(bell, min(left, self._look_again_after()))
             require_user(await self._parts.principals.identify_again(principal, by=call.answer_by), JOB_SCOPES)
 
+    async def queue_job(self, call: Call, name: str) -> Answer:
+        """GET /queues/{name}/next: its next job, or 204; with `?wait=` held until one comes or the time is over."""
+        principal = await self._user(call)
+        deadline = time.monotonic() + reading.read_wait(call.query("wait"))
+        lease = queues.read_lease(call.query("lease"))
+        queue = await self._parts.reader.ask(lambda: find_queue(viewer=principal, name=name), by=call.answer_by)
+        require_pulled(queue)
+        while True:
+            with self._parts.waiters.waiting_for(f"queue {queue.pk}") as bell:
+                pull = Pull(queue_id=queue.pk, actor=principal.actor, lease=lease)
+                with call.listening():
+                    job = await self._parts.writer.pull(pull, by=call.answer_by)
+                if job is not None:
+                    self._refuse_the_gone(call, pull.request_id)
+                    return Answer(status=200, body=queues.pulled_json(job))
+                left = deadline - time.monotonic()
+                if left <= 0 or self._parts.waiters.released:
+                    return Answer(status=204)
+                await call.wait(bell, min(left, self._look_again_after()))
+            require_user(await self._parts.principals.identify_again(principal, by=call.answer_by), JOB_SCOPES)
+
+    def _refuse_the_gone(self, call: Call, request_id: str) -> None:
+        """Put back what a caller who hung up was to get."""
+        if call.gone:
+            self._parts.writer.put_back(PutBack(request_id=request_id))
+            raise Gone
+
     async def _agent(self, call: Call) -> Principal:
         token = bearer_token(call.header(b"authorization"))
         principal = await self._parts.limits.identify(token, address=call.address, by=call.answer_by)
@@ -157,12 +186,13 @@ class Calls:
     async def _submit(self, call: Call, submission: Submission) -> Job:
         """Store a job. Its flag leaves before the answer does, so a poll that follows the 201 finds it."""
         job = await self._parts.writer.submit(submission, by=call.answer_by)
-        self._parts.redis.put(ready_key(job.agent_id or ""), READY_SECONDS)
+        if job.agent_id:
+            self._parts.redis.put(ready_key(job.agent_id), READY_SECONDS)
         return job
 
     async def _claim(self, principal: Principal, key: str, call: Call) -> Job | None:
         """Claim; the flag stands again where there may be more, or where we could not look."""
-        claim = Claim(agent_id=principal.agent_id, protocol=call.protocol)
+        claim = Claim(agent_id=principal.agent_id, protocol=call.protocol, in_queues=principal.in_queues)
         try:
             with call.listening():
                 job = await self._parts.writer.claim(claim, by=call.answer_by)
@@ -171,9 +201,7 @@ class Calls:
             raise
         if job is not None:
             self._parts.redis.put(key, READY_SECONDS)
-            if call.gone:
-                self._parts.writer.put_back(PutBack(request_id=claim.request_id))
-                raise Gone
+            self._refuse_the_gone(call, claim.request_id)
         return job
 
     async def _end_of(self, call: Call, principal: Principal, job_id: str, wait_seconds: int) -> WholeJob:

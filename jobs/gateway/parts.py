@@ -48,6 +48,7 @@ class Parts:
         bells.register("agent", self._wake_agents, first=True)
         bells.register("job", self._wake_jobs, first=True)
         bells.register("beat", self._wake_beats, first=True)
+        bells.register("queue", self._wake_pullers, first=True)
         await self._beat_clock()
         for run in (self.redis.run, self.principals.run, self.presence.run, self._beat_clock_often):
             self._tasks.append(asyncio.create_task(_watched(run)))
@@ -71,6 +72,9 @@ class Parts:
 
     def _wake_beats(self, ids: Sequence[str]) -> None:
         self._wake_each("beat", ids)
+
+    def _wake_pullers(self, ids: Sequence[str]) -> None:
+        self._wake_each("queue", ids)
 
     def _wake_each(self, kind: str, ids: Sequence[str]) -> None:
         if not self._loop.is_closed():

@@ -21,6 +21,7 @@ from jobs.gateway.batch import Value, serve
 from jobs.models import Job
 from jobs.services.beat import Beat
 from jobs.services.claim import Claim, PutBack
+from jobs.services.pull import Pull
 from jobs.services.report import Report
 from jobs.services.submit import Submission
 from kernel.connections import give_up_within
@@ -88,6 +89,11 @@ class Writer:
     async def claim(self, claim: Claim, *, by: float | None = None) -> Job | None:
         """Take the agent's next job; return it after COMMIT. A claim that nobody hears of is put back."""
         job: Job | None = await self._put(claim, by)
+        return job
+
+    async def pull(self, pull: Pull, *, by: float | None = None) -> Job | None:
+        """Take the next job of a queue; return it after COMMIT. A pull that nobody hears of is put back."""
+        job: Job | None = await self._put(pull, by)
         return job
 
     async def report(self, report: Report, *, by: float | None = None) -> None:
@@ -164,7 +170,7 @@ class Writer:
             if heard:
                 item.future.set_result(outcome)
             unsure = isinstance(outcome, Unavailable) and item.tried
-            if isinstance(item.value, Claim) and (unsure or (isinstance(outcome, Job) and not heard)):
+            if isinstance(item.value, Claim | Pull) and (unsure or (isinstance(outcome, Job) and not heard)):
                 # Nobody hears of this claim, or its COMMIT may have gone through unheard.
                 self.put_back(PutBack(request_id=item.value.request_id))
             elif isinstance(item.value, PutBack) and unsure:

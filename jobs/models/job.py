@@ -15,6 +15,7 @@ from kernel.ids import ID_LENGTH
 
 MESSAGE_LENGTH = 4096
 TASK_LENGTH = 255
+RATE_KEY_LENGTH = 64
 SOURCE_LENGTH = 255
 CALLBACK_LENGTH = 255
 
@@ -40,7 +41,7 @@ class Job(models.Model):
     callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
     # Only within a queue: the higher starts first, then the older.
     priority = models.SmallIntegerField(_("priority"), default=0)
-    rate_key = models.CharField(_("rate key"), max_length=64, blank=True)
+    rate_key = models.CharField(_("rate key"), max_length=RATE_KEY_LENGTH, blank=True)
 
     # What follows an end: up to `retries` more attempts, another job, a notice only when something changed.
     retries = models.PositiveSmallIntegerField(_("retries"), default=0)
@@ -85,8 +86,8 @@ class Job(models.Model):
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
         indexes = [
-            # The claim: the oldest job of one agent that is due.
-            models.Index(fields=["agent", "status", "active_at", "id"], name="job_claim"),
+            # The claim: the oldest job of one agent that is due and in no queue.
+            models.Index(fields=["agent", "status", "queue", "active_at", "id"], name="job_claim"),
             # A queue's jobs in the order in which they start, and how many of it are active.
             models.Index(fields=["queue", "status", "-priority", "active_at", "id"], name="job_queue"),
             # How many of one key a queue started lately; its dead letters.

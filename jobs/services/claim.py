@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from jobs.models import Job, JobEvent
+from jobs.services.line import Line, queues_of_agent, queues_with_work
 from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import JobStatus, Move
 from kernel.alone import run_alone
@@ -26,29 +27,33 @@ class Claim:
     """A poll that wants a job. `request_id` is made once, before the first try: a repeated claim gets the same job.
 
     Protocol 2 is that of an agent that acknowledges jobs before it starts them, and beats while it runs them.
+    `in_queues` is off for an agent of which it is known that no queue holds work for it.
     """
 
     agent_id: str
     protocol: int = 1
+    in_queues: bool = True
     request_id: str = field(default_factory=new_id)
 
 
 def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> list[Job | None]:
     """Hand each claim the oldest due job of its agent by (active_at, id), or None.
 
+    Of a queue that is first in line, if it has room (`jobs.services.line`); a group's job becomes this agent's.
     Two claims of one agent get two jobs. The rows are locked with SKIP LOCKED, so that another gateway's claim for the
     same agent is not waited for. The claimed job carries a lease of LEASE_SECONDS; under protocol 2 one of ACK_SECONDS,
     after which it is offered again.
     """
     with transaction.atomic():
         now = now or database_now()
-        before = _taken_before(claims)
+        before = taken_before([claim.request_id for claim in claims])
+        line = Line(now)
         taken: set[str] = set()
         outcomes: list[Job | None] = []
         moves: list[MovedJob] = []
         for claim in claims:
             job = before.get(claim.request_id)
-            if job is None and (job := _next_job(claim.agent_id, taken, now)):
+            if job is None and (job := _next_job(claim, taken, line, now)):
                 actor = f"agent:{claim.agent_id}"
                 taken.add(job.pk)
                 moves.append(
@@ -60,6 +65,7 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
                         request_id=claim.request_id,
                         lease=first_lease(claim.protocol),
                         protocol=claim.protocol,
+                        agent_id=claim.agent_id if job.agent_id is None else None,
                     )
                 )
             outcomes.append(job)
@@ -86,7 +92,7 @@ def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], obj
     job = run_alone(claim_jobs, claim)
     while job is None and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_SECONDS)
-        if Job.objects.claimable(database_now()).filter(agent_id=claim.agent_id).exists():
+        if _may_have_work(claim):
             check_caller()
             job = run_alone(claim_jobs, claim)
     return job
@@ -119,19 +125,33 @@ def offer_again(job: Job, *, actor: str) -> MovedJob:
     """Return the move of a job handed out and started by nobody: it waits again, or ends as its owner asked."""
     if job.cancel_requested_at is not None:
         return MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
-    return MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor)
+    is_anybodys = job.queue is not None and job.queue.agent_id is None
+    agent_id = "" if is_anybodys else None
+    return MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor, agent_id=agent_id)
 
 
-def _taken_before(claims: Sequence[Claim]) -> dict[str, Job]:
+def taken_before(request_ids: Sequence[str]) -> dict[str, Job]:
     """Return what an earlier try of the same claims took, by request id: its COMMIT went through unheard."""
-    ids = [claim.request_id for claim in claims]
-    return {
-        event.request_id or "": event.job for event in JobEvent.objects.select_related("job").filter(request_id__in=ids)
-    }
+    events = JobEvent.objects.select_related("job").filter(request_id__in=request_ids)
+    return {event.request_id or "": event.job for event in events}
 
 
-def _next_job(agent_id: str, taken: set[str], now: dt.datetime) -> Job | None:
-    rows = Job.objects.claimable(now).filter(agent_id=agent_id)
+def _next_job(claim: Claim, taken: set[str], line: Line, now: dt.datetime) -> Job | None:
+    """Return the job to hand out, locked: one in no queue, or that of a queue whose first job is older."""
+    rows = Job.objects.claimable(now).filter(agent_id=claim.agent_id, queue=None)
     if taken:
         rows = rows.exclude(pk__in=taken)
-    return rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
+    plain = rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
+    for queue in queues_with_work(queues_of_agent(claim.agent_id), now) if claim.in_queues else ():
+        if plain is not None and plain.active_at <= queue.first_due_at:
+            break
+        if job := line.lock_next(queue.pk):
+            return job
+    return plain
+
+
+def _may_have_work(claim: Claim) -> bool:
+    """Look without a lock."""
+    now = database_now()
+    plain = Job.objects.claimable(now).filter(agent_id=claim.agent_id, queue=None)
+    return plain.exists() or bool(claim.in_queues and queues_with_work(queues_of_agent(claim.agent_id), now))

@@ -33,8 +33,8 @@ class JobPage:
 
 
 def list_jobs(*, viewer: Viewer, wanted: JobFilter, older_than: str = "", size: int) -> JobPage:
-    """Return up to `size` jobs that are older than the id `older_than`, agents loaded. Two queries."""
-    rows = _filtered(Job.objects.visible_to(viewer).select_related("agent"), wanted)
+    """Return up to `size` jobs that are older than the id `older_than`, agents and queues loaded. Two queries."""
+    rows = _filtered(Job.objects.visible_to(viewer).select_related("agent", "queue"), wanted)
     page = slice_of(rows, before=older_than, size=size)
     ids = [job.pk for job in page.rows]
     outputs = {output.pk: output for output in JobOutput.objects.filter(pk__in=ids).defer("text")}

@@ -38,10 +38,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedJob:
-    """One move: the job, where it goes, who does it and what they say. `before` is filled in by `move_jobs`.
+    """One move: the job, where it goes, who does it and what they say. `move_jobs` fills in `before` and `slot`, the
+    distinct slot that the job held until then.
 
     `lease` is how long the agent may be silent from now on, needed by claims and reports of progress; `protocol` is
-    how the agent that claims speaks.
+    how the agent that claims speaks. `agent_id` is set where the job changes hands: empty for nobody's.
     """
 
     job: Job
@@ -54,9 +55,11 @@ class MovedJob:
     output: Output | None = None
     lease: dt.timedelta | None = None
     protocol: int | None = None
+    agent_id: str | None = None
+    slot: str | None = None
 
 
-_Kind: TypeAlias = tuple[Move, JobStatus, JobStatus, dt.timedelta, int]
+_Kind: TypeAlias = tuple[Move, JobStatus, JobStatus, dt.timedelta, int, bool, str]
 _NO_LEASE = dt.timedelta(0)
 _MOMENT = {
     JobStatus.SENT: "sent_at",
@@ -79,19 +82,21 @@ def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime) -> None:
     """Make all these moves in the caller's transaction, or raise LostRace.
 
     1. Every move must stand in the table (a KeyError-like bug otherwise: ValueError). 2. One conditional UPDATE for
-    each set that shares old status, move, new status, lease and protocol. 3. Outputs and events are inserted. 4.
+    each set that shares old status, move, new status, lease, protocol and agent. 3. Outputs and events are inserted. 4.
     Observers run. 5. Bells ring after COMMIT: the job's for whoever waits for it, the agent's where work appeared.
 
     A job object may stand in one move only; it is changed to what the row now holds.
     """
     sets: defaultdict[_Kind, list[MovedJob]] = defaultdict(list)
-    made = [replace(moved, before=JobStatus(moved.job.status)) for moved in moves]
+    made = [replace(moved, before=JobStatus(moved.job.status), slot=moved.job.distinct_slot) for moved in moves]
     for moved in made:
         if moved.before is None or not allowed(moved.move, moved.before, moved.after):
             raise ValueError(f"{moved.move} does not lead from {moved.before} to {moved.after}")
-        sets[moved.move, moved.before, moved.after, moved.lease or _NO_LEASE, moved.protocol or 0].append(moved)
-    for (move, before, after, lease, protocol), members in sorted(sets.items()):
-        _swap(members, _new_values(move, after, now, lease) | ({"protocol": protocol} if protocol else {}), before)
+        hands = (moved.agent_id is not None, moved.agent_id or "")
+        sets[moved.move, moved.before, moved.after, moved.lease or _NO_LEASE, moved.protocol or 0, *hands].append(moved)
+    for (move, before, after, lease, protocol, changes_hands, agent_id), members in sorted(sets.items()):
+        values = _new_values(move, after, now, lease) | ({"protocol": protocol} if protocol else {})
+        _swap(members, values | ({"agent_id": agent_id or None} if changes_hands else {}), before)
     _insert_outputs(made, now)
     _insert_events(made, now)
     tell_observers(made, now)

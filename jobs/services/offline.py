@@ -59,11 +59,11 @@ def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime |
         agents = Agent.objects.in_bulk({job.agent_id for job in locked.values() if job.agent_id})
         for job in locked.values():
             agent = agents.get(job.agent_id or "")
-            if agent is None or job.status != JobStatus.QUEUING:
+            if job.status != JobStatus.QUEUING:
                 continue
             if job.pk in removed:
                 moves.append(MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
-            elif not agent.online and job.is_impatient:
+            elif agent is not None and not agent.online and job.is_impatient:
                 moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
         move_jobs(moves, now=now)
     return len(moves)

@@ -23,9 +23,9 @@ class WholeJob:
 
 
 def read_job(*, owner_id: str, job_id: str) -> WholeJob:
-    """Return one job of the owner, its agent loaded; raise NotFound. Three queries."""
+    """Return one job of the owner, its agent and queue loaded; raise NotFound. Three queries."""
     # Databases that compare padded take an id with a blank at its end for the id.
-    rows = Job.objects.select_related("agent").filter(owner_id=owner_id, pk=job_id)
+    rows = Job.objects.select_related("agent", "queue").filter(owner_id=owner_id, pk=job_id)
     job = rows.first() if is_id(job_id) else None
     if job is None:
         raise NotFound

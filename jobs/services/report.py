@@ -92,7 +92,7 @@ def _decide(report: Report, job: Job | None, now: dt.datetime) -> MovedJob | App
         return JobNotFound()
     if status == after and report.protocol > 1:
         return None
-    late = status == JobStatus.EXPIRED and _may_be_late(job, now)
+    late = status == JobStatus.EXPIRED and may_be_late(job, now)
     if status not in ACTIVE and not late:
         return JobFinished()
     return MovedJob(
@@ -125,7 +125,7 @@ def _decide_progress(report: Report, job: Job, now: dt.datetime) -> MovedJob | A
     )
 
 
-def _may_be_late(job: Job, now: dt.datetime) -> bool:
+def may_be_late(job: Job, now: dt.datetime) -> bool:
     """A job that its agent did take may still tell its end, once, within seven days of its expiry."""
     return (
         job.sent_at is not None and job.expired_at is not None and now - job.expired_at <= dt.timedelta(days=LATE_DAYS)

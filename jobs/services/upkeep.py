@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from jobs.models import GatewayClock, Job
+from jobs.services.line import ring_lost_queues
 from jobs.states import ACTIVE, JobStatus
 from kernel.bells import ring
 from kernel.clock import database_now
@@ -19,15 +20,17 @@ _KEY_LIFE = dt.timedelta(days=7)
 
 
 def ring_lost_bells(*, now: dt.datetime | None = None) -> int:
-    """Ring every online agent that has had a due job waiting for two seconds; return how many."""
+    """Ring every online agent that has had a due job waiting for two seconds, and for every queue that could start
+    one; return how many."""
     now = now or database_now()
-    due = Job.objects.waiting().filter(active_at__lte=now - _BELL_IS_LOST_AFTER, agent__online=True)
+    due = Job.objects.waiting().filter(active_at__lte=now - _BELL_IS_LOST_AFTER, agent__online=True, queue=None)
     ids = list(due.order_by().values_list("agent_id", flat=True).distinct())
     reach("lost_bells.before_ring")
     for agent_id in ids:
         ring("agent", str(agent_id))
+    queues = ring_lost_queues(due_before=now - _BELL_IS_LOST_AFTER, now=now)
     reach("lost_bells.after_ring")
-    return len(ids)
+    return len(ids) + queues
 
 
 def forget_old_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:

@@ -15,7 +15,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts.credentials import SYSTEM_ACTOR, Principal
 from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
-from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
+from jobs.models import (
+    CALLBACK_LENGTH,
+    KEY_LENGTH,
+    MESSAGE_LENGTH,
+    QUEUE_NAME_LENGTH,
+    RATE_KEY_LENGTH,
+    SOURCE_LENGTH,
+    TASK_LENGTH,
+)
 from jobs.services.beat import Beat
 from jobs.services.log import LOG_LIMIT
 from jobs.services.moves import Output
@@ -23,6 +31,7 @@ from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from jobs.wire.argv import Command, read_argv
 from jobs.wire.fields import read_flag, read_moment, read_number, read_text
+from jobs.wire.following import read_backoff, read_retries, read_then
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.ids import ID_LENGTH, is_id
 from kernel.outbound import check_url
@@ -34,6 +43,7 @@ WAIT_LIMIT_SECONDS = 55
 PROTOCOL = 2
 BEAT_JOBS_LIMIT = 500
 TTL_LIMIT_SECONDS = 400 * 86_400
+PRIORITY_LIMIT = 1000
 CHAT_SOURCE = "chat:"
 """So begins the source of what a person said in a chat; they alone can say yes where an agent asks first."""
 
@@ -41,10 +51,17 @@ _REASON_LENGTH = 64
 
 
 def read_submission(
-    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
+    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api", into: str = ""
 ) -> Submission:
-    """Read the body of POST /jobs."""
-    agent = read_text(data, "agent", LONGEST_CALL, required=True)
+    """Read the body of POST /jobs, or with the name of a queue in `into` that of POST /queues/{name}/jobs."""
+    queue = into or read_text(data, "queue", QUEUE_NAME_LENGTH)
+    if queue and data.get("agent") is not None:
+        raise InvalidRequest(_("Send agent or queue, not both: a queue says where its jobs run."))
+    agent = "" if queue else read_text(data, "agent", LONGEST_CALL, required=True)
+    distinct_key, rate_key = read_text(data, "distinct_key", KEY_LENGTH), read_text(data, "rate_key", RATE_KEY_LENGTH)
+    priority = read_number(data, "priority", -PRIORITY_LIMIT, PRIORITY_LIMIT) or 0
+    if not queue and (distinct_key or rate_key or priority):
+        raise InvalidRequest(_("priority, distinct_key and rate_key belong to a queue."))
     command = read_command(data)
     wait_until = read_moment(data, "wait_until")
     ttl_seconds = read_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
@@ -61,6 +78,15 @@ def read_submission(
         wait_until=wait_until,
         ttl_seconds=ttl_seconds,
         idempotency_key=idempotency_key,
+        queue=queue,
+        task=read_text(data, "task", TASK_LENGTH),
+        priority=priority,
+        distinct_key=distinct_key,
+        rate_key=rate_key,
+        retries=read_retries(data),
+        backoff=read_backoff(data),
+        idempotent=read_flag(data, "idempotent"),
+        then=read_then(data),
     )
 
 

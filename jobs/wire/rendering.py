@@ -87,14 +87,19 @@ class JobJson(TypedDict):
     user_id: str
     agent_id: str | None
     agent: str | None
+    queue: str | None
     message: str
+    task: str
     source: str
     callback: str
     status: str
     result: str
     late: bool
+    priority: int
     attempt: int
+    retries: int
     root_id: str
+    parent_id: str | None
     created_at: str | None
     active_at: str | None
     wait_until: str | None
@@ -105,6 +110,7 @@ class JobJson(TypedDict):
     failed_at: str | None
     expired_at: str | None
     canceled_at: str | None
+    parked_at: str | None
 
 
 class ToldJobJson(TypedDict, total=False):
@@ -219,20 +225,25 @@ def log_part_json(part: LogPart) -> LogPartJson:
 
 
 def job_json(job: Job, output: JobOutput | None) -> JobJson:
-    """Render a job for its owner. `job.agent` must be loaded."""
+    """Render a job for its owner. `job.agent` and `job.queue` must be loaded."""
     return {
         "id": job.pk,
         "user_id": job.owner_id,
         "agent_id": job.agent_id,
         "agent": job.agent.name if job.agent else None,
+        "queue": job.queue.name if job.queue else None,
         "message": job.message,
+        "task": job.task,
         "source": job.source,
         "callback": job.callback,
         "status": str(job.status),
         "result": output.result if output else "",
         "late": job.late,
+        "priority": job.priority,
         "attempt": job.attempt,
+        "retries": job.retries,
         "root_id": job.root_id,
+        "parent_id": job.parent_id,
         "created_at": rfc3339(job.created_at),
         "active_at": rfc3339(job.active_at),
         "wait_until": rfc3339(job.expires_at),
@@ -243,6 +254,7 @@ def job_json(job: Job, output: JobOutput | None) -> JobJson:
         "failed_at": rfc3339(job.failed_at),
         "expired_at": rfc3339(job.expired_at),
         "canceled_at": rfc3339(job.canceled_at),
+        "parked_at": rfc3339(job.parked_at),
     }
 
 
