@@ -168,9 +168,11 @@ def _day_field(draw: st.DrawFn, parts: st.SearchStrategy[DayField]) -> DayField:
 
 @st.composite
 def expressions(draw: st.DrawFn, first_year: int) -> Drawn:
-    """Expressions of six and seven fields; more often than not at whole minutes, with starred hours, in any month."""
+    """Expressions of six and seven fields; often at whole minutes, with starred hours, in any month."""
     second, minute = draw(st.just(_walked("0", 0, 0, 1)) | numbers(0, 59)), draw(numbers(0, 59))
-    hour = draw(numbers(0, 23) | st.integers(1, 24).map(lambda step: _walked(f"*/{step}", 0, 23, step)))
+    starred = st.integers(1, 24).map(lambda step: _walked(f"*/{step}", 0, 23, step))
+    early = st.integers(0, 3).map(lambda hour: _walked(str(hour), hour, hour, 1))  # when clocks change
+    hour = draw(numbers(0, 23) | starred | early)
     month = draw(st.just(_walked("*", 1, 12, 1)) | numbers(1, 12, _MONTHS))
     of_month, of_week = draw(_day_field(_month_day_part())), draw(_day_field(_week_day_part()))
     if of_month.text == of_week.text == "?":

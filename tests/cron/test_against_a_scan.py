@@ -31,7 +31,7 @@ _CHANGES = [
     ("Europe/Berlin", dt.date(2026, 10, 25)),
     ("Australia/Lord_Howe", dt.date(2026, 4, 5)),
     ("Australia/Lord_Howe", dt.date(2026, 10, 4)),
-    ("America/Santiago", dt.date(2026, 4, 4)),
+    ("America/Santiago", dt.date(2026, 4, 5)),
     ("America/Santiago", dt.date(2026, 9, 6)),
     ("America/Havana", dt.date(2026, 11, 1)),
     ("Asia/Shanghai", dt.date(2028, 2, 29)),
@@ -82,7 +82,7 @@ def _parsed(drawn: Drawn, zone: str, start: dt.datetime) -> Cron | None:
         return None
 
 
-@given(expressions(2026), st.sampled_from(_CHANGES), st.integers(-150, 270))
+@given(expressions(2026), st.sampled_from(_CHANGES), st.integers(-90, 270))
 def _holds_while_clocks_change(drawn: Drawn, change: tuple[str, dt.date], after_midnight: int) -> None:
     zone, day = change
     start = dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC) + after_midnight * _MINUTE
@@ -135,6 +135,7 @@ def test_expressions_run_when_a_scan_says(holds: Callable[[], None]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("holds", _PROPERTIES)
 def test_many_expressions_run_when_a_scan_says(holds: Callable[[], None]) -> None:
-    _check(holds, 10_000)
+    _check(holds, 5_000)
