@@ -82,13 +82,13 @@ DEADLY = (
 
 
 def test_expressions_that_never_end_elsewhere_end_here() -> None:
-    """A quarter of what is compared of an output, made for them; Python's engine would not come back from a line."""
-    lines = ["a" * 1000, "ab" * 500, "x" * 1000, "a " * 500] * (COMPARED_CHARACTERS // 4 // 4000)
+    """An eighth of what is compared of an output, made for them; Python's engine would not come back from a line."""
+    lines = ["a" * 1000, "ab" * 500, "x" * 1000, "a " * 500] * (COMPARED_CHARACTERS // 8 // 4000)
     for expression in DEADLY:
         policy = read_policy({"ignore": [expression]})
         began = time.process_time()
         observe(policy, text="\n".join(lines), exit_code=0)
-        assert time.process_time() - began < 5, expression
+        assert time.process_time() - began < 2.5, expression
 
 
 EXPRESSION = st.recursive(
@@ -126,7 +126,7 @@ EXPRESSION = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(EXPRESSION, st.booleans(), st.lists(st.text("abAB7éÉ .x-]}", max_size=8), max_size=4))
 @example("^$", False, [""])
 @example(r"a\b", False, ["a", "ab"])
