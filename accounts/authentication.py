@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import base64
+import binascii
 import hmac
 from dataclasses import dataclass
 from typing import cast
@@ -22,7 +24,7 @@ from accounts.credentials import (
     require_user,
 )
 from accounts.limits import counting_failures, identify_within_limits
-from accounts.tokens import TokenKind
+from accounts.tokens import TokenKind, kind_of
 from kernel.errors import InvalidToken, NotFound, Unauthorized
 from kernel.rest import request_address
 
@@ -42,10 +44,14 @@ class BearerAuthentication(BaseAuthentication, abc.ABC):
     def authenticate(self, request: Request) -> tuple[Principal, None]:
         """Return the caller; raise the error of our tree that says why not."""
         tokens = request.query_params.getlist("token") if self.query_counts else []
-        token = bearer_token(request.headers.get("Authorization"), tokens)
+        token = bearer_token(self.read_header(request), tokens)
         principal = identify_within_limits(token, address=request_address(request))
         self.check(principal)
         return principal, None
+
+    def read_header(self, request: Request) -> str | None:
+        """Return the header that carries the token."""
+        return request.headers.get("Authorization")
 
     @abc.abstractmethod
     def check(self, principal: Principal) -> None:
@@ -93,7 +99,35 @@ class JobsUserByQuery(JobsUser):
     """The same where `?token=` counts: the one-line form of old clients."""
 
     query_counts = True
-    schemes = ("userToken", "userTokenInQuery")
+    schemes: tuple[str, ...] = ("userToken", "userTokenInQuery")
+
+
+class JobsUserByBasic(JobsUserByQuery):
+    """The same where a token may also come as Basic, from clients that know nothing else."""
+
+    schemes = ("userToken", "userTokenInQuery", "userTokenByBasic")
+
+    def read_header(self, request: Request) -> str | None:
+        """Return the header, Basic turned into Bearer."""
+        return _basic_as_bearer(request.headers.get("Authorization"))
+
+
+def _basic_as_bearer(authorization: str | None) -> str | None:
+    """Return `Bearer <token>` for Basic that has a token as its user name or as its password, the other half ignored.
+
+    Any other header is returned as it is. Raises InvalidToken for none in either place, and for two that differ.
+    """
+    scheme, _space, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        name, _colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise InvalidToken from error
+    tokens = {half for half in (name, password) if kind_of(half) is not TokenKind.MALFORMED}
+    if len(tokens) != 1:
+        raise InvalidToken
+    return f"Bearer {tokens.pop()}"
 
 
 class MessagesUser(BearerAuthentication):

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from celery import shared_task
 
-from jobs.services import calendars, coyotes, delayed, grace, occurrences, offline, overdue, release, upkeep
+from jobs.services import calendars, delayed, grace, occurrences, offline, overdue, release, upkeep
+from jobs.services.coyotes.failed import forget_old_failed_tasks
 
 _LONGEST_SECONDS = 4.0
-
 _TICK_SECONDS = 1.0
+
 
 def _until_done(sweep: Callable[[], int]) -> None:
     """Sweep batch after batch until nothing is found, or until it is time for the next tick."""
@@ -85,4 +86,4 @@ def warn_of_calendars() -> None:
 @shared_task(name="jobs.sweep_failed_tasks")
 def sweep_failed_tasks() -> None:
     """Forget tasks of the coyotes calls that failed long ago."""
-    _until_done(coyotes.forget_old_failed_tasks)
+    _until_done(forget_old_failed_tasks)

@@ -61,9 +61,11 @@ def describe(
     parameters: Sequence[OpenApiParameter] = (),
     with_token: bool = True,
     binary: bool = False,
+    form: bool = False,
     gateway: bool = False,
 ) -> Callable[[Any], Any]:
-    """Describe an operation: what it takes, its answers by status (None: an empty body), its own errors.
+    """Describe an operation: what it takes, its answers by status (None: an empty body), or by status and type where
+    that is not JSON, its own errors. With `form`, `request` is the fields of a form.
 
     The errors that every call can give, and those of tokens and bodies, are added.
     """
@@ -77,6 +79,8 @@ def describe(
     body: dict[str, Any] | None = {"application/json": request} if request else None
     if binary:
         body = {"application/octet-stream": OpenApiTypes.BINARY}
+    if form:
+        body = {"application/x-www-form-urlencoded": request, "multipart/form-data": request}
     responses = {status: _answer(answer) for status, answer in answers.items()} | _errors(possible)
     return extend_schema(
         operation_id=operation_id,

@@ -333,6 +333,11 @@ SPECTACULAR_SETTINGS = {
                 "name": "token",
                 "description": "The same in the query, for one-liners. It ends up in logs and histories.",
             },
+            "userTokenByBasic": {
+                "type": "http",
+                "scheme": "basic",
+                "description": "The same as user name or as password, the other half ignored.",
+            },
             "systemToken": {"type": "http", "scheme": "bearer", "description": "LETSERVER_SYS_TOKEN of the server."},
             "agentToken": {"type": "http", "scheme": "bearer", "description": "An agent's 20 letters and digits."},
         }

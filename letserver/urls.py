@@ -10,7 +10,7 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, delayed, me, queues, state, stream, system, user
+from jobs.api import agent, coyotes, delayed, me, queues, state, stream, system, user
 from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
@@ -65,6 +65,16 @@ urlpatterns = [
     path("state", state.State.as_view()),
     path("state/<str:name>", state.OneState.as_view()),
     path("stream", stream.Stream.as_view()),
+    path("coyotes/<str:agent_id>", coyotes.Home.as_view()),
+    path("coyotes/<str:agent_id>/", coyotes.Home.as_view()),
+    path("coyotes/<str:agent_id>/channels", coyotes.Channels.as_view()),
+    path("coyotes/<str:agent_id>/channels/<str:channel>", coyotes.OneChannel.as_view()),
+    path("coyotes/<str:agent_id>/channels/<str:channel>/tasks", coyotes.Tasks.as_view()),
+    path("coyotes/<str:agent_id>/channels/<str:channel>/tasks/<str:task_id>", coyotes.OneTask.as_view()),
+    path("coyotes/<str:agent_id>/channels/<str:channel>/failed-tasks", coyotes.FailedTasks.as_view()),
+    path("coyotes/<str:agent_id>/channels/<str:channel>/failed-tasks/<str:task_id>", coyotes.OneFailedTask.as_view()),
+    path("coyotes/<str:agent_id>/delay-tasks", coyotes.DelayedTasks.as_view()),
+    path("coyotes/<str:agent_id>/delay-tasks/<str:task_id>", coyotes.OneDelayedTask.as_view()),
     path("sys/jobs", system.SystemJobs.as_view()),
     path("sys/jobs/<str:job_id>/expire", system.SystemJobExpiry.as_view()),
     path("sys/users/<str:user_id>/agents", agents.SystemAgents.as_view()),

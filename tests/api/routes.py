@@ -115,6 +115,22 @@ ROUTES = (
     Route(method="PUT", path="/state/<str:name>", good=204, by_agents=True, body={}, others=_THEIR_OWN_STATE),
     Route(method="DELETE", path="/state/<str:name>", good=204, by_agents=True, others={"sibling agent": 204}),
     Route(method="GET", path="/stream", good=200, scopes=_FULL),
+    *(
+        Route(method=method, path=f"/coyotes/<str:agent_id>{rest}", good=200, token_in_query=True)
+        for methods, rest in (
+            ("GET", ""),
+            ("GET", "/"),
+            ("GET POST", "/channels"),
+            ("GET POST DELETE", "/channels/<str:channel>"),
+            ("POST", "/channels/<str:channel>/tasks"),
+            ("DELETE", "/channels/<str:channel>/tasks/<str:task_id>"),
+            ("GET", "/channels/<str:channel>/failed-tasks"),
+            ("GET POST DELETE", "/channels/<str:channel>/failed-tasks/<str:task_id>"),
+            ("GET", "/delay-tasks"),
+            ("GET DELETE", "/delay-tasks/<str:task_id>"),
+        )
+        for method in methods.split()
+    ),
     Route(method="POST", path="/sys/jobs", good=204, by_system=True, body=_SYSTEM_JOB),
     Route(method="PUT", path="/sys/jobs/<str:job_id>/expire", good=204, by_system=True),
     Route(method="POST", path="/sys/users/<str:user_id>/agents", good=201, by_system=True, body={"name": "one-more"}),

@@ -49,6 +49,7 @@ class _Scene:
             job_id=self.job_id, agent_id=self.agent.id, channel_id=self.channel_id, message_id=self.message_id,
             delivery_id=self.delivery_id, delayed_id=self.delayed_id, delayed_key="theirs",
             user_id=self.user_id, name=self.agent.name, user=self.user_id,
+            channel="default", task_id="x",
             agent=self.agent.id,
         )  # fmt: skip
         if caller == "token in the query":
