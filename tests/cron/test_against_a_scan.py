@@ -40,9 +40,9 @@ _CHANGES = [
 
 @cache
 def _minutes_around(zone: str, day: dt.date) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Each minute of four days in UTC, and what the wall shows then."""
-    start = dt.datetime.combine(day - _DAY, dt.time(), dt.UTC)
-    minutes = [start + number * _MINUTE for number in range(4 * 1440)]
+    """Each minute of six days in UTC, and what the wall shows then."""
+    start = dt.datetime.combine(day - 3 * _DAY, dt.time(), dt.UTC)
+    minutes = [start + number * _MINUTE for number in range(6 * 1440)]
     return [(moment, moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for moment in minutes]
 
 
@@ -82,7 +82,7 @@ def _parsed(drawn: Drawn, zone: str, start: dt.datetime) -> Cron | None:
         return None
 
 
-@given(expressions(2026), st.sampled_from(_CHANGES), st.integers(-90, 270))
+@given(expressions(2026), st.sampled_from(_CHANGES), st.integers(-90, 270) | st.integers(-2400, -1500))
 def _holds_while_clocks_change(drawn: Drawn, change: tuple[str, dt.date], after_midnight: int) -> None:
     zone, day = change
     start = dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC) + after_midnight * _MINUTE
