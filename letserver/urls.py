@@ -10,7 +10,7 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, coyotes, delayed, me, queues, state, stream, system, user
+from jobs.api import agent, coyotes, delayed, me, queues, schedules, state, stream, system, user
 from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
@@ -37,6 +37,14 @@ urlpatterns = [
     path("queues/<str:name>/flush", queues.QueueFlush.as_view()),
     path("queues/<str:name>/dead", queues.QueueDead.as_view()),
     path("queues/<str:name>/dead/replay", queues.QueueReplay.as_view()),
+    path("schedules", schedules.Schedules.as_view()),
+    path("schedules/preview", schedules.PreviewExpression.as_view()),
+    path("schedules/<str:schedule_id>", schedules.OneSchedule.as_view()),
+    path("schedules/<str:schedule_id>/run", schedules.ScheduleRunNow.as_view()),
+    path("schedules/<str:schedule_id>/pause", schedules.SchedulePause.as_view()),
+    path("schedules/<str:schedule_id>/resume", schedules.ScheduleResume.as_view()),
+    path("schedules/<str:schedule_id>/runs", schedules.ScheduleRuns.as_view()),
+    path("schedules/<str:schedule_id>/preview", schedules.SchedulePreview.as_view()),
     path("delayed-jobs", delayed.DelayedJobs.as_view()),
     path("delayed-jobs/<str:delayed_id>", delayed.OneDelayedJob.as_view()),
     path("delayed-jobs/<str:delayed_id>/fire", delayed.DelayedJobFire.as_view()),

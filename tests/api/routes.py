@@ -76,6 +76,7 @@ _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
 _THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
 _NOT_THEIRS = {"other user": 404, "staff": 404}
 _DELAYED = {"agent": "{name}", "message": "x", "delay": "1d"}
+_SCHEDULE = {"name": "another", "agent": "{name}", "message": "x", "cron": "@daily"}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -114,6 +115,18 @@ ROUTES = (
     Route(method="GET", path="/state/<str:name>", good=200, by_agents=True, others={"sibling agent": 200}),
     Route(method="PUT", path="/state/<str:name>", good=204, by_agents=True, body={}, others=_THEIR_OWN_STATE),
     Route(method="DELETE", path="/state/<str:name>", good=204, by_agents=True, others={"sibling agent": 204}),
+    Route(method="GET", path="/schedules", good=200),
+    Route(method="POST", path="/schedules", good=201, body=_SCHEDULE),
+    Route(method="POST", path="/schedules/preview", good=200, body={"cron": "@daily"}),
+    Route(method="GET", path="/schedules/<str:schedule_id>", good=200),
+    Route(method="PUT", path="/schedules/<str:schedule_id>", good=200, body=_SCHEDULE),
+    Route(method="PATCH", path="/schedules/<str:schedule_id>", good=200, body={"message": "x"}),
+    Route(method="DELETE", path="/schedules/<str:schedule_id>", good=204),
+    Route(method="POST", path="/schedules/<str:schedule_id>/run", good=201),
+    Route(method="POST", path="/schedules/<str:schedule_id>/pause", good=200, body={}),
+    Route(method="POST", path="/schedules/<str:schedule_id>/resume", good=200),
+    Route(method="GET", path="/schedules/<str:schedule_id>/runs", good=200),
+    Route(method="GET", path="/schedules/<str:schedule_id>/preview", good=200),
     Route(method="GET", path="/stream", good=200, scopes=_FULL),
     *(
         Route(method=method, path=f"/coyotes/<str:agent_id>{rest}", good=200, token_in_query=True)

@@ -40,6 +40,7 @@ class _Scene:
     message_id: str
     delivery_id: str
     delayed_id: str
+    schedule_id: str
     user_id: str
     tokens: dict[str, str]
 
@@ -48,6 +49,7 @@ class _Scene:
         path, body = route.filled(
             job_id=self.job_id, agent_id=self.agent.id, channel_id=self.channel_id, message_id=self.message_id,
             delivery_id=self.delivery_id, delayed_id=self.delayed_id, delayed_key="theirs",
+            schedule_id=self.schedule_id,
             user_id=self.user_id, name=self.agent.name, user=self.user_id,
             channel="default", task_id="x",
             agent=self.agent.id,
@@ -131,11 +133,13 @@ def scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
 def _messages_of(person: Person, agent: TheirAgent) -> dict[str, str]:
     channel = person.add_channel()
     message = person("POST", "/messages", {"text": "secret text"}).body
+    schedule = {"name": "theirs", "agent": agent.id, "message": "secret text", "cron": "@daily"}
     delayed = {"agent": agent.id, "message": "secret text", "delay": "1d", "key": "theirs"}
     return {
         "channel_id": channel["id"],
         "message_id": message["id"],
         "delivery_id": message["deliveries"][0]["id"],
+        "schedule_id": person("POST", "/schedules", schedule).body["id"],
         "delayed_id": person("POST", "/delayed-jobs", delayed).body["id"],
         "user_id": person("GET", "/me").body["id"],
     }
