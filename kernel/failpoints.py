@@ -40,6 +40,8 @@ POINTS = {
     "release.after_commit": "They are committed and their bells are queued.",
     "delayed.tell.before_commit": "Owners are told of delayed jobs that wait for their agents.",
     "delayed.tell.after_commit": "That they are told is committed.",
+    "restore.skip.before_commit": "After a restore, delayed jobs that are due are canceled.",
+    "restore.skip.after_commit": "That they are canceled is committed.",
     "ticker.before_commit": "Staff hold the due scans, or let them run.",
     "ticker.after_commit": "That is committed.",
     "keys.before_commit": "The sweep has freed old idempotency keys.",
