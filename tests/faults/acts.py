@@ -44,6 +44,7 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
 from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
+from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.evidence import Journal
 
@@ -239,6 +240,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "clock": _clock,
     "code": use_codes,
     "create_agent": _create_agent,
+    "delayed": tell_of_some,
     "deliver": deliver_one,
     "first_start": _first_start,
     "flag": _bell,
@@ -253,6 +255,9 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "offline": _offline,
     "overdue": _overdue,
     "put_back": _put_back,
+    "release": fire_some,
+    "restore": restore_some,
+    "ticker": restore_some,
     "token": _people,
     "user": _people,
     "view_limit": _view_limit,

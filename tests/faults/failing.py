@@ -37,7 +37,7 @@ from accounts.services.audit import first_broken_entry  # noqa: E402
 from accounts.services.tokens import mint_user_token  # noqa: E402
 from agents.models import Agent, AgentToken  # noqa: E402
 from agents.services.manage import create_agent  # noqa: E402
-from jobs.models import Job, JobEvent, JobLogChunk, JobOutput  # noqa: E402
+from jobs.models import DelayedJob, Job, JobEvent, JobLogChunk, JobOutput  # noqa: E402
 from jobs.states import JobStatus, Move  # noqa: E402
 from kernel.errors import Unauthorized  # noqa: E402
 from kernel.failpoints import arm  # noqa: E402
@@ -105,7 +105,7 @@ class Workshop:
 
     def people(self) -> None:
         """Print the answer of `people`."""
-        for table in (JobLogChunk, JobOutput, JobEvent, Job):
+        for table in (JobLogChunk, JobOutput, JobEvent, Job, DelayedJob):
             table._default_manager.all()._raw_delete(connection.alias)
         owner = make_user(f"u{new_id()}")
         agent, agent_token = create_agent(owner=owner, name="worker", actor="test")

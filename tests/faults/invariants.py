@@ -8,6 +8,7 @@ The names are those of the specification:
   agent was told is taken is what the row says: the first end stands, a late one within seven days is not dropped.
 - I3 a command starts at most once for an id; attempts of one job follow each other.
 - I4 a job is handed to, started and reported by its own agent, which has the same owner.
+- I5, I9 each moment makes one job, never early; one job of a distinct key at a time: `moments.py`.
 - I8 jobs of an agent (without a queue: by the server, one a poll) and of a queue start by (due, id); a queue has no
   more active than its width. Transactions that overlap may pass each other (a locked row is skipped), so a job is
   passed over only if it lay waiting longer than a transaction lasts before and after the claim, and no fault was in
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.ends import END_RULES
+from tests.faults.moments import MOMENT_RULES
 from tests.faults.order import ORDER_RULES
 from tests.faults.records import Connection, Event, Row, read_records
 from tests.faults.verdict import ACTIVE, BEFORE_ALL, CHANGES, ENDS, Case, Limits, Rule, Violation
@@ -39,7 +41,7 @@ def check(
 ) -> list[Violation]:
     """Return every violation that the logs of `folder` and the rows show; none means that the promises were kept.
 
-    Five SELECTs, no write. The connection should be a fresh one, or one that sees what was committed since. `now` is
+    Six SELECTs, no write. The connection should be a fresh one, or one that sees what was committed since. `now` is
     for tests: this host's UTC otherwise.
     """
     moment = now or dt.datetime.now(dt.UTC)
@@ -201,5 +203,5 @@ def _step(row: Row, event: Event, before: str, earliest: dt.datetime) -> Iterato
         yield Violation(invariant="I10", job_id=row.id, text=f"{step} at {event.at}, before the one that led to it")
 
 
-RULES: tuple[Rule, ...] = (_submitted, *END_RULES, _started, _retried, _own, *ORDER_RULES, _audited)
+RULES: tuple[Rule, ...] = (_submitted, *END_RULES, _started, _retried, _own, *ORDER_RULES, *MOMENT_RULES, _audited)
 """Every rule, by the number of its invariant."""

@@ -1,10 +1,11 @@
 """What one run left behind: the clients' own logs (JSON lines) and the rows at rest. Read here, judged elsewhere.
 
-Knows the contract of the logs and the names of four tables, and imports nothing of the product. A log line has `t`
+Knows the contract of the logs and the names of five tables, and imports nothing of the product. A log line has `t`
 (seconds of this host's monotonic clock) and `do`; what else it has depends on `do`:
 
 - submit-*.jsonl: `submit` (key or null, agent, message, status or null when no answer came, id or null), one for each
-  try; `read` (id, status: the job's). Two keys of one agent have two messages, or the jobs of a key cannot be counted.
+  try, perhaps with `distinct`; `delay` (message, status, id), the same for a delayed job; `read` (id, status: the
+  job's). Two keys of one agent have two messages, or the jobs of a key cannot be counted.
 - old-*.jsonl, the clients that acknowledge nothing: `claimed`, `started`, `ended` (agent, id), `report` (agent, id,
   kind, status, text).
 - runs.jsonl, written by the commands themselves: `started`, `ended` (agent, id, pid).
@@ -70,6 +71,20 @@ class Row:
     lease_until: dt.datetime | None
     result: str | None
     events: tuple[Event, ...]
+    parent_id: str | None = None
+    distinct_slot: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delayed:
+    """A delayed job as the database has it. `makes_a_job`: it goes to an agent or a queue that took it."""
+
+    id: str
+    message: str
+    state: str
+    due_at: dt.datetime
+    fired_at: dt.datetime | None = None
+    makes_a_job: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +122,7 @@ class Records:
     jobs: dict[str, Row]
     agents: dict[str, Agent]
     widths: dict[str, int]
+    delayed: dict[str, Delayed] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
     windows: tuple[tuple[float, float], ...] = ()
     by_do: dict[str, list[Line]] = field(default_factory=dict)
@@ -142,7 +158,7 @@ def read_records(folder: Path, connection: Connection) -> Records:
     for row in select(
         connection,
         "SELECT j.id, j.owner_id, j.agent_id, j.queue_id, j.message, j.status, j.late, j.root_id, j.attempt,"
-        " j.protocol, j.active_at, j.expires_at, j.lease_until FROM jobs_job j",
+        " j.protocol, j.active_at, j.expires_at, j.lease_until, j.parent_id, j.distinct_slot FROM jobs_job j",
     ):
         names = ("id", "owner_id", "agent_id", "queue_id", "message", "status", "late", "root_id", "attempt")
         jobs[row[0]] = Row(
@@ -153,10 +169,27 @@ def read_records(folder: Path, connection: Connection) -> Records:
             lease_until=_moment_or_none(row[12]),
             result=results.get(row[0]),
             events=tuple(events.pop(row[0], ())),
+            parent_id=row[13],
+            distinct_slot=row[14],
         )
     agents = select(connection, "SELECT a.id, a.owner_id, a.name FROM agents_agent a")
+    delayed = [
+        Delayed(
+            id=one,
+            message=message,
+            state=state,
+            due_at=_moment(due_at),
+            fired_at=_moment_or_none(fired_at),
+            makes_a_job=not url and reason != "duplicate",
+        )
+        for one, message, state, due_at, fired_at, url, reason in select(
+            connection,
+            "SELECT d.id, d.message, d.state, d.due_at, d.fired_at, d.url, d.reason FROM jobs_delayedjob d",
+        )
+    ]
     return Records(
         jobs=jobs,
+        delayed={row.id: row for row in delayed},
         agents={one: Agent(id=one, owner_id=owner, name=name) for one, owner, name in agents},
         widths=dict(select(connection, "SELECT q.id, q.width FROM jobs_queue q")),
         lines=tuple(lines),

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults import ends, invariants, order
-from tests.faults.records import Agent, Event, Line, Records, Row, read_records
+from tests.faults import ends, invariants, moments, order
+from tests.faults.records import Agent, Delayed, Event, Line, Records, Row, read_records
 from tests.faults.verdict import Case, Limits, Violation
 
-_RULE_FILES = (invariants, ends, order)
+_RULE_FILES = (invariants, ends, order, moments)
 _START = dt.datetime(2026, 1, 1)  # noqa: DTZ001  # As databases give it.
 _LEASE = 6.0
 _WEEK = 7 * 86_400.0
@@ -69,8 +69,18 @@ def _report(t: float, kind: str, status: int | None = 204, text: str = "ok", **f
     return _line(t, "report", kind=kind, status=status, text=text, **fields)
 
 
+def _delayed(state: str = "fired", *, due: float = 0, fired: float | None = None, **more: Any) -> Delayed:
+    fired_at = None if fired is None else _at(fired)
+    return replace(Delayed(id="d1", message="date", state=state, due_at=_at(due), fired_at=fired_at), **more)
+
+
 def _case(
-    rows: list[Row], *lines: Line, windows: tuple[tuple[float, float], ...] = (), now: float = 9e6, **limits: Any
+    rows: list[Row],
+    *lines: Line,
+    windows: tuple[tuple[float, float], ...] = (),
+    now: float = 9e6,
+    delayed: tuple[Delayed, ...] = (),
+    **limits: Any,
 ) -> Case:
     """The logs' clock shows the seconds since the start, as the database's does."""
     by_do: defaultdict[str, list[Line]] = defaultdict(list)
@@ -82,7 +92,12 @@ def _case(
         "a9": Agent(id="a9", owner_id="o9", name="strange"),
     }
     records = Records(
-        jobs={row.id: row for row in rows}, agents=agents, widths={"q1": 2}, windows=windows, by_do=dict(by_do)
+        jobs={row.id: row for row in rows},
+        agents=agents,
+        widths={"q1": 2},
+        delayed={row.id: row for row in delayed},
+        windows=windows,
+        by_do=dict(by_do),
     )
     return Case(records=records, limits=Limits(**{"lease": _LEASE} | limits), now=_at(now), clock=now)
 
@@ -91,6 +106,7 @@ _NEW, _TAKEN, _RUNS = (0, "queuing"), (1, "sent"), (2, "running")
 _LIFE = (_NEW, _TAKEN, _RUNS, (3, "succeeded"))
 _LATE_LIFE = (_NEW, _TAKEN, (8, "expired"), (20, "succeeded"))
 _DONE = _job(*_LIFE, result="ok")
+_DONE_LATER = _job(*_LIFE, result="ok", parent_id="d1")
 _LOST = _job(_NEW, _TAKEN, (8, "expired"))
 _SECOND_TRY = {"job_id": "j2", "root_id": "j1", "attempt": 2, "result": "ok"}
 _QUEUED = {"queue_id": "q1", "result": "ok"}
@@ -232,6 +248,51 @@ _WRONG: dict[str, tuple[str, Case]] = {
         "agent a2 report it",
         _case([_DONE], _report(3, "succeed"), _report(4, "succeed", agent="a2")),
     ),
+    # I5
+    "I5 fired twice": (
+        "has fired 2 times",
+        _case([_DONE_LATER, replace(_DONE_LATER, id="j2", root_id="j2")], delayed=(_delayed(),)),
+    ),
+    "I5 fired and still scheduled": (
+        "is scheduled and has made a job",
+        _case([_DONE_LATER], delayed=(_delayed("scheduled", due=0),), now=1),
+    ),
+    "I5 canceled and yet fired": (
+        "is canceled and has made a job",
+        _case([_DONE_LATER], delayed=(_delayed("canceled"),)),
+    ),
+    "I5 fired without a job": ("and there is no job", _case([], delayed=(_delayed(fired=1),))),
+    "I5 fired early": ("is marked as fired 1.000 s early", _case([], delayed=(_delayed(due=2, fired=1),))),
+    "I5 made early": ("has made its job 4.000 s early", _case([_DONE_LATER], delayed=(_delayed(due=4),))),
+    "I5 active later than made": (
+        "has made its job 3.000 s early",
+        _case([replace(_DONE_LATER, active_at=_at(3))], delayed=(_delayed(),)),
+    ),
+    "I5 forgotten": (
+        "and has not fired",
+        _case([], delayed=(_delayed("scheduled", due=10),), now=20),
+    ),
+    "I1 a delayed job that was accepted is not there": (
+        "no such delayed job",
+        _case([], _line(0, "delay", id="d1", status=201, message="date")),
+    ),
+    "I1 a delayed job says something else": (
+        "delayed was 'uptime'",
+        _case([], _line(0, "delay", id="d1", status=201, message="uptime"), delayed=(_delayed("scheduled", due=9e7),)),
+    ),
+    # I9
+    "I9 a key is held after the end": ("still holds its key", _case([replace(_DONE, distinct_slot="s")])),
+    "I9 two hold one key": (
+        "2 jobs of queue q1 hold one key",
+        _case([_job(_NEW, job_id=f"j{n}", distinct_slot="s", **_QUEUED) for n in range(2)], at_rest=False),
+    ),
+    "I9 two live at a time": (
+        "began while j1, with key 'k', lived",
+        _case(
+            [_DONE, _job((2.5, "queuing"), (4, "sent"), (5, "failed"), job_id="j2", result="ok")],
+            *(_submit(distinct="k"), _submit(distinct="k", key="k2", id="j2")),
+        ),
+    ),
     # I8
     "I8 passed over": (
         "handed out at",
@@ -300,6 +361,24 @@ _RIGHT: dict[str, Case] = {
         [_job(_NEW, (50, "sent"), (51, "failed")), _job(_NEW, (20, "sent"), (21, "failed"), job_id="j2", due=5)],
         windows=((15, 19),),
     ),
+    "delayed, and fired at its moment": _case(
+        [_job((5, "queuing"), (6, "sent"), (7, "failed"), due=5, parent_id="d1", result="ok")],
+        _line(0, "delay", id="d1", status=201, message="date"),
+        delayed=(_delayed(due=5, fired=5),),
+    ),
+    "a second attempt of what was delayed": _case(
+        [_DONE_LATER, _job((5, "queuing"), (6, "sent"), (9, "failed"), parent_id="d1", **_SECOND_TRY)],
+        delayed=(_delayed(),),
+    ),
+    "to an address, or to a queue that has it already: no job": _case(
+        [], delayed=(_delayed(fired=1, makes_a_job=False),)
+    ),
+    "due while nobody could fire": _case([], delayed=(_delayed("scheduled", due=10),), now=60, windows=((5, 50),)),
+    "due a moment ago": _case([], delayed=(_delayed("scheduled", due=10),), now=16),
+    "one of a key after the other": _case(
+        [_DONE, _job((3, "queuing"), (4, "sent"), (5, "failed"), job_id="j2", result="ok")],
+        *(_submit(distinct="k"), _submit(distinct="k", key="k2", id="j2")),
+    ),
     "a queue as wide as it is": _case(
         [_job(_NEW, (20 + n, "sent"), (29, "failed"), job_id=f"j{n}", due=n, **_QUEUED) for n in range(2)]
     ),
@@ -342,7 +421,7 @@ def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_invariant_is_among_them() -> None:
-    assert {what.split()[0] for what in _WRONG} == {"I1", "I2", "I3", "I4", "I8", "I10"}
+    assert {what.split()[0] for what in _WRONG} == {"I1", "I2", "I3", "I4", "I5", "I8", "I9", "I10"}
 
 
 class _NoRows:
