@@ -52,5 +52,6 @@ urlpatterns = [
     path("channels/<str:channel_id>/move", notifications.channel_move, name="channel-move"),
     path("channels/<str:channel_id>/switch", notifications.channel_switch, name="channel-switch"),
     path("channels/<str:channel_id>/test", notifications.channel_test, name="channel-test"),
+    path("channels/<str:channel_id>/confirmation", notifications.channel_ask, name="channel-ask"),
     path("channels/<str:channel_id>/delete", notifications.channel_delete, name="channel-delete"),
 ]

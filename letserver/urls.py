@@ -15,7 +15,7 @@ from letserver import api
 from letserver.console_urls import root
 from notifications.api import channels, messages, outbox
 from notifications.api.quick import quick_calls
-from notifications.pages import message_page
+from notifications.pages import confirmation_page, message_page
 
 urlpatterns = [
     path("status", api.Status.as_view()),
@@ -54,7 +54,9 @@ urlpatterns = [
     path("channels", channels.Channels.as_view()),
     path("channels/<str:channel_id>", channels.OneChannel.as_view()),
     path("channels/<str:channel_id>/test", channels.ChannelTest.as_view()),
+    path("channels/<str:channel_id>/confirmation", channels.ChannelConfirmation.as_view()),
     path("m/<str:token>", message_page, name="message-page"),
+    path("c/<str:token>", confirmation_page, name="confirmation-page"),
     path("agents", agents.Agents.as_view()),
     path("agents/<str:agent_id>", agents.OneAgent.as_view()),
     path("agents/<str:agent_id>/token", agents.AgentTokens.as_view()),

@@ -72,7 +72,7 @@ class ChannelAdmin(ReadOnlyAdmin):
     ordering = ("owner", "position", "id")
     fields = (
         "id", "owner", "shown_name", "driver", "account", "position", "levels", "enabled", "off_reason", "off_at",
-        "quiet_from", "quiet_until", "last_sent_at", "created_at", "changed_at",
+        "quiet_from", "quiet_until", "confirmed_at", "last_sent_at", "created_at", "changed_at",
     )  # fmt: skip
     readonly_fields = ("id", "shown_name")
 

@@ -29,9 +29,11 @@ from notifications.forms import (
 from notifications.links import detail_path
 from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Message
 from notifications.presentation import (
+    DeliveryLine,
     allowances,
     channel_line,
     channel_lines,
+    delivery_line,
     delivery_lines,
     is_personal,
     message_lines,
@@ -41,12 +43,14 @@ from notifications.presentation import (
 from notifications.services.accept import Wish, accept_messages
 from notifications.services.channels import (
     ChannelChange,
+    ask_again,
     create_channel,
     delete_channel,
     move_channel,
     settings_of,
     update_channel,
 )
+from notifications.services.confirming import last_question, needs_confirmation
 from notifications.services.outbox import replay_delivery
 from notifications.services.read import list_messages, read_message, state_of, withdraw_message
 from notifications.services.trial import try_channel
@@ -165,7 +169,10 @@ def channel_add(request: HttpRequest, user: User) -> HttpResponse:
             form.add_error(None, error.message)
         else:
             _show_made_secret(request, channel, driver, asked)
-            messages.success(request, _("The channel is there. Try it: a test tells whether the service takes it."))
+            if needs_confirmation(channel):
+                messages.success(request, _("The channel is there. A mail asks whether messages may come."))
+            else:
+                messages.success(request, _("The channel is there. Try it: a test tells whether the service takes it."))
             return redirect("console:channel", channel.pk)
     context = {"form": form, "asked": asked, "driver": driver, "service": capfirst(str(driver.label))}
     failed = bool(form.errors or asked.errors)
@@ -212,6 +219,7 @@ def channel_detail(request: HttpRequest, user: User, channel_id: str) -> HttpRes
         "zone": settings.TIME_ZONE,
         "allowances": allowances(user, [channel]),
         "made_secret": take_once(request, f"channel-secret-{channel.pk}"),
+        "question": _question(channel),
     }
     failed = bool(form.errors or (asked is not None and asked.errors))
     return render(request, "notifications/channel_detail.html", context, status=400 if failed else 200)
@@ -246,6 +254,19 @@ def channel_test(request: HttpRequest, user: User, channel_id: str) -> HttpRespo
     return redirect("console:message", message.pk)
 
 
+@console_page("POST")
+def channel_ask(request: HttpRequest, user: User, channel_id: str) -> HttpResponse:
+    """Send the mail again in which whoever reads it can agree."""
+    channel = _channel(user, channel_id)
+    try:
+        ask_again(channel=channel)
+    except AppError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, _("A mail is on its way."))
+    return redirect("console:channel", channel.pk)
+
+
 @console_page("GET", "POST")
 def channel_delete(request: HttpRequest, user: User, channel_id: str) -> HttpResponse:
     """Ask, then remove a channel."""
@@ -265,6 +286,12 @@ def _channel(user: User, channel_id: str) -> Channel:
 def _are_valid(form: forms.Form, asked: forms.Form | None) -> bool:
     """Look at both, so that a person reads all that is wrong at once."""
     return all([form.is_valid(), asked is None or asked.is_valid()])
+
+
+def _question(channel: Channel) -> DeliveryLine | None:
+    """Return what became of the mail that asked, where there is no answer yet."""
+    row = last_question(channel) if needs_confirmation(channel) else None
+    return None if row is None else delivery_line(row)
 
 
 def _free_name(user: User, driver: Driver) -> str:

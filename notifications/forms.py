@@ -14,6 +14,7 @@ from kernel.ids import ID_LENGTH, new_id
 from kernel.visible import visible_line
 from notifications.drivers.base import Driver
 from notifications.models import CHANNEL_NAME_LENGTH, TITLE_LENGTH, Channel, Level
+from notifications.services.confirming import needs_confirmation
 
 # As much as a form's body carries, 64 KiB, when every character is written as nine.
 _FORM_CHARACTERS = 6000
@@ -80,7 +81,9 @@ class MessageForm(forms.Form):
         self.initial.setdefault("key", new_id())
         field = self.fields["channels"]
         if isinstance(field, forms.MultipleChoiceField):
-            field.choices = [(one.pk, visible_line(one.name)) for one in channels if one.enabled]
+            field.choices = [
+                (one.pk, visible_line(one.name)) for one in channels if one.enabled and not needs_confirmation(one)
+            ]
 
     def clean_text(self) -> str:
         """Undo what browsers do to line ends."""

@@ -73,6 +73,8 @@ class Channel(models.Model):
     quiet_from = models.TimeField(_("quiet from"), null=True)
     quiet_until = models.TimeField(_("quiet until"), null=True)
     last_sent_at = models.DateTimeField(_("last message at"), null=True)
+    # When whoever reads what is sent there agreed; asked only where the driver says so (`confirmed_by`).
+    confirmed_at = models.DateTimeField(_("confirmed at"), null=True)
     created_at = models.DateTimeField(_("created at"))
     changed_at = models.DateTimeField(_("changed at"))
 
@@ -187,7 +189,8 @@ class Delivery(models.Model):
     `subject` names what it is about as text (`job:<id>`), so that this app need not know it. `dedupe_key` makes it
     exist once per change and target. `lane` is what may be busy: deliveries of one lane go a few at a time.
     `fallback` lists the channels and ways to try where this one refuses. `reserved` names the ledger that has already
-    counted it. A finish counts only for the try that claimed the row.
+    counted it. A finish counts only for the try that claimed the row. One of kind MESSAGE without a message is the mail
+    that asks a mailbox whether it wants any.
     """
 
     id = IdField()

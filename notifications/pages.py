@@ -1,16 +1,20 @@
-"""The page of one message, for whoever has its signed address: mostly a phone, mostly from a chat."""
+"""Pages for whoever has their signed address: of one message, mostly on a phone, mostly from a chat; and that on which
+whoever reads a mailbox agrees to what will come.
+"""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.pages import form_page
 from kernel.clock import database_now
 from kernel.errors import NotFound
-from notifications.links import LIFE, linked_message
+from notifications.links import CONFIRMATION_LIFE, LIFE, linked_message
 from notifications.presentation import open_actions
+from notifications.services.channels import asking_channel, confirm_channel
 
 
 @require_safe
@@ -26,4 +30,19 @@ def message_page(request: HttpRequest, token: str) -> HttpResponse:
         response = render(request, "notifications/message.html", context)
     response["X-Robots-Tag"] = "noindex"
     add_never_cache_headers(response)
+    return response
+
+
+@form_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirmation_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask (GET), and take the yes (POST): programs that look into mail follow its links, but press nothing."""
+    try:
+        channel = confirm_channel(token) if request.method == "POST" else asking_channel(token)
+    except NotFound:
+        response = render(request, "notifications/mailbox_gone.html", {"days": CONFIRMATION_LIFE.days}, status=404)
+    else:
+        context = {"channel": channel, "is_own": request.user.pk == channel.owner_id}
+        response = render(request, "notifications/mailbox.html", context)
+    response["X-Robots-Tag"] = "noindex"
     return response

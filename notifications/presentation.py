@@ -18,6 +18,7 @@ from notifications.drivers.base import Fault, Rate, Words
 from notifications.drivers.registry import driver_of
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message, MessageAction, PaceMeter
 from notifications.services.channels import settings_of
+from notifications.services.confirming import needs_confirmation
 from notifications.services.ledger import standings
 from notifications.services.read import state_of
 
@@ -48,7 +49,10 @@ _FAULTS: dict[str, Words] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelLine:
-    """One channel of the list. `service` is its name, `off` why it is off (empty: it is on), `waiting` deliveries."""
+    """One channel of the list. `service` is its name, `off` why it is off (empty: it is on), `waiting` deliveries.
+
+    `is_asked`: its mailbox has not agreed yet, so nothing goes there.
+    """
 
     channel: Channel
     service: str
@@ -57,6 +61,7 @@ class ChannelLine:
     off_code: str
     waiting: int
     is_personal: bool
+    is_asked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ def channel_line(channel: Channel, waiting: int = 0) -> ChannelLine:
         off_code="" if channel.enabled or reason in _OUR_WORDS else reason,
         waiting=waiting,
         is_personal=is_personal(channel),
+        is_asked=needs_confirmation(channel),
     )
 
 
@@ -180,7 +186,7 @@ def delivery_lines(message: Message) -> list[DeliveryLine]:
     """Return what became of a message, in the order in which it was tried."""
     deliveries = sorted(message.deliveries.all(), key=lambda one: one.pk)
     by_step = {(one.channel_id, one.way): one for one in deliveries}
-    return [_delivery_line(one, _taken_over(one, by_step)) for one in deliveries]
+    return [delivery_line(one, _taken_over(one, by_step)) for one in deliveries]
 
 
 def open_actions(message: Message, now: dt.datetime) -> list[MessageAction]:
@@ -189,7 +195,8 @@ def open_actions(message: Message, now: dt.datetime) -> list[MessageAction]:
     return [one for one in actions if one.expires_at > now and (one.taken_at is None or not one.once)]
 
 
-def _delivery_line(delivery: Delivery, heir: Delivery | None) -> DeliveryLine:
+def delivery_line(delivery: Delivery, heir: Delivery | None = None) -> DeliveryLine:
+    """Return one delivery; `heir` is the one that took over from it."""
     channel = delivery.channel
     waits = delivery.state in (DeliveryState.PENDING, DeliveryState.RETRY)
     dead = delivery.state == DeliveryState.DEAD

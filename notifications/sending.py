@@ -9,15 +9,18 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.conf import settings as server
 from django.db import Error, close_old_connections
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from kernel.failpoints import reach
 from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
 from notifications.drivers.registry import driver_of
-from notifications.links import detail_url
-from notifications.models import DeliveryKind
+from notifications.links import CONFIRMATION_LIFE, confirmation_url, detail_url
+from notifications.models import Channel, Delivery, DeliveryKind
 from notifications.services.channels import settings_of
+from notifications.services.confirming import needs_confirmation
 from notifications.services.outbox import Claimed, claim_delivery, finish_delivery
 
 logger = logging.getLogger(__name__)
@@ -81,8 +84,12 @@ def _send(claimed: Claimed) -> Receipt | ChannelError:
 def send_message(claimed: Claimed) -> Receipt:
     """Hand a message to its channel's driver."""
     delivery, message, channel = claimed.delivery, claimed.message, claimed.channel
-    if message is None or channel is None:
+    if channel is None:
         raise ChannelError(Fault.PERMANENT, "gone")
+    if message is None:
+        return _ask_mailbox(delivery, channel)
+    if needs_confirmation(channel):
+        raise driver_of(channel.driver).refuse("unconfirmed")
     parcel = Parcel(
         delivery_id=delivery.pk,
         title=message.title,
@@ -102,6 +109,26 @@ def send_message(claimed: Claimed) -> Receipt:
     )
     with translation.override(message.owner.language or None):
         return driver_of(channel.driver).send(parcel, settings_of(channel))
+
+
+def _ask_mailbox(delivery: Delivery, channel: Channel) -> Receipt:
+    """Ask whoever reads a mailbox whether they want what will come. The link stands in the mail and nowhere else."""
+    if not needs_confirmation(channel):
+        return Receipt(code="confirmed")
+    driver, settings = driver_of(channel.driver), settings_of(channel)
+    with translation.override(channel.owner.language or None):
+        text = _(
+            "The account %(name)s of %(server)s wants to send messages to this mailbox. If that is you, open this page "
+            "within %(days)s days and say so. If you know nothing of it, do nothing: no other mail will come."
+        )
+        parcel = Parcel(
+            delivery_id=delivery.pk,
+            title=_("Shall messages come to this mailbox?"),
+            text=text % {"name": channel.owner.username, "server": server.PUBLIC_URL, "days": CONFIRMATION_LIFE.days},
+            at=delivery.created_at,
+            url=confirmation_url(channel.pk, str(settings[driver.confirmed_by])),
+        )
+        return driver.send(parcel, settings)
 
 
 register_sender(DeliveryKind.MESSAGE, send_message)

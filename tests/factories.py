@@ -20,6 +20,7 @@ from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.errors import AppError
+from notifications.models import Channel, Delivery
 
 _numbers = itertools.count(1)
 
@@ -43,6 +44,14 @@ def make_agent(*, owner: User | None = None, name: str = "", online: bool = True
         touch_agents([AgentTouch(agent_id=agent.pk, ip="192.0.2.1", version="test")])
         agent.refresh_from_db()
     return agent
+
+
+def agreed(channel: Channel) -> Channel:
+    """The channel, as after its mailbox has agreed long ago."""
+    channel.confirmed_at = channel.created_at
+    channel.save(update_fields=["confirmed_at"])
+    Delivery.objects.filter(channel=channel, message=None).delete()
+    return channel
 
 
 def submission(agent: Agent, message: str = "date", **more: object) -> Submission:

@@ -25,6 +25,7 @@ from notifications.api.rendering import (
 from notifications.models import Channel, Level
 from notifications.services.channels import (
     ChannelChange,
+    ask_again,
     create_channel,
     delete_channel,
     find_channel,
@@ -57,11 +58,14 @@ class Channels(Operation):
         "channels_create",
         "Add a channel",
         answers={201: ChannelWithSecretsSerializer},
-        errors=[NameTaken],
+        errors=[NameTaken, LimitExceeded],
         request=NewChannelSerializer,
     )
     def post(self, request: Request) -> Response:
-        """Add a channel behind the others. A secret that this server has made for it is shown this once."""
+        """Add a channel behind the others. A secret that this server has made for it is shown this once.
+
+        A mailbox is asked by a mail: until whoever reads it has agreed the channel is not `verified` and takes nothing.
+        """
         principal = caller(request)
         fields = checked(NewChannelSerializer(data=self.read_body(request)))
         given = fields.get("settings", {})
@@ -92,12 +96,12 @@ class OneChannel(Operation):
         "channels_update",
         "Change a channel",
         answers={200: ChannelWithSecretsSerializer},
-        errors=[ChannelNotFound, NameTaken],
+        errors=[ChannelNotFound, NameTaken, LimitExceeded],
         request=ChannelChangeSerializer,
     )
     def patch(self, request: Request, channel_id: str) -> Response:
         """Change what is given, of `settings` too: what is left out there stays, null removes it. One that is switched
-        on again is tried again.
+        on again is tried again. A mailbox with another address is asked anew.
         """
         principal = caller(request)
         fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
@@ -124,6 +128,26 @@ class OneChannel(Operation):
         principal = caller(request)
         delete_channel(channel=find_channel(viewer=principal, called=channel_id), actor=principal.actor)
         return Response(status=204)
+
+
+class ChannelConfirmation(Operation):
+    """/channels/{id}/confirmation."""
+
+    authentication_classes = (FullUser,)
+
+    @describe(
+        "channels_ask",
+        "Ask a mailbox again",
+        answers={200: ChannelSerializer},
+        errors=[ChannelNotFound, InvalidRequest, LimitExceeded],
+    )
+    def post(self, request: Request, channel_id: str) -> Response:
+        """Send the mail once more in which whoever reads it can agree, and answer with the channel. One that is
+        `verified` is answered as it is. A mailbox is asked once a minute and five times a day at most.
+        """
+        channel = find_channel(viewer=caller(request), called=channel_id)
+        ask_again(channel=channel)
+        return Response(channel_json(channel))
 
 
 class ChannelTest(Operation):

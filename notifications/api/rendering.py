@@ -10,6 +10,7 @@ from kernel.clock import rfc3339
 from notifications.drivers.registry import driver_of
 from notifications.models import Channel, Delivery, DeliveryState, Format, Level, Message
 from notifications.services.channels import settings_of
+from notifications.services.confirming import needs_confirmation
 from notifications.services.read import state_of
 
 
@@ -124,6 +125,7 @@ class ChannelJson(TypedDict):
     levels: list[str]
     settings: dict[str, object]
     enabled: bool
+    verified: bool
     off_reason: str
     off_at: str | None
     quiet_from: str | None
@@ -142,6 +144,9 @@ class ChannelSerializer(serializers.Serializer[Any]):
     levels = serializers.ListField(child=serializers.ChoiceField(Level.choices))
     settings = serializers.DictField(help_text="Without the secrets.")
     enabled = serializers.BooleanField()
+    verified = serializers.BooleanField(
+        help_text="Off: a mailbox that has not agreed yet. Nothing but the mail that asks is sent there."
+    )
     off_reason = serializers.CharField(help_text="What the service said when it was switched off; `owner`: you did.")
     off_at = serializers.DateTimeField(allow_null=True)
     quiet_from = serializers.CharField(allow_null=True)
@@ -214,6 +219,7 @@ def channel_json(channel: Channel, *, with_settings: bool = True) -> ChannelJson
         "levels": list(channel.levels),
         "settings": shown,
         "enabled": channel.enabled,
+        "verified": not needs_confirmation(channel),
         "off_reason": channel.off_reason,
         "off_at": rfc3339(channel.off_at),
         "quiet_from": channel.quiet_from.strftime("%H:%M") if channel.quiet_from else None,

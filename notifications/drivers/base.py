@@ -179,6 +179,8 @@ class Driver(ABC):
     ways: ClassVar[tuple[str, ...]] = ("",)
     personal: ClassVar[bool] = False
     """Made by an identity that was bound, not by a form."""
+    confirmed_by: ClassVar[str] = ""
+    """The setting that is somebody's address, who must agree before anything else is sent there."""
     counted_by: ClassVar[tuple[str, ...]] = ()
     """The settings that name what the platform counts by."""
     troubles: ClassVar[tuple[Trouble, ...]] = ()

@@ -20,7 +20,11 @@ _SUBJECT_CHARACTERS = 120
 class EmailForm(forms.Form):
     """The mailbox."""
 
-    to = forms.EmailField(label=_("address"), max_length=254, help_text=_("Your mailbox: you@example.com."))
+    to = forms.EmailField(
+        label=_("address"),
+        max_length=254,
+        help_text=_("Your mailbox: you@example.com. A mail asks there first whether messages may come."),
+    )
 
 
 class Email(Driver):
@@ -32,6 +36,7 @@ class Email(Driver):
     rates = (Rate(number=30, seconds=60),)
     longest, unit = 100_000, "bytes"
     counted_by = ("to",)
+    confirmed_by = "to"
     limits = _("what your mail server takes")
     troubles = (
         Trouble(code="no server", kind=Fault.PERMANENT, meaning=_("this server has no mail server")),
@@ -39,6 +44,7 @@ class Email(Driver):
         Trouble(code="smtp 4xx", kind=Fault.RETRY, meaning=_("the mail server takes it later")),
         Trouble(code="smtp 5xx", kind=Fault.PERMANENT, meaning=_("the mail server does not take it")),
         Trouble(code="smtp 550", kind=Fault.AUTH, meaning=_("there is no such mailbox")),
+        Trouble(code="unconfirmed", kind=Fault.PERMANENT, meaning=_("nobody has confirmed the address yet")),
     )
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kernel.errors import ChannelNotFound
 from notifications.drivers.registry import driver_of
 from notifications.models import Channel
+from notifications.services.confirming import needs_confirmation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +41,17 @@ def chains(
 
     Named with `to`: every one of these, each with `fallback` behind it. Else one target: the channel at `address`
     (account and address of who is answered), then the enabled ones of the level in order. A channel that is switched
-    off is left out unless it was named. Raises ChannelNotFound for a name that is none.
+    off, or waits for its mailbox to agree, is left out unless it was named. Raises ChannelNotFound for a name that is
+    none.
     """
     usable = [channel for channel in channels if channel.pk not in without]
     if to:
         behind = _named(usable, fallback)
         return [_steps([first, *behind], way) for first in _named(usable, to)]
-    default = [channel for channel in usable if channel.enabled and level in channel.levels]
+    open_now = [channel for channel in usable if channel.enabled and not needs_confirmation(channel)]
+    default = [channel for channel in open_now if level in channel.levels]
     if address is not None:
-        here = [channel for channel in usable if channel.enabled and (channel.account, channel.address) == address]
+        here = [channel for channel in open_now if (channel.account, channel.address) == address]
         default = [*here, *default]
     chain = _steps([*default, *_named(usable, fallback)], way)
     return [chain] if chain else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from accounts.models import ChatIdentity, User
 from accounts.querysets import Viewer
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
-from kernel.errors import ChannelNotFound, InvalidRequest, NameTaken
+from kernel.errors import ChannelNotFound, InvalidRequest, NameTaken, NotFound
 from kernel.sealing import Unsealable, seal, unseal
 from kernel.strictjson import JsonValue
 from kernel.transactions import whole
 from notifications.drivers.registry import all_drivers, driver_of
+from notifications.links import confirmation_of, mailbox_digest
 from notifications.models import CHANNEL_NAME_LENGTH, Channel, Delivery, DeliveryState, Level
+from notifications.services.confirming import ask_mailbox, needs_confirmation
 
 CHANNELS_LIMIT = 50
 
@@ -95,20 +98,25 @@ def create_channel(
             changed_at=now,
         )
         _save(channel, force_insert=True)
+        if needs_confirmation(channel):
+            ask_mailbox(channel, _address_of(channel), now=now)
         _note(channel, "channel.create", actor, now)
     return channel
 
 
 def update_channel(*, channel: Channel, change: ChannelChange, actor: str) -> Channel:
     """Change a channel and return it as it is now. One that is switched on again forgets why it was off."""
+    is_elsewhere = False
     with whole("channel.update"):
         now = database_now()
         channel = Channel.objects.select_for_update().get(pk=channel.pk)
         if change.name is not None:
             channel.name = _checked_name(change.name)
         if change.settings is not None:
+            before = _address_of(channel)
             kept = checked_settings(channel.driver, {**settings_of(channel), **change.settings})
             channel.sealed = seal(json.dumps(kept, ensure_ascii=False, default=str))
+            is_elsewhere = _address_of(channel) != before
         if change.levels is not None:
             channel.levels = _checked_levels(change.levels)
         if change.position is not None:
@@ -118,9 +126,51 @@ def update_channel(*, channel: Channel, change: ChannelChange, actor: str) -> Ch
         if change.enabled is not None and change.enabled != channel.enabled:
             channel.enabled = change.enabled
             channel.off_reason, channel.off_at = ("", None) if change.enabled else ("owner", now)
+        if is_elsewhere:
+            channel.confirmed_at = None
         channel.changed_at = now
         _save(channel)
+        if is_elsewhere:
+            ask_mailbox(channel, _address_of(channel), now=now)
         _note(channel, "channel.update", actor, now)
+    return channel
+
+
+def ask_again(*, channel: Channel) -> None:
+    """Let the mail go once more that asks a mailbox whether it agrees; nothing where it has, or need not.
+
+    Raises LimitExceeded, and InvalidRequest for a channel that is switched off.
+    """
+    with whole("channel.ask"):
+        now = database_now()
+        channel = Channel.objects.select_for_update().get(pk=channel.pk)
+        if not needs_confirmation(channel):
+            return
+        if not channel.enabled:
+            raise InvalidRequest(_("The channel is switched off. Switch it on first."))
+        ask_mailbox(channel, _address_of(channel), now=now)
+
+
+def asking_channel(token: str) -> Channel:
+    """Return the channel of a mail that asked; raise NotFound for a link that is forged, old, or of another address."""
+    channel_id, digest = confirmation_of(token)
+    channel = Channel.objects.select_related("owner").filter(pk=channel_id).first()
+    if channel is None or not hmac.compare_digest(mailbox_digest(_address_of(channel)), digest):
+        raise NotFound
+    return channel
+
+
+def confirm_channel(token: str) -> Channel:
+    """Whoever reads the mailbox agrees; return the channel. Raises NotFound. Twice is once."""
+    with whole("channel.confirm"):
+        now = database_now()
+        # Judged under the lock: another address may have been entered meanwhile.
+        list(Channel.objects.select_for_update().filter(pk=confirmation_of(token)[0]))
+        channel = asking_channel(token)
+        if channel.confirmed_at is None:
+            channel.confirmed_at = channel.changed_at = now
+            channel.save(update_fields=["confirmed_at", "changed_at"])
+            _note(channel, "channel.confirm", "mailbox", now)
     return channel
 
 
@@ -190,6 +240,11 @@ def shut_identity_channel(identity: ChatIdentity, *, reason: str) -> None:
 
 
 _DRIVER_OF_PLATFORM = {"wechat": "wechat", "wecom": "wecom_app", "telegram": "telegram", "slack": "slack"}
+
+
+def _address_of(channel: Channel) -> str:
+    """Return the address whose reader must agree; empty for services that ask nobody."""
+    return str(settings_of(channel).get(driver_of(channel.driver).confirmed_by, ""))
 
 
 def _next_position(owner_id: str) -> int:

@@ -8,19 +8,23 @@ from kernel.clock import database_now
 from kernel.ids import lowest_id
 from notifications.models import OPEN_STATES, Delivery, DeliveryKind, Message, ShutTarget
 
-KEPT = {DeliveryKind.CALLBACK: dt.timedelta(days=30), DeliveryKind.EVENT: dt.timedelta(days=1)}
-"""How long after its last try a delivery that has ended is kept. Those of a message go with the message."""
+KEPT = {
+    DeliveryKind.CALLBACK: dt.timedelta(days=30),
+    DeliveryKind.EVENT: dt.timedelta(days=1),
+    DeliveryKind.MESSAGE: dt.timedelta(days=30),
+}
+"""How long after its last try a delivery that has ended is kept, if it is of no message: those go with the message."""
 
 MESSAGES_KEPT = dt.timedelta(days=90)
 SHUT_KEPT = dt.timedelta(days=90)
 
 
 def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -> int:
-    """Delete at most `limit` callbacks, and as many events, that are old enough; return how many."""
+    """Delete at most `limit` of each kind that are old enough and of no message; return how many."""
     now = now or database_now()
     count = 0
     for kind, kept in KEPT.items():
-        old = Delivery.objects.filter(kind=kind, ended_at__lt=now - kept)
+        old = Delivery.objects.filter(kind=kind, message=None, ended_at__lt=now - kept)
         count += Delivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:limit])).delete()[0]
     return count
 

@@ -107,6 +107,7 @@ ROUTES = (
     Route(method="PATCH", path="/channels/<str:channel_id>", good=200, scopes=_FULL, body={"position": 1}),
     Route(method="DELETE", path="/channels/<str:channel_id>", good=204, scopes=_FULL),
     Route(method="POST", path="/channels/<str:channel_id>/test", good=201, scopes=_FULL),
+    Route(method="POST", path="/channels/<str:channel_id>/confirmation", good=200, scopes=_FULL),
     Route(method="GET", path="/deliveries", good=200, scopes=_FULL),
     Route(method="POST", path="/deliveries/<str:delivery_id>/replay", good=200, scopes=_FULL),
     Route(method="GET", path="/callbacks/secret", good=200, scopes=_FULL),

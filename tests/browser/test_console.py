@@ -117,6 +117,12 @@ def test_from_the_login_to_the_first_result(
     assert watch.found == []
 
 
+_LINK = """
+from notifications.links import confirmation_url
+from notifications.models import Channel
+print(confirmation_url(Channel.objects.get(owner__username="mei", driver="email").pk, "mei@example.com"))
+"""
+
 # What a worker would do, one after the other.
 _DELIVER = """
 from notifications.models import Delivery
@@ -150,6 +156,12 @@ def test_channels_and_messages_on_a_phone(
         page.click("main form button")
         expect(page.locator(".notice.success")).to_be_visible()
         camera.shoot(page, "channel")
+    # The address in the mail, which nobody sends here.
+    token = live_on.manage("shell", "--no-imports", stdin=_LINK).strip().rpartition("/")[2]
+    page.goto(f"{live_on.base}/c/{token}")
+    camera.shoot(page, "mailbox")
+    page.click("main form button")
+    expect(page.locator("main h1")).to_contain_text("has agreed")
     page.goto(live_on.base + "/console/channels")
     page.locator("button[value=up]").last.click()
     expect(page.locator("tbody .channel-name").first).to_contain_text("WeCom robot")

@@ -20,6 +20,7 @@ from notifications.services.outbox import claim_delivery, finish_delivery
 from notifications.services.outcome import switch_off
 from notifications.services.trial import try_channel
 from tests.console.pages import assert_sound, text_of
+from tests.factories import agreed
 
 pytestmark = pytest.mark.django_db
 
@@ -36,8 +37,8 @@ SAMPLES: dict[str, dict[str, str]] = {
 
 
 def _channel(user: User, name: str, driver: str = "email", **more: object) -> Channel:
-    values = {"settings": {"to": "a@example.com"}, "levels": Level.values, "actor": "test"} | more
-    return create_channel(owner_id=user.pk, name=name, driver=driver, **values)  # type: ignore[arg-type]
+    values = {"settings": {"to": f"{name}@example.com"}, "levels": Level.values, "actor": "test"} | more
+    return agreed(create_channel(owner_id=user.pk, name=name, driver=driver, **values))  # type: ignore[arg-type]
 
 
 def _personal(user: User) -> Channel:

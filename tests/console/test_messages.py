@@ -24,6 +24,7 @@ from notifications.services.outbox import claim_delivery, finish_delivery
 from notifications.services.outcome import switch_off
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
+from tests.factories import agreed
 
 pytestmark = pytest.mark.django_db
 
@@ -35,10 +36,11 @@ def mail(alice: User) -> Channel:
 
 
 def _mail(user: User, name: str, levels: list[str] | None = None) -> Channel:
-    return create_channel(
+    channel = create_channel(
         owner_id=user.pk, name=name, driver="email", settings={"to": f"{name}@example.com"},
         levels=Level.values if levels is None else levels, actor="test",
     )  # fmt: skip
+    return agreed(channel)
 
 
 def _message(user: User, text: str = "hello", **more: object) -> Message:

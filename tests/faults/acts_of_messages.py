@@ -7,12 +7,15 @@ from accounts.services.identities import Place, meet_identity
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import new_id
-from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message
+from notifications.links import confirmation_url
+from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message, PaceMeter
 from notifications.sending import deliver
 from notifications.services.accept import Wish, WishedAction, accept_messages
 from notifications.services.actions import take_action
 from notifications.services.channels import (
     ChannelChange,
+    ask_again,
+    confirm_channel,
     create_channel,
     delete_channel,
     ensure_identity_channel,
@@ -75,6 +78,7 @@ def withdraw_one(journal: Journal) -> None:
 
 def change_channels(journal: Journal) -> None:
     """Channels that are made, changed, removed, and those of people who come and go."""
+    _ask_a_mailbox(journal)
     channel = update_channel(channel=_channel(journal), change=ChannelChange(name="other"), actor="test")
     delete_channel(channel=channel, actor="test")
     journal.note("no channel", id=channel.pk)
@@ -84,6 +88,19 @@ def change_channels(journal: Journal) -> None:
     shut_identity_channel(identity, reason="left")
 
 
+def _ask_a_mailbox(journal: Journal) -> None:
+    address = f"{new_id()}@example.com"
+    mailbox = create_channel(
+        owner_id=make_user(f"u{new_id()}").pk, name="mail", driver="email", settings={"to": address}, levels=[],
+        actor="test",
+    )  # fmt: skip
+    # The minute between two questions is over.
+    PaceMeter.objects.filter(key__startswith="confirm:").delete()
+    ask_again(channel=mailbox)
+    _page, _slash, token = confirmation_url(mailbox.pk, address).rpartition("/")
+    journal.note("agreed", id=confirm_channel(token).pk)
+
+
 def broken_promises(lines: list[dict[str, str]]) -> list[str]:
     """Return what the database does not keep of these lines, and what hangs in the air."""
     found = []
@@ -91,6 +108,8 @@ def broken_promises(lines: list[dict[str, str]]) -> list[str]:
         match line["do"]:
             case "channel":
                 kept = _is_channel_kept(line["id"])
+            case "agreed":
+                kept = Channel.objects.filter(pk=line["id"], confirmed_at__isnull=False).exists()
             case "no channel":
                 kept = not Channel.objects.filter(pk=line["id"]).exists()
             case "message":
