@@ -40,7 +40,8 @@ class EnvelopeSerializer(serializers.Serializer[Any]):
 
     status_code = serializers.IntegerField(help_text="200, or 500 where `message` says what is wrong.")
     message = serializers.CharField(help_text="`ok`, or the original's words.")
-    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]  # a field of ours, an attribute of theirs
+    # A field of ours, an attribute of theirs. Of any type, null too.
+    data = serializers.JSONField()  # type: ignore[assignment]
 
 
 class ChannelFormSerializer(serializers.Serializer[Any]):
@@ -120,7 +121,7 @@ def _channel(agent: Agent, name: str) -> Queue:
 
 
 class Home(CoyotesOperation):
-    """/coyotes/{agent}/."""
+    """/coyotes/{agent}/: the base URL of such a client, and its slash."""
 
     @describe(
         "coyotes_home",
