@@ -75,7 +75,6 @@ urlpatterns = [
     path("state", state.State.as_view()),
     path("state/<str:name>", state.OneState.as_view()),
     path("stream", stream.Stream.as_view()),
-    path("coyotes/<str:agent_id>", coyotes.Home.as_view()),
     path("coyotes/<str:agent_id>/", coyotes.Home.as_view()),
     path("coyotes/<str:agent_id>/channels", coyotes.Channels.as_view()),
     path("coyotes/<str:agent_id>/channels/<str:channel>", coyotes.OneChannel.as_view()),

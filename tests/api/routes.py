@@ -132,7 +132,6 @@ ROUTES = (
     *(
         Route(method=method, path=f"/coyotes/<str:agent_id>{rest}", good=200, token_in_query=True)
         for methods, rest in (
-            ("GET", ""),
             ("GET", "/"),
             ("GET POST", "/channels"),
             ("GET POST DELETE", "/channels/<str:channel>"),
