@@ -43,7 +43,7 @@ class OutboxSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField(help_text="Of a callback: its `webhook-id`.")
     kind = serializers.ChoiceField(DeliveryKind.choices)
-    subject = serializers.CharField(help_text="What it is about: `job:<id>` or `message:<id>`.")
+    subject = serializers.CharField(help_text="What it is about: `job:<id>`, `message:<id>`, or `channel:<id>`.")
     target = serializers.CharField(help_text="An address, a channel or a stream.")
     state = serializers.ChoiceField(DeliveryState.choices)
     tries = serializers.IntegerField()
