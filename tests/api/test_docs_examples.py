@@ -63,6 +63,7 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
     words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs, "SYS_TOKEN": SYS_TOKEN}
     words |= {"MESSAGES_TOKEN": live_alice.messages, "STATE": "seats"}
+    words |= {"CHANNEL": "default", "TASK_ID": "report-17"}
     for command, status in _commands():
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
@@ -95,6 +96,7 @@ def test_every_operation_has_an_example() -> None:
     words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
     words |= {"DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
     words |= {"CHANNEL_ID": "{channel_id}", "MESSAGE_ID": "{message_id}", "STATE": "{name}", "ETAG": "x"}
+    words |= {"CHANNEL": "{channel}", "TASK_ID": "{task_id}"}
     words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT", "MESSAGES_TOKEN"), "t")
     examples = [_read(command, status, words) for command, status in _commands()]
     shown = {(example.method, example.path.split("?")[0]) for example in examples}
