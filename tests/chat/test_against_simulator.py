@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from django.db import transaction
 from django.test import Client
 
@@ -33,7 +34,29 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def sim(simulator: Simulator, settings: Any, live_server: Any) -> Simulator:
+def _nobody_comes_late(live_server: Any) -> Iterator[None]:
+    """What the platform has hung up on is worked on all the same: in this test, not in the next.
+
+    There the same people bring messages with the same numbers.
+    """
+    at_work: list[object] = []
+
+    def begun(**_signal: Any) -> None:
+        at_work.append(None)
+
+    def done(**_signal: Any) -> None:
+        at_work.pop()
+
+    request_started.connect(begun, weak=False)
+    request_finished.connect(done, weak=False)
+    yield
+    until(lambda: not at_work, seconds=20)
+    request_started.disconnect(begun)
+    request_finished.disconnect(done)
+
+
+@pytest.fixture
+def sim(simulator: Simulator, settings: Any, live_server: Any, _nobody_comes_late: None) -> Simulator:
     """The process without a past, and a product that has its accounts."""
     simulator.reset()
     settings.LANGUAGE_CODE = "en"
