@@ -13,6 +13,7 @@ from accounts.models import User
 from accounts.quotas import usages
 from agents.models import Agent
 from agents.services.manage import create_agent, delete_agent
+from agents.services.quota import agent_usage
 from kernel.errors import AgentLimit
 from tests.factories import make_agent, make_user
 
@@ -37,7 +38,9 @@ def test_a_deleted_agent_makes_room_and_people_one_brought_give_more() -> None:
     assert owner.bonus_agents == 0
     make_agent(owner=owner)
     owner.refresh_from_db()
-    (usage,) = usages(owner)
+    usage = agent_usage(owner)
+    assert usage in usages(owner)
+    assert usage is not None
     assert (usage.used, usage.limit, usage.bonus) == (4, 4, 1)
     with pytest.raises(AgentLimit, match="may have 4"):
         make_agent(owner=owner)
@@ -62,11 +65,11 @@ def test_staff_and_those_of_a_server_without_a_limit_have_none(settings: Setting
     for _ in range(4):
         make_agent(owner=boss, online=False)
     boss.refresh_from_db()
-    assert usages(boss) == []
+    assert agent_usage(boss) is None
     settings.AGENTS_PER_USER = 0
     for _ in range(4):
         make_agent(owner=anybody, online=False)
-    assert usages(anybody) == []
+    assert agent_usage(anybody) is None
 
 
 @pytest.mark.django_db(transaction=True)
