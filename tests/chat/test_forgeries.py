@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from tests.factories import make_agent
 
 _MAKERS = [*REFUSED.items(), *IGNORED.items(), *NO_METHOD.items()]
 _UNEQUAL = {"Date", "Content-Length"}
-_SLOWEST_CPU_SECONDS = 0.5
+_DEAREST_KIND_CPU_SECONDS = 0.1
 
 Shape = tuple[int, tuple[tuple[str, str], ...], bytes]
 
@@ -56,13 +57,13 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     _send(client, Call(query=""))  # What is loaded at the first call is no matter of any kind.
     before = _rows()
     shapes: defaultdict[Shape, Counter[str]] = defaultdict(Counter)
-    slowest = (0.0, "")
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
     for number in range(count):
         kind, make = _MAKERS[number % len(_MAKERS)]
         call = make(forger)
         began = time.thread_time()
         response = _send(client, call)
-        slowest = max(slowest, (time.thread_time() - began, kind))
+        seconds[kind].append(time.thread_time() - began)
         shapes[_shape(response)][kind] += 1
     assert _rows() == before
 
@@ -75,11 +76,13 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     assert by_status[405].keys() == NO_METHOD.keys()
     assert sum(kinds.total() for kinds in shapes.values()) == count
     assert min(by_status[403].values()) >= count // len(_MAKERS)
-    assert slowest[0] < _SLOWEST_CPU_SECONDS
+    # What is dear is dear each time: one of them alone may have paid for a collection of the test's own garbage.
+    dearest, kind = max((statistics.median(spent), kind) for kind, spent in seconds.items())
+    assert dearest < _DEAREST_KIND_CPU_SECONDS
     tell(
         f"{count} forged callbacks: {by_status[403].total()} of {len(REFUSED)} kinds refused in one shape, "
         f"{by_status[200].total()} ignored, {by_status[405].total()} with another method, no 5xx, no row; "
-        f"the dearest took {slowest[0] * 1000:.1f} ms of the processor ({slowest[1]})"
+        f"the dearest kind took {dearest * 1000:.1f} ms of the processor ({kind})"
     )
 
     # The same call unhurt runs a job, once however often it comes.
