@@ -368,6 +368,8 @@ def _changed(change: DelayedChange, now: dt.datetime) -> DelayedJob:
         values |= {"due_at": change.moment.due_at(now), "reason": ""}
     if change.message is not None:
         values["message"] = change.message
+        # The words that the row was sent as, if it was, would run in place of the text.
+        values["params"] = {name: value for name, value in (row.params or {}).items() if name != "argv"} or None
     if change.callback is not None:
         values["callback"] = change.callback
     _write(row, now, **values)

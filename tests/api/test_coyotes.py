@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from jobs.models import DelayedJob, Job, Queue
 from jobs.services.coyotes.failed import forget_old_failed_tasks
 from jobs.services.queues import QueueSettings, put_queue
@@ -195,7 +195,18 @@ def test_channels_are_made_and_forgotten(client: Coyotes) -> None:
     # What it had is still done, and a new one of that name is another.
     assert client("POST", "/channels", curl_d([("name", "mail"), ("worker", "1")])) is None
     assert client("GET", "/channels/mail") == EMPTY
+    (gone,) = Queue.objects.filter(channel=None)
+    assert client.person.api.unchecked("DELETE", f"/queues/{gone.name}", token=client.person.full).status == 409
     assert client.run_next()["argv"] == ["one"]
+    assert client.person.api.unchecked("DELETE", f"/queues/{gone.name}", token=client.person.full).status == 204
+
+
+def test_a_queue_that_its_owner_called_so_becomes_the_channel(client: Coyotes) -> None:
+    owner, name = client.person("GET", "/me").body["id"], f"coyotes:{client.agent.id}:biz"
+    put_queue(viewer=User.objects.get(pk=owner), name=name, wish=QueueSettings(agent=client.agent.id, width=9))
+    assert client.push("x", "biz")["result"] is True
+    assert Queue.objects.get(channel="biz").name == name
+    assert Queue.objects.count() == 4
 
 
 def test_words_of_refusal(client: Coyotes) -> None:
@@ -366,7 +377,10 @@ def test_delayed_tasks(client: Coyotes) -> None:
     assert client("GET", "/channels/cron")["count"] == 6
     assert list(client("GET", "/delay-tasks")) == [OWN]
 
-    DelayedJob.objects.filter(params__task_id=OWN).update(due_at=before)
+    row = DelayedJob.objects.get(params__task_id=OWN)
+    assert client.person("PATCH", f"/delayed-jobs/{row.pk}", {"message": "uptime"}).status == 200
+    assert client("GET", f"/delay-tasks/{OWN}")["command"] == {"name": "uptime", "args": None}
+    DelayedJob.objects.filter(pk=row.pk).update(due_at=before)
     release_delayed()
     assert client("GET", "/delay-tasks") == {}
     (live,) = client("GET", "/channels/delayed")["tasks"]

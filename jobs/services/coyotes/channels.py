@@ -75,12 +75,14 @@ def _channels(agent: Agent) -> dict[str, Queue]:
 def _put_channel(wish: NewChannel) -> None:
     """Make the queue that is a channel. Its name is the channel's where a queue may be called so."""
     own = wish.name if _PLAIN_NAME.fullmatch(wish.name) else hashlib.sha256(wish.name.encode()).hexdigest()
-    put_queue(
+    queue, _is_new = put_queue(
         viewer=wish.agent.owner,
         name=f"coyotes:{wish.agent.pk}:{own[:_NAME_LEFT]}",
         wish=QueueSettings(agent=wish.agent.pk, width=wish.workers, distinct=wish.distinct),
         channel=wish.name,
     )
+    if queue.channel is None:  # its owner made a queue of that name
+        Queue.objects.filter(pk=queue.pk).update(channel=wish.name)
 
 
 def _forget_queues(ids: Sequence[str]) -> list[None]:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import Job, Queue
-from jobs.services.coyotes.task import LISTED_TASKS, Task, named, task_of_job
+from jobs.services.coyotes.task import LISTED_TASKS, Task, named_in, task_of_job
 from jobs.services.coyotes.words import NO_TASK, Refusal
 from jobs.services.dead import purge_dead, replay_dead
 from kernel.clock import database_now
@@ -27,7 +27,7 @@ def failed_tasks(queue: Queue) -> dict[str, Task]:
 
 def failed_job(queue: Queue, task_id: str) -> Job:
     """Return the dead letter that is a failed task. Raises Refusal."""
-    return named(_failed(queue), queue, task_id)
+    return named_in(_failed(queue), queue, task_id)
 
 
 def retry_failed_task(queue: Queue, task_id: str, *, actor: str) -> None:

@@ -85,7 +85,7 @@ def task_id_of(job: Job | DelayedJob) -> str:
     return str(named) if named else job.root_id if isinstance(job, Job) else job.pk
 
 
-def named(jobs: QuerySet[Job], queue: Queue, task_id: str) -> Job:
+def named_in(jobs: QuerySet[Job], queue: Queue, task_id: str) -> Job:
     """Return the one of `jobs` that a client calls so. Raises Refusal."""
     rows = list(row_ids_of(queue, task_id))
     fired = DelayedJob.objects.filter(pk__in=rows).values_list("job_id", flat=True)
@@ -94,6 +94,7 @@ def named(jobs: QuerySet[Job], queue: Queue, task_id: str) -> Job:
 
 
 def row_id_of(agent: Agent, own_id: str) -> str:
+    """Return the id of the row of a task that its client has named. Nobody chooses the keys of our rows."""
     return occurrence_id(agent.pk, f"coyotes:{own_id}")
 
 
@@ -105,6 +106,7 @@ def row_ids_of(queue: Queue, task_id: str) -> Iterator[str]:
 
 
 def only(rows: Iterable[_Row], words: str) -> _Row:
+    """Return the first; raise Refusal in these words where there is none."""
     for row in rows:
         return row
     raise Refusal(words)

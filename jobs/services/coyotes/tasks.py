@@ -13,13 +13,13 @@ from agents.models import Agent
 from jobs.following import Backoff
 from jobs.models import DelayedJob, DelayedState, Job, Queue
 from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.coyotes.channels import DELAYED_CHANNEL, channels_of, find_channel
+from jobs.services.coyotes.channels import DELAYED_CHANNEL, channels_of
 from jobs.services.coyotes.task import (
     ARGV,
     LISTED_TASKS,
     TASK_ID,
     Task,
-    named,
+    named_in,
     only,
     row_id_of,
     row_ids_of,
@@ -32,7 +32,7 @@ from jobs.services.delayed import DelayedCancel, DelayedWish, Moment, cancel_del
 from jobs.services.submit import Submission, submit_jobs
 from jobs.states import ACTIVE, WAITING, JobStatus
 from kernel.alone import run_alone
-from kernel.errors import AppError, IdempotencyMismatch, QueueDuplicate
+from kernel.errors import IdempotencyMismatch, JobFinished, NotFound, NotScheduled, QueueDuplicate
 from kernel.ids import new_id
 from kernel.strictjson import JsonValue
 
@@ -80,7 +80,7 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many tasks of an agent have ended, and how; how many channels it has."""
+    """How many tasks of an agent were done, and how they ended; how many channels it has."""
 
     done: int
     succeeded: int
@@ -93,9 +93,10 @@ def push_task(push: Push) -> Pushed:
 
     Raises Refusal where there is no such channel, and what queues refuse.
     """
-    queue = find_channel(push.agent, DELAYED_CHANNEL if push.delay_seconds else push.channel)
-    if queue is None or find_channel(push.agent, push.channel) is None:
+    channels = channels_of(push.agent)
+    if push.channel not in channels:
         raise Refusal(NO_CHANNEL)
+    queue = channels[DELAYED_CHANNEL if push.delay_seconds else push.channel]
     row_id = row_id_of(push.agent, push.own_id) if push.own_id else new_id()
     task_id = push.own_id or row_id
     if push.own_id and any(rows.objects.filter(pk=row_id).exists() for rows in (Job, DelayedJob)):
@@ -124,10 +125,10 @@ def tasks_of(queue: Queue) -> Tasks:
 def cancel_task(queue: Queue, task_id: str, *, actor: str) -> Task:
     """Take a task back that waits, or ask its agent to end one that runs. Raises Refusal for any other."""
     live = Job.objects.filter(queue=queue, status__in=WAITING | ACTIVE)
-    job = named(live, queue, task_id)
+    job = named_in(live, queue, task_id)
     try:
         canceled: Job = run_alone(cancel_jobs, Cancel(owner_id=queue.owner_id, job_id=job.pk, actor=actor))
-    except AppError as error:
+    except (NotFound, JobFinished) as error:
         raise Refusal(NO_TASK) from error
     return task_of_job(canceled, queue)
 
@@ -152,20 +153,19 @@ def cancel_delayed_task(agent: Agent, task_id: str) -> Task:
     row = _delayed_row(agent, queue, task_id)
     try:
         run_alone(cancel_delayed, DelayedCancel(owner_id=agent.owner_id, delayed_id=row.pk))
-    except AppError as error:
+    except (NotFound, NotScheduled) as error:
         raise Refusal(NO_DELAYED_TASK) from error
     return task_of_delayed(row, queue)
 
 
 def count_tasks(agent: Agent) -> Counts:
-    """Count what has become of an agent's tasks."""
+    """Count what has become of an agent's tasks. Those that were taken back were not done."""
     channels = channels_of(agent)
     ended = Job.objects.filter(queue__in=channels.values()).terminal().values("status").annotate(n=Count("pk"))
     by_status = Counter({row["status"]: row["n"] for row in ended})
+    succeeded = by_status[JobStatus.SUCCEEDED]
     failed = by_status[JobStatus.FAILED] + by_status[JobStatus.EXPIRED]
-    return Counts(
-        done=by_status.total(), succeeded=by_status[JobStatus.SUCCEEDED], failed=failed, channels=len(channels)
-    )
+    return Counts(done=succeeded + failed, succeeded=succeeded, failed=failed, channels=len(channels))
 
 
 def _submission(push: Push, queue: Queue, row_id: str, task_id: str) -> Submission:
