@@ -35,10 +35,10 @@ def find_identity(place: Place) -> ChatIdentity | None:
 
 def meet_identity(place: Place, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
     """Return who talks there, and whether they are new: then a user is made for them, who has no password."""
+    known = find_identity(place)
+    if known is not None:
+        return known, False
     with whole("identity.meet"):
-        known = find_identity(place)
-        if known is not None:
-            return known, False
         now = database_now()
         try:
             with transaction.atomic():

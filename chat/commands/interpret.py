@@ -25,12 +25,15 @@ SILENCE = Reply(silent=True)
 _NAMES_LOOKED_AT = 200
 
 
-def answer(line: Line) -> Reply:
-    """Do what a line says and return what to say back. Text can make it raise nothing; a fault of ours may."""
+def answer(line: Line, *, owner: User | None = None) -> Reply:
+    """Do what a line says and return what to say back. Text can make it raise nothing; a fault of ours may.
+
+    `owner`: the line's, where the caller has just read who that is.
+    """
     words = split_line(line.text)
     if not line.sealed or not words or unstorable_character(line.text):
         return SILENCE
-    owner = User.objects.get(pk=line.owner_id)
+    owner = owner or User.objects.get(pk=line.owner_id)
     with translation.override(_language(owner, line, words[0])):
         if not owner.is_active:
             return Reply(text=_("This account is frozen. Ask whoever runs this service."))

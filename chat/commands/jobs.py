@@ -22,7 +22,7 @@ from kernel.errors import InvalidAgent, InvalidMessage, NotFound
 from kernel.text import RESULT_CHARACTERS, cut
 from kernel.transactions import whole
 from kernel.visible import visible_line, visible_text
-from notifications.services.actions import note_action, take_action
+from notifications.services.actions import find_action, note_action, take_action
 
 _JOB = ("job", "任务")
 _LISTED, _LISTED_MOST = 5, 20
@@ -84,6 +84,8 @@ def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
 
     If the job cannot be sent the action stays open.
     """
+    if find_action(owner.pk, number) is None:
+        return None
     with whole("choice"):
         taken = take_action(owner.pk, number)
         if taken is None:

@@ -58,7 +58,7 @@ def say(identity: ChatIdentity, text: str, *, row: InboundMessage, sealed: bool 
     if line.sealed and must_wait(line):
         put_off(row, identity, text)
         return SILENCE
-    return answer(line)
+    return answer(line, owner=identity.owner)
 
 
 def _respond(heard: Heard, row: InboundMessage) -> Reply:

@@ -22,7 +22,6 @@ from chat.doors.hearing import dismiss, say, welcome
 from chat.models import InboundMessage
 from chat.services.inbound import respond_once
 from chat.services.invitations import reward_invitation
-from kernel.clock import database_now
 from notifications.services.ledger import open_credit
 from notifications.services.outbox import refuse_sent
 from notifications.wechat.callback import BadCallback, Push, wechat_callback
@@ -81,7 +80,7 @@ def _respond(push: Push, row: InboundMessage) -> Reply:
         case "click":
             return say(identity, push.event_key, row=row, sealed=_trusted(push))
     # Whatever a person sends, also a picture, lets us write to them for two days.
-    open_credit(owner_id=identity.owner_id, account=place.account, address=place.external_id, now=database_now())
+    open_credit(owner_id=identity.owner_id, account=place.account, address=place.external_id, now=row.came_at)
     if push.kind != "text":
         return SILENCE
     return say(identity, push.text, row=row, sealed=_trusted(push))

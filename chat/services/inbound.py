@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError
 
 from accounts.models import ChatIdentity
 from chat.commands.registry import Reply
@@ -69,16 +69,20 @@ def forget_old_messages() -> int:
 
 
 def _respond(digest: str, platform: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
-    with whole("inbound"):
-        row = InboundMessage(digest=digest, platform=platform, came_at=database_now())
-        try:
-            with transaction.atomic():
-                row.save(force_insert=True)
-        except IntegrityError:
-            return _first_reply(digest)
-        reply = respond(row)
-        row.sealed_reply = seal(reply.text) if reply.text else ""
-        row.save(update_fields=["identity", "state", "sealed_text", "sealed_reply"])
+    is_first = False
+    try:
+        with whole("inbound"):
+            row = InboundMessage(digest=digest, platform=platform, came_at=database_now())
+            row.save(force_insert=True)
+            is_first = True
+            reply = respond(row)
+            row.sealed_reply = seal(reply.text) if reply.text else ""
+            if reply.text or row.state != InboundState.ANSWERED:
+                row.save(update_fields=["identity", "state", "sealed_text", "sealed_reply"])
+    except IntegrityError:
+        if is_first:
+            raise
+        return _first_reply(digest)
     return reply
 
 

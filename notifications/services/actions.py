@@ -24,22 +24,31 @@ class TakenAction:
     text: str
 
 
-def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> TakenAction | None:
-    """Take the action of that number of the owner's newest message with open ones; None if there is none.
+_STILL_OPEN = Q(taken_at=None) | Q(once=False)
+
+
+def find_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> MessageAction | None:
+    """Return the action of that number of the owner's newest message with open ones; None if there is none.
 
     What was taken back, and what is kept for later, offers nothing: the person means what they can see.
+    """
+    now = now or database_now()
+    is_told = Q(message__not_before=None) | Q(message__not_before__lte=now)
+    offered = MessageAction.objects.filter(is_told, message__owner_id=owner_id, message__withdrawn_at=None)
+    rows = offered.filter(_STILL_OPEN, expires_at__gt=now)
+    newest = rows.order_by("-message_id").values_list("message_id", flat=True).first()
+    return rows.filter(message_id=newest, number=number).first() if newest else None
+
+
+def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> TakenAction | None:
+    """Take the action that `find_action` finds; None if there is none.
 
     One that works once is taken by one caller only, however often the number is sent. The caller notes it in the end.
     """
     with whole("action.take"):
         now = now or database_now()
-        still_open = Q(taken_at=None) | Q(once=False)
-        is_told = Q(message__not_before=None) | Q(message__not_before__lte=now)
-        offered = MessageAction.objects.filter(is_told, message__owner_id=owner_id, message__withdrawn_at=None)
-        rows = offered.filter(still_open, expires_at__gt=now)
-        newest = rows.order_by("-message_id").values_list("message_id", flat=True).first()
-        action = rows.filter(message_id=newest, number=number).first() if newest else None
-        if action is None or not MessageAction.objects.filter(still_open, pk=action.pk).update(taken_at=now):
+        action = find_action(owner_id, number, now=now)
+        if action is None or not MessageAction.objects.filter(_STILL_OPEN, pk=action.pk).update(taken_at=now):
             return None
     return TakenAction(
         message_id=action.message_id, number=number, label=action.label, agent=action.agent, text=action.text

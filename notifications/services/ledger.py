@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +21,6 @@ from kernel.bells import ring
 from kernel.rows import ensure_row
 from notifications.drivers.base import Fault, Rate, Words
 from notifications.models import OPEN_STATES, Channel, ChatCredit, Delivery, DeliveryState, PaceMeter, Way
-from notifications.querysets import DeliveryQuerySet
 
 WINDOW = dt.timedelta(hours=48)
 WINDOW_SHUT = "45015"
@@ -107,38 +106,59 @@ def open_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) 
     What is still to be sent, or was while their word was on its way to us, is counted in the new one by the platform.
     Texts that waited for the word go.
     """
-    allowed = settings.TEXTS_A_WINDOW
-    texts = Delivery.objects.filter(channel__account=account, channel__address=address, way=Way.TEXT)
-    with transaction.atomic():
-        # Before the credit is locked: whoever claims a delivery locks it first too.
-        _let_go(texts, now)
-        fresh = ChatCredit(account=account, address=address, owner_id=owner_id, ends_at=now + WINDOW, limit=allowed)
-        ensure_row(fresh, "account", "address")
-        # Locked, so that nobody counts one more beside it.
-        credit = ChatCredit.objects.select_for_update().get(account=account, address=address)
-        learned = credit.learned if credit.learned is not None else allowed
-        credit.owner_id, credit.ends_at, credit.limit = owner_id, now + WINDOW, min(learned, allowed)
-        there = texts.filter(
-            Q(state__in=OPEN_STATES, reserved=_mark_of(credit))
-            | Q(state=DeliveryState.IN_FLIGHT)
-            | Q(state=DeliveryState.SENT, ended_at__gt=now - _ON_ITS_WAY)
-        ).count()
-        credit.used = min(there, credit.limit)
+    # A part of the caller's transaction, where there is one: what they wrote is heard as a whole or not at all.
+    with transaction.atomic(savepoint=False):
+        credit = _lock_credit(owner_id=owner_id, account=account, address=address, now=now)
+        learned = credit.learned if credit.learned is not None else settings.TEXTS_A_WINDOW
+        credit.owner_id, credit.ends_at = owner_id, now + WINDOW
+        credit.limit = min(learned, settings.TEXTS_A_WINDOW)
+        counted, waiting = _texts_there(credit, now)
+        credit.used = min(counted, credit.limit)
         credit.save(update_fields=["owner_id", "ends_at", "limit", "used"])
+        # Half of what a window takes: what they begin now wants to be told too. The rest waits for their next word.
+        _let_go(waiting[: max(1, settings.TEXTS_A_WINDOW // 2)], now)
 
 
-def _let_go(texts: DeliveryQuerySet, now: dt.datetime) -> None:
-    """Let texts go that waited for the person's word, the oldest first.
-
-    At most half of what a window takes: what the person begins now wants to be told too. The rest waits for the next.
-    """
-    waiting = texts.filter(state__in=(DeliveryState.PENDING, DeliveryState.RETRY), fault=Fault.WINDOW, due_at__gt=now)
-    first = waiting.order_by("pk").values_list("pk", flat=True)[: max(1, settings.TEXTS_A_WINDOW // 2)]
-    ids = list(first)
-    if ids:
-        Delivery.objects.filter(pk__in=ids).update(due_at=now)
+def _let_go(delivery_ids: Sequence[str], now: dt.datetime) -> None:
+    """Ring deliveries that waited; not those that somebody has locked, who may be waiting for the credit."""
+    if not delivery_ids:
+        return
+    skip = connection.features.has_select_for_update_skip_locked
+    free = Delivery.objects.select_for_update(skip_locked=skip).filter(pk__in=delivery_ids)
+    ids = list(free.order_by("pk").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=ids).update(due_at=now)
     for delivery_id in ids:
         ring("delivery", delivery_id)
+
+
+def _lock_credit(*, owner_id: str, account: str, address: str, now: dt.datetime) -> ChatCredit:
+    """Return a chat's row, made where there is none; locked, so that nobody counts one more beside it."""
+    rows = ChatCredit.objects.select_for_update().filter(account=account, address=address)
+    known = rows.first()
+    if known is not None:
+        return known
+    fresh = ChatCredit(
+        account=account, address=address, owner_id=owner_id, ends_at=now + WINDOW, limit=settings.TEXTS_A_WINDOW
+    )
+    ensure_row(fresh, "account", "address")
+    return rows.get()
+
+
+def _texts_there(credit: ChatCredit, now: dt.datetime) -> tuple[int, list[str]]:
+    """Return how many texts of a chat the platform counts in a window that begins now, and those that waited for it."""
+    lately = now - _ON_ITS_WAY
+    # The channel knows when it sent last; without that a long history would be looked through for the last seconds.
+    just_sent = Q(state=DeliveryState.SENT, ended_at__gt=lately, channel__last_sent_at__gt=lately)
+    texts = Delivery.objects.filter(
+        channel__driver="wechat", channel__account=credit.account, channel__address=credit.address, way=Way.TEXT
+    )
+    rows = texts.filter(Q(state__in=OPEN_STATES) | just_sent).values_list("pk", "state", "reserved", "fault", "due_at")
+    counted, waiting = 0, []
+    for delivery_id, state, reserved, fault, due_at in rows.order_by("pk"):
+        counted += state in (DeliveryState.IN_FLIGHT, DeliveryState.SENT) or reserved == _mark_of(credit)
+        if state in (DeliveryState.PENDING, DeliveryState.RETRY) and fault == Fault.WINDOW and due_at > now:
+            waiting.append(delivery_id)
+    return counted, waiting
 
 
 def learn_refusal(channel: Channel, *, window_is_shut: bool, now: dt.datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ChatIdentity, QuotaUse, User
 from accounts.services.identities import set_language
@@ -106,6 +108,24 @@ def test_a_message_is_answered_and_opens_the_window(phone: Phone) -> None:
     assert phone.heard({"MsgType": "image", "MsgId": "77", "PicUrl": "x"}) == ""
     credit.refresh_from_db()
     assert credit.used == 0
+
+
+def test_a_sign_of_life_touches_few_rows(phone: Phone) -> None:
+    phone.text("help")
+    with CaptureQueriesContext(connection) as queries:
+        assert phone.text("1") == ""
+    said = [one["sql"].replace("`", '"') for one in queries]
+    touched = [
+        re.match(r'(SELECT|INSERT|UPDATE|DELETE).*?(?:FROM|INTO|UPDATE) "(\w+)"|UPDATE "(\w+)"', sql) for sql in said
+    ]
+    assert [found[2] or found[3] for found in touched if found] == [
+        "chat_inboundmessage",
+        "accounts_chatidentity",
+        "notifications_chatcredit",
+        "notifications_delivery",
+        "notifications_chatcredit",
+        "notifications_messageaction",
+    ]
 
 
 def test_a_job_is_sent_once_however_often_the_message_comes(phone: Phone) -> None:

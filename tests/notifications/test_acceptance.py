@@ -175,6 +175,7 @@ def test_texts_need_a_word_of_the_person_and_it_opens_everything_again(settings:
     for delivery, ago in zip(user.deliveries.all(), (1, 10), strict=True):
         delivery.state, delivery.ended_at = DeliveryState.SENT, now - dt.timedelta(seconds=ago)
         delivery.save()
+    Channel.objects.update(last_sent_at=now - dt.timedelta(seconds=1))
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
     assert user.chat_credits.get().used == 1
     accepted(wish(user, "3", way="text", must_reach=True))
