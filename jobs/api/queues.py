@@ -81,7 +81,7 @@ class QueueSettingsSerializer(serializers.Serializer[Any]):
     )
     rate = RateSerializer(required=False, allow_null=True)
     retry = serializers.IntegerField(required=False, min_value=0, max_value=RETRIES_LIMIT)
-    backoff = serializers.JSONField(required=False, allow_null=True)
+    backoff = serializers.JSONField(required=False)
 
 
 class QueueSerializer(serializers.Serializer[Any]):
@@ -98,7 +98,7 @@ class QueueSerializer(serializers.Serializer[Any]):
     max_length = serializers.IntegerField(allow_null=True)
     rate = RateSerializer(allow_null=True)
     retry = serializers.IntegerField()
-    backoff = serializers.JSONField(allow_null=True)
+    backoff = serializers.JSONField(help_text="null: 5, 10, 20, … seconds.")
     waiting = serializers.IntegerField(help_text="Jobs that wait.")
     active = serializers.IntegerField(help_text="Jobs that were handed out and have not ended.")
     dead = serializers.IntegerField(help_text="Dead letters.")
@@ -404,11 +404,11 @@ class QueueAck(_OfUser):
         errors=[QueueNotFound, QueueNotPulled, NotFound, JobTaken, JobCanceled, JobFinished],
         request=AckSerializer,
     )
-    def post(self, request: Request, name: str, job_id: str) -> Response:
+    def post(self, request: Request, name: str, pulled_id: str) -> Response:
         """End the job as succeeded or failed, if this offer of it holds. The same end again is no error."""
         principal, queue = caller(request), self.queue(request, name)
         require_pulled(queue)
-        ack = wire.read_ack(self.read_body(request), queue=queue, job_id=job_id, principal=principal)
+        ack = wire.read_ack(self.read_body(request), queue=queue, job_id=pulled_id, principal=principal)
         job = run_alone(ack_jobs, ack)
         whole = read_job(owner_id=principal.owner_id, job_id=job.pk)
         return Response(job_json(whole.job, whole.output))
@@ -424,11 +424,11 @@ class QueueExtend(_OfUser):
         errors=[QueueNotFound, QueueNotPulled, NotFound, JobTaken, JobCanceled],
         request=ExtendSerializer,
     )
-    def post(self, request: Request, name: str, job_id: str) -> Response:
+    def post(self, request: Request, name: str, pulled_id: str) -> Response:
         """Let the lease end so many seconds from now, 60 without a number, if this offer holds."""
         queue = self.queue(request, name)
         require_pulled(queue)
-        wish = wire.read_extension(self.read_body(request), queue=queue, job_id=job_id)
+        wish = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
         return Response(wire.pulled_json(run_alone(extend_leases, wish)))
 
 

@@ -142,8 +142,8 @@ def _next_job(claim: Claim, taken: set[str], line: Line, now: dt.datetime) -> Jo
     if taken:
         rows = rows.exclude(pk__in=taken)
     plain = rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
-    for queue in queues_with_work(queues_of_agent(claim.agent_id), now) if claim.in_queues else ():
-        if plain is not None and plain.active_at <= queue.first_due_at:
+    for queue, due_at in queues_with_work(queues_of_agent(claim.agent_id), now) if claim.in_queues else ():
+        if plain is not None and plain.active_at <= due_at:
             break
         if job := line.lock_next(queue.pk):
             return job

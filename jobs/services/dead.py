@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from django.db.models import Q
+
 from accounts.querysets import Viewer
 from jobs.models import Job, JobOutput, Queue
 from jobs.services.listing import JobPage
@@ -13,18 +15,26 @@ from jobs.services.place import place_jobs
 from jobs.services.retry import new_attempt, park
 from kernel.clock import database_now
 from kernel.errors import NotFound
-from kernel.keyset import slice_of
 from kernel.transactions import whole
 
 _BATCH = 500
 
 
 def list_dead(*, viewer: Viewer, queue: Queue, older_than: str = "", size: int) -> JobPage:
-    """Return up to `size` dead letters of a queue, newest first. Two queries."""
+    """Return up to `size` dead letters of a queue, the last first; those that became one before the id `older_than`.
+
+    Ids of attempts do not grow with time, so the moment is looked up. At most three queries.
+    """
     rows = Job.objects.visible_to(viewer).dead().filter(queue=queue).select_related("agent", "queue")
-    page = slice_of(rows, before=older_than, size=size)
-    outputs = JobOutput.objects.filter(pk__in=[job.pk for job in page.rows]).defer("text").in_bulk()
-    return JobPage(items=[(job, outputs.get(job.pk)) for job in page.rows], older_than=page.older)
+    edge = Job.objects.filter(queue=queue, pk=older_than).first() if older_than else None
+    if edge is not None:
+        # It may have been replayed since, but it ended when it became one.
+        moment = edge.parked_at or edge.failed_at or edge.expired_at
+        rows = rows.filter(Q(parked_at__lt=moment) | Q(parked_at=moment, pk__lt=edge.pk))
+    found = list(rows.order_by("-parked_at", "-pk")[: size + 1])
+    page, more = found[:size], len(found) > size
+    outputs = JobOutput.objects.filter(pk__in=[job.pk for job in page]).defer("text").in_bulk()
+    return JobPage(items=[(job, outputs.get(job.pk)) for job in page], older_than=page[-1].pk if more else "")
 
 
 def replay_dead(*, queue: Queue, ids: Sequence[str] | None, actor: str) -> list[Job]:

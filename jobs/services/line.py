@@ -20,17 +20,17 @@ _KEYS_LOOKED_AT = 100
 """A queue whose first jobs are of so many keys that have had their share starts none until one of them may again."""
 
 
-def queues_with_work(rows: QuerySet[Queue], now: dt.datetime) -> list[Queue]:
-    """Return those of the queues that are not paused, have room and a due job; the one whose first is oldest first.
-
-    Each has `first_due_at`. What it says of the rate of keys is for `Line` to find out. One query.
+def queues_with_work(rows: QuerySet[Queue], now: dt.datetime) -> list[tuple[Queue, dt.datetime]]:
+    """Return those of the queues that are not paused, have room and a due job, and since when the first in line is
+    due; the oldest first. Whether its rate lets it start is for `Line` to find out. One query.
     """
     first = Job.objects.in_line(now).filter(queue=OuterRef("pk")).values("active_at")[:1]
     active = Job.objects.active().filter(queue=OuterRef("pk")).order_by().values("queue")
     counted = rows.exclude(state=QueueState.PAUSED).annotate(
         first_due_at=Subquery(first), active_count=Coalesce(Subquery(active.annotate(n=Count("pk")).values("n")), 0)
     )
-    return list(counted.filter(first_due_at__isnull=False, active_count__lt=F("width")).order_by("first_due_at", "pk"))
+    found = counted.filter(first_due_at__isnull=False, active_count__lt=F("width")).order_by("first_due_at", "pk")
+    return [(queue, queue.first_due_at) for queue in found]
 
 
 def queues_of_agent(agent_id: str) -> QuerySet[Queue]:
@@ -78,7 +78,8 @@ class Line:
         if queue.state == QueueState.PAUSED:
             return False
         ours = sum(job.queue_id == queue.pk for job in self._started)
-        return Job.objects.active().filter(queue=queue).count() + ours < queue.width
+        active: int = Job.objects.active().filter(queue=queue).count()
+        return active + ours < queue.width
 
     def _head(self, queue: Queue) -> Job | None:
         """Return the first in line whose key has not had its share."""
@@ -129,7 +130,7 @@ def ring_lost_queues(*, due_before: dt.datetime, now: dt.datetime) -> int:
     """Ring for every queue that would start a job which has been due since `due_before`; return how many."""
     line = Line(now)
     waiting = queues_with_work(Queue.objects.all(), due_before)
-    found = [queue for queue in waiting if queue.rate_limit is None or line.may_start(queue)]
+    found = [queue for queue, _due_at in waiting if queue.rate_limit is None or line.may_start(queue)]
     ring_queues(found)
     return len(found)
 

@@ -39,6 +39,7 @@ class _Scene:
     channel_id: str
     message_id: str
     delivery_id: str
+    pulled_id: str
     delayed_id: str
     schedule_id: str
     user_id: str
@@ -49,7 +50,7 @@ class _Scene:
         path, body = route.filled(
             job_id=self.job_id, agent_id=self.agent.id, channel_id=self.channel_id, message_id=self.message_id,
             delivery_id=self.delivery_id, delayed_id=self.delayed_id, delayed_key="theirs",
-            schedule_id=self.schedule_id,
+            schedule_id=self.schedule_id, pulled_id=self.pulled_id,
             user_id=self.user_id, name=self.agent.name, user=self.user_id,
             channel="default", task_id="x",
             agent=self.agent.id,
@@ -141,8 +142,16 @@ def _messages_of(person: Person, agent: TheirAgent) -> dict[str, str]:
         "delivery_id": message["deliveries"][0]["id"],
         "schedule_id": person("POST", "/schedules", schedule).body["id"],
         "delayed_id": person("POST", "/delayed-jobs", delayed).body["id"],
+        "pulled_id": _pulled_by(person),
         "user_id": person("GET", "/me").body["id"],
     }
+
+
+def _pulled_by(person: Person) -> str:
+    """Return the id of a job that this person has pulled of their queue."""
+    assert person("PUT", "/queues/theirs", {}).status == 201
+    assert person("POST", "/queues/theirs/jobs", {"message": "secret text"}).status == 201
+    return str(person("GET", "/queues/theirs/next").body["id"])
 
 
 def _token(user: User) -> str:

@@ -1,0 +1,123 @@
+"""Queues where several processes meet: width, order and slots are exact, and nobody waits in a circle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connection
+from django.db.models import Max
+
+from agents.services.manage import AgentChange, update_agent
+from jobs.models import Job, JobEvent, Queue
+from jobs.services.claim import Claim, claim_jobs
+from jobs.services.moves import Output
+from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.services.submit import Submission, submit_jobs
+from jobs.states import JobStatus
+from kernel.alone import run_alone
+from kernel.errors import AppError, QueueDuplicate
+from tests.factories import make_agent
+from tests.jobs.test_queues import add, make_queue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _together(works: list[Callable[[], object]]) -> list[object]:
+    """Run at once, each on a connection of its own."""
+    gate = Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        try:
+            gate.wait(20)
+            return work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return [done.result(60) for done in [threads.submit(run, work) for work in works]]
+
+
+def _submit(queue: Queue, message: str) -> Job | AppError:
+    wish = Submission(owner_id=queue.owner_id, queue=queue.name, message=message, actor="test")
+    try:
+        job: Job = run_alone(submit_jobs, wish)
+    except AppError as error:
+        return error
+    return job
+
+
+def test_of_sixteen_racers_with_one_key_one_is_taken_and_the_others_hear_which() -> None:
+    queue = make_queue(make_agent(), distinct=True)
+    outcomes = _together([lambda: _submit(queue, "same")] * 16)
+    (job,) = (outcome for outcome in outcomes if isinstance(outcome, Job))
+    refused = [outcome for outcome in outcomes if isinstance(outcome, QueueDuplicate)]
+    assert (len(refused), {outcome.job_id for outcome in refused}) == (15, {job.pk})
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_racing_claims_never_pass_the_width_and_start_in_order(width: int) -> None:
+    agent = make_agent()
+    queue = make_queue(agent, width=width)
+    count = 12
+    for number in range(count):
+        add(queue, str(number))
+
+    def work() -> int:
+        ended = 0
+        while Job.objects.filter(queue=queue, status=JobStatus.QUEUING).exists():
+            job = run_alone(claim_jobs, Claim(agent_id=agent.pk))
+            if job is None:
+                continue
+            assert Job.objects.active().filter(queue=queue).count() <= width
+            done = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output())
+            run_alone(report_jobs, done)
+            ended += 1
+        return ended
+
+    assert sum(_together([work] * 4)) == count  # type: ignore[arg-type]
+    assert _most_at_once(queue) <= width
+    if width == 1:
+        started = JobEvent.objects.filter(move="claim", job__queue=queue).order_by("at", "id")
+        assert [event.job.message for event in started.select_related("job")] == [str(at) for at in range(count)]
+
+
+def _most_at_once(queue: Queue) -> int:
+    """Return how many jobs of the queue were active at a time, by their events: an end makes room for a start."""
+    steps: list[tuple[dt.datetime, int]] = []
+    for job in Job.objects.filter(queue=queue):
+        assert job.sent_at is not None
+        ended = job.events.aggregate(at=Max("at"))["at"]
+        steps += [(job.sent_at, 1), (ended, -1)]
+    return max(itertools.accumulate(step for _at, step in sorted(steps)))
+
+
+def test_members_of_a_group_race_for_its_jobs_and_each_goes_to_one() -> None:
+    agents = [make_agent()]
+    owner = agents[0].owner
+    agents += [make_agent(owner=owner) for _ in range(3)]
+    for agent in agents:
+        update_agent(agent=agent, change=AgentChange(tags=["g"]), actor="test")
+    queue = make_queue(agents[0], tag="g", width=10)
+    for number in range(8):
+        add(queue, str(number))
+
+    def work(agent_id: str) -> list[str]:
+        taken = []
+        while Job.objects.filter(queue=queue, status=JobStatus.QUEUING).exists():
+            job = run_alone(claim_jobs, Claim(agent_id=agent_id))
+            if job is not None:
+                taken.append(job.pk)
+        return taken
+
+    taken = _together([lambda pk=agent.pk: work(pk) for agent in agents])  # type: ignore[misc]
+    counted = Counter(job_id for ids in taken for job_id in ids)  # type: ignore[attr-defined]
+    assert set(counted.values()) == {1}
+    assert len(counted) == 8
+    for agent, ids in zip(agents, taken, strict=True):
+        assert set(Job.objects.filter(agent=agent).values_list("pk", flat=True)) == set(ids)  # type: ignore[call-overload]
