@@ -215,6 +215,7 @@ def test_words_of_refusal(client: Coyotes) -> None:
     table: tuple[tuple[str, str, tuple[str, bytes], str], ...] = (
         ("POST", "/channels", curl_d([("worker", "1")]), "channel name required"),
         ("POST", "/channels", curl_d([("name", "biz"), ("worker", "1")]), "channel biz has existed"),
+        ("POST", "/channels", curl_d([("name", "biz "), ("worker", "1")]), "channel biz  has existed"),
         ("POST", "/channels", curl_d([("name", "x")]), '字段workerCount不合法: strconv.Atoi: parsing "": '),
         ("POST", "/channels", curl_d([("name", "x"), ("worker", "two")]), "字段workerCount不合法: "),
         ("POST", "/channels", curl_d([("name", "x"), ("worker", "1.5")]), "字段workerCount不合法: "),
