@@ -7,10 +7,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
+from django.forms import ModelForm
 
 from jobs.models import (
     CalendarDay,
     DelayedJob,
+from accounts.services.audit import record_audit
     GatewayClock,
     Job,
     JobEvent,
@@ -27,7 +29,11 @@ from jobs.models import (
 from kernel.staff import ReadOnlyAdmin
 from kernel.text import keep_head_and_tail
 from kernel.visible import visible_line, visible_text
+from jobs.services.calendars import runs_out
+from jobs.services.schedules import reckon_anew
+from kernel.clock import database_now
 
+from kernel.strictjson import JsonValue
 _LINE_CHARACTERS = 80
 _SHOWN_BYTES = 64 * 1024
 
@@ -201,22 +207,81 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(WorkCalendar)
-class WorkCalendarAdmin(ReadOnlyAdmin):
-    """Calendars of working days."""
+class WorkCalendarAdmin(_AuditedAdmin):
+    """Calendars of working days; `manage.py import_calendar` reads a year's file in."""
+class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Staff edit these rows, and the audit trail says who did what. `word` names them there."""
+
+    word = ""
+    show_full_result_count = False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
+        """Save, with the names of the fields that changed."""
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            self._note(request, "change" if change else "create", obj, [str(name) for name in form.changed_data])
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete one."""
+        with transaction.atomic():
+            self._note(request, "delete", obj, [])
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Delete many, each with an entry of its own."""
+        with transaction.atomic():
+            for obj in queryset:
+                self.delete_model(request, obj)
+
+    def _note(self, request: HttpRequest, did: str, obj: Any, fields: list[str]) -> None:
+        details: dict[str, JsonValue] = {"what": str(obj), "fields": list(fields)}
+        record_audit(
+            actor=f"user:{request.user.pk}",
+            action=f"{self.word}.{did}",
+            subject=f"{self.word}:{obj.pk}",
+            now=database_now(),
+            details=details,
+        )
+
+
 
     list_display = ("code", "name", "known_until")
 
 
+    word = "calendar"
 @admin.register(CalendarDay)
-class CalendarDayAdmin(ReadOnlyAdmin):
+    fields = ("code", "name", "known_until")
+
+    def save_model(self, request: HttpRequest, obj: WorkCalendar, form: ModelForm[WorkCalendar], change: bool) -> None:
+        """Save; where the end of the list moved, staff are warned anew before it."""
+        if "known_until" in form.changed_data:
+            obj.warned_at = None
+        super().save_model(request, obj, form, change)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Say above the list which calendars end soon."""
+        for calendar in WorkCalendar.objects.order_by("code"):
+            if runs_out(calendar, database_now().date()):
+                sentence = _("The calendar %(name)s knows holidays only up to %(day)s.")
+                words = {"name": calendar.name, "day": calendar.known_until}
+                self.message_user(request, sentence % words, messages.WARNING)
+        return super().changelist_view(request, extra_context)
+class CalendarDayAdmin(_AuditedAdmin):
     """Holidays, and weekend days that are worked."""
 
     list_display = ("day", "calendar", "works", "name")
     list_filter = ("calendar", "works")
     list_select_related = ("calendar",)
+    word = "calendar_day"
 
 
 @admin.register(StateEntry)
+    ordering = ("-day",)
+
+    def _note(self, request: HttpRequest, did: str, obj: CalendarDay, fields: list[str]) -> None:
+        """Note it, and find the next moments of the calendar's schedules once it is done."""
+        super()._note(request, did, obj, fields)
+        transaction.on_commit(lambda: reckon_anew(obj.calendar))
 class StateEntryAdmin(ReadOnlyAdmin):
     """What scripts keep between runs; not what it says."""
 

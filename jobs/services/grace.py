@@ -35,7 +35,7 @@ def tell_of_silent_schedules(*, limit: int = SWEEP_LIMIT, now: dt.datetime | Non
     due = Schedule.objects.filter(expected_at__lte=now, alerted_at=None)
     ids = list(due.order_by("expected_at").values_list("pk", flat=True)[:limit])
     for schedule_id in ids:
-        with whole("schedule.grace"):
+        with whole("grace.silent"):
             schedule = due.select_for_update().filter(pk=schedule_id).first()
             if schedule is not None and not _answered(schedule):
                 schedule.alerted_at = now
@@ -51,7 +51,7 @@ def tell_of_recovered_schedules(*, now: dt.datetime | None = None) -> int:
     recovered = 0
     silent = Schedule.objects.exclude(alerted_at=None)
     for schedule_id in list(silent.order_by("pk").values_list("pk", flat=True)):
-        with whole("schedule.grace"):
+        with whole("grace.recovered"):
             schedule = silent.select_for_update().filter(pk=schedule_id).first()
             if schedule is not None and _answered(schedule):
                 recovered += 1

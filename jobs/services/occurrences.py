@@ -23,6 +23,7 @@ from jobs.services.moments import Verdict, arrange, cron_of, decide, moments_fro
 from jobs.services.place import place_jobs
 from jobs.services.schedule_ends import switch_off, tell_owner
 from jobs.services.ticker import due_time
+from jobs.services.watching import notify_of
 from jobs.states import ACTIVE, WAITING, JobStatus
 from kernel.clock import database_now
 from kernel.errors import AppError, InvalidAgent
@@ -61,7 +62,7 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
     Nothing while the ticker is held or the clock has just jumped. A schedule whose expression no longer means anything
     is switched off, and its owner told. `now` is the database's time unless a test gives another.
     """
-    with whole("schedule.start"):
+    with whole("moments.start"):
         now = _time(now)
         schedules = list(_locked().due(now)[:limit]) if now is not None else []
         if now is None or not schedules:
@@ -78,7 +79,7 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
 
 def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
     """Start at most `limit` runs that waited for the one before them, which has ended; return how many."""
-    with whole("schedule.start"):
+    with whole("moments.wait"):
         now = _time(now)
         if now is None:
             return 0
@@ -269,7 +270,7 @@ def _new_job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.
         backoff=schedule.backoff,
         idempotent=schedule.idempotent,
         then=schedule.then,
-        notify=schedule.notify,
+        notify=notify_of(schedule),
         status=JobStatus.QUEUING,
         events_count=1,
         root_id=job_id,

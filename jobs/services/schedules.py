@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -20,6 +23,7 @@ from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Queue, Schedule, 
 from jobs.services.calendars import find_calendar
 from jobs.services.moments import cron_of
 from jobs.services.schedule_ends import drop_waiting
+from jobs.services.watching import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration
 from kernel.errors import (
@@ -121,8 +125,7 @@ def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: d
     Raises InvalidRequest, InvalidSchedule, AgentNotFound, InvalidAgent, QueueNotFound, NotFound for a calendar;
     NameTaken; ScheduleLimit where the owner may have no more.
     """
-    with whole("schedule.save"):
-        owner = _lock_owner(owner_id)
+    with _alone_with(owner_id) as owner:
         return _create(owner, fields, actor, now or database_now())
 
 
@@ -131,8 +134,8 @@ def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: s
 
     Return it, and whether it was made. Raises what `create_schedule` raises; ScheduleNotFound for an unknown id.
     """
-    with whole("schedule.save"):
-        owner, now = _lock_owner(owner_id), database_now()
+    with _alone_with(owner_id) as owner:
+        now = database_now()
         try:
             schedule = find_schedule(viewer=owner, called=called)
         except ScheduleNotFound:
@@ -148,14 +151,14 @@ def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: s
 
 def change_schedule(*, schedule: Schedule, fields: ScheduleFields, now: dt.datetime | None = None) -> Schedule:
     """Change what is given. Raises what `create_schedule` raises."""
-    with whole("schedule.save"):
-        owner = _lock_owner(schedule.owner_id)
+    with _alone_with(schedule.owner_id) as owner:
         return _change(owner, find_schedule(viewer=owner, called=schedule.pk), fields, now or database_now())
 
 
 def delete_schedule(*, schedule: Schedule) -> None:
-    """Remove a schedule and what is known of its moments. Jobs that it has started go on."""
+    """Remove a schedule and what is known of its moments. Jobs that it has started go on; nobody is told of them."""
     with whole("schedule.delete"):
+        drop_memory(schedule)
         Schedule.objects.filter(pk=schedule.pk).delete()
 
 
@@ -170,9 +173,11 @@ def resume_schedule(*, schedule: Schedule) -> Schedule:
     return change_schedule(schedule=schedule, fields=ScheduleFields(enabled=True, paused_until=None))
 
 
-def _lock_owner(owner_id: str) -> User:
+@contextmanager
+def _alone_with(owner_id: str) -> Iterator[User]:
     """Lock the owner's row: names and numbers of their schedules are then known to one transaction alone."""
-    return User.objects.select_for_update().get(pk=owner_id)
+    with whole("schedule.save"):
+        yield User.objects.select_for_update().get(pk=owner_id)
 
 
 def _create(owner: User, fields: ScheduleFields, actor: str, now: dt.datetime) -> Schedule:
@@ -304,7 +309,7 @@ def _require_room(owner: User) -> None:
 
 def reckon_anew(calendar: WorkCalendar) -> None:
     """Find the next moments of the schedules with a calendar whose days have changed. What is due already stays due."""
-    with whole("schedule.save"):
+    with transaction.atomic():
         now = database_now()
         rows = Schedule.objects.select_for_update().filter(calendar=calendar, enabled=True, next_at__gt=now)
         for schedule in rows.order_by("pk"):

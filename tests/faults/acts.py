@@ -46,6 +46,8 @@ from tests.factories import claim, gateway_alive, make_agent, make_job, make_use
 from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
 from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
+from tests.faults.acts_of_schedules import let_moments_come, miss_some, read_calendars, schedule_some
+from tests.faults.acts_of_watching import watch_some
 from tests.faults.evidence import Journal
 
 _numbers = itertools.count(1)
@@ -235,6 +237,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "agent": _agents,
     "alone": _alone,
     "bell": _bell,
+    "calendar": read_calendars,
     "channel": change_channels,
     "choice": choose_one,
     "clock": _clock,
@@ -257,6 +260,9 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "put_back": _put_back,
     "release": fire_some,
     "restore": restore_some,
+    "schedule": schedule_some,
+    "moments": let_moments_come,
+    "grace": miss_some,
     "ticker": restore_some,
     "token": _people,
     "user": _people,

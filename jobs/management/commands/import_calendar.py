@@ -11,7 +11,6 @@ from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
 from jobs.services.schedules import reckon_anew
 from kernel.commands import one_sentence_errors
 from kernel.strictjson import parse_object
-from kernel.transactions import whole
 
 
 class Command(BaseCommand):
@@ -29,7 +28,7 @@ class Command(BaseCommand):
             content = file.read_bytes()
         except OSError as error:
             raise CommandError(_("%(file)s cannot be read: %(error)s") % {"file": file, "error": error}) from error
-        with one_sentence_errors(), whole("calendar.import"):
+        with one_sentence_errors():
             calendar = import_calendar(read_calendar_file(parse_object(content)), actor="command")
             reckon_anew(calendar)
         self.stdout.write(f"{calendar.code}: {calendar.days.count()} days, complete up to {calendar.known_until}")
