@@ -20,6 +20,7 @@ from agents.models import Agent
 from chat.asking import asks
 from chat.commands.jobs import SIGNS, short_id
 from chat.models import ChatLine
+from jobs.models import Job
 from jobs.services.moves import MovedJob
 from jobs.states import TERMINAL, JobStatus, Move
 from kernel.text import cut
@@ -34,8 +35,11 @@ _TITLE_CHARACTERS = 30
 
 
 def tell_of_moves(moved: Sequence[MovedJob], now: dt.datetime) -> None:
-    """Tell owners of ends, and of what running jobs say. Jobs with a callback, or `disable`, tell nobody here."""
-    told = [one for one in moved if not one.job.callback and (one.after in TERMINAL or _speaks(one))]
+    """Tell owners of ends, and of what running jobs say.
+
+    Jobs with a callback, or `disable`, tell nobody here; of those with `notify`, `jobs.services.watching` tells.
+    """
+    told = [one for one in moved if _is_told_here(one.job) and (one.after in TERMINAL or _speaks(one))]
     if not told:
         return
     owners = _reachable(one.job.owner_id for one in told)
@@ -70,6 +74,10 @@ def tell_of_presence(agent_ids: Sequence[str], online: bool, now: dt.datetime) -
 
 def _level(good: bool) -> Level:
     return Level.INFO if good else Level.WARNING
+
+
+def _is_told_here(job: Job) -> bool:
+    return not job.callback and job.notify is None
 
 
 def _speaks(one: MovedJob) -> bool:

@@ -26,6 +26,7 @@ class JobsConfig(AppConfig):
         from jobs.services.line import wake_queues
         from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
         from jobs.services.schedules import schedule_usage
+        from jobs.services.watching import tell_of_changes
         from kernel import bells
 
         on_removed(cancel_jobs_of_agent)
@@ -38,6 +39,7 @@ class JobsConfig(AppConfig):
         observe(tell_callbacks)
         observe(tell_streams)
         observe(follow_ends)
+        observe(tell_of_changes)
         observe(wake_queues)
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)

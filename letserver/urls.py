@@ -43,6 +43,7 @@ urlpatterns = [
     path("schedules/<str:schedule_id>/run", schedules.ScheduleRunNow.as_view()),
     path("schedules/<str:schedule_id>/pause", schedules.SchedulePause.as_view()),
     path("schedules/<str:schedule_id>/resume", schedules.ScheduleResume.as_view()),
+    path("schedules/<str:schedule_id>/forget", schedules.ScheduleForget.as_view()),
     path("schedules/<str:schedule_id>/runs", schedules.ScheduleRuns.as_view()),
     path("schedules/<str:schedule_id>/preview", schedules.SchedulePreview.as_view()),
     path("delayed-jobs", delayed.DelayedJobs.as_view()),

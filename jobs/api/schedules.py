@@ -38,6 +38,7 @@ from jobs.services.schedules import (
     put_schedule,
     resume_schedule,
 )
+from jobs.services.watching import forget_schedule
 from jobs.wire.fields import read_moment
 from jobs.wire.schedules import RunPageJson, SchedulePageJson, preview_json, read_fields, run_json, schedule_json
 from kernel.errors import (
@@ -100,7 +101,9 @@ class ScheduleBodySerializer(TimingSerializer):
     backoff = serializers.JSONField(required=False, help_text="Pauses between attempts: docs/queues.md.")
     idempotent = serializers.BooleanField(required=False)
     then = serializers.ListField(child=serializers.DictField(), required=False, help_text="docs/queues.md.")
-    notify = serializers.DictField(required=False, allow_null=True, help_text="When somebody is told of a result.")
+    notify = serializers.DictField(
+        required=False, allow_null=True, help_text="When somebody is told of a result: docs/schedules.md."
+    )
     grace = serializers.CharField(
         required=False, allow_null=True, help_text="Within so long of its moment a run must have ended well."
     )
@@ -331,6 +334,23 @@ class ScheduleResume(Operation):
     def post(self, request: Request, schedule_id: str) -> Response:
         """End a pause, or switch it on again. Nothing is made up for."""
         return _answer(resume_schedule(schedule=_the_schedule(request, schedule_id)))
+
+
+class ScheduleForget(Operation):
+    """/schedules/{id or name}/forget."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "schedules_forget",
+        "Forget what a schedule's runs are compared with",
+        answers={204: None},
+        errors=[ScheduleNotFound],
+    )
+    def post(self, request: Request, schedule_id: str) -> Response:
+        """Let the next run be judged as if it were the first: no baseline, no failures before it."""
+        forget_schedule(_the_schedule(request, schedule_id))
+        return Response(status=204)
 
 
 class ScheduleRuns(Operation):

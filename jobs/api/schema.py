@@ -104,6 +104,11 @@ class QueuedSerializer(SubmissionSerializer):
         required=False, help_text="It may run twice, so it is tried again also where nobody knows how it ended."
     )
     then = FollowerSerializer(many=True, required=False, help_text="1 to 5 jobs that follow its end.")
+    notify = serializers.DictField(
+        required=False,
+        allow_null=True,
+        help_text="When somebody is told of its end: docs/schedules.md. `name` says with which jobs it is compared.",
+    )
 
 
 class SystemJobSerializer(serializers.Serializer[Any]):
@@ -253,6 +258,7 @@ class JobSerializer(serializers.Serializer[Any]):
 class WholeJobSerializer(JobSerializer):
     """A job with its output, null before its end, and its timeline, oldest first."""
 
+    notify = serializers.DictField(allow_null=True, help_text="When somebody is told of its end.")
     output = OutputSerializer(allow_null=True)
     events = EventSerializer(many=True)
 

@@ -42,13 +42,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a job ended. `expired`: nobody reported. `at`: when, with a zone."""
+    """How a job ended. `expired`: nobody reported. `at`: when, with a zone. `late`: its expiry was judged before."""
 
     succeeded: bool
     exit_code: int | None
     text: str
     at: dt.datetime
     expired: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,9 @@ def judge(policy: NotifyPolicy, memory: Memory | None, run: Run) -> Verdict:
     memory = (memory or Memory()).on(digest([policy.mode, policy.key, policy.path, *policy.ignore]))
     items = observe(policy, text=run.text, exit_code=run.exit_code)
     if _failed(policy, run, items):
+        if run.late:
+            # One run is one failure: that nobody had reported was it.
+            return Verdict(notice=None, memory=memory)
         return _after_failure(policy, memory, run)
     return _after_success(policy, memory, run, items)
 

@@ -121,6 +121,11 @@ class NotifyPolicy:
         """Whether a number must cross something to count."""
         return not (self.above is None and self.below is None and self.delta is None)
 
+    @property
+    def needs_memory(self) -> bool:
+        """Whether it says something of several runs, so that one alone tells nothing."""
+        return self.when == When.CHANGE or self.max_tries > 1 or self.cooldown_seconds > 0
+
 
 def read_policy(data: object) -> NotifyPolicy:
     """Return the policy in a JSON value; missing and null fields have their defaults.

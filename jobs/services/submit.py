@@ -20,7 +20,7 @@ from kernel.clock import database_now
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest, QueueNotFound
 from kernel.idempotency import digest_of_key
 from kernel.ids import is_id, new_id
-from kernel.strictjson import JsonValue
+from kernel.strictjson import JsonObject, JsonValue
 from kernel.text import name_key
 
 LONGEST_WAIT = dt.timedelta(days=400)
@@ -33,8 +33,8 @@ class Submission:
 
     `params` travel to agents of protocol 2 beside the text. With `wait_until` or `ttl_seconds` it may wait for an
     agent that is offline; in a queue it always may. `then`: what follows its end (`jobs.services.chains`); `retries`
-    and `backoff`: `jobs.services.retry`. `job_id` is made once, before the first try: the same submission tried again
-    finds its own row.
+    and `backoff`: `jobs.services.retry`; `notify`: `jobs.services.watching`. `job_id` is made once, before the first
+    try: the same submission tried again finds its own row.
     """
 
     owner_id: str
@@ -56,6 +56,7 @@ class Submission:
     backoff: Backoff | None = None
     idempotent: bool = False
     then: Sequence[Follower] | None = None
+    notify: JsonObject | None = None
     job_id: str = field(default_factory=new_id)
 
     @property
@@ -71,7 +72,7 @@ class Submission:
         # What has no parameters is digested as it always was: keys of a week ago still find their jobs.
         said += [dict(self.params)] if self.params else []
         special = [self.queue, self.task, self.priority, self.distinct_key, self.rate_key]
-        special += [self.retries, self.backoff, self.idempotent, self.then]
+        special += [self.retries, self.backoff, self.idempotent, self.then, self.notify]
         said += special if any(special) else []
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -192,6 +193,7 @@ def _new_job(submission: Submission, places: _Places, now: dt.datetime) -> Job |
         backoff=submission.backoff,
         idempotent=submission.idempotent,
         then=submission.then or None,
+        notify=submission.notify,
         source=submission.source,
         callback=submission.callback,
         params=dict(submission.params) if submission.params else None,

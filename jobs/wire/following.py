@@ -1,4 +1,4 @@
-"""Reads what may follow the end of a job: further attempts, and other jobs."""
+"""Reads what may follow the end of a job: further attempts, other jobs, and who is told of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import cast
 from django.utils.translation import gettext_lazy as _
 
 from agents.services.find import LONGEST_CALL
+from jobs.compare.policy import policy_json, read_policy
 from jobs.following import DEPTH_LIMIT, FOLLOWERS_LIMIT, RETRIES_LIMIT, Backoff, Follower
 from jobs.models import MESSAGE_LENGTH
 from jobs.wire.fields import read_number, read_text
 from kernel.errors import InvalidMessage, InvalidRequest
 from kernel.strictjson import JsonObject, JsonValue
 
+NAME_LENGTH = 100
 TABLE_LIMIT = 10
 LONGEST_PAUSE_SECONDS = 7 * 86_400
 _FORMULA = {"base": (1, LONGEST_PAUSE_SECONDS), "factor": (1, 100), "limit": (1, LONGEST_PAUSE_SECONDS)}
@@ -52,6 +54,24 @@ def read_then(data: JsonObject, *, depth: int = 1) -> list[Follower] | None:
     if not isinstance(value, list) or not 0 < len(value) <= FOLLOWERS_LIMIT:
         raise InvalidRequest(_("then is a list of 1 to %(limit)s jobs."), params={"limit": FOLLOWERS_LIMIT})
     return [_follower(item, depth) for item in value]
+
+
+def read_notify(data: JsonObject) -> JsonObject | None:
+    """Read `notify` of a job: a policy, and the `name` under which it is compared with jobs before and after it.
+
+    Without a name nothing is remembered of it; so one is needed wherever the policy says something of several runs.
+    """
+    value = data.get("notify")
+    if value is None:
+        return None
+    given = value if isinstance(value, dict) else {}
+    name = read_text(given, "name", NAME_LENGTH)
+    if name and (not name.isprintable() or name.strip() != name):
+        raise InvalidRequest(_("The name of notify has no invisible characters, and no blank at its ends."))
+    policy = read_policy({field: one for field, one in given.items() if field != "name"} if given else value)
+    if not name and policy.needs_memory:
+        raise InvalidRequest(_("notify needs a name: by it a job is compared with those before it."))
+    return {**policy_json(policy), "name": name} if name else policy_json(policy)
 
 
 def _follower(item: JsonValue, depth: int) -> Follower:

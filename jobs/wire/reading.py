@@ -31,7 +31,7 @@ from jobs.services.report import Report, ReportKind
 from jobs.services.submit import Submission
 from jobs.wire.argv import Command, read_argv
 from jobs.wire.fields import read_flag, read_moment, read_number, read_text
-from jobs.wire.following import read_backoff, read_retries, read_then
+from jobs.wire.following import read_backoff, read_notify, read_retries, read_then
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.ids import ID_LENGTH, is_id
 from kernel.outbound import check_url
@@ -87,6 +87,7 @@ def read_submission(
         backoff=read_backoff(data),
         idempotent=read_flag(data, "idempotent"),
         then=read_then(data),
+        notify=read_notify(data),
     )
 
 

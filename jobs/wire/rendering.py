@@ -12,6 +12,7 @@ from jobs.services.read import WholeJob
 from jobs.services.stream import News
 from jobs.wire.reading import PROTOCOL
 from kernel.clock import rfc3339
+from kernel.strictjson import JsonObject
 from kernel.text import RESULT_CHARACTERS
 from notifications.events import ToldMessageJson, told_message_json
 from notifications.models import Message
@@ -169,6 +170,7 @@ class NewsPageJson(TypedDict):
 class WholeJobJson(JobJson):
     """A job with its output and its timeline."""
 
+    notify: JsonObject | None
     output: OutputJson | None
     events: list[EventJson]
 
@@ -303,6 +305,7 @@ def whole_job_json(whole: WholeJob) -> WholeJobJson:
     """Render a job with its output and its timeline."""
     return {
         **job_json(whole.job, whole.output),
+        "notify": whole.job.notify,
         "output": _output_json(whole.output) if whole.output else None,
         "events": [_event_json(event) for event in whole.events],
     }

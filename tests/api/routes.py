@@ -141,6 +141,7 @@ ROUTES = (
     Route(method="POST", path="/schedules/<str:schedule_id>/run", good=201),
     Route(method="POST", path="/schedules/<str:schedule_id>/pause", good=200, body={}),
     Route(method="POST", path="/schedules/<str:schedule_id>/resume", good=200),
+    Route(method="POST", path="/schedules/<str:schedule_id>/forget", good=204),
     Route(method="GET", path="/schedules/<str:schedule_id>/runs", good=200),
     Route(method="GET", path="/schedules/<str:schedule_id>/preview", good=200),
     Route(method="GET", path="/stream", good=200, scopes=_FULL),

@@ -267,6 +267,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "token": _people,
     "user": _people,
     "view_limit": _view_limit,
+    "watch": watch_some,
 }
 """By the first word of the points that they lead to. The others are reached by callers of the web process."""
 _IN_WEB = frozenset(
