@@ -19,6 +19,7 @@ from skadi.whoami import ask_who_am_i, read_identity
 READ_MARGIN = 10.0
 SLOT_LOOK_SECONDS = 1.0
 ROOM_LOOK_SECONDS = 10.0
+REPEATED_KEPT = 10_000
 NOT_NOW = (408, 429, 502, 503, 504)
 
 
@@ -47,6 +48,7 @@ class Poller:
         self.first = True
         self.introduced = False
         self.connected = False
+        self.repeated: set[str] = set()
 
     def meet_again(self) -> None:
         """The server or the token is another now; the rule about a first start is for starts."""
@@ -142,7 +144,7 @@ class Poller:
         self._worked(client, reply)
         try:
             if not self._written_down(job):
-                return None, self.pace.after_failure(None)
+                return None, self._after_repeated(job.id)
         except OSError as error:
             log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
             if job.offer is None:  # else it is offered again, as it was not acknowledged
@@ -166,6 +168,15 @@ class Poller:
         if report is not None:  # its end is what the server wants to hear
             self.reporter.add(job.id, report)
         return False
+
+    def _after_repeated(self, job_id: str) -> float:
+        """A server that was restored hands out all that ran since, once each; one that repeats itself waits longer."""
+        if job_id in self.repeated:
+            return self.pace.after_failure(None)
+        if len(self.repeated) >= REPEATED_KEPT:
+            self.repeated.clear()
+        self.repeated.add(job_id)
+        return self.pace.after_job()
 
     def _worked(self, client: Client, reply: Reply, who: str = "") -> None:
         """The server accepts the token; `who` says for whom, where that is known."""

@@ -128,6 +128,23 @@ def test_a_job_that_comes_again_while_its_delivery_is_noted_is_answered_too(
     assert runs(tmp_path) == 1
 
 
+def test_what_a_restored_server_hands_out_again_is_answered_at_once(
+    server: FakeServer, make_agent: Make, tmp_path: Path
+) -> None:
+    """Twelve that ran, each once more: a pause that doubled after each would be an hour."""
+    agent = make_agent(counting(tmp_path)).start()
+    jobs = [server.add("count") for _ in range(12)]
+    for job in jobs:
+        delivered(agent, job)
+    before = len(server.attempts)
+    for job in jobs:
+        server.add("count", job)
+    fresh = server.add("count")
+    wait_until(lambda: fresh in server.reports)
+    wait_until(lambda: len(server.attempts) == before + 13)
+    assert runs(tmp_path) == 13
+
+
 def test_a_command_that_outlived_its_agent_is_reported_by_the_next(
     server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
