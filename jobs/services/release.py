@@ -34,6 +34,7 @@ from jobs.services.ticker import due_time
 from jobs.states import JobStatus
 from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, QueueDuplicate
+from kernel.ids import occurrence_id
 from kernel.transactions import FRESH_SECONDS, Overslept, whole
 from notifications.models import Delivery
 
@@ -160,7 +161,7 @@ def _fire(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
     rows = [row for row in rows if row.pk not in lost]
     posted = [row for row in rows if row.url]
     end_rows(posted, DelayedState.FIRED, now=now)
-    write_deliveries([_callback(row, now) for row in posted])
+    _post(posted, now)
     placed = [row for row in rows if not row.url]
     refused = _place(placed, now)
     end_rows([row for row in placed if row.pk not in refused], DelayedState.FIRED, now=now)
@@ -213,7 +214,7 @@ def _fired_by_hand(wish: DelayedCancel, now: dt.datetime) -> DelayedJob:
     if not row.url and (refused := _place([row], now)):
         raise refused[row.pk]
     if row.url:
-        write_deliveries([_callback(row, now)])
+        _post([row], now)
     row.save(update_fields=["due_at"])
     end_rows([row], DelayedState.FIRED, now=now)
     return row
@@ -248,7 +249,14 @@ def _job(row: DelayedJob, now: dt.datetime) -> Job:
     )
 
 
-def _callback(row: DelayedJob, now: dt.datetime) -> Delivery:
+def _post(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
+    """Write the outbox rows of these, whose ids, by which receivers know them again, follow from the rows' too."""
+    wanted = {f"delayed:{row.pk}": row for row in rows}
+    known = set(Delivery.objects.filter(dedupe_key__in=wanted).values_list("dedupe_key", flat=True))
+    write_deliveries([_callback(row, subject, now) for subject, row in wanted.items() if subject not in known])
+
+
+def _callback(row: DelayedJob, subject: str, now: dt.datetime) -> Delivery:
     payload: dict[str, object] = {
         "id": row.pk,
         "key": row.key,
@@ -257,7 +265,8 @@ def _callback(row: DelayedJob, now: dt.datetime) -> Delivery:
         "due_at": rfc3339(row.due_at),
         "fired_at": rfc3339(now),
     }
-    subject = f"delayed:{row.pk}"
-    return callback_delivery(
+    delivery = callback_delivery(
         owner_id=row.owner_id, subject=subject, target=row.url, dedupe_key=subject, payload=payload, now=now
     )
+    delivery.pk = occurrence_id(row.pk, OCCURRENCE)
+    return delivery

@@ -19,7 +19,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.sqlite_only
 
+_PAGES = ("api.md", "delayed-jobs.md")
 _TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+_AGENTS = ("bar", "roof", "shop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,9 @@ class _Example:
     status: int
 
 
-def _commands() -> list[tuple[str, int]]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)
+def _commands(page: str = "api.md") -> list[tuple[str, int]]:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [(line, int(status)) for block in blocks for line, status in re.findall(r"(curl .*)\n# (\d{3})\n", block)]
 
 
@@ -57,14 +60,15 @@ def _read(command: str, status: int, words: dict[str, str]) -> _Example:
     return _Example(method=method or default, path=target, headers=headers, data=data, status=status)
 
 
-def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
+@pytest.mark.parametrize("page", _PAGES)
+def test_examples_work_in_their_order(page: str, live: Live, live_alice: Person) -> None:
     for agent in live_alice("GET", "/agents").body["items"]:
-        if agent["name"] in ("bar", "roof"):
+        if agent["name"] in _AGENTS:
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
     words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs, "SYS_TOKEN": SYS_TOKEN}
     words |= {"MESSAGES_TOKEN": live_alice.messages, "STATE": "seats"}
     words |= {"CHANNEL": "default", "TASK_ID": "report-17"}
-    for command, status in _commands():
+    for command, status in _commands(page):
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
 
@@ -78,6 +82,8 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
         body = answer.body  # type: ignore[attr-defined]
         if (example.method, example.path) == ("POST", "/agents"):
             words |= {"AGENT_ID": body["id"], "AGENT_TOKEN": body["token"]}
+        elif (example.method, example.path, status) == ("POST", "/delayed-jobs", 201):
+            words["DELAYED_ID"] = body["id"]
         elif (example.method, example.path) == ("POST", "/jobs"):
             words["JOB_ID"] = body["id"]
         elif (example.method, example.path) in (("POST", "/channels"), ("POST", "/messages")):
@@ -94,7 +100,7 @@ def test_examples_work_in_their_order(live: Live, live_alice: Person) -> None:
 
 def test_every_operation_has_an_example() -> None:
     words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
-    words |= {"DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
+    words |= {"DELAYED_ID": "{delayed_id}", "DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
     words |= {"CHANNEL_ID": "{channel_id}", "MESSAGE_ID": "{message_id}", "STATE": "{name}", "ETAG": "x"}
     words |= {"CHANNEL": "{channel}", "TASK_ID": "{task_id}"}
     words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT", "MESSAGES_TOKEN"), "t")

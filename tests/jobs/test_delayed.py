@@ -136,7 +136,11 @@ def test_to_an_address_it_goes_as_one_signed_post() -> None:
         "id": row.pk, "key": "order-1", "message": "close",
     }  # fmt: skip
     assert set(delivery.payload) == {"id", "key", "message", "source", "due_at", "fired_at"}
+    assert delivery.pk == occurrence_id(row.pk, "1")
     assert not Job.objects.exists()
+    DelayedJob.objects.update(state=DelayedState.SCHEDULED, fired_at=None)
+    assert release_delayed(now=start + 60 * _SECOND).count == 1
+    assert Delivery.objects.count() == 1
 
 
 def test_a_queue_that_is_full_or_drained_is_asked_again_and_one_that_has_it_already_is_named() -> None:

@@ -1,0 +1,120 @@
+"""Delayed jobs by the thousand, with real workers and beats: none early, none lost, none twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lanes.lane import Lane
+from tests.lanes.live import LiveServer
+from tests.lanes.services import ROOT, PrivateServer
+from tests.waiting import until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+
+_numbers = itertools.count(1)
+_READY_SECONDS = 60.0
+_STOPS = 20
+
+
+class Tickers:
+    """A database and a Redis of their own, and beats and workers that release what is due."""
+
+    def __init__(self, lane: Lane, name: str) -> None:
+        self._server = LiveServer(lane.folder / name, gateway=True, database_url=lane.database_url(name))
+        self._server.stop()
+        self.tickers: list[tuple[PrivateServer, PrivateServer]] = []
+
+    def start(self, count: int) -> None:
+        """Start so many more, each a beat and a worker with two processes as in the product."""
+        for number in range(count):
+            words = ["--concurrency", "2", "--without-mingle", "--without-gossip", "-n", f"sweeps{number}@%h"]
+            worker = self._process("worker", *words)
+            beat = self._process("beat", "-S", "django", "--pidfile", "")
+            self.tickers.append((worker, beat))
+        for worker, _beat in self.tickers:
+            until(lambda worker=worker: " ready." in worker.log_text(), seconds=_READY_SECONDS)
+
+    def signal(self, number: int, what: signal.Signals) -> None:
+        """Send a signal to every process of one ticker."""
+        for process in self.tickers[number]:
+            os.killpg(process.process.pid, what)
+
+    def ask(self, *words: object) -> Any:
+        """Run `delays.py`; return what it prints."""
+        command = [sys.executable, "-m", "tests.faults.delays", *map(str, words)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self._server.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def close(self) -> None:
+        """End everything."""
+        for number, pair in enumerate(self.tickers):
+            self.signal(number, signal.SIGCONT)
+            for process in pair:
+                process.kill()
+        self._server.close()
+
+    def _process(self, kind: str, *words: str) -> PrivateServer:
+        command = [sys.executable, "-m", "celery", "-A", "letserver", kind, "--loglevel", "INFO", *words]
+        log = self._server.folder / f"{kind}-{next(_numbers)}.log"
+        return PrivateServer(command, folder=ROOT, log=log, environment=self._server.environment)
+
+
+@pytest.fixture
+def tickers(lane: Lane) -> Iterator[Tickers]:
+    """None runs yet."""
+    made = Tickers(lane, f"delays{next(_numbers)}")
+    yield made
+    made.close()
+
+
+def _finish(tickers: Tickers, *, seconds: float) -> dict[str, Any]:
+    """Return what became of all, once none waits."""
+    until(lambda: tickers.ask("count") == 0, seconds=seconds)
+    told: dict[str, Any] = tickers.ask("judge")
+    return told
+
+
+def test_a_hundred_thousand_in_ten_minutes(tickers: Tickers, lane: Lane, tell: Callable[[str], None]) -> None:
+    count, span = 100_000, 600.0
+    tickers.start(1)
+    # The rows are there before the first is due: none is late because it came late.
+    left = tickers.ask("fill", count, 120.0, span)
+    assert left > span, "the machine was too slow to make them in time"
+    # To look meanwhile would be a process more for two processors, ten minutes long.
+    time.sleep(left)
+    told = _finish(tickers, seconds=300)
+    tell(f"100,000 delayed jobs in ten minutes, {lane.name}: {told}")
+    assert (told["fired"], told["jobs"], told["double"], told["early"], told["found"]) == (count, count, 0, 0, [])
+    assert told["p50"] <= 0.5
+    assert told["p99"] <= 2.0
+
+
+def test_three_beats_and_a_stopped_leader_fire_everything_once(
+    tickers: Tickers, lane: Lane, tell: Callable[[str], None]
+) -> None:
+    """Whoever is in front is stopped with what it holds, while the others go on; then it goes on where it stood."""
+    count, span = 5_000, 100.0
+    tickers.start(3)
+    tickers.ask("fill", count, 10.0, span)
+    for stop in range(_STOPS):
+        leader = stop % len(tickers.tickers)
+        tickers.signal(leader, signal.SIGSTOP)
+        time.sleep(3.0)
+        tickers.signal(leader, signal.SIGCONT)
+        time.sleep(2.0)
+    told = _finish(tickers, seconds=120)
+    tell(f"5,000 delayed jobs, three tickers, {_STOPS} stops of one, {lane.name}: {told}")
+    assert (told["fired"], told["jobs"], told["double"], told["early"], told["found"]) == (count, count, 0, 0, [])
