@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
-from django.forms import ModelForm
 
+from accounts.services.audit import record_audit
 from jobs.models import (
     CalendarDay,
     DelayedJob,
-from accounts.services.audit import record_audit
     GatewayClock,
     Job,
     JobEvent,
@@ -26,14 +29,14 @@ from accounts.services.audit import record_audit
     WatchMemory,
     WorkCalendar,
 )
-from kernel.staff import ReadOnlyAdmin
-from kernel.text import keep_head_and_tail
-from kernel.visible import visible_line, visible_text
 from jobs.services.calendars import runs_out
 from jobs.services.schedules import reckon_anew
 from kernel.clock import database_now
-
+from kernel.staff import ReadOnlyAdmin
 from kernel.strictjson import JsonValue
+from kernel.text import keep_head_and_tail
+from kernel.visible import visible_line, visible_text
+
 _LINE_CHARACTERS = 80
 _SHOWN_BYTES = 64 * 1024
 
@@ -206,9 +209,6 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
-@admin.register(WorkCalendar)
-class WorkCalendarAdmin(_AuditedAdmin):
-    """Calendars of working days; `manage.py import_calendar` reads a year's file in."""
 class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """Staff edit these rows, and the audit trail says who did what. `word` names them there."""
 
@@ -244,12 +244,12 @@ class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscrip
         )
 
 
-
-    list_display = ("code", "name", "known_until")
-
+@admin.register(WorkCalendar)
+class WorkCalendarAdmin(_AuditedAdmin):
+    """Calendars of working days; `manage.py import_calendar` reads a year's file in."""
 
     word = "calendar"
-@admin.register(CalendarDay)
+    list_display = ("code", "name", "known_until")
     fields = ("code", "name", "known_until")
 
     def save_model(self, request: HttpRequest, obj: WorkCalendar, form: ModelForm[WorkCalendar], change: bool) -> None:
@@ -266,22 +266,25 @@ class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscrip
                 words = {"name": calendar.name, "day": calendar.known_until}
                 self.message_user(request, sentence % words, messages.WARNING)
         return super().changelist_view(request, extra_context)
+
+
+@admin.register(CalendarDay)
 class CalendarDayAdmin(_AuditedAdmin):
     """Holidays, and weekend days that are worked."""
 
+    word = "calendar_day"
     list_display = ("day", "calendar", "works", "name")
     list_filter = ("calendar", "works")
     list_select_related = ("calendar",)
-    word = "calendar_day"
-
-
-@admin.register(StateEntry)
     ordering = ("-day",)
 
     def _note(self, request: HttpRequest, did: str, obj: CalendarDay, fields: list[str]) -> None:
         """Note it, and find the next moments of the calendar's schedules once it is done."""
         super()._note(request, did, obj, fields)
         transaction.on_commit(lambda: reckon_anew(obj.calendar))
+
+
+@admin.register(StateEntry)
 class StateEntryAdmin(ReadOnlyAdmin):
     """What scripts keep between runs; not what it says."""
 
