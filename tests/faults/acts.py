@@ -46,6 +46,7 @@ from tests.factories import claim, gateway_alive, make_agent, make_job, make_use
 from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
 from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
+from tests.faults.acts_of_queues import bury_some, queue_some
 from tests.faults.acts_of_schedules import let_moments_come, miss_some, read_calendars, schedule_some
 from tests.faults.acts_of_watching import watch_some
 from tests.faults.evidence import Journal
@@ -84,10 +85,11 @@ def _taken(journal: Journal, job: Job, kind: ReportKind, text: str) -> None:
 
 
 def _alone(journal: Journal) -> None:
+    """The third transaction is a failure with its further attempt: there, or both not."""
     agent = _agent()
-    job = _note_submit(journal, run_alone(submit_jobs, submission(agent)))
+    job = _note_submit(journal, run_alone(submit_jobs, submission(agent, retries=1)))
     assert run_alone(claim_jobs, Claim(agent_id=agent.pk)) == job
-    report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="done"))
+    report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="done"))
     # It may be taken and its answer never come.
     journal.note("report", agent=agent.pk, id=job.pk, kind=report.kind, status=None, text="done")
     run_alone(report_jobs, report)
@@ -260,6 +262,8 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "put_back": _put_back,
     "release": fire_some,
     "restore": restore_some,
+    "queue": queue_some,
+    "dead": bury_some,
     "schedule": schedule_some,
     "moments": let_moments_come,
     "grace": miss_some,

@@ -37,7 +37,7 @@ from accounts.services.audit import first_broken_entry  # noqa: E402
 from accounts.services.tokens import mint_user_token  # noqa: E402
 from agents.models import Agent, AgentToken  # noqa: E402
 from agents.services.manage import create_agent  # noqa: E402
-from jobs.models import DelayedJob, Job, JobEvent, JobLogChunk, JobOutput, Schedule, ScheduleRun  # noqa: E402
+from jobs.models import DelayedJob, Job, JobEvent, JobLogChunk, JobOutput, Queue, Schedule, ScheduleRun  # noqa: E402
 from jobs.states import JobStatus, Move  # noqa: E402
 from kernel.errors import Unauthorized  # noqa: E402
 from kernel.failpoints import arm  # noqa: E402
@@ -46,7 +46,7 @@ from letserver import asgi  # noqa: E402, F401  every child would import it anew
 from letserver.up.port import WebPort  # noqa: E402
 from letserver.web import make_server  # noqa: E402
 from tests.factories import make_user  # noqa: E402
-from tests.faults import acts_of_chat, acts_of_messages, acts_of_schedules  # noqa: E402
+from tests.faults import acts_of_chat, acts_of_messages, acts_of_queues, acts_of_schedules  # noqa: E402
 from tests.faults.acts import act_for  # noqa: E402
 from tests.faults.evidence import Journal, read_lines  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
@@ -105,7 +105,7 @@ class Workshop:
 
     def people(self) -> None:
         """Print the answer of `people`."""
-        for table in (JobLogChunk, JobOutput, JobEvent, Job, DelayedJob, ScheduleRun, Schedule):
+        for table in (JobLogChunk, JobOutput, JobEvent, Job, DelayedJob, ScheduleRun, Schedule, Queue):
             table._default_manager.all()._raw_delete(connection.alias)
         owner = make_user(f"u{new_id()}")
         agent, agent_token = create_agent(owner=owner, name="worker", actor="test")
@@ -187,6 +187,7 @@ def broken_promises(folder: Path) -> list[str]:
     found += acts_of_messages.broken_promises(lines)
     found += acts_of_chat.broken_promises(lines)
     found += acts_of_schedules.broken_promises(lines)
+    found += acts_of_queues.broken_promises(lines)
     for line in lines:
         kept = True
         match line["do"]:

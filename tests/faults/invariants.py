@@ -9,10 +9,10 @@ The names are those of the specification:
 - I3 a command starts at most once for an id; attempts of one job follow each other.
 - I4 a job is handed to, started and reported by its own agent, which has the same owner.
 - I5, I9 each moment makes one job, never early; one job of a distinct key at a time: `moments.py`.
-- I8 jobs of an agent (without a queue: by the server, one a poll) and of a queue start by (due, id); a queue has no
-  more active than its width. Transactions that overlap may pass each other (a locked row is skipped), so a job is
-  passed over only if it lay waiting longer than a transaction lasts before and after the claim, and no fault was in
-  force that could hold a lock for longer.
+- I8 jobs of an agent (without a queue: by the server, one a poll) start by (due, id), those of a queue of width 1 the
+  higher priority first; a queue has no more active than its width. Transactions that overlap may pass each other (a
+  locked row is skipped), so a job is passed over only if it lay waiting longer than a transaction lasts before and
+  after the claim, and no fault was in force that could hold a lock for longer.
 - I10 every change has its event: numbers without a gap, each beginning where the last ended, the row at the last.
 
 I6 and I7, which are about messages, stand in `messages.py`.
@@ -159,12 +159,16 @@ def _own(case: Case) -> Iterator[Violation]:
         if agent is not None and agent.owner_id != row.owner_id:
             text = f"is of owner {row.owner_id}, its agent {agent.id} of owner {agent.owner_id}"
             yield Violation(invariant="I4", job_id=row.id, text=text)
+        # What a group has, and what is pulled, is his who took it last.
+        holder = "" if row.queue_id in case.records.shared else f"agent:{row.agent_id}"
         for event in row.events:
             if not event.before:
                 continue  # An agent may submit jobs for others of its owner.
             by_an_agent = event.before != event.after and event.after in {"sent", "running", "succeeded", "failed"}
-            if (by_an_agent or event.actor.startswith("agent:")) and event.actor != f"agent:{row.agent_id}":
-                text = f"event {event.number}, to {event.after}, is by {event.actor}; the agent is {row.agent_id}"
+            if row.queue_id in case.records.shared and (event.before, event.after) == ("queuing", "sent"):
+                holder = event.actor
+            if (by_an_agent or event.actor.startswith("agent:")) and event.actor != holder:
+                text = f"event {event.number}, to {event.after}, is by {event.actor}; it is {holder}'s"
                 yield Violation(invariant="I4", job_id=row.id, text=text)
     for line in case.records.said("claimed", "started", "ended", "report"):
         known = case.records.jobs.get(line["id"] or "")

@@ -7,9 +7,13 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from tests.faults.records import Row
 from tests.faults.verdict import ACTIVE, AFTER_ALL, Case, Rule, Violation
+
+_Rank: TypeAlias = tuple[int, dt.datetime, str]
+"""Who is before whom: the higher priority, then the older."""
 
 
 def _in_order(case: Case) -> Iterator[Violation]:
@@ -30,10 +34,10 @@ def _in_order(case: Case) -> Iterator[Violation]:
 
 def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violation]:
     overlap = dt.timedelta(seconds=case.limits.overlap)
-    waits: list[tuple[dt.datetime, tuple[dt.datetime, str], dt.datetime]] = []
-    claims: list[tuple[dt.datetime, tuple[dt.datetime, str]]] = []
+    waits: list[tuple[dt.datetime, _Rank, dt.datetime]] = []
+    claims: list[tuple[dt.datetime, _Rank]] = []
     for row in rows:
-        key = (row.active_at, row.id)
+        key = (-row.priority, row.active_at, row.id)
         for event, following in itertools.zip_longest(row.events, row.events[1:]):
             if event.after == "queuing":
                 since = max(event.at, row.active_at) + overlap
@@ -41,7 +45,7 @@ def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violat
             if (event.before, event.after) == ("queuing", "sent"):
                 claims.append((event.at, key))
     waits.sort()
-    waiting: list[tuple[tuple[dt.datetime, str], dt.datetime]] = []
+    waiting: list[tuple[_Rank, dt.datetime]] = []
     at = 0
     for moment, key in sorted(claims):
         while at < len(waits) and waits[at][0] < moment:
@@ -50,9 +54,9 @@ def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violat
         while waiting and waiting[0][1] <= moment:
             heapq.heappop(waiting)
         if waiting and waiting[0][0] < key and not _in_a_fault(case, moment):
-            due, first = waiting[0][0]
+            _priority, due, first = waiting[0][0]
             text = f"handed out at {moment} before {first}, which had been waiting since {due} ({where})"
-            yield Violation(invariant="I8", job_id=key[1], text=text)
+            yield Violation(invariant="I8", job_id=key[2], text=text)
 
 
 def _in_a_fault(case: Case, moment: dt.datetime) -> bool:

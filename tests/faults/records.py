@@ -41,6 +41,9 @@ class Connection(Protocol):
     def cursor(self) -> Any: ...
 
 
+_SHARED = "SELECT q.id FROM jobs_queue q WHERE q.agent_id IS NULL"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One row of the audit trail of a job. `before` is empty for the first."""
@@ -73,6 +76,7 @@ class Row:
     events: tuple[Event, ...]
     parent_id: str | None = None
     distinct_slot: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +121,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Everything of one run. Lines are in the order of their time; windows are (from, until) of faults in force."""
+    """Everything of one run. Lines are in the order of their time; windows are (from, until) of faults in force.
+
+    `shared`: queues that run on no one agent, but on a group or for programs that pull them.
+    """
 
     jobs: dict[str, Row]
     agents: dict[str, Agent]
     widths: dict[str, int]
+    shared: frozenset[str] = frozenset()
     delayed: dict[str, Delayed] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
     windows: tuple[tuple[float, float], ...] = ()
@@ -158,7 +166,8 @@ def read_records(folder: Path, connection: Connection) -> Records:
     for row in select(
         connection,
         "SELECT j.id, j.owner_id, j.agent_id, j.queue_id, j.message, j.status, j.late, j.root_id, j.attempt,"
-        " j.protocol, j.active_at, j.expires_at, j.lease_until, j.parent_id, j.distinct_slot FROM jobs_job j",
+        " j.protocol, j.active_at, j.expires_at, j.lease_until, j.parent_id, j.distinct_slot, j.priority"
+        " FROM jobs_job j",
     ):
         names = ("id", "owner_id", "agent_id", "queue_id", "message", "status", "late", "root_id", "attempt")
         jobs[row[0]] = Row(
@@ -171,6 +180,7 @@ def read_records(folder: Path, connection: Connection) -> Records:
             events=tuple(events.pop(row[0], ())),
             parent_id=row[13],
             distinct_slot=row[14],
+            priority=row[15],
         )
     agents = select(connection, "SELECT a.id, a.owner_id, a.name FROM agents_agent a")
     delayed = [
@@ -192,6 +202,7 @@ def read_records(folder: Path, connection: Connection) -> Records:
         delayed={row.id: row for row in delayed},
         agents={one: Agent(id=one, owner_id=owner, name=name) for one, owner, name in agents},
         widths=dict(select(connection, "SELECT q.id, q.width FROM jobs_queue q")),
+        shared=frozenset(one for (one,) in select(connection, _SHARED)),
         lines=tuple(lines),
         windows=tuple(_windows(lines)),
         by_do=dict(by_do),

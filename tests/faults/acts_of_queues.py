@@ -1,0 +1,99 @@
+"""What leads to the failpoints of queues; `acts.py` says how a promise is noted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from accounts.models import User
+from agents.models import Agent
+from jobs.models import Job, Queue, QueueState
+from jobs.services.batch import submit_many
+from jobs.services.dead import purge_dead, replay_dead
+from jobs.services.queues import QueueSettings, delete_queue, flush_queue, put_queue, set_state
+from jobs.services.report import ReportKind
+from jobs.services.submit import Submission
+from jobs.states import JobStatus
+from kernel.clock import database_now
+from kernel.ids import new_id
+from tests.factories import claim, make_agent, make_user, report
+from tests.faults.evidence import Journal
+
+_WAYS_ON = (JobStatus.FAILED, JobStatus.EXPIRED)
+
+
+def queue_some(journal: Journal) -> None:
+    """Make a queue, fill it, stop it, empty it, remove it."""
+    agent, queue = _queue()
+    wishes = [_wish(queue, str(number)) for number in range(3)]
+    for job in submit_many(wishes):
+        assert isinstance(job, Job)
+        journal.note("submit", key=None, agent=agent.pk, message=job.message, status=201, id=job.pk)
+    for state in (QueueState.PAUSED, QueueState.DRAINING, QueueState.OPEN):
+        set_state(queue=queue, state=state)
+    flush_queue(queue=queue, actor="test")
+    journal.note("flushed", id=queue.pk)
+    delete_queue(queue=queue)
+    journal.note("no queue", id=queue.pk)
+
+
+def bury_some(journal: Journal) -> None:
+    """Let jobs fail for good; replay one and remove the others."""
+    agent, queue = _queue()
+    submit_many([_wish(queue, str(number)) for number in range(2)])
+    for _ in range(2):
+        _fail(agent, journal, database_now())
+    first = Job.objects.dead().filter(queue=queue).order_by("pk")[0]
+    (attempt,) = replay_dead(queue=queue, ids=[first.pk], actor="test")
+    journal.note("replayed", id=attempt.pk)
+    _fail(agent, journal, database_now() + dt.timedelta(minutes=1))
+    purge_dead(queue=queue, ids=None)
+    journal.note("buried", id=queue.pk)
+
+
+def broken_promises(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the database does not keep of these, and every failure that nothing follows although it must."""
+    return [f"not kept: {line}" for line in lines if not _is_kept(line)] + list(_forgotten())
+
+
+def _is_kept(line: Mapping[str, Any]) -> bool:
+    match line["do"]:
+        case "no queue":
+            return not Queue.objects.filter(pk=line["id"]).exists()
+        case "flushed":
+            return not Job.objects.waiting().filter(queue=line["id"]).exists()
+        case "replayed":
+            return Job.objects.filter(pk=line["id"]).exists()
+        case "buried":
+            return not Job.objects.dead().filter(queue=line["id"]).exists()
+    return True
+
+
+def _forgotten() -> Iterator[str]:
+    """A failure and its further attempt are one transaction, and so are the last and its dead letter."""
+    for job in Job.objects.filter(status__in=_WAYS_ON, retries__gt=0):
+        after = Job.objects.filter(root_id=job.root_id, attempt=job.attempt + 1)
+        if job.parked_at is None and not after.exists():
+            yield f"job {job.pk}: failed with {job.retries} retries left, and nothing follows"
+        if job.parked_at is not None and after.exists():
+            yield f"job {job.pk}: a dead letter that was tried again"
+
+
+def _queue() -> tuple[Agent, Queue]:
+    owner: User = make_user(f"u{new_id()}")
+    agent = make_agent(owner=owner, name="worker")
+    wish = QueueSettings(agent=agent.pk, width=1)
+    queue, _new = put_queue(viewer=owner, name="q", wish=wish)
+    return agent, queue
+
+
+def _wish(queue: Queue, message: str) -> Submission:
+    return Submission(owner_id=queue.owner_id, queue=queue.name, message=message, actor="test")
+
+
+def _fail(agent: Agent, journal: Journal, now: dt.datetime) -> None:
+    job = claim(agent, now=now)
+    assert job is not None
+    journal.note("report", agent=agent.pk, id=job.pk, kind=ReportKind.FAIL, status=None, text="no")
+    assert report(agent, job, ReportKind.FAIL, "no", now=now) is None
