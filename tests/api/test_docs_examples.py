@@ -19,9 +19,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.sqlite_only
 
-_PAGES = ("api.md", "delayed-jobs.md")
+_PAGES = ("api.md", "delayed-jobs.md", "queues.md", "schedules.md")
 _TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-_AGENTS = ("bar", "roof", "shop")
+_AGENTS = ("bar", "roof", "shop", "render-1", "render-2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,8 @@ def test_examples_work_in_their_order(page: str, live: Live, live_alice: Person)
             live_alice("DELETE", f"/agents/{agent['id']}?force=1")
     words = {"BASE": "", "TOKEN": live_alice.full, "JOBS_TOKEN": live_alice.jobs, "SYS_TOKEN": SYS_TOKEN}
     words |= {"MESSAGES_TOKEN": live_alice.messages, "STATE": "seats"}
-    words |= {"CHANNEL": "default", "TASK_ID": "report-17"}
+    words |= {"CHANNEL": "default", "TASK_ID": "report-17", "QUEUE": "mails"}
+    words |= {"SCHEDULE": "watch"}
     for command, status in _commands(page):
         example = _read(command, status, words)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **example.headers}
@@ -94,6 +95,8 @@ def test_examples_work_in_their_order(page: str, live: Live, live_alice: Person)
             words["DELIVERY_ID"] = body["items"][0]["id"]
         elif (example.method, example.path) == ("PUT", "/state/seats"):
             words["ETAG"] = answer.headers["etag"].replace('"', r"\"")  # type: ignore[attr-defined]
+        elif example.path.startswith("/queues/") and "/next" in example.path and body:
+            words["PULLED_ID"] = body["id"]
         elif example.path == "/stream":
             words["NEXT"] = body["next"]
 
@@ -102,7 +105,8 @@ def test_every_operation_has_an_example() -> None:
     words = {"BASE": "", "AGENT_ID": "{agent_id}", "JOB_ID": "{job_id}"}
     words |= {"DELAYED_ID": "{delayed_id}", "DELIVERY_ID": "{delivery_id}", "USER_ID": "{user_id}"}
     words |= {"CHANNEL_ID": "{channel_id}", "MESSAGE_ID": "{message_id}", "STATE": "{name}", "ETAG": "x"}
-    words |= {"CHANNEL": "{channel}", "TASK_ID": "{task_id}"}
+    words |= {"CHANNEL": "{channel}", "TASK_ID": "{task_id}", "QUEUE": "{name}", "PULLED_ID": "{pulled_id}"}
+    words |= {"SCHEDULE": "{schedule_id}"}
     words |= dict.fromkeys(("TOKEN", "JOBS_TOKEN", "AGENT_TOKEN", "SYS_TOKEN", "NEXT", "MESSAGES_TOKEN"), "t")
     examples = [_read(command, status, words) for command, status in _commands()]
     shown = {(example.method, example.path.split("?")[0]) for example in examples}
