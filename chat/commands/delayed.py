@@ -97,7 +97,7 @@ def _line(row: DelayedJob) -> str:
 
 
 def _short_id(row: DelayedJob) -> str:
-    return row.pk[-_SHORT_ID:]
+    return str(row.pk)[-_SHORT_ID:]
 
 
 def _clock(moment: dt.datetime) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import User
@@ -35,7 +35,7 @@ from jobs.states import JobStatus
 from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, QueueDuplicate
 from kernel.ids import occurrence_id
-from kernel.transactions import FRESH_SECONDS, Overslept, whole
+from kernel.transactions import FRESH_SECONDS, Overslept, is_deadlock, whole
 from notifications.models import Delivery
 
 RELEASE_LIMIT = 1000
@@ -76,6 +76,10 @@ def release_while(seconds: float, *, limit: int = RELEASE_LIMIT) -> int:
         try:
             released = release_delayed(limit=limit, after=after)
         except Overslept:
+            continue
+        except OperationalError as error:
+            if not is_deadlock(error):
+                raise
             continue
         count += released.count
         # Nothing although something was due: others have locked it, or the ticker is held.
@@ -188,7 +192,12 @@ def _lost(rows: Sequence[DelayedJob]) -> dict[str, str]:
 
 
 def _place(rows: Sequence[DelayedJob], now: dt.datetime) -> dict[str, AppError]:
-    """Insert the jobs of these rows; return what their queues refused, by row."""
+    """Insert the jobs of these rows; return what their queues refused, by row.
+
+    In the order of their agents, whose rows the database locks while it looks whether they are there: those who write
+    down that agents were heard lock them in that order.
+    """
+    rows = sorted(rows, key=lambda row: row.agent_id or "")
     jobs = [_job(row, now) for row in rows]
     outcomes = place_jobs(jobs, now=now, actor_of={job.pk: row.actor for job, row in zip(jobs, rows, strict=True)})
     return {row.pk: made for row, made in zip(rows, outcomes, strict=True) if isinstance(made, AppError)}
@@ -222,8 +231,9 @@ def _fired_by_hand(wish: DelayedCancel, now: dt.datetime) -> DelayedJob:
 
 def _job(row: DelayedJob, now: dt.datetime) -> Job:
     """Return the unsaved job of a row. It stands in its line by the moment at which it was due."""
+    job_id = occurrence_id(row.pk, OCCURRENCE)
     return Job(
-        id=row.job_id,
+        id=job_id,
         owner_id=row.owner_id,
         agent_id=row.agent_id,
         queue_id=row.queue_id,
@@ -241,7 +251,7 @@ def _job(row: DelayedJob, now: dt.datetime) -> Job:
         then=row.then,
         status=JobStatus.QUEUING,
         events_count=1,
-        root_id=row.job_id,
+        root_id=job_id,
         parent_id=row.pk,
         occurrence=OCCURRENCE,
         created_at=now,
