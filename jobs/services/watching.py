@@ -112,7 +112,7 @@ def _end(one: MovedJob, schedules: dict[str, Schedule]) -> _End | None:
         if schedule is None:
             return None
         return _End(moved=one, policy=_policy(job), subject=_subject_of(schedule.pk), name=schedule.name)
-    name = str(job.notify.get("name", ""))
+    name = str(_notify(job).get("name", ""))
     return _End(moved=one, policy=_policy(job), subject=_BY_NAME + name if name else "", name=name or job.message)
 
 
@@ -120,10 +120,15 @@ def _subject_of(schedule_id: str) -> str:
     return _BY_SCHEDULE + schedule_id
 
 
+def _notify(job: Job) -> JsonObject:
+    """Return what the job brought; that it did is known."""
+    return job.notify or {}
+
+
 def _policy(job: Job) -> NotifyPolicy:
     """Return the policy that was checked when the job came. An end is not lost over one that does not hold any more."""
     try:
-        return read_policy({field: value for field, value in job.notify.items() if field != "name"})
+        return read_policy({field: value for field, value in _notify(job).items() if field != "name"})
     except AppError:
         logger.warning("policy not understood", extra={"action": "watch.policy", "job": job.pk})
         return NotifyPolicy()
