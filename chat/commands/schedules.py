@@ -139,9 +139,9 @@ def _read(owner: User, words: Sequence[str]) -> _Said:
     as many as can be read and have an agent's name behind them.
     """
     if words[0][0] in _QUOTES:
-        inside, quote, behind = " ".join(words)[1:].partition(_QUOTES[words[0][0]])
+        inside, quote, after = " ".join(words)[1:].partition(_QUOTES[words[0][0]])
         if quote:
-            return _said(inside, behind.split())
+            return _said(inside, after.split())
     if words[0].startswith("@"):
         length = 2 if folded(words[0]) == "@every" else 1
         return _said(" ".join(words[:length]), words[length:])

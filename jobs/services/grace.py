@@ -82,7 +82,8 @@ def _last_good(schedule: Schedule, since: dt.datetime, grace: dt.timedelta) -> d
     begun = since - grace
     runs = ScheduleRun.objects.filter(schedule=schedule, due_at__gte=begun).exclude(job_id=None)
     good = Job.objects.filter(root_id__in=runs.values("job_id"), status=JobStatus.SUCCEEDED, succeeded_at__gte=since)
-    return good.aggregate(last=Max("succeeded_at"))["last"]
+    last: dt.datetime | None = good.aggregate(last=Max("succeeded_at"))["last"]
+    return last
 
 
 def _local(schedule: Schedule) -> str:

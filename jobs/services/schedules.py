@@ -142,10 +142,9 @@ def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: s
             if is_id(called):
                 raise
             return _create(owner, ScheduleFields(name=called) | fields, actor, now), True
-        for name in _PLAIN:
-            setattr(schedule, name, Schedule._meta.get_field(name).get_default())
-        schedule.agent = schedule.queue = schedule.calendar = None
-        schedule.timezone = settings.TIME_ZONE
+        fresh = Schedule(timezone=settings.TIME_ZONE)
+        for name in (*_PLAIN, *_PLACES):
+            setattr(schedule, name, getattr(fresh, name))
         return _change(owner, schedule, fields, now), False
 
 
