@@ -21,6 +21,7 @@ from tests.simulators.client import Simulator
 from tests.waiting import until
 
 _READY_SECONDS = 60.0
+_QUIET = ("--without-mingle", "--without-gossip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +41,28 @@ class Product:
     @contextmanager
     def courier(self) -> Iterator[None]:
         """Run a courier as `make up` does, from when it is ready."""
-        words = ["-A", "letserver", "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         threads = self.web.environment["LETSERVER_COURIER_THREADS"]
         lanes = ["--queues", "deliveries", "--pool", "threads", "--concurrency", threads, "-n", "courier@%h"]
-        log = self.web.folder / "courier.log"
+        with self._celery("worker", *_QUIET, *lanes, says=" ready."):
+            yield
+
+    @contextmanager
+    def sweeps(self) -> Iterator[None]:
+        """Run the sweeps' worker and beat as `make up` does, from when they are ready."""
+        with (
+            self._celery("worker", *_QUIET, "--concurrency", "2", says=" ready."),
+            self._celery("beat", "-S", "django", "--pidfile", "", says="is starting"),
+        ):
+            yield
+
+    @contextmanager
+    def _celery(self, kind: str, *words: str, says: str) -> Iterator[None]:
+        log = self.web.folder / f"{kind}.log"
         log.unlink(missing_ok=True)
-        process = PrivateServer(
-            [sys.executable, "-m", "celery", *words, *lanes], folder=ROOT, log=log, environment=self.web.environment
-        )
+        command = [sys.executable, "-m", "celery", "-A", "letserver", kind, "--loglevel", "INFO", *words]
+        process = PrivateServer(command, folder=ROOT, log=log, environment=self.web.environment)
         try:
-            until(lambda: " ready." in process.log_text(), seconds=_READY_SECONDS)
+            until(lambda: says in process.log_text(), seconds=_READY_SECONDS)
             yield
         finally:
             process.stop()
