@@ -7,7 +7,7 @@ import datetime as dt
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from jobs.models import DelayedJob, DelayedState, Schedule, Ticker
+from jobs.models import DelayedJob, DelayedState, Schedule
 from jobs.services.delayed import end_rows
 from jobs.services.ticker import hold_ticker, let_ticker_run
 from kernel.clock import database_now
@@ -20,11 +20,11 @@ RESTORED = "restored"
 _BATCH = 500
 
 
-def hold_after_restore(*, backup_at: dt.datetime) -> Ticker:
+def hold_after_restore(*, backup_at: dt.datetime) -> None:
     """Hold the due scans. `backup_at` lies in the past; raises InvalidRequest. Again: the time is corrected."""
     if backup_at >= database_now():
         raise InvalidRequest(_("The time of the backup lies in the past."))
-    return hold_ticker(backup_at=backup_at)
+    hold_ticker(backup_at=backup_at)
 
 
 def due_since_the_backup(*, size: int, now: dt.datetime | None = None) -> tuple[list[DelayedJob], int]:

@@ -67,15 +67,16 @@ def due_time(now: dt.datetime) -> dt.datetime | None:
     return now if guard.believes(now) and not is_held() else None
 
 
-def hold_ticker(*, backup_at: dt.datetime, now: dt.datetime | None = None) -> Ticker:
+def hold_ticker(*, backup_at: dt.datetime, now: dt.datetime | None = None) -> None:
     """Let nothing that is due start until `let_ticker_run`. `backup_at`: when the restored backup was taken."""
-    with whole("ticker"):
-        now = now or database_now()
-        ticker, _made = Ticker.objects.update_or_create(pk=1, defaults={"held_at": now, "backup_at": backup_at})
-    return ticker
+    _set(held_at=now or database_now(), backup_at=backup_at)
 
 
 def let_ticker_run() -> None:
     """Let the due scans start what is due again."""
+    _set(held_at=None, backup_at=None)
+
+
+def _set(**values: dt.datetime | None) -> None:
     with whole("ticker"):
-        Ticker.objects.filter(pk=1).update(held_at=None, backup_at=None)
+        Ticker.objects.update_or_create(pk=1, defaults=values)

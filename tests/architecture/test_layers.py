@@ -117,7 +117,6 @@ def test_the_judge_of_the_promises_knows_nothing_of_the_product() -> None:
                 todo += [imported] if imported not in seen else []
             else:
                 outside.add(imported.split(".")[0])
-    assert {
-        f"tests.faults.{name}" for name in ("invariants", "ends", "order", "verdict", "records", "evidence")
-    } == seen
+    names = ("invariants", "ends", "order", "moments", "verdict", "records", "evidence")
+    assert {f"tests.faults.{name}" for name in names} == seen
     assert outside <= sys.stdlib_module_names
