@@ -78,8 +78,7 @@ class Line:
         if queue.state == QueueState.PAUSED:
             return False
         ours = sum(job.queue_id == queue.pk for job in self._started)
-        active: int = Job.objects.active().filter(queue=queue).count()
-        return active + ours < queue.width
+        return bool(Job.objects.active().filter(queue=queue).count() + ours < queue.width)
 
     def _head(self, queue: Queue) -> Job | None:
         """Return the first in line whose key has not had its share."""

@@ -128,6 +128,6 @@ def test_nobody_ends_what_is_not_in_the_queue_and_agents_queues_are_not_pulled(q
     assert isinstance(_ack(other, job, 1), NotFound)
     assert isinstance(_ack(queue, Job(id="x"), 1), NotFound)
     for settings in ({}, {"tag": "t"}):
-        with pytest.raises(QueueNotPulled, match="runs on agents"):
+        with pytest.raises(QueueNotPulled):
             require_pulled(make_queue(make_agent(), **settings))
     require_pulled(queue)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.utils import translation
 
 from agents.models import Agent
 from agents.services.manage import AgentChange, update_agent
 from jobs.models import Job, Queue, QueueState
-from jobs.services.claim import Claim, claim_jobs
+from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.services.line import ring_lost_queues
+from jobs.services.offline import expire_jobs_of_absent_agents
 from jobs.services.queues import QueueSettings, count_queues, delete_queue, flush_queue, put_queue, set_state
 from jobs.services.report import ReportKind
 from jobs.services.submit import Submission, submit_jobs
@@ -20,6 +25,7 @@ from kernel import bells
 from kernel.clock import database_now
 from kernel.errors import AppError, QueueBusy, QueueDraining, QueueDuplicate, QueueFull
 from tests.factories import claim, make_agent, make_job, make_user, report
+from tests.faults.invariants import Limits, check
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +132,8 @@ def test_a_full_queue_refuses_and_says_so_and_what_started_makes_room() -> None:
     outcomes = submit_jobs(wishes)
     assert [isinstance(outcome, Job) for outcome in outcomes] == [True, True, False]
     assert isinstance(outcomes[2], QueueFull)
-    assert outcomes[2].message == "The queue q is full: 2 jobs wait. Send the job again later."
+    with translation.override("en"):
+        assert outcomes[2].message == "The queue q is full: 2 jobs wait. Send the job again later."
     assert claim(agent) is not None
     assert isinstance(put(queue, "d"), Job)
 
@@ -210,6 +217,46 @@ def test_jobs_of_a_queue_wait_for_an_agent_that_is_away() -> None:
     job = add(queue)
     assert Job.objects.filter(pk=job.pk).impatient().count() == 0
     assert not job.is_impatient
+
+
+def test_the_sweep_of_absent_agents_leaves_jobs_of_queues_alone() -> None:
+    agent = make_agent()
+    job, plain = add(make_queue(agent)), make_job(agent)
+    Agent.objects.filter(pk=agent.pk).update(online=False)
+    assert expire_jobs_of_absent_agents() == 1
+    states = [Job.objects.get(pk=pk).status for pk in (job.pk, plain.pk)]
+    assert states == [JobStatus.QUEUING, JobStatus.EXPIRED]
+
+
+def test_a_groups_job_that_was_put_back_goes_to_whoever_asks_first() -> None:
+    owner = make_user()
+    one, two = make_agent(owner=owner), make_agent(owner=owner)
+    for agent in (one, two):
+        update_agent(agent=agent, change=AgentChange(tags=["g"]), actor="test")
+    job = add(make_queue(one, tag="g"))
+    taking = Claim(agent_id=one.pk)
+    assert claim_jobs([taking]) == [job]
+    put_back_jobs([PutBack(request_id=taking.request_id)])
+    job.refresh_from_db()
+    assert (job.status, job.agent_id) == (JobStatus.QUEUING, None)
+    again = claim(two)
+    assert again is not None
+    assert (again.pk, again.agent_id, again.offer) == (job.pk, two.pk, 2)
+    assert [str(found) for found in check(Path("/nonexistent"), connection, limits=Limits(at_rest=False))] == []
+
+
+def test_an_agent_in_no_queue_pays_nothing_for_them(django_assert_num_queries: Any) -> None:
+    """Two statements, as before there were queues; the clock is the database's where it is a server."""
+    agent = make_agent()
+    clock = 0 if connection.vendor == "sqlite" else 1
+    savepoint = 2
+    with django_assert_num_queries(2 + clock + savepoint):
+        assert claim_jobs([Claim(agent_id=agent.pk, in_queues=False)]) == [None]
+    agent.refresh_from_db()
+    assert not agent.in_queues
+    make_queue(agent)
+    agent.refresh_from_db()
+    assert agent.in_queues
 
 
 def test_bells_ring_for_whoever_may_start_the_next(rung: list[tuple[str, str]]) -> None:
