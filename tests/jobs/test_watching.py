@@ -17,6 +17,7 @@ from django.utils import translation
 from accounts.credentials import Principal, TokenKind
 from accounts.models import User
 from agents.models import Agent
+from jobs.compare.policy import policy_json, read_policy
 from jobs.models import Job, JobOutput, Schedule, WatchMemory
 from jobs.services import watching
 from jobs.services.cancel import Cancel, cancel_jobs
@@ -32,7 +33,11 @@ from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonObject
+from notifications.drivers.wecom_robot import WeComRobot
 from notifications.models import Channel, Level, Message
+from notifications.sending import send_message
+from notifications.services.channels import create_channel
+from notifications.services.outbox import claim_delivery
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user
 
 pytestmark = pytest.mark.django_db
@@ -253,6 +258,25 @@ def test_it_goes_to_the_policys_channels_with_its_level_and_mentions_and_nowhere
     newest = Message.objects.filter(agent_id=agent.pk).latest("pk")
     assert newest.text == "+ c\n- a\n- b"
     assert [one.channel.name for one in newest.deliveries.select_related("channel") if one.channel] == ["first"]
+
+
+def test_a_mention_reaches_the_robot_that_calls_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(WeComRobot, "call", lambda _robot, _url, payload: sent.append(payload) or {"errcode": 0})
+    agent = make_agent()
+    create_channel(
+        owner_id=agent.owner_id, name="group", driver="wecom_robot", settings={"key": "693a91f6-0ec2"},
+        levels=list(Level.values), actor="test",
+    )  # fmt: skip
+    policy = policy_json(read_policy({"when": "change", "mention": ["all", "bob", "13800000000"]}))
+    for page in ("Sat", "Sat\nSun"):
+        watch(agent, page, notify={**policy, "name": "seats"})
+    claimed = claim_delivery(Message.objects.get(agent_id=agent.pk).deliveries.get().pk)
+    assert claimed is not None
+    send_message(claimed)
+    (text,) = [payload["text"] for payload in sent]
+    assert text["content"].endswith("seats has changed\n+ Sun")
+    assert (text["mentioned_list"], text["mentioned_mobile_list"]) == (["@all", "bob"], ["13800000000"])
 
 
 def test_it_is_told_in_the_owners_language(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
