@@ -25,7 +25,7 @@ class JobsConfig(AppConfig):
         from jobs.services.delayed import cancel_delayed_of_agent, cancel_delayed_of_user
         from jobs.services.line import wake_queues
         from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
-        from jobs.services.schedules import schedule_usage
+        from jobs.services.schedule_quota import schedule_usage
         from jobs.services.watching import tell_of_changes
         from kernel import bells
 

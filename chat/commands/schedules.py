@@ -18,8 +18,8 @@ from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded, phrases
 from jobs.cron.schedule import Cron, InvalidSchedule
 from jobs.models import MESSAGE_LENGTH, Job, Schedule, ScheduleRun
-from jobs.services.occurrences import run_now
 from jobs.services.preview import preview_schedule
+from jobs.services.schedule_jobs import run_now
 from jobs.services.schedules import (
     ScheduleFields,
     ScheduleFilter,

@@ -24,8 +24,8 @@ from jobs.models import (
     Overlap,
     Schedule,
 )
-from jobs.services.occurrences import run_now
 from jobs.services.preview import preview_fields, preview_schedule
+from jobs.services.schedule_jobs import run_now
 from jobs.services.schedules import (
     ScheduleFilter,
     change_schedule,

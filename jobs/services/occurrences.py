@@ -12,23 +12,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db import connection, models
+from django.db import DatabaseError, connection, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from jobs.cron.schedule import InvalidSchedule
 from jobs.models import Job, Outcome, Overlap, Schedule, ScheduleRun
 from jobs.querysets import JobQuerySet, ScheduleQuerySet
 from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.moments import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of, spread
-from jobs.services.place import place_jobs
+from jobs.services.moments import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of
 from jobs.services.schedule_ends import switch_off, tell_owner
+from jobs.services.schedule_jobs import Start, enter, has_no_place, start_of
 from jobs.services.ticker import due_time
-from jobs.services.watching import notify_of
-from jobs.states import ACTIVE, WAITING, JobStatus
+from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
-from kernel.errors import AppError, InvalidAgent
-from kernel.idempotency import digest_of_key
-from kernel.ids import new_id, occurrence_id
+from kernel.ids import occurrence_id
 from kernel.transactions import whole
 
 logger = logging.getLogger(__name__)
@@ -38,14 +35,6 @@ _LATEST_RUNS = 5
 _SECOND = dt.timedelta(seconds=1)
 _REPORTING = frozenset({Outcome.STARTED, Outcome.WAITING, Outcome.MISSED, Outcome.OVERLAPPED, Outcome.REFUSED})
 """Moments that should have brought a result. The others were meant to bring none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    """A job that is to enter, and the row that tells of it."""
-
-    job: Job
-    run: ScheduleRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,29 +51,33 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
     Nothing while the ticker is held or the clock has just jumped. A schedule whose expression no longer means anything
     is switched off, and its owner told. `now` is the database's time unless a test gives another.
     """
+    if not Schedule.objects.due(now or database_now()).exists():
+        return 0
     with whole("moments.start"):
-        now = _time(now)
+        now = due_time(now or database_now())
         schedules = list(_locked().due(now)[:limit]) if now is not None else []
         if now is None or not schedules:
             return 0
         models.prefetch_related_objects(schedules, "calendar__days", "agent")
-        steps = [step for schedule in schedules if (step := _step(schedule, now)) is not None]
-        _enter([start for step in steps for start in _starts(step, now)], now)
+        steps, looked_at = _steps(schedules, now)
+        enter([start for step in steps for start in _starts(step, now)], now)
         ScheduleRun.objects.bulk_create(run for step in steps for run in step.runs if run._state.adding)
         for step in steps:
             _expect(step)
             step.schedule.save(update_fields=["next_at", "expected_at"])
-    return len(schedules)
+    return looked_at
 
 
 def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
     """Start at most `limit` runs that waited for the one before them, which has ended; return how many."""
+    if not ScheduleRun.objects.filter(outcome=Outcome.WAITING).exists():
+        return 0
     with whole("moments.wait"):
-        now = _time(now)
+        now = due_time(now or database_now())
         if now is None:
             return 0
         ids = list(_ready().values_list("schedule_id", flat=True)[:limit])
-        starts: list[_Start] = []
+        starts: list[Start] = []
         for schedule in _locked().filter(pk__in=ids).order_by("pk"):
             run = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING).order_by("due_at").first()
             if run is None or not schedule.enabled:
@@ -95,42 +88,11 @@ def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = Non
                 run.save(update_fields=["awaits"])
                 continue
             run.outcome, run.awaits = Outcome.STARTED, None
-            starts.append(_start_of(schedule, run, now))
-        _enter(starts, now)
+            starts.append(start_of(schedule, run, now))
+        enter(starts, now)
         for start in starts:
             start.run.save(update_fields=["outcome", "reason", "job_id", "awaits"])
     return len(starts)
-
-
-def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.datetime | None = None) -> ScheduleRun:
-    """Start a job of the schedule at once, whatever else it says of its moments; return the row that tells of it.
-
-    The same `key` again: the run that it made. Raises what its queue refuses.
-    """
-    with whole("schedule.run"):
-        now = now or database_now()
-        schedule = Schedule.objects.select_for_update().get(pk=schedule.pk)
-        word = (digest_of_key(key) or new_id().replace("-", ""))[:24]
-        job_id = occurrence_id(schedule.pk, f"run:{word}")
-        before = ScheduleRun.objects.filter(schedule=schedule, job_id=job_id).first()
-        if before is not None:
-            return before
-        if _has_no_place(schedule):
-            raise InvalidAgent(_("The agent or queue of this schedule is gone or disabled."))
-        run = ScheduleRun(
-            schedule=schedule, due_at=now, outcome=Outcome.STARTED, reason="by_hand", job_id=job_id, created_at=now
-        )
-        job = _new_job(schedule, job_id=job_id, occurrence=f"run:{word}", active_at=now, now=now)
-        (made,) = place_jobs([job], now=now, actor_of={job_id: actor})
-        if isinstance(made, AppError):
-            raise made
-        run.save(force_insert=True)
-    return run
-
-
-def _time(now: dt.datetime | None) -> dt.datetime | None:
-    """Return the time by which a scan decides, or None: it starts nothing."""
-    return due_time(now or database_now())
 
 
 def _locked() -> ScheduleQuerySet:
@@ -138,12 +100,31 @@ def _locked() -> ScheduleQuerySet:
     return Schedule.objects.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
 
 
+def _steps(schedules: Sequence[Schedule], now: dt.datetime) -> tuple[list[_Step], int]:
+    """Decide what is due of each; return what is to be written, and how many schedules were understood."""
+    steps: list[_Step] = []
+    looked_at = 0
+    for schedule in schedules:
+        try:
+            with transaction.atomic():
+                step = _step(schedule, now)
+        except DatabaseError:
+            raise
+        except Exception:
+            # One row that nobody understands must not keep all others from running.
+            logger.exception("schedule not understood", extra={"action": "schedule.error", "schedule": schedule.pk})
+            continue
+        looked_at += 1
+        steps += [step] if step is not None else []
+    return steps, looked_at
+
+
 def _step(schedule: Schedule, now: dt.datetime) -> _Step | None:
     """Decide what is due of one schedule; None where it had to be switched off."""
     first = schedule.next_at
     if first is None:
         return None
-    if _has_no_place(schedule):
+    if has_no_place(schedule):
         _end(schedule, "agent removed", _("The schedule %(name)s is off: its agent or queue is gone."), now)
         return None
     try:
@@ -161,11 +142,6 @@ def _step(schedule: Schedule, now: dt.datetime) -> _Step | None:
     )
     verdicts = decide([moment for moment in moments if moment not in known], rules, now=now)
     return _Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, verdicts, now), now))
-
-
-def _has_no_place(schedule: Schedule) -> bool:
-    agent = schedule.agent
-    return schedule.queue_id is None if agent is None else not agent.enabled or agent.deleted_at is not None
 
 
 def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) -> None:
@@ -235,59 +211,18 @@ def _same_before(schedule: Schedule, outcome: str, reason: str, now: dt.datetime
     return newest if newest.created_at >= hour else None
 
 
-def _starts(step: _Step, now: dt.datetime) -> list[_Start]:
+def _starts(step: _Step, now: dt.datetime) -> list[Start]:
     """Return the jobs of the runs that start, and let those that wait know what for."""
-    starts: list[_Start] = []
+    starts: list[Start] = []
     awaited = ""
     for run in step.runs:
         if run.outcome == Outcome.STARTED:
-            starts.append(_start_of(step.schedule, run, now))
+            starts.append(start_of(step.schedule, run, now))
             awaited = starts[-1].job.pk
         elif run.outcome == Outcome.WAITING:
             run.awaits = awaited or next((job.root_id for job in _live(step.schedule)), None)
             awaited = occurrence_id(step.schedule.pk, occurrence_of(run.due_at))
     return starts
-
-
-def _start_of(schedule: Schedule, run: ScheduleRun, now: dt.datetime) -> _Start:
-    occurrence = occurrence_of(run.due_at)
-    run.job_id = occurrence_id(schedule.pk, occurrence)
-    active_at = run.due_at + spread(run.job_id, schedule.jitter_seconds)
-    job = _new_job(schedule, job_id=run.job_id, occurrence=occurrence, active_at=active_at, now=now)
-    return _Start(job=job, run=run)
-
-
-def _new_job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.datetime, now: dt.datetime) -> Job:
-    return Job(
-        id=job_id,
-        owner_id=schedule.owner_id,
-        agent_id=schedule.agent_id,
-        queue_id=schedule.queue_id,
-        message=schedule.message,
-        callback=schedule.callback,
-        source=f"schedule:{schedule.name}",
-        retries=schedule.retries,
-        backoff=schedule.backoff,
-        idempotent=schedule.idempotent,
-        then=schedule.then,
-        notify=notify_of(schedule),
-        status=JobStatus.QUEUING,
-        events_count=1,
-        root_id=job_id,
-        parent_id=schedule.pk,
-        occurrence=occurrence,
-        created_at=now,
-        active_at=active_at,
-    )
-
-
-def _enter(starts: Sequence[_Start], now: dt.datetime) -> None:
-    """Let these jobs enter; what their queue refuses is written on the run."""
-    jobs = [start.job for start in starts]
-    made = place_jobs(jobs, now=now, actor_of={job.pk: f"schedule:{job.parent_id}" for job in jobs})
-    for start, outcome in zip(starts, made, strict=True):
-        if isinstance(outcome, AppError):
-            start.run.outcome, start.run.reason, start.run.job_id = Outcome.REFUSED, outcome.code, None
 
 
 def _actor(schedule: Schedule) -> str:

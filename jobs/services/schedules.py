@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.querysets import Viewer
-from accounts.quotas import Usage
 from agents.models import Agent
 from agents.services.find import find_agent
 from jobs.cron.schedule import InvalidSchedule
@@ -23,6 +21,7 @@ from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Queue, Schedule, 
 from jobs.services.calendars import find_calendar
 from jobs.services.moments import cron_of
 from jobs.services.schedule_ends import drop_waiting
+from jobs.services.schedule_quota import require_room_for_a_schedule, shortest_gap_for
 from jobs.services.watching import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration
@@ -31,7 +30,6 @@ from kernel.errors import (
     InvalidRequest,
     NameTaken,
     QueueNotFound,
-    ScheduleLimit,
     ScheduleNotFound,
 )
 from kernel.ids import is_id
@@ -125,33 +123,49 @@ def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: d
     Raises InvalidRequest, InvalidSchedule, AgentNotFound, InvalidAgent, QueueNotFound, NotFound for a calendar;
     NameTaken; ScheduleLimit where the owner may have no more.
     """
-    with _alone_with(owner_id) as owner:
+    with whole("schedule.create"):
+        # Of many that come at once each counts those before it.
+        owner = User.objects.select_for_update().get(pk=owner_id)
         return _create(owner, fields, actor, now or database_now())
 
 
 def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: str) -> tuple[Schedule, bool]:
     """Make the schedule of that name or, if there is one (by name or id), let it be as the fields say and no more.
 
-    Return it, and whether it was made. Raises what `create_schedule` raises; ScheduleNotFound for an unknown id.
+    Return it, and whether it was made. Raises what `create_schedule` raises; ScheduleNotFound for an unknown id;
+    InvalidRequest for fields with another name than the one it is called by.
     """
-    with _alone_with(owner_id) as owner:
-        now = database_now()
-        try:
-            schedule = find_schedule(viewer=owner, called=called)
-        except ScheduleNotFound:
-            if is_id(called):
-                raise
-            return _create(owner, ScheduleFields(name=called) | fields, actor, now), True
-        fresh = Schedule(timezone=settings.TIME_ZONE)
-        for name in (*_PLAIN, *_PLACES):
-            setattr(schedule, name, getattr(fresh, name))
-        return _change(owner, schedule, fields, now), False
+    if not is_id(called) and fields.get("name", called) != called:
+        raise InvalidRequest(_("The path names another schedule than the body."))
+    owner = User.objects.get(pk=owner_id)
+    try:
+        schedule = find_schedule(viewer=owner, called=called)
+    except ScheduleNotFound:
+        if is_id(called):
+            raise
+        fields |= ScheduleFields(name=called)
+        return create_schedule(owner_id=owner_id, fields=fields, actor=actor), True
+    return change_schedule(schedule=schedule, fields=fields, afresh=True), False
 
 
-def change_schedule(*, schedule: Schedule, fields: ScheduleFields, now: dt.datetime | None = None) -> Schedule:
-    """Change what is given. Raises what `create_schedule` raises."""
-    with _alone_with(schedule.owner_id) as owner:
-        return _change(owner, find_schedule(viewer=owner, called=schedule.pk), fields, now or database_now())
+def change_schedule(
+    *, schedule: Schedule, fields: ScheduleFields, afresh: bool = False, now: dt.datetime | None = None
+) -> Schedule:
+    """Change what is given; `afresh`: what is not given is as in a new one. Raises what `create_schedule` raises.
+
+    The row is locked, so that no scan moves it on meanwhile; not its owner's, which every new job looks at.
+    """
+    with whole("schedule.save"):
+        now = now or database_now()
+        row = Schedule.objects.select_for_update().filter(pk=schedule.pk).first()
+        if row is None:
+            raise ScheduleNotFound(params={"name": schedule.name})
+        before = copy.copy(row)
+        if afresh:
+            fresh = Schedule(timezone=settings.TIME_ZONE)
+            for name in (*_PLAIN, *_PLACES):
+                setattr(row, name, getattr(fresh, name))
+        return _change(row, before, fields, now)
 
 
 def delete_schedule(*, schedule: Schedule) -> None:
@@ -172,15 +186,8 @@ def resume_schedule(*, schedule: Schedule) -> Schedule:
     return change_schedule(schedule=schedule, fields=ScheduleFields(enabled=True, paused_until=None))
 
 
-@contextmanager
-def _alone_with(owner_id: str) -> Iterator[User]:
-    """Lock the owner's row: names and numbers of their schedules are then known to one transaction alone."""
-    with whole("schedule.save"):
-        yield User.objects.select_for_update().get(pk=owner_id)
-
-
 def _create(owner: User, fields: ScheduleFields, actor: str, now: dt.datetime) -> Schedule:
-    _require_room(owner)
+    require_room_for_a_schedule(owner)
     schedule = Schedule(owner=owner, actor=actor, timezone=settings.TIME_ZONE, created_at=now, updated_at=now)
     apply_fields(owner, schedule, fields)
     _check(schedule)
@@ -189,24 +196,25 @@ def _create(owner: User, fields: ScheduleFields, actor: str, now: dt.datetime) -
     return schedule
 
 
-def _change(owner: User, seen: Schedule, fields: ScheduleFields, now: dt.datetime) -> Schedule:
-    """Write what `seen` says with the fields over it; its row is locked, so that no scan moves it on meanwhile."""
-    before = Schedule.objects.select_for_update().get(pk=seen.pk)
-    for name in ("next_at", "expected_at", "alerted_at"):
-        setattr(seen, name, getattr(before, name))
-    apply_fields(owner, seen, fields)
-    _check(seen)
-    if not seen.enabled:
-        seen.next_at = None
-    if any(getattr(seen, name) != getattr(before, name) for name in _TIMING) or seen.enabled > before.enabled:
-        plan(owner, seen, now)
-    if seen.grace_seconds != before.grace_seconds or not seen.enabled:
-        seen.expected_at = seen.alerted_at = None
-    if not seen.enabled:
-        drop_waiting(seen)
-    seen.updated_at = now
-    seen.save(update_fields=_WRITTEN)
-    return seen
+def _change(row: Schedule, before: Schedule, fields: ScheduleFields, now: dt.datetime) -> Schedule:
+    apply_fields(row.owner, row, fields)
+    _check(row)
+    if not row.enabled:
+        row.next_at = None
+    if any(getattr(row, name) != getattr(before, name) for name in _TIMING) or row.enabled > before.enabled:
+        plan(row.owner, row, now)
+    if row.grace_seconds != before.grace_seconds or not row.enabled:
+        row.expected_at = row.alerted_at = None
+    if not row.enabled:
+        drop_waiting(row)
+    row.updated_at = now
+    try:
+        with transaction.atomic():
+            row.save(update_fields=_WRITTEN)
+    except IntegrityError:
+        # Another schedule has taken the name meanwhile.
+        raise NameTaken(params={"name": row.name}) from None
+    return row
 
 
 def apply_fields(owner: User, schedule: Schedule, fields: ScheduleFields) -> None:
@@ -229,8 +237,12 @@ def apply_fields(owner: User, schedule: Schedule, fields: ScheduleFields) -> Non
 def _usable_agent(owner: User, called: str) -> Agent:
     agent = find_agent(viewer=owner, called=called)
     if not agent.enabled:
-        raise InvalidAgent(_("The agent %(name)s is disabled. Enable it first."), params={"name": agent.name})
+        raise _disabled(agent)
     return agent
+
+
+def _disabled(agent: Agent) -> InvalidAgent:
+    return InvalidAgent(_("The agent %(name)s is disabled. Enable it first."), params={"name": agent.name})
 
 
 def _queue(owner: User, name: str) -> Queue:
@@ -270,6 +282,8 @@ def _check(schedule: Schedule) -> None:
 
 def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
     """Find the next moment; refuse an expression that has none, and one that runs more often than its owner may."""
+    if schedule.enabled and schedule.agent is not None and not schedule.agent.enabled:
+        raise _disabled(schedule.agent)
     cron = cron_of(schedule, after=now)
     gap, shortest = cron.shortest_gap(now), shortest_gap_for(owner)
     if gap < shortest:
@@ -282,28 +296,6 @@ def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
     if dt.timedelta(seconds=schedule.jitter_seconds) > gap:
         raise InvalidRequest(_("jitter must not be longer than the time between two runs."))
     schedule.next_at = cron.next_after(now) if schedule.enabled else None
-
-
-# How many, how often
-
-
-def schedule_usage(owner: User) -> Usage | None:
-    """Return how many schedules somebody has, of how many; None: they may have any number, as staff do."""
-    if owner.is_staff or not settings.SCHEDULES_PER_USER:
-        return None
-    used = Schedule.objects.visible_to(owner).count()
-    return Usage(name=_("Schedules"), used=used, limit=settings.SCHEDULES_PER_USER)
-
-
-def shortest_gap_for(owner: User) -> dt.timedelta:
-    """Return the shortest time between two runs that somebody may ask for."""
-    return dt.timedelta(0) if owner.is_staff else dt.timedelta(seconds=settings.SHORTEST_SCHEDULE_SECONDS)
-
-
-def _require_room(owner: User) -> None:
-    usage = schedule_usage(owner)
-    if usage is not None and usage.used >= usage.limit:
-        raise ScheduleLimit(params={"used": usage.used, "limit": usage.limit})
 
 
 def reckon_anew(calendar: WorkCalendar) -> None:

@@ -80,6 +80,8 @@ def test_put_makes_a_schedule_and_leaves_nothing_of_the_one_before(alice: Person
     second = alice("PUT", "/schedules/tick", plain)
     assert (second.status, second.body["id"]) == (200, first.body["id"])
     assert [second.body[field] for field in ("grace", "overlap", "jitter")] == [None, "skip", "0s"]
+    assert alice("PUT", "/schedules/tick", {**plain, "name": "tock"}).status == 400
+    assert alice("PUT", f"/schedules/{first.body['id']}", {**plain, "name": "tock"}).body["name"] == "tock"
     assert alice("PUT", "/schedules/00000000-0000-7000-8000-000000000000", plain).status == 404
 
 

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.django_db
 
 
 def _every_ten(agent: Agent, **more: object) -> Schedule:
-    return make_schedule(agent, cron="*/10 * * * *", grace_seconds=300, overlap=Overlap.ALLOW, callback="disable", **more)
+    return make_schedule(
+        agent, cron="*/10 * * * *", grace_seconds=300, overlap=Overlap.ALLOW, callback="disable", **more
+    )
 
 
 def _sweep(after: float) -> list[str]:

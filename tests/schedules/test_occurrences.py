@@ -9,10 +9,19 @@ import pytest
 from agents.services.manage import AgentChange, delete_agent, update_agent
 from jobs.models import Job, Missed, Overlap, Queue, QueueState, Schedule, ScheduleRun, Ticker
 from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
-from jobs.services.occurrences import run_now, start_due_schedules
+from jobs.services.occurrences import start_due_schedules
 from jobs.services.report import ReportKind
-from jobs.services.schedules import ScheduleFields, change_schedule, delete_schedule, pause_schedule, resume_schedule
+from jobs.services.schedule_jobs import run_now
+from jobs.services.schedules import (
+    ScheduleFields,
+    change_schedule,
+    delete_schedule,
+    find_schedule,
+    pause_schedule,
+    resume_schedule,
+)
 from jobs.states import JobStatus
+from kernel.errors import InvalidAgent
 from kernel.ids import occurrence_id
 from kernel.strictjson import parse_object
 from notifications.models import Message
@@ -223,7 +232,29 @@ def test_an_agent_that_goes_takes_its_schedules_along_and_their_owner_hears_of_i
     assert schedule.name in Message.objects.get(owner=agent.owner).text
     other.refresh_from_db()
     assert other.enabled
+    with pytest.raises(InvalidAgent):
+        resume_schedule(schedule=find_schedule(viewer=agent.owner, called=schedule.name))
     update_agent(agent=agent, change=AgentChange(enabled=True), actor="test")
-    resume_schedule(schedule=schedule)
+    resume_schedule(schedule=find_schedule(viewer=agent.owner, called=schedule.name))
     delete_agent(agent=agent, actor="test")
     assert not Schedule.objects.get(pk=schedule.pk).enabled
+
+
+def test_a_row_that_nobody_understands_keeps_no_other_from_running() -> None:
+    broken, whole = make_schedule(), make_schedule()
+    Schedule.objects.filter(pk=broken.pk).update(blackout=[{"from": "noon"}])
+    assert start_due_schedules(now=NOON + 1.1 * MINUTE) == 1
+    assert (told(broken), told(whole)) == ([], ["1 started"])
+
+
+def test_an_expression_that_is_over_switches_off_and_its_owner_hears_of_it() -> None:
+    schedule = make_schedule(cron="0 0 13 4 3 ? 2026")
+    look(60.1)
+    schedule.refresh_from_db()
+    assert (told(schedule), schedule.enabled, schedule.next_at) == (["60 started"], True, None)
+    gone = make_schedule()
+    Schedule.objects.filter(pk=gone.pk).update(cron="0 0 13 4 3 ? 2020")
+    look(61.1)
+    gone.refresh_from_db()
+    assert (gone.enabled, told(gone)[0].split()[1:]) == (False, ["paused", "never"])
+    assert gone.name in Message.objects.get(owner=gone.owner).text

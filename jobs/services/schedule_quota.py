@@ -1,0 +1,33 @@
+"""How many schedules somebody may have, and how often one may run."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.quotas import Usage
+from jobs.models import Schedule
+from kernel.errors import ScheduleLimit
+
+
+def schedule_usage(owner: User) -> Usage | None:
+    """Return how many schedules somebody has, of how many; None: they may have any number, as staff do."""
+    if owner.is_staff or not settings.SCHEDULES_PER_USER:
+        return None
+    used = Schedule.objects.visible_to(owner).count()
+    return Usage(name=_("Schedules"), used=used, limit=settings.SCHEDULES_PER_USER)
+
+
+def shortest_gap_for(owner: User) -> dt.timedelta:
+    """Return the shortest time between two runs that somebody may ask for."""
+    return dt.timedelta(0) if owner.is_staff else dt.timedelta(seconds=settings.SHORTEST_SCHEDULE_SECONDS)
+
+
+def require_room_for_a_schedule(owner: User) -> None:
+    """Raise ScheduleLimit unless the owner, whose row is locked, may have one more."""
+    usage = schedule_usage(owner)
+    if usage is not None and usage.used >= usage.limit:
+        raise ScheduleLimit(params={"used": usage.used, "limit": usage.limit})
