@@ -22,7 +22,7 @@ class JobsConfig(AppConfig):
         from jobs.observers import observe
         from jobs.services.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
         from jobs.services.chains import follow_ends
-        from jobs.services.delayed import cancel_delayed_of_agent, cancel_delayed_of_user
+        from jobs.services.delayed_ends import cancel_delayed_of_agent, cancel_delayed_of_user
         from jobs.services.line import wake_queues
         from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
         from jobs.services.schedule_quota import schedule_usage

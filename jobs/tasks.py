@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from celery import shared_task
 
-from jobs.services import calendars, delayed, grace, occurrences, offline, overdue, release, upkeep
+from jobs.services import calendars, delayed_ends, grace, occurrences, offline, overdue, release, upkeep
 from jobs.services.coyotes.failed import forget_old_failed_tasks
 
 _LONGEST_SECONDS = 4.0
@@ -44,7 +44,7 @@ def sweep_lost_bells() -> None:
 def sweep_keys() -> None:
     """Free old idempotency keys."""
     _until_done(upkeep.forget_old_keys)
-    _until_done(delayed.forget_old_delayed_keys)
+    _until_done(delayed_ends.forget_old_delayed_keys)
 
 
 @shared_task(name="jobs.release_delayed")

@@ -14,13 +14,12 @@ from chat.commands.words import folded, phrases
 from jobs.models import MESSAGE_LENGTH, DelayedJob, DelayedState
 from jobs.services.delayed import (
     DelayedCancel,
-    DelayedFilter,
     DelayedWish,
     Moment,
     cancel_delayed,
     create_delayed,
-    list_delayed,
 )
+from jobs.services.delayed_list import DelayedFilter, list_delayed
 from kernel.alone import run_alone
 from kernel.durations import parse_duration
 from kernel.errors import InvalidMessage, NotFound

@@ -15,14 +15,12 @@ from jobs.api.agent import AgentOperation
 from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, MESSAGE_LENGTH, QUEUE_NAME_LENGTH, SOURCE_LENGTH, DelayedState
 from jobs.services.delayed import (
     DelayedCancel,
-    DelayedFilter,
     IfExists,
     cancel_delayed,
     change_delayed,
     create_delayed,
-    list_delayed,
-    read_delayed,
 )
+from jobs.services.delayed_list import DelayedFilter, list_delayed, read_delayed
 from jobs.services.release import fire_delayed
 from jobs.wire.delayed import (
     PRIORITY_LIMIT,

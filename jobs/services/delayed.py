@@ -1,4 +1,4 @@
-"""Jobs for a later moment: made, moved, taken back, fired by hand, looked up. `release.py` fires them at their moment.
+"""Jobs for a later moment: made, moved, taken back. `release.py` fires them, `delayed_list.py` finds them.
 
 A row is changed only while it is scheduled, and under its lock: whoever comes second sees what the first has done.
 """
@@ -12,15 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from accounts.querysets import Viewer
 from agents.models import Agent
 from agents.services.find import find_agent
 from jobs.following import Backoff, Follower
 from jobs.models import DelayedJob, DelayedState, Queue
-from jobs.notices import tell_of_lost
+from jobs.services.delayed_ends import REPLACED, end_rows
 from kernel.clock import database_now
 from kernel.errors import (
     AppError,
@@ -34,18 +33,12 @@ from kernel.errors import (
 )
 from kernel.idempotency import digest_of_key
 from kernel.ids import is_id, new_id, occurrence_id
-from kernel.keyset import Slice, slice_of
 from kernel.strictjson import JsonValue
 
 SHORTEST_DELAY = dt.timedelta(seconds=1)
 LONGEST_DELAY = dt.timedelta(days=400)
 OCCURRENCE = "1"
 """A delayed job fires once; the id of its job follows from its own and this."""
-
-# Why a row was canceled by nobody's wish. The values are words of the wire.
-AGENT_REMOVED, QUEUE_REMOVED, OWNER_FROZEN, REPLACED = "agent removed", "queue removed", "owner frozen", "replaced"
-
-_CANCEL_BATCH = 500
 
 
 class IfExists(Enum):
@@ -156,18 +149,6 @@ class DelayedCancel:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelayedFilter:
-    """Which delayed jobs; None or empty: all of them."""
-
-    state: DelayedState | None = None
-    agent_id: str | None = None
-    queue: str | None = None
-    key: str | None = None
-    due_after: dt.datetime | None = None
-    due_before: dt.datetime | None = None
-
-
 def slot_of_key(key: str) -> str | None:
     """Return what a scheduled row holds in `key_slot`: a digest, so that case and length do not matter to databases."""
     return hashlib.sha256(key.encode()).hexdigest() if key else None
@@ -220,63 +201,6 @@ def cancel_delayed(wishes: Sequence[DelayedCancel], *, now: dt.datetime | None =
                     end_rows([row], DelayedState.CANCELED, now=now)
                 outcomes.append(row)
     return outcomes
-
-
-def read_delayed(*, viewer: Viewer, delayed_id: str) -> DelayedJob:
-    """Return one, agent and queue loaded; raise NotFound. One query."""
-    rows = (
-        DelayedJob.objects.filter(owner_id=viewer.pk, pk=delayed_id) if is_id(delayed_id) else DelayedJob.objects.none()
-    )
-    row = rows.select_related("agent", "queue").first()
-    if row is None:
-        raise NotFound
-    return row
-
-
-def list_delayed(*, viewer: Viewer, wanted: DelayedFilter, older_than: str = "", size: int) -> Slice[DelayedJob]:
-    """Return up to `size` of them, the newest first, agents and queues loaded. One query."""
-    rows = DelayedJob.objects.filter(owner_id=viewer.pk).select_related("agent", "queue")
-    if wanted.state is not None:
-        rows = rows.filter(state=wanted.state)
-    if wanted.agent_id is not None:
-        rows = rows.filter(agent_id=wanted.agent_id)
-    if wanted.queue is not None:
-        rows = rows.filter(queue__name=wanted.queue)
-    if wanted.key is not None:
-        rows = rows.filter(key=wanted.key)
-    if wanted.due_after is not None:
-        rows = rows.filter(due_at__gt=wanted.due_after)
-    if wanted.due_before is not None:
-        rows = rows.filter(due_at__lt=wanted.due_before)
-    return slice_of(rows, before=older_than, size=size)
-
-
-def forget_old_delayed_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:
-    """Free at most `limit` idempotency keys of rows that ended seven days ago; return how many."""
-    now = now or database_now()
-    over = DelayedJob.objects.exclude(state=DelayedState.SCHEDULED).exclude(idempotency_digest=None)
-    ids = list(over.filter(updated_at__lt=now - dt.timedelta(days=7)).values_list("pk", flat=True)[:limit])
-    return DelayedJob.objects.filter(pk__in=ids).update(idempotency_digest=None)
-
-
-def cancel_delayed_of_agent(agent_id: str, actor: str, now: dt.datetime) -> None:
-    """Cancel what is scheduled for an agent that was deleted or disabled, in the caller's transaction; tell of it."""
-    tell_of_lost(_cancel_all({"agent_id": agent_id}, AGENT_REMOVED, now), now=now)
-
-
-def cancel_delayed_of_user(user_id: str, now: dt.datetime) -> None:
-    """Cancel what is scheduled for a frozen user, in the caller's transaction."""
-    _cancel_all({"owner_id": user_id}, OWNER_FROZEN, now)
-
-
-def end_rows(rows: Sequence[DelayedJob], state: DelayedState, *, now: dt.datetime, reason: str = "") -> None:
-    """Mark scheduled rows, which the caller has locked, as fired or canceled: their keys are free again."""
-    moment = "fired_at" if state == DelayedState.FIRED else "canceled_at"
-    values = {"state": state, moment: now, "updated_at": now, "key_slot": None, "reason": reason}
-    DelayedJob.objects.filter(pk__in=[row.pk for row in rows]).update(**values)
-    for row in rows:
-        for name, value in values.items():
-            setattr(row, name, value)
 
 
 def lock_scheduled(owner_id: str, delayed_id: str) -> DelayedJob:
@@ -393,18 +317,3 @@ def _locked_by_key(owner_id: str, key: str) -> DelayedJob | None:
     if not key:
         return None
     return DelayedJob.objects.select_for_update().filter(owner_id=owner_id, key_slot=slot_of_key(key)).first()
-
-
-def _cancel_all(which: Mapping[str, str], reason: str, now: dt.datetime) -> list[tuple[str, str | None]]:
-    """Cancel batch after batch; return owner and agent of each.
-
-    Rows that somebody else has locked are left to the release, which looks again. To wait for them would be a deadlock:
-    a release that holds them inserts jobs, and waits for the row of the agent or the user, which the caller holds.
-    """
-    skip = connection.features.has_select_for_update_skip_locked
-    scheduled = DelayedJob.objects.filter(state=DelayedState.SCHEDULED, **which).order_by("pk")
-    canceled: list[tuple[str, str | None]] = []
-    while rows := list(scheduled.select_for_update(skip_locked=skip)[:_CANCEL_BATCH]):
-        end_rows(rows, DelayedState.CANCELED, now=now, reason=reason)
-        canceled += [(row.owner_id, row.agent_id) for row in rows]
-    return canceled

@@ -20,15 +20,8 @@ from agents.models import Agent
 from jobs.callbacks import callback_delivery, write_deliveries
 from jobs.models import DelayedJob, DelayedState, Job
 from jobs.notices import tell_of_lost, tell_of_waiting
-from jobs.services.delayed import (
-    AGENT_REMOVED,
-    OCCURRENCE,
-    OWNER_FROZEN,
-    QUEUE_REMOVED,
-    DelayedCancel,
-    end_rows,
-    lock_scheduled,
-)
+from jobs.services.delayed import OCCURRENCE, DelayedCancel, lock_scheduled
+from jobs.services.delayed_ends import AGENT_REMOVED, OWNER_FROZEN, QUEUE_REMOVED, end_rows
 from jobs.services.place import place_jobs, slot_of
 from jobs.services.ticker import due_time
 from jobs.states import JobStatus

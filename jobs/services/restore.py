@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import DelayedJob, DelayedState, Schedule
-from jobs.services.delayed import end_rows
+from jobs.services.delayed_ends import end_rows
 from jobs.services.ticker import hold_ticker, let_ticker_run
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest

@@ -16,14 +16,13 @@ from jobs.models import DelayedJob, DelayedState, Job, Queue, Ticker
 from jobs.services.delayed import (
     DelayedCancel,
     DelayedChange,
-    DelayedFilter,
     Moment,
     cancel_delayed,
     change_delayed,
     create_delayed,
-    forget_old_delayed_keys,
-    list_delayed,
 )
+from jobs.services.delayed_ends import forget_old_delayed_keys
+from jobs.services.delayed_list import DelayedFilter, list_delayed
 from jobs.services.offline import expire_jobs_of_absent_agents
 from jobs.services.release import (
     REFUSED_AGAIN,
