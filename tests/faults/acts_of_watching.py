@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jobs.models import WatchMemory
-from jobs.services.occurrences import run_now
 from jobs.services.report import ReportKind
+from jobs.services.schedule_jobs import run_now
 from jobs.services.schedules import ScheduleFields, create_schedule
 from jobs.services.watching import forget_schedule
 from kernel.ids import new_id

@@ -22,9 +22,9 @@ from jobs.models import Job, JobOutput, Schedule, WatchMemory
 from jobs.services import watching
 from jobs.services.cancel import Cancel, cancel_jobs
 from jobs.services.moves import Output
-from jobs.services.occurrences import run_now
 from jobs.services.overdue import expire_overdue_jobs
 from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.services.schedule_jobs import run_now
 from jobs.services.schedules import ScheduleFields, create_schedule, delete_schedule
 from jobs.services.submit import Submission
 from jobs.services.watching import forget_schedule
