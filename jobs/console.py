@@ -15,6 +15,7 @@ from jobs.forms import JobFilterForm, SendForm
 from jobs.models import Job
 from jobs.presentation import curl_command, shown_output, timeline, took, with_durations
 from jobs.services.cancel import Cancel, cancel_jobs
+from jobs.services.listing import BY_TIME
 from jobs.services.log import read_tail
 from jobs.services.read import read_job
 from jobs.services.submit import Submission, submit_jobs
@@ -22,7 +23,7 @@ from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
 from kernel.ids import new_id
-from kernel.keyset import slice_of
+from kernel.keyset import newest_first, slice_of
 from kernel.visible import visible_text
 from notifications.models import Channel
 
@@ -39,10 +40,10 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
     """Show what goes on, and to a newcomer the way to the first result."""
     agents = list(Agent.objects.visible_to(user).order_by("-online", "-enabled", "name"))
     jobs = Job.objects.visible_to(user)
-    last = list(jobs.select_related("agent").order_by("-pk")[:_OVERVIEW_JOBS])
+    last = list(jobs.select_related("agent").order_by(*newest_first(BY_TIME))[:_OVERVIEW_JOBS])
     online = [agent for agent in agents if agent.online and agent.enabled]
     first = online[0] if online else None
-    latest = list(jobs.order_by("-pk").values_list("status", flat=True)[:_LOOK_BACK])
+    latest = list(jobs.order_by(*newest_first(BY_TIME)).values_list("status", flat=True)[:_LOOK_BACK])
     newcomer = not jobs.filter(status=JobStatus.SUCCEEDED).exists()
     context = {
         "agents": agents[:_OVERVIEW_AGENTS],
@@ -72,7 +73,9 @@ def job_list(request: HttpRequest, user: User) -> HttpResponse:
     rows = Job.objects.visible_to(user).select_related("agent")
     rows = rows.filter(status=status) if status else rows
     rows = rows.filter(agent_id=agent) if agent else rows
-    part = slice_of(rows, before=request.GET.get("before", ""), after=request.GET.get("after", ""), size=PAGE_SIZE)
+    part = slice_of(
+        rows, before=request.GET.get("before", ""), after=request.GET.get("after", ""), size=PAGE_SIZE, by=BY_TIME
+    )
     context = {
         "form": form,
         "filter": {"status": status, "agent": agent},
@@ -160,7 +163,7 @@ def root(request: HttpRequest) -> HttpResponse:
 
 def last_jobs(user: User, agent: Agent) -> list[tuple[Job, object]]:
     """Return the rows for the page of an agent."""
-    rows = Job.objects.visible_to(user).filter(agent=agent).select_related("agent").order_by("-pk")
+    rows = Job.objects.visible_to(user).filter(agent=agent).select_related("agent").order_by(*newest_first(BY_TIME))
     return [*with_durations(list(rows[:_AGENT_JOBS]))]
 
 

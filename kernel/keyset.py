@@ -1,4 +1,4 @@
-"""Pages of a long list by the id of the row at their edge: as fast at the thousandth page as at the first."""
+"""Pages of a long list by the row at their edge: as fast at the thousandth page as at the first."""
 
 from __future__ import annotations
 
@@ -21,19 +21,61 @@ class Slice(Generic[_Row]):
     older: str
 
 
-def slice_of(rows: models.QuerySet[_Row], *, before: str = "", after: str = "", size: int) -> Slice[_Row]:
+def slice_of(rows: models.QuerySet[_Row], *, before: str = "", after: str = "", size: int, by: str = "") -> Slice[_Row]:
     """Return up to `size` rows older than the id `before`, newer than `after`, or the newest. One query, rarely two.
 
-    What is no id counts as not given. Fewer than a page before the newest row: the newest page.
+    `by`: the moment by which they are ordered, where ids do not grow with time; the id then only parts those of one
+    moment, and a page that is asked for by an id costs one query more.
+
+    What is no id, or of no row, counts as not given. Fewer than a page before the newest row: the newest page.
     """
-    if is_id(after):
-        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
+    newer_than = _Edge.at(rows, after, by)
+    if newer_than is not None:
+        found = list(newer_than.newer(rows).order_by(*filter(None, [by, "pk"]))[: size + 1])
         if len(found) > size:
             found = found[:size][::-1]
             return Slice(rows=found, newer=str(found[0].pk), older=str(found[-1].pk))
-    older_than = before if is_id(before) and not is_id(after) else ""
-    wanted = rows.filter(pk__lt=older_than) if older_than else rows
-    found = list(wanted.order_by("-pk")[: size + 1])
+    older_than = _Edge.at(rows, before, by) if newer_than is None else None
+    wanted = rows if older_than is None else older_than.older(rows)
+    found = list(wanted.order_by(*newest_first(by))[: size + 1])
     more, found = len(found) > size, found[:size]
-    newer = older_than and (str(found[0].pk) if found else "")
+    edge = older_than.row_id if older_than is not None else ""
+    newer = edge and (str(found[0].pk) if found else "")
     return Slice(rows=found, newer=newer, older=str(found[-1].pk) if more else "")
+
+
+def newest_first(by: str = "") -> list[str]:
+    """Return the order of `slice_of`."""
+    return [f"-{by}", "-pk"] if by else ["-pk"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Edge:
+    """The row at which a page begins: its id, and the moment that orders, if one does."""
+
+    row_id: str
+    by: str = ""
+    moment: object = None
+
+    @classmethod
+    def at(cls, rows: models.QuerySet[_Row], row_id: str, by: str) -> _Edge | None:
+        if not is_id(row_id):
+            return None
+        if not by:
+            return cls(row_id=row_id)
+        moment = rows.model._default_manager.filter(pk=row_id).values_list(by, flat=True).first()
+        return None if moment is None else cls(row_id=row_id, by=by, moment=moment)
+
+    def older(self, rows: models.QuerySet[_Row]) -> models.QuerySet[_Row]:
+        return self._beyond(rows, "lt")
+
+    def newer(self, rows: models.QuerySet[_Row]) -> models.QuerySet[_Row]:
+        return self._beyond(rows, "gt")
+
+    def _beyond(self, rows: models.QuerySet[_Row], way: str) -> models.QuerySet[_Row]:
+        beyond = models.Q(**{f"pk__{way}": self.row_id})
+        if self.by:
+            # The first condition is what an index is entered by.
+            rows = rows.filter(**{f"{self.by}__{way}e": self.moment})
+            beyond |= models.Q(**{f"{self.by}__{way}": self.moment})
+        return rows.filter(beyond)

@@ -13,12 +13,13 @@ from chat.commands.registry import Call, Command, Line, Reply
 from chat.commands.words import phrases
 from jobs.models import MESSAGE_LENGTH, Job, JobOutput
 from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.listing import JobFilter, list_jobs
+from jobs.services.listing import BY_TIME, JobFilter, list_jobs
 from jobs.services.read import read_job
 from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
+from kernel.keyset import newest_first
 from kernel.text import RESULT_CHARACTERS, cut
 from kernel.transactions import whole
 from kernel.visible import visible_line, visible_text
@@ -123,7 +124,7 @@ def run_cancel(call: Call) -> Reply:
 def _find(call: Call) -> Job:
     """Return the job whose id ends so, among the person's newest."""
     wanted = call.words[0].lstrip("#＃").lower()
-    ids = Job.objects.visible_to(call.owner).order_by("-pk").values_list("pk", flat=True)[:_LOOKED_AT]
+    ids = Job.objects.visible_to(call.owner).order_by(*newest_first(BY_TIME)).values_list("pk", flat=True)[:_LOOKED_AT]
     found = [pk for pk in ids if pk.endswith(wanted)] if len(wanted) >= _SHORTEST_ID else []
     if not found:
         raise NotFound(_("None of your last jobs has that number. “jobs” lists them."))

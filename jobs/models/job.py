@@ -99,10 +99,11 @@ class Job(models.Model):
             models.Index(fields=["status", "active_at"], name="job_due"),
             # The keys that are old enough to be forgotten: only the rows that hold one are looked at.
             models.Index(fields=["idempotency_digest", "created_at"], name="job_old_keys"),
-            # A user's list, newest first, whole or by status or agent.
-            models.Index(fields=["owner", "id"], name="job_list"),
-            models.Index(fields=["owner", "status", "id"], name="job_list_status"),
-            models.Index(fields=["owner", "agent", "id"], name="job_list_agent"),
+            # A user's list, newest first, whole or by status or agent. Not by id: an id that follows from another's, of
+            # a moment or an attempt, does not grow with time.
+            models.Index(fields=["owner", "created_at", "id"], name="job_by_time"),
+            models.Index(fields=["owner", "status", "created_at", "id"], name="job_by_time_status"),
+            models.Index(fields=["owner", "agent", "created_at", "id"], name="job_by_time_agent"),
         ]
         constraints = [
             # T1: one row per key; the key is forgotten after seven days.

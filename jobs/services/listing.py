@@ -12,6 +12,9 @@ from jobs.querysets import JobQuerySet
 from jobs.states import JobStatus
 from kernel.keyset import slice_of
 
+BY_TIME = "created_at"
+"""How jobs are ordered: ids that follow from another's do not grow with time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
@@ -35,7 +38,7 @@ class JobPage:
 def list_jobs(*, viewer: Viewer, wanted: JobFilter, older_than: str = "", size: int) -> JobPage:
     """Return up to `size` jobs that are older than the id `older_than`, agents and queues loaded. Two queries."""
     rows = _filtered(Job.objects.visible_to(viewer).select_related("agent", "queue"), wanted)
-    page = slice_of(rows, before=older_than, size=size)
+    page = slice_of(rows, before=older_than, size=size, by=BY_TIME)
     ids = [job.pk for job in page.rows]
     outputs = {output.pk: output for output in JobOutput.objects.filter(pk__in=ids).defer("text")}
     return JobPage(items=[(job, outputs.get(job.pk)) for job in page.rows], older_than=page.older)

@@ -253,7 +253,7 @@ def _job(row: DelayedJob, now: dt.datetime) -> Job:
 
 
 def _post(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
-    """Write the outbox rows of these, whose ids, by which receivers know them again, follow from the rows' too."""
+    """Write the outbox rows of these, unless they are there. Receivers know one again by the `id` in its body."""
     wanted = {f"delayed:{row.pk}": row for row in rows}
     known = set(Delivery.objects.filter(dedupe_key__in=wanted).values_list("dedupe_key", flat=True))
     write_deliveries([_callback(row, subject, now) for subject, row in wanted.items() if subject not in known])
@@ -268,8 +268,6 @@ def _callback(row: DelayedJob, subject: str, now: dt.datetime) -> Delivery:
         "due_at": rfc3339(row.due_at),
         "fired_at": rfc3339(now),
     }
-    delivery = callback_delivery(
+    return callback_delivery(
         owner_id=row.owner_id, subject=subject, target=row.url, dedupe_key=subject, payload=payload, now=now
     )
-    delivery.pk = occurrence_id(row.pk, OCCURRENCE)
-    return delivery

@@ -39,6 +39,24 @@ def test_pages_together_are_the_whole_list_once(size: int, alice: Person, agent:
     assert found == sent[::-1]
 
 
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_jobs_of_a_moment_stand_where_they_came(size: int, alice: Person, agent: TheirAgent) -> None:
+    """Their ids follow from those of what was delayed, and sort anywhere."""
+    sent = []
+    for _ in range(4):
+        later = alice("POST", "/delayed-jobs", {"agent": "bar", "message": "x", "delay": "1d"}).body
+        sent += [alice("POST", f"/delayed-jobs/{later['id']}/fire").body["job_id"], alice.send(agent)["id"]]
+    found: list[str] = []
+    cursor = ""
+    while len(found) <= len(sent):
+        page = alice("GET", f"/jobs?limit={size}{cursor}").body
+        found += [job["id"] for job in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert found == sent[::-1]
+
+
 def test_page_stays_where_it_was_when_jobs_come(alice: Person, agent: TheirAgent) -> None:
     sent = [alice.send(agent)["id"] for _ in range(4)]
     first = alice("GET", "/jobs?limit=2").body
