@@ -151,8 +151,6 @@ POINTS = {
     "grace.silent.after_commit": "That the owner is told is committed.",
     "grace.recovered.before_commit": "The owner of a schedule that brought results again is told.",
     "grace.recovered.after_commit": "That they are told is committed.",
-    "watch.forget.before_commit": "What is remembered of a schedule's runs is emptied.",
-    "watch.forget.after_commit": "That it is forgotten is committed.",
     "token.mint.before_commit": "A user's token is written.",
     "token.mint.after_commit": "A user's token is committed and was shown to nobody.",
     "token.own.before_commit": "A person asked for the token that they can see again; perhaps it was made just now.",

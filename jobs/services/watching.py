@@ -28,7 +28,6 @@ from kernel.errors import AppError
 from kernel.rows import ensure_row
 from kernel.strictjson import JsonObject
 from kernel.text import keep_head_and_tail
-from kernel.transactions import whole
 from notifications.models import Way
 from notifications.services.accept import Wish, accept_messages
 
@@ -83,8 +82,7 @@ def tell_of_changes(moved: Sequence[MovedJob], now: dt.datetime) -> None:
 
 def forget_schedule(schedule: Schedule) -> None:
     """Forget what is remembered of a schedule's runs: the next one is judged as if it were the first."""
-    with whole("watch.forget"):
-        WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).update(content={})
+    WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).update(content={})
 
 
 def drop_memory(schedule: Schedule) -> None:

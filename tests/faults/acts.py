@@ -48,7 +48,6 @@ from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.acts_of_queues import bury_some, queue_some
 from tests.faults.acts_of_schedules import let_moments_come, miss_some, read_calendars, schedule_some
-from tests.faults.acts_of_watching import watch_some
 from tests.faults.evidence import Journal
 
 _numbers = itertools.count(1)
@@ -271,7 +270,6 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "token": _people,
     "user": _people,
     "view_limit": _view_limit,
-    "watch": watch_some,
 }
 """By the first word of the points that they lead to. The others are reached by callers of the web process."""
 _IN_WEB = frozenset(
