@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db import DatabaseError, connection, models, transaction
+from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
 from jobs.cron.schedule import InvalidSchedule
@@ -64,7 +64,7 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
         ScheduleRun.objects.bulk_create(run for step in steps for run in step.runs if run._state.adding)
         for step in steps:
             _expect(step)
-            step.schedule.save(update_fields=["next_at", "expected_at"])
+        Schedule.objects.bulk_update([step.schedule for step in steps], ["next_at", "expected_at"])
     return looked_at
 
 
@@ -102,46 +102,46 @@ def _locked() -> ScheduleQuerySet:
 
 def _steps(schedules: Sequence[Schedule], now: dt.datetime) -> tuple[list[_Step], int]:
     """Decide what is due of each; return what is to be written, and how many schedules were understood."""
+    rows = ScheduleRun.objects.filter(schedule__in=schedules).order_by().values_list("schedule_id")
+    latest = dict(rows.annotate(models.Max("due_at")))
     steps: list[_Step] = []
-    looked_at = 0
+    misread = 0
     for schedule in schedules:
+        if has_no_place(schedule):
+            _end(schedule, "agent removed", _("The schedule %(name)s is off: its agent or queue is gone."), now)
+            continue
+        known = _known(schedule, latest.get(schedule.pk))
         try:
-            with transaction.atomic():
-                step = _step(schedule, now)
-        except DatabaseError:
-            raise
+            verdicts = _verdicts(schedule, known, now)
+        except InvalidSchedule as error:
+            sentence = _("The schedule %(name)s is off: its expression has no next run any more.")
+            _end(schedule, error.reason, sentence, now)
         except Exception:
             # One row that nobody understands must not keep all others from running.
             logger.exception("schedule not understood", extra={"action": "schedule.error", "schedule": schedule.pk})
-            continue
-        looked_at += 1
-        steps += [step] if step is not None else []
-    return steps, looked_at
+            misread += 1
+        else:
+            steps.append(_Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, verdicts, now), now)))
+    return steps, len(schedules) - misread
 
 
-def _step(schedule: Schedule, now: dt.datetime) -> _Step | None:
-    """Decide what is due of one schedule; None where it had to be switched off."""
-    first = schedule.next_at
-    if first is None:
-        return None
-    if has_no_place(schedule):
-        _end(schedule, "agent removed", _("The schedule %(name)s is off: its agent or queue is gone."), now)
-        return None
-    try:
-        cron = cron_of(schedule, after=first - _SECOND)
-    except InvalidSchedule as error:
-        _end(schedule, error.reason, _("The schedule %(name)s is off: its expression has no next run any more."), now)
-        return None
+def _known(schedule: Schedule, latest: dt.datetime | None) -> set[dt.datetime]:
+    """Return the moments from the next one on that have been decided: a clock that was set back shows them again."""
+    if latest is None or schedule.next_at is None or latest < schedule.next_at:
+        return set()
+    rows = ScheduleRun.objects.filter(schedule=schedule, due_at__gte=schedule.next_at)
+    return set(rows.values_list("due_at", flat=True))
+
+
+def _verdicts(schedule: Schedule, known: set[dt.datetime], now: dt.datetime) -> list[Verdict]:
+    """Say what becomes of the schedule's moments up to now, and move it on to the next. Writes nothing."""
+    first = schedule.next_at or now
+    cron = cron_of(schedule, after=first - _SECOND)
     rules = rules_of(schedule, cron)
-    moments, schedule.next_at = moments_from(first, cron.next_after, rules, now)
-    # A clock that was set back shows times again that have been decided.
-    known = set(
-        ScheduleRun.objects.filter(schedule=schedule, due_at__gte=moments[0], due_at__lte=moments[-1]).values_list(
-            "due_at", flat=True
-        )
-    )
+    moments, following = moments_from(first, cron.next_after, rules, now)
     verdicts = decide([moment for moment in moments if moment not in known], rules, now=now)
-    return _Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, verdicts, now), now))
+    schedule.next_at = following
+    return verdicts
 
 
 def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) -> None:
@@ -158,7 +158,8 @@ def _arranged(schedule: Schedule, verdicts: Sequence[Verdict], now: dt.datetime)
     if overlap == Overlap.REPLACE:
         wishes = [Cancel(owner_id=job.owner_id, job_id=job.pk, actor=_actor(schedule)) for job in live]
         cancel_jobs(wishes, now=now)
-    waiting = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING).exists()
+    waits = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING)
+    waiting = overlap == Overlap.QUEUE and waits.exists()
     return arrange(verdicts, overlap, busy=bool(live), waiting=waiting)
 
 

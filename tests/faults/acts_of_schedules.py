@@ -72,10 +72,13 @@ def _schedule(journal: Journal, **more: Any) -> Schedule:
 
 
 def _come(schedule: Schedule) -> Agent:
-    """As if nothing had ticked for three minutes, and now something does; return the agent that is to do it."""
+    """As if nothing had ticked for three minutes, and now something does; return the agent that is to do it.
+
+    Three moments are missed at whatever second of a minute it is; that of this minute may be in time, or wait as well.
+    """
     assert schedule.agent is not None
     minute = database_now().replace(second=0, microsecond=0)
-    Schedule.objects.filter(pk=schedule.pk).update(next_at=minute - 2 * _MINUTE)
+    Schedule.objects.filter(pk=schedule.pk).update(next_at=minute - 3 * _MINUTE)
     _scan()
     return schedule.agent
 
