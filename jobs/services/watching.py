@@ -65,7 +65,7 @@ def tell_of_changes(moved: Sequence[MovedJob], now: dt.datetime) -> None:
     It comes after the observer that tries again what has failed: only the end of the last attempt is judged. What was
     canceled is not. A late result is, once; its expiry was the failure if it is one.
     """
-    wanted = [one for one in moved if one.job.notify is not None and _is_judged(one)]
+    wanted = [one for one in moved if _is_judged(one) and one.job.notify is not None]
     ends = _ends(wanted) if wanted else []
     if not ends:
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from django.utils import translation
 
 from jobs.compare.judge import Memory, Run, judge
@@ -13,6 +15,13 @@ from jobs.compare.render import render_notice
 from notifications.models import TITLE_LENGTH
 
 AT = dt.datetime(2026, 3, 1, 8, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    """Speak English where a test says nothing else."""
+    with translation.override("en"):
+        yield
 
 
 def _said(data: dict[str, Any], *texts: str, code: int | None = 0, name: str = "shop") -> tuple[str, str]:
