@@ -8,11 +8,12 @@ has locked.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import User
@@ -31,9 +32,14 @@ from kernel.ids import occurrence_id
 from kernel.transactions import FRESH_SECONDS, Overslept, is_deadlock, whole
 from notifications.models import Delivery
 
+logger = logging.getLogger(__name__)
+
 RELEASE_LIMIT = 1000
 REFUSED_AGAIN = dt.timedelta(seconds=10)
 """A queue that is full or drained is asked again after so long."""
+
+FAULT = "fault"
+"""Why a row waits that the database did not take; the log says more."""
 
 _SHORTEST_PAUSE_SECONDS = 0.02
 _WAITED = dt.timedelta(minutes=5)
@@ -87,7 +93,8 @@ def release_delayed(
     """Fire at most `limit` rows that are due, from the moment `after` on, oldest first, in one transaction.
 
     One for an agent that is gone, or of a frozen owner, is canceled. One that its queue does not take because it is
-    full or drained is asked again in ten seconds; one that its queue has already has fired, and names that job.
+    full or drained is asked again in ten seconds; one that its queue has already has fired, and names that job. One
+    that the database does not take is its own trouble: it is put off, and the others fire.
 
     Raises Overslept, with nothing done, where the process stood still in the middle.
     """
@@ -100,7 +107,11 @@ def release_delayed(
             due = due.filter(due_at__gte=after)
         skip = connection.features.has_select_for_update_skip_locked
         rows = list(due.order_by("due_at", "id").select_for_update(skip_locked=skip)[:limit])
-        _fire(rows, now)
+        try:
+            with transaction.atomic():
+                _fire(rows, now)
+        except IntegrityError:
+            _fire_each([row.pk for row in rows], now)
     return Released(count=len(rows), last_due=rows[-1].due_at if rows else None)
 
 
@@ -165,6 +176,18 @@ def _fire(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
     for row in placed:
         if row.pk in refused:
             _note_refusal(row, refused[row.pk], now)
+
+
+def _fire_each(ids: Sequence[str], now: dt.datetime) -> None:
+    """Fire rows that the caller has locked one by one, because together they failed."""
+    # Read again: what was undone is still written on the objects.
+    for row in DelayedJob.objects.filter(pk__in=ids).order_by("due_at", "id"):
+        try:
+            with transaction.atomic():
+                _fire([row], now)
+        except IntegrityError:
+            logger.exception("delayed job cannot fire", extra={"action": "release.fault", "delayed_job": row.pk})
+            DelayedJob.objects.filter(pk=row.pk).update(due_at=now + REFUSED_AGAIN, reason=FAULT, updated_at=now)
 
 
 def _lost(rows: Sequence[DelayedJob]) -> dict[str, str]:

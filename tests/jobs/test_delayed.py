@@ -80,6 +80,19 @@ def test_a_job_of_an_earlier_release_is_not_made_again() -> None:
     assert Job.objects.get().events.count() == 1
 
 
+def test_one_that_cannot_fire_holds_up_no_other() -> None:
+    agent, start = make_agent(), database_now()
+    bad, *good = [delay(agent, now=start, seconds=60 + number) for number in range(3)]
+    # Somebody else's job stands where its own belongs.
+    Job.objects.filter(pk=make_job(agent).pk).update(parent_id=bad.pk, occurrence="1")
+    due = start + 90 * _SECOND
+    assert [release_delayed(now=due).count, release_delayed(now=due).count] == [3, 0]
+    bad.refresh_from_db()
+    assert (bad.state, bad.reason, bad.due_at) == (DelayedState.SCHEDULED, "fault", due + REFUSED_AGAIN)
+    assert {row.state for row in DelayedJob.objects.exclude(pk=bad.pk)} == {DelayedState.FIRED}
+    assert all(job_of(row) for row in good)
+
+
 def test_its_job_waits_for_an_agent_that_is_away_and_one_notice_tells_of_all_of_them() -> None:
     agent, start = make_agent(online=False), database_now()
     rows = [delay(agent, now=start) for _ in range(3)]
