@@ -158,7 +158,7 @@ def _blackout(data: JsonObject) -> ScheduleFields:
             window = window_of(row)
         except (ValueError, KeyError):
             raise InvalidRequest(
-                _("A blackout window is written so: {“days”: “mon-fri”, “from”: “23:00”, “to”: “07:00”}.")
+                _('A blackout window is written so: {"days": "mon-fri", "from": "23:00", "to": "07:00"}.')
             ) from None
         kept: JsonObject = {"from": f"{window.start:%H:%M}", "to": f"{window.end:%H:%M}"}
         rows.append(kept | ({"days": str(row["days"])[:_CODE_LENGTH].lower()} if row.get("days") else {}))
