@@ -57,6 +57,7 @@ pytestmark = pytest.mark.django_db
 
 OURS = ("accounts", "agents", "notifications", "jobs")
 CHANGED_HERE = {User, Agent}
+WRITTEN_HERE = {WorkCalendar, CalendarDay}
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def rows(alice: User) -> None:
     DelayedJob.objects.create(
         owner=alice, queue=queue, message="later", actor="test", due_at=now, created_at=now, updated_at=now
     )
-    calendar = WorkCalendar.objects.create(code="cn", name="China", known_until=now.date())
+    calendar = WorkCalendar.objects.create(code="test", name="China", known_until=now.date())
     CalendarDay.objects.create(calendar=calendar, day=now.date())
     schedule = Schedule.objects.create(
         owner=alice, name="nightly", agent=agent, message="x", actor="test", cron="0 3 * * *", timezone="UTC",
@@ -184,7 +185,8 @@ def test_every_filter_of_a_list_works(rows: None, at_bob: Client) -> None:
 
 
 def test_rows_of_the_services_cannot_be_added_changed_or_deleted(rows: None, at_bob: Client) -> None:
-    for model in (model for app in OURS for model in apps.get_app_config(app).get_models()):
+    ours = {model for app in OURS for model in apps.get_app_config(app).get_models()}
+    for model in ours - WRITTEN_HERE:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         row = model._default_manager.first()
         assert row is not None
