@@ -52,7 +52,7 @@ from kernel.errors import (
 )
 from kernel.openapi import describe, header, query
 from kernel.paging import read_cursor, read_limit, write_cursor
-from kernel.rest import Operation
+from kernel.rest import Operation, query_value
 from kernel.strictjson import parse_value
 
 
@@ -340,11 +340,14 @@ class QueueDead(_OfUser):
         "Remove dead letters",
         answers={200: CountSerializer},
         errors=[QueueNotFound, NotFound],
-        request=WhichSerializer,
+        parameters=[
+            query("ids", "Which, with commas between them, at most 100."),
+            query("all", "1: all that there are.", enum=["0", "1"]),
+        ],
     )
     def delete(self, request: Request, name: str) -> Response:
         """Take these, or all, from the list. The jobs stay as they ended."""
-        ids = wire.read_dead(self.read_body(request))
+        ids = wire.read_dead_query(query_value(request, "ids"), query_value(request, "all"))
         return Response({"count": purge_dead(queue=self.queue(request, name), ids=ids)})
 
 

@@ -30,6 +30,7 @@ from kernel.text import keep_head_and_tail
 BATCH_BODY_LIMIT = 4 * 1024 * 1024
 ACK_BODY_LIMIT = 8 * 1024 * 1024
 BATCH_LIMIT = 1000
+QUERY_LIMIT = 100
 LENGTH_LIMIT = 1_000_000
 RATE_LIMIT = 1_000_000
 LEASE_LIMIT_SECONDS = 86_400
@@ -151,6 +152,18 @@ def read_dead(data: JsonObject) -> Sequence[str] | None:
     if not isinstance(ids, list) or not 0 < len(ids) <= BATCH_LIMIT or not all(isinstance(one, str) for one in ids):
         raise InvalidRequest(_("ids is a list of 1 to %(limit)s ids."), params={"limit": BATCH_LIMIT})
     return [one for one in ids if isinstance(one, str)]
+
+
+def read_dead_query(ids: str | None, every: str | None) -> Sequence[str] | None:
+    """Read the same out of a query: `?ids=` with commas, or `?all=1`."""
+    if every not in (None, "0", "1") or (ids is None) == (every != "1"):
+        raise InvalidRequest(_("Send ids or all=1."))
+    if ids is None:
+        return None
+    found = ids.split(",")
+    if len(found) > QUERY_LIMIT:
+        raise InvalidRequest(_("ids is a list of 1 to %(limit)s ids."), params={"limit": QUERY_LIMIT})
+    return found
 
 
 def read_lease(values: Sequence[str]) -> dt.timedelta:

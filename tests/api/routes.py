@@ -129,7 +129,7 @@ ROUTES = (
     Route(method="POST", path="/queues/<str:name>/drain", good=200),
     Route(method="POST", path="/queues/<str:name>/flush", good=200),
     Route(method="GET", path="/queues/<str:name>/dead", good=200),
-    Route(method="DELETE", path="/queues/<str:name>/dead", good=200, body={"all": True}),
+    Route(method="DELETE", path="/queues/<str:name>/dead", good=200, query="?all=1"),
     Route(method="POST", path="/queues/<str:name>/dead/replay", good=200, body={"all": True}),
     Route(method="GET", path="/schedules", good=200),
     Route(method="POST", path="/schedules", good=201, body=_SCHEDULE),

@@ -39,12 +39,15 @@ def test_database_that_fails_is_503_and_never_401(route: Route, alice: Person, s
     message = alice("POST", "/messages", {"text": "x"}).body
     user = alice("GET", "/me").body["id"]
     assert alice("PUT", "/state/bar", {}).status == 201
+    if route.path.startswith("/queues/"):
+        alice("PUT", "/queues/bar", {})
     if route.path.startswith("/schedules/"):
         alice("PUT", "/schedules/bar", {"agent": agent.id, "message": "x", "cron": "@daily"})
     path, body = route.filled(
         schedule_id="bar",
         job_id=alice.give(agent), agent_id=agent.id, channel_id=channel["id"], message_id=message["id"],
         delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,
+        pulled_id=_UNKNOWN,
     )  # fmt: skip
     token = SYS_TOKEN if route.by_system else alice.full if route.scopes else agent.token
     for after in range(3):
