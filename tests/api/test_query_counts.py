@@ -78,4 +78,4 @@ def test_list_costs_the_same_for_one_and_for_many(count: int, alice: Person, age
     assert _queries(alice, "GET", "/jobs", token=alice.full) == 3
     # Token, agents, their tags.
     assert _queries(alice, "GET", "/agents", token=alice.full) == 3
-    assert _queries(alice, "GET", "/me", token=alice.full) == 5
+    assert _queries(alice, "GET", "/me", token=alice.full) == 6
