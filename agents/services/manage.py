@@ -115,8 +115,13 @@ def reset_agent_token(*, agent: Agent, actor: str) -> str:
 
 
 def note_queue_on(agent: Agent, *, now: dt.datetime) -> None:
-    """Write, in the caller's transaction, that a queue names this agent: its polls look there within a second."""
-    Agent.objects.filter(pk=agent.pk, in_queues=False).update(in_queues=True, changed_at=now)
+    """Write, in the caller's transaction, that a queue names this agent: its polls look there within a second.
+
+    Once, because the row is one that others lock before they wait for a queue.
+    """
+    if not agent.in_queues:
+        Agent.objects.filter(pk=agent.pk).update(in_queues=True, changed_at=now)
+        agent.in_queues = True
 
 
 def _set_tags(agent: Agent, tags: Sequence[str]) -> None:

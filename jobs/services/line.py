@@ -52,33 +52,34 @@ class Line:
         """Lock and return the job that the queue starts now; None where it may start none, or somebody is at it.
 
         Locks the queue's row, so that racing gateways start one after the other, and never waits for it: the holder
-        may wait for us. Whoever comes in vain is rung for again. A job returned counts as started.
+        may wait for us. Whoever holds it rings when it lets go, if there may be more to start; so nobody who came in
+        vain need try again and again. A job returned counts as started.
         """
         skip = connection.features.has_select_for_update_skip_locked
         queue = Queue.objects.select_for_update(skip_locked=skip).filter(pk=queue_id).first()
-        if queue is None:
-            ring_queues(Queue.objects.filter(pk=queue_id))
+        room = self._room(queue) if queue is not None else 0
+        if queue is None or room <= 0:
             return None
-        head = self._head(queue) if self._has_room(queue) else None
-        if head is None:
-            return None
+        head = self._head(queue)
         rows = Job.objects.waiting().select_for_update(skip_locked=skip)
-        job = rows.filter(pk=head.pk, queue=queue).first()
+        job = rows.filter(pk=head.pk, queue=queue).first() if head is not None else None
         if job is None:
-            ring_queues([queue])
             return None
         self._started.append(job)
+        if room > 1:
+            ring_queues([queue])
         return job
 
     def may_start(self, queue: Queue) -> bool:
         """Tell, without a lock, whether the queue would start a job now."""
-        return self._has_room(queue) and self._head(queue) is not None
+        return self._room(queue) > 0 and self._head(queue) is not None
 
-    def _has_room(self, queue: Queue) -> bool:
+    def _room(self, queue: Queue) -> int:
+        """Return how many more may be active."""
         if queue.state == QueueState.PAUSED:
-            return False
+            return 0
         ours = sum(job.queue_id == queue.pk for job in self._started)
-        return bool(Job.objects.active().filter(queue=queue).count() + ours < queue.width)
+        return int(queue.width - ours - Job.objects.active().filter(queue=queue).count())
 
     def _head(self, queue: Queue) -> Job | None:
         """Return the first in line whose key has not had its share."""

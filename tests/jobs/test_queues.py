@@ -284,6 +284,22 @@ def test_bells_ring_for_whoever_may_start_the_next(rung: list[tuple[str, str]]) 
     assert rung == [("agent", member.pk)]
 
 
+def test_whoever_starts_a_job_rings_for_the_next_while_there_is_room(rung: list[tuple[str, str]]) -> None:
+    owner = make_user()
+    members = [make_agent(owner=owner) for _ in range(2)]
+    for agent in members:
+        update_agent(agent=agent, change=AgentChange(tags=["g"]), actor="test")
+    queue = make_queue(members[0], tag="g", width=2)
+    for _ in range(3):
+        add(queue)
+    rung.clear()
+    assert claim(members[0]) is not None
+    assert {ring for ring in rung if ring[0] == "agent"} == {("agent", agent.pk) for agent in members}
+    rung.clear()
+    assert claim(members[1]) is not None
+    assert [ring for ring in rung if ring[0] == "agent"] == []
+
+
 def test_the_sweep_does_not_ring_for_queues_that_can_start_nothing() -> None:
     agent = make_agent()
     full, paused, idle = (make_queue(agent, name) for name in ("full", "paused", "idle"))
