@@ -77,6 +77,12 @@ def sweep_silent_schedules() -> None:
     grace.tell_of_recovered_schedules()
 
 
+@shared_task(name="jobs.sweep_old_runs")
+def sweep_old_runs() -> None:
+    """Forget what became of moments of schedules long ago."""
+    _until_done(occurrences.forget_old_runs)
+
+
 @shared_task(name="jobs.warn_of_calendars")
 def warn_of_calendars() -> None:
     """Tell staff of calendars whose list of days ends."""

@@ -177,6 +177,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expire_seconds": 10},
     },
+    "forget old moments": {"task": "jobs.sweep_old_runs", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "warn of calendars": {"task": "jobs.warn_of_calendars", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old failed tasks": {

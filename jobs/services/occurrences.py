@@ -25,12 +25,15 @@ from jobs.services.schedule_jobs import Start, enter, has_no_place, start_of
 from jobs.services.ticker import due_time
 from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
-from kernel.ids import occurrence_id
+from kernel.ids import lowest_id, occurrence_id
 from kernel.transactions import whole
 
 logger = logging.getLogger(__name__)
 
 SCAN_LIMIT = 100
+KEPT = dt.timedelta(days=90)
+"""So long it is known what became of a moment."""
+
 _LATEST_RUNS = 5
 _SECOND = dt.timedelta(seconds=1)
 _REPORTING = frozenset({Outcome.STARTED, Outcome.WAITING, Outcome.MISSED, Outcome.OVERLAPPED, Outcome.REFUSED})
@@ -93,6 +96,14 @@ def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = Non
         for start in starts:
             start.run.save(update_fields=["outcome", "reason", "job_id", "awaits"])
     return len(starts)
+
+
+def forget_old_runs(*, limit: int = 500, now: dt.datetime | None = None) -> int:
+    """Remove at most `limit` rows of what became of moments long ago; return how many. Jobs stay."""
+    old = ScheduleRun.objects.filter(pk__lt=lowest_id((now or database_now()) - KEPT))
+    ids = list(old.exclude(outcome=Outcome.WAITING).order_by("pk").values_list("pk", flat=True)[:limit])
+    ScheduleRun.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def _locked() -> ScheduleQuerySet:

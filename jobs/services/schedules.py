@@ -40,7 +40,7 @@ from kernel.transactions import whole
 
 LONGEST_JITTER = dt.timedelta(hours=1)
 LONGEST_WITHIN = dt.timedelta(days=7)
-LONGEST_GRACE = dt.timedelta(days=400)
+LONGEST_GRACE = dt.timedelta(days=30)
 
 # Words of the paths and of the chat: a schedule with such a name could not be asked for.
 _RESERVED = frozenset("preview list add del delete pause resume run 列表 添加 删除 暂停 恢复 执行".split())  # noqa: SIM905
@@ -144,7 +144,11 @@ def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: s
         if is_id(called):
             raise
         fields |= ScheduleFields(name=called)
-        return create_schedule(owner_id=owner_id, fields=fields, actor=actor), True
+        try:
+            return create_schedule(owner_id=owner_id, fields=fields, actor=actor), True
+        except NameTaken:
+            # Another call has made it meanwhile.
+            schedule = find_schedule(viewer=owner, called=called)
     return change_schedule(schedule=schedule, fields=fields, afresh=True), False
 
 

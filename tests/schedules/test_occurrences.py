@@ -9,7 +9,7 @@ import pytest
 from agents.services.manage import AgentChange, delete_agent, update_agent
 from jobs.models import Job, Missed, Overlap, Queue, QueueState, Schedule, ScheduleRun, Ticker
 from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
-from jobs.services.occurrences import start_due_schedules
+from jobs.services.occurrences import forget_old_runs, start_due_schedules
 from jobs.services.report import ReportKind
 from jobs.services.schedule_jobs import run_now
 from jobs.services.schedules import (
@@ -21,6 +21,7 @@ from jobs.services.schedules import (
     resume_schedule,
 )
 from jobs.states import JobStatus
+from kernel.clock import database_now
 from kernel.errors import InvalidAgent
 from kernel.ids import occurrence_id
 from kernel.strictjson import parse_object
@@ -258,3 +259,11 @@ def test_an_expression_that_is_over_switches_off_and_its_owner_hears_of_it() -> 
     gone.refresh_from_db()
     assert (gone.enabled, told(gone)[0].split()[1:]) == (False, ["paused", "never"])
     assert gone.name in Message.objects.get(owner=gone.owner).text
+
+
+def test_rows_are_forgotten_after_ninety_days_and_jobs_are_not() -> None:
+    schedule = make_schedule()
+    look(1.1)
+    assert forget_old_runs(now=database_now() + dt.timedelta(days=89)) == 0
+    assert forget_old_runs(now=database_now() + dt.timedelta(days=91)) == 1
+    assert (told(schedule), len(jobs_of(schedule))) == ([], 1)
