@@ -76,7 +76,8 @@ _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
 _THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
 _NOT_THEIRS = {"other user": 404, "staff": 404}
 _DELAYED = {"agent": "{name}", "message": "x", "delay": "1d"}
-_SCHEDULE = {"name": "another", "agent": "{name}", "message": "x", "cron": "@daily"}
+_UNNAMED_SCHEDULE = {"agent": "{name}", "message": "x", "cron": "@daily"}
+_SCHEDULE = {"name": "another", **_UNNAMED_SCHEDULE}
 _JOB = {"agent": "{name}", "message": "x", "ttl": 60}
 
 ROUTES = (
@@ -135,7 +136,7 @@ ROUTES = (
     Route(method="POST", path="/schedules", good=201, body=_SCHEDULE),
     Route(method="POST", path="/schedules/preview", good=200, body={"cron": "@daily"}),
     Route(method="GET", path="/schedules/<str:schedule_id>", good=200),
-    Route(method="PUT", path="/schedules/<str:schedule_id>", good=200, body=_SCHEDULE),
+    Route(method="PUT", path="/schedules/<str:schedule_id>", good=200, body=_UNNAMED_SCHEDULE),
     Route(method="PATCH", path="/schedules/<str:schedule_id>", good=200, body={"message": "x"}),
     Route(method="DELETE", path="/schedules/<str:schedule_id>", good=204),
     Route(method="POST", path="/schedules/<str:schedule_id>/run", good=201),
