@@ -44,9 +44,9 @@ def _title(policy: NotifyPolicy, notice: Notice, name: str) -> str:
     if notice.kind == Kind.RESULT:
         return _("%(name)s is done") % words
     if notice.kind == Kind.FAILURE:
-        words["count"] = notice.failures
-        failures = ngettext("%(name)s failed", "%(name)s failed %(count)s times in a row", notice.failures)
-        return failures % words
+        if notice.failures == 1:
+            return _("%(name)s failed") % words
+        return _("%(name)s failed %(count)s times in a row") % {**words, "count": notice.failures}
     if policy.mode in (Mode.VALUE, Mode.EXIT) and count == len(notice.removed) == 1:
         return f"{name}: {notice.removed[0]} → {notice.added[0]}"
     if policy.mode == Mode.NEW_ITEMS:
