@@ -123,7 +123,6 @@ class Job(models.Model):
         """Whether the job has ended."""
         return self.status in TERMINAL
 
-
     @property
     def is_impatient(self) -> bool:
         """Whether it ends when its agent is away: see `JobQuerySet.impatient`."""
