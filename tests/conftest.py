@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lanes.lane import MARIADB, PARTS, WAITING, Lane, start_lane
+from tests.lanes.lane import CALLING, MARIADB, PARTS, PARTS_OF, WAITING, WORKING, Lane, start_lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
 
@@ -30,6 +30,7 @@ _DATABASE_FREE = (
 )
 # Most of their time they wait for processes that they have started: `make test` runs them beside the others.
 _WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/", "tests/browser/")
+_CALLING = "tests/api/"
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
@@ -39,7 +40,7 @@ _TOLD = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make test` uses to run a lane in parts and to build its last lines."""
     parser.addoption("--lane-report", metavar="PATH", help="write counts and skip reasons there, as JSON")
-    parser.addoption("--part", choices=PARTS, help="only the tests that mostly wait, or only those that mostly work")
+    parser.addoption("--part", choices=PARTS, help="only the tests of that part of the lane")
 
 
 def pytest_unconfigure() -> None:
@@ -58,8 +59,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if path.count("/") != 2:  # only folders of tests/
         return None
     part = config.getoption("part")
-    elsewhere = (_LANE.name == MARIADB and path in _DATABASE_FREE) or (part and (path in _WAITING) != (part == WAITING))
+    elsewhere = (_LANE.name == MARIADB and path in _DATABASE_FREE) or (part and part != _part_of(path))
     return True if elsewhere else None
+
+
+def _part_of(path: str) -> str:
+    """Return the part of this lane to which a folder of tests belongs."""
+    if path in _WAITING:
+        return WAITING
+    return CALLING if path == _CALLING and CALLING in PARTS_OF[_LANE.name] else WORKING
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,13 +7,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
+from jobs.cron.grammar import LONGEST_EXPRESSION
 from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH
 from jobs.models.queue import Queue
 from jobs.querysets import ScheduleQuerySet
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
 
-EXPRESSION_LENGTH = 255
+EXPRESSION_LENGTH = LONGEST_EXPRESSION
 SCHEDULE_NAME_LENGTH = 64
 ZONE_LENGTH = 64
 

@@ -24,6 +24,7 @@ _USER_SHAPE = re.compile(r"ls[ujn]_[0-9A-Za-z]{36}")
 _AGENT_SHAPE = re.compile(r"[0-9A-Za-z]{20}")
 
 
+@pytest.mark.sqlite_only  # once: no database plays a part
 def test_a_hundred_thousand_tokens_are_unique_and_well_formed() -> None:
     scopes = ("full", "jobs", "messages")
     minted = {new_user_token(scopes[number % 3]) for number in range(_MANY)}
@@ -32,6 +33,7 @@ def test_a_hundred_thousand_tokens_are_unique_and_well_formed() -> None:
     assert all(kind_of(token) is TokenKind.USER for token in minted)
 
 
+@pytest.mark.sqlite_only  # once: no database plays a part
 def test_a_hundred_thousand_agent_tokens_are_unique_and_well_formed() -> None:
     minted = {new_agent_token() for _ in range(_MANY)}
     assert len(minted) == _MANY

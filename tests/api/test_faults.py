@@ -43,8 +43,9 @@ def test_database_that_fails_is_503_and_never_401(route: Route, alice: Person, s
         alice("PUT", "/queues/bar", {})
     if route.path.startswith("/schedules/"):
         alice("PUT", "/schedules/bar", {"agent": agent.id, "message": "x", "cron": "@daily"})
+    later = alice("POST", "/delayed-jobs", {"agent": agent.id, "message": "x", "delay": "1d"}).body["id"]
     path, body = route.filled(
-        schedule_id="bar",
+        schedule_id="bar", delayed_id=later,
         job_id=alice.give(agent), agent_id=agent.id, channel_id=channel["id"], message_id=message["id"],
         delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,
         pulled_id=_UNKNOWN,

@@ -27,7 +27,14 @@ def _all_jobs(person: Person, agent: TheirAgent) -> list[dict[str, Any]]:
     return jobs
 
 
-@pytest.mark.parametrize(("server", "count"), [("live_on", 1000), ("live_off", 50)])
+@pytest.mark.parametrize(
+    ("server", "count"),
+    [
+        pytest.param("live_on", 1000, marks=pytest.mark.mariadb_only),
+        pytest.param("live_on", 50, marks=pytest.mark.sqlite_only),
+        ("live_off", 50),
+    ],
+)
 def test_old_agent_does_every_job_once_and_in_order(
     server: str, count: int, request: pytest.FixtureRequest, live_people_of: Any
 ) -> None:

@@ -82,7 +82,9 @@ def _add_agent(page: Page, base: str, camera: Camera) -> str:
     return lines.partition("<<'END'\n")[2].removesuffix("\nEND") + "\n"
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
+@pytest.mark.parametrize(
+    "look", [*LOOKS[:2], *(pytest.param(look, marks=pytest.mark.long) for look in LOOKS[2:])], ids=str
+)
 def test_from_the_login_to_the_first_result(
     look: Look, browser: Browser, live_on: LiveServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

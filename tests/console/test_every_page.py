@@ -18,6 +18,9 @@ from notifications.services.trial import try_channel
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
 
+# Once: what a page draws does not depend on the database.
+pytestmark = pytest.mark.sqlite_only
+
 OPEN = {"login", "login-chat", "logout", "language", "theme"}
 PAGES = {"overview", "account", "password", "agents", "agent-add", "jobs", "job-send", "chat"}
 PAGES |= {"messages", "message-send", "channels", "channel-add"}

@@ -40,7 +40,9 @@ def test_every_example_warns_of_what_it_says() -> None:
 
 
 def test_a_warning_names_the_weekday() -> None:
-    assert Cron.parse("0 0 ? * 7#5,1L", timezone="UTC").warnings == [
+    with translation.override("en"):
+        warnings = Cron.parse("0 0 ? * 7#5,1L", timezone="UTC").warnings
+    assert warnings == [
         "7#5 counts Sunday as 0 or 7, some programs count it as 1. Better write the name: SUN#5.",
         "1L counts Sunday as 0 or 7, some programs count it as 1. Better write the name: MONL.",
     ]

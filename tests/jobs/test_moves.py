@@ -28,6 +28,7 @@ def _move(job: Job, move: Move, after: JobStatus) -> None:
         move_jobs([moved], now=database_now())
 
 
+@pytest.mark.sqlite_only  # once: the table decides before the database is asked
 @pytest.mark.parametrize("before", JobStatus)
 def test_every_move_obeys_the_table(before: JobStatus) -> None:
     """From one state, all moves to all states: the table's go, all others are refused and write nothing."""

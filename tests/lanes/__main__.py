@@ -14,16 +14,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from letserver import bootstrap
 from tests.lanes import debian
-from tests.lanes.lane import MARIADB, PARTS, SQLITE, WORKING
+from tests.lanes.lane import CALLING, MARIADB, PARTS_OF, SQLITE, WORKING
 from tests.lanes.services import ROOT
 
 _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
 _NO_TESTS = 5
+_AT_ONCE = 4
+"""So many processes of pytest: with more, tests of what must come in time would measure each other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,10 +68,15 @@ def main() -> int:
     if mariadb:
         lanes.append((MARIADB, marks))
     # Side by side, because much of the time is waiting. The long tests fill the cores by themselves.
-    parts = ("",) if arguments.long else PARTS
+    parts = {SQLITE: ("",), MARIADB: ("",)} if arguments.long else PARTS_OF
     with tempfile.TemporaryDirectory() as folder:
-        runs = [_Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts]
-        ended = [run.outcome() for run in runs]
+        runs = [
+            _Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts[lane]
+        ]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            # The calls wait for a place, and have the cores nearly for themselves in the end.
+            at_work = {run: pool.submit(run.work) for run in sorted(runs, key=lambda run: run.part == CALLING)}
+            ended = [run.outcome(at_work[run].result) for run in runs]
     outcomes = [_together(lane, [part for part in ended if part.lane == lane], arguments.long) for lane, _ in lanes]
     _tell(outcomes, not_run, seconds=time.monotonic() - began)
     failed = any(outcome.exit_code != 0 for outcome in outcomes)
@@ -111,31 +121,33 @@ class _Run:
     """The pytest of a lane, or of a part. The first speaks at once, the others' words are kept until it has ended."""
 
     def __init__(self, lane: str, part: str, marks: str, for_pytest: list[str], *, folder: Path) -> None:
-        self._lane = lane
+        self.lane, self.part = lane, part
         self._title = f"{_NAMES[lane]}, {part}" if part else _NAMES[lane]
         self._report = folder / f"{lane}{part}.json"
         self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
         command = [sys.executable, "-m", "pytest", "-m", marks, f"--lane-report={self._report}"]
         # Only the long tests run in one piece.
-        command += [f"--part={part}"] if part else ["--timeout", "1800"]
-        environment = {**os.environ, "LETSERVER_TEST_LANE": lane, "PYTHONUNBUFFERED": "1"}
-        output = self._kept.open("wb") if self._kept is not None else None
-        self._pytest = subprocess.Popen(
-            [*command, *for_pytest],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT if output is not None else None,
-        )
-        if output is not None:
-            output.close()
+        self._command = [*command, *([f"--part={part}"] if part else ["--timeout", "1800"]), *for_pytest]
 
-    def outcome(self) -> Outcome:
+    def work(self) -> int:
+        """Run it to its end; return pytest's exit code."""
+        with ExitStack() as stack:
+            output = stack.enter_context(self._kept.open("wb")) if self._kept is not None else None
+            return subprocess.run(
+                self._command,
+                cwd=ROOT,
+                env={**os.environ, "LETSERVER_TEST_LANE": self.lane, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output is not None else None,
+                check=False,
+            ).returncode
+
+    def outcome(self, wait: Callable[[], int]) -> Outcome:
         """Wait for the end, show what was kept, and return the result."""
         if self._kept is None:
             print(f"\n━━━ {self._title} ━━━", flush=True)
-        exit_code = self._pytest.wait()
+        exit_code = wait()
         if self._kept is not None:
             print(f"\n━━━ {self._title} ━━━", flush=True)
             print(self._kept.read_text(encoding="utf-8", errors="replace"), flush=True)
@@ -143,7 +155,7 @@ class _Run:
         reasons = found.pop("reasons", [])
         if exit_code and not found:
             found = {"error": 1}  # pytest did not come to its end
-        return Outcome(lane=self._lane, exit_code=exit_code, report=found, reasons=reasons)
+        return Outcome(lane=self.lane, exit_code=exit_code, report=found, reasons=reasons)
 
 
 def _tell(outcomes: list[Outcome], not_run: list[str], *, seconds: float) -> None:

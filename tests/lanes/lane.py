@@ -15,8 +15,12 @@ from letserver.environment import SETTINGS
 from tests.lanes.services import PrivateMariaDB, PrivateRedis, PrivateServer
 
 SQLITE, MARIADB = "sqlite", "mariadb"
-PARTS = WORKING, WAITING = ("working", "waiting")
-"""`make test` runs each lane as two processes: the tests that mostly wait leave the cores to those that work."""
+PARTS = WORKING, WAITING, CALLING = ("working", "waiting", "calling")
+"""`make test` runs a lane as several processes: those that mostly wait leave the cores to those that work.
+
+The tests of the API, which are many, are a part of the SQLite lane, and belong to the work of the other.
+"""
+PARTS_OF = {SQLITE: (WORKING, WAITING, CALLING), MARIADB: (WORKING, WAITING)}
 NO_LIMITS = {
     "LETSERVER_USER_CALLS_A_MINUTE": "0",
     "LETSERVER_AGENT_CALLS_A_MINUTE": "0",
