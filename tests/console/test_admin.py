@@ -157,6 +157,7 @@ def test_the_site_is_ours_and_knows_every_model() -> None:
     assert expected <= set(_registered())
 
 
+@pytest.mark.sqlite_only  # once: what is drawn does not depend on the database
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_every_list_and_every_row_opens(language: str, rows: None, at_bob: Client) -> None:
     for model in _registered():
@@ -175,6 +176,7 @@ def test_no_list_asks_the_database_for_calendar_dates() -> None:
     assert [model for model, site in admin.site._registry.items() if site.date_hierarchy] == []
 
 
+@pytest.mark.sqlite_only  # once: what is drawn does not depend on the database
 def test_every_filter_of_a_list_works(rows: None, at_bob: Client) -> None:
     for model in _registered():
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
