@@ -203,11 +203,17 @@ def cancel_delayed(wishes: Sequence[DelayedCancel], *, now: dt.datetime | None =
     return outcomes
 
 
-def lock_scheduled(owner_id: str, delayed_id: str) -> DelayedJob:
-    """Lock one that is still scheduled; raise NotFound or NotScheduled."""
+def lock_delayed(owner_id: str, delayed_id: str) -> DelayedJob:
+    """Lock one, wherever it stands; raise NotFound."""
     row = _locked(owner_id, delayed_id)
     if row is None:
         raise NotFound
+    return row
+
+
+def lock_scheduled(owner_id: str, delayed_id: str) -> DelayedJob:
+    """Lock one that is still scheduled; raise NotFound or NotScheduled."""
+    row = lock_delayed(owner_id, delayed_id)
     if row.state != DelayedState.SCHEDULED:
         raise NotScheduled
     return row

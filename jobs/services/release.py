@@ -21,13 +21,13 @@ from agents.models import Agent
 from jobs.callbacks import callback_delivery, write_deliveries
 from jobs.models import DelayedJob, DelayedState, Job
 from jobs.notices import tell_of_lost, tell_of_waiting
-from jobs.services.delayed import OCCURRENCE, DelayedCancel, lock_scheduled
+from jobs.services.delayed import OCCURRENCE, DelayedCancel, lock_delayed
 from jobs.services.delayed_ends import AGENT_REMOVED, OWNER_FROZEN, QUEUE_REMOVED, end_rows
 from jobs.services.place import place_jobs, slot_of
 from jobs.services.ticker import due_time
 from jobs.states import JobStatus
 from kernel.clock import database_now, rfc3339
-from kernel.errors import AppError, QueueDuplicate
+from kernel.errors import AppError, NotScheduled, QueueDuplicate
 from kernel.ids import occurrence_id
 from kernel.transactions import FRESH_SECONDS, Overslept, is_deadlock, whole
 from notifications.models import Delivery
@@ -230,10 +230,11 @@ def _note_refusal(row: DelayedJob, refusal: AppError, now: dt.datetime) -> None:
 
 
 def _fired_by_hand(wish: DelayedCancel, now: dt.datetime) -> DelayedJob:
-    fired = DelayedJob.objects.filter(owner_id=wish.owner_id, pk=wish.delayed_id, state=DelayedState.FIRED).first()
-    if fired is not None:
-        return fired
-    row = lock_scheduled(wish.owner_id, wish.delayed_id)
+    row = lock_delayed(wish.owner_id, wish.delayed_id)
+    if row.state == DelayedState.FIRED:
+        return row
+    if row.state != DelayedState.SCHEDULED:
+        raise NotScheduled
     # Its moment is now: nothing of it may look as if it had come early.
     row.due_at = now
     if not row.url and (refused := _place([row], now)):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from letserver import bootstrap
 from tests.lanes import debian
-from tests.lanes.lane import CALLING, MARIADB, PARTS_OF, SQLITE, WORKING
+from tests.lanes.lane import MARIADB, PARTS_OF, SQLITE, WAITING, WORKING
 from tests.lanes.services import ROOT
 
 _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
@@ -74,8 +74,8 @@ def main() -> int:
             _Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts[lane]
         ]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            # The calls wait for a place, and have the cores nearly for themselves in the end.
-            at_work = {run: pool.submit(run.work) for run in sorted(runs, key=lambda run: run.part == CALLING)}
+            # The shortest waits for a place.
+            at_work = {run: pool.submit(run.work) for run in sorted(runs, key=lambda run: run.is_short)}
             ended = [run.outcome(at_work[run].result) for run in runs]
     outcomes = [_together(lane, [part for part in ended if part.lane == lane], arguments.long) for lane, _ in lanes]
     _tell(outcomes, not_run, seconds=time.monotonic() - began)
@@ -121,7 +121,7 @@ class _Run:
     """The pytest of a lane, or of a part. The first speaks at once, the others' words are kept until it has ended."""
 
     def __init__(self, lane: str, part: str, marks: str, for_pytest: list[str], *, folder: Path) -> None:
-        self.lane, self.part = lane, part
+        self.lane, self.is_short = lane, (lane, part) == (MARIADB, WAITING)
         self._title = f"{_NAMES[lane]}, {part}" if part else _NAMES[lane]
         self._report = folder / f"{lane}{part}.json"
         self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
