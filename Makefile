@@ -34,7 +34,7 @@ faults: ## Hurt the running product in every way of the table and look for broke
 	@exec $(ENVIRONMENT) base,dev -m tests.faults
 
 simulator: ## Play WeChat and the other platforms on this machine, with a chat page
-	@exec $(ENVIRONMENT) base,dev -m tests.simulators.platforms --port 9797 \
+	@exec $(ENVIRONMENT) base,dev -m devtools.simulator.platforms --port 9797 \
 	  --wechat-callback http://127.0.0.1:8000/chat/wechat
 
 bench: ## Measure this machine: each figure beside a yardstick (BENCH="--seconds 5 --only callbacks")

@@ -17,7 +17,7 @@ from accounts.models import AuditEntry, ChatIdentity, QuotaUse, User, UserToken
 from accounts.services.audit import record_audit
 from accounts.services.users import set_frozen
 from kernel.clock import database_now
-from kernel.staff import ReadOnlyAdmin
+from kernel.http.staff import ReadOnlyAdmin
 
 
 @admin.register(User)

@@ -26,7 +26,7 @@ from accounts.credentials import (
 from accounts.limits import counting_failures, identify_within_limits
 from accounts.tokens import TokenKind, kind_of
 from kernel.errors import InvalidToken, NotFound, Unauthorized
-from kernel.rest import request_address
+from kernel.http.rest import request_address
 
 
 def caller(request: Request) -> Principal:

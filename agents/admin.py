@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from agents.models import Agent, AgentName, AgentTag, AgentToken
 from agents.services.manage import AgentChange, update_agent
 from kernel.errors import NotFound
-from kernel.staff import ReadOnlyAdmin
+from kernel.http.staff import ReadOnlyAdmin
 
 
 @admin.register(Agent)

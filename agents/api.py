@@ -16,9 +16,9 @@ from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
 from agents.services.manage import TAGS_LIMIT, AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
 from kernel.errors import AgentLimit, AgentOnline, InvalidRequest, NameTaken, NotFound
+from kernel.http.openapi import describe, query
+from kernel.http.rest import Flag, Operation, Text, checked, query_value
 from kernel.ids import is_id
-from kernel.openapi import describe, query
-from kernel.rest import Flag, Operation, Text, checked, query_value
 
 
 class AgentJson(TypedDict):

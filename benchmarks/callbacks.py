@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from benchmarks.load import request, steadily
 from benchmarks.product import Product
 from benchmarks.table import Bench, Line, Round
-from tests.simulators import crypto
+from devtools.simulator import crypto
 
 A_SECOND = 200
 _PEOPLE = 20

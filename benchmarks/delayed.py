@@ -128,8 +128,8 @@ class _Sleeper(threading.Thread):
 
 
 def _row(owner_id: str, agent_id: str, due_at: dt.datetime) -> object:
+    from jobs.delayed.service import OCCURRENCE
     from jobs.models import DelayedJob
-    from jobs.services.delayed import OCCURRENCE
     from kernel.ids import new_id, occurrence_id
 
     row_id, now = new_id(), _now()

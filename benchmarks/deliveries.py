@@ -47,8 +47,8 @@ def _measure(product: Product, seconds: float) -> Round:
 def _waiting(product: Product, count: int) -> list[str]:
     """Accept messages of which nobody is told yet; return their deliveries."""
     from kernel.clock import database_now
+    from notifications.messages.accept import Wish, accept_messages
     from notifications.models import Delivery, DeliveryState
-    from notifications.services.accept import Wish, accept_messages
 
     crowd = people(product)
     # Due a moment later: no bell is rung for them.

@@ -22,8 +22,8 @@ def people(product: Product) -> list[Person]:
     """Return eight, with eight channels each: c0 to c7. Made at the first time."""
     from accounts.models import TokenScope
     from accounts.services.tokens import own_token
+    from notifications.channels.service import create_channel
     from notifications.models import Channel, Level
-    from notifications.services.channels import create_channel
     from tests.factories import make_user
 
     found = []

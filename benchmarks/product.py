@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import django
 
+from devtools.simulator.client import Simulator
 from letserver.environment import SETTINGS
 from tests.lanes.lane import NO_LIMITS
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT, PrivateServer
-from tests.simulators.client import Simulator
 from tests.waiting import until
 
 _READY_SECONDS = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from chat.models import InboundMessage, Invitation, OneTimeCode, Question, WrongCodes
-from kernel.staff import ReadOnlyAdmin
+from kernel.http.staff import ReadOnlyAdmin
 
 
 @admin.register(InboundMessage)

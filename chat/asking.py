@@ -13,7 +13,7 @@ from agents.models import Agent
 from chat.commands.confirm import keep_question
 from chat.commands.registry import Line
 from jobs.models import Job
-from jobs.services.moves import MovedJob
+from jobs.transitions import MovedJob
 
 REASON = "confirm"
 _SOURCE = "chat:"

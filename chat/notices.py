@@ -21,12 +21,12 @@ from chat.asking import asks
 from chat.commands.jobs import SIGNS, short_id
 from chat.models import ChatLine
 from jobs.models import Job
-from jobs.services.moves import MovedJob
 from jobs.states import TERMINAL, JobStatus, Move
+from jobs.transitions import MovedJob
 from kernel.text import cut
 from kernel.visible import visible_line, visible_text
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, Level, Way
-from notifications.services.accept import Wish, accept_messages
 
 SOURCE = "chat:"
 _PROGRESS_HOLD = dt.timedelta(seconds=10)
@@ -37,7 +37,7 @@ _TITLE_CHARACTERS = 30
 def tell_of_moves(moved: Sequence[MovedJob], now: dt.datetime) -> None:
     """Tell owners of ends, and of what running jobs say.
 
-    Jobs with a callback, or `disable`, tell nobody here; of those with `notify`, `jobs.services.watching` tells.
+    Jobs with a callback, or `disable`, tell nobody here; of those with `notify`, `jobs.watch.service` tells.
     """
     told = [one for one in moved if _is_told_here(one.job) and (one.after in TERMINAL or _speaks(one))]
     if not told:

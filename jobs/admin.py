@@ -29,10 +29,10 @@ from jobs.models import (
     WatchMemory,
     WorkCalendar,
 )
-from jobs.services.calendars import runs_out
-from jobs.services.schedules import reckon_anew
+from jobs.schedules.calendars import runs_out
+from jobs.schedules.service import reckon_anew
 from kernel.clock import database_now
-from kernel.staff import ReadOnlyAdmin
+from kernel.http.staff import ReadOnlyAdmin
 from kernel.strictjson import JsonValue
 from kernel.text import keep_head_and_tail
 from kernel.visible import visible_line, visible_text

@@ -17,16 +17,16 @@ class JobsConfig(AppConfig):
         from accounts import quotas
         from accounts.hooks import on_frozen
         from agents.hooks import on_removed
-        from jobs.bells import wake_agents, wake_beats, wake_job_watchers, wake_pullers
-        from jobs.callbacks import tell_callbacks, tell_streams
+        from jobs.delayed.ends import cancel_delayed_of_agent, cancel_delayed_of_user
+        from jobs.life.bells import wake_agents, wake_beats, wake_job_watchers, wake_pullers
+        from jobs.life.callbacks import tell_callbacks, tell_streams
+        from jobs.life.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
+        from jobs.life.chains import follow_ends
         from jobs.observers import observe
-        from jobs.services.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
-        from jobs.services.chains import follow_ends
-        from jobs.services.delayed_ends import cancel_delayed_of_agent, cancel_delayed_of_user
-        from jobs.services.line import wake_queues
-        from jobs.services.schedule_ends import disable_schedules_of_agent, disable_schedules_of_user
-        from jobs.services.schedule_quota import schedule_usage
-        from jobs.services.watching import tell_of_changes
+        from jobs.queues.dispatch import wake_queues
+        from jobs.schedules.ends import disable_schedules_of_agent, disable_schedules_of_user
+        from jobs.schedules.quota import schedule_usage
+        from jobs.watch.service import tell_of_changes
         from kernel import bells
 
         on_removed(cancel_jobs_of_agent)

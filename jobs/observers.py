@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobs.services.moves import MovedJob
+    from jobs.transitions import MovedJob
 
 Observer = Callable[[Sequence["MovedJob"], dt.datetime], None]
 

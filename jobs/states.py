@@ -1,6 +1,6 @@
 """The life of a job on one screen: its states, the moves between them, the ends.
 
-One function makes every move: `jobs.services.moves.move_jobs`. T numbers are those of docs/state-machine.md.
+One function makes every move: `jobs.transitions.move_jobs`. T numbers are those of docs/state-machine.md.
 """
 
 from __future__ import annotations

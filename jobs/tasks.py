@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 from celery import shared_task
 
-from jobs.services import calendars, delayed_ends, grace, occurrences, offline, overdue, release, upkeep
-from jobs.services.coyotes.failed import forget_old_failed_tasks
+from jobs.coyotes.failed import forget_old_failed_tasks
+from jobs.delayed import ends as delayed_ends
+from jobs.delayed import release
+from jobs.life import offline, overdue, upkeep
+from jobs.schedules import calendars, grace, occurrences
 
 _LONGEST_SECONDS = 4.0
 _TICK_SECONDS = 1.0

@@ -1,4 +1,5 @@
-"""Ground: errors, ids, clock, text, strict JSON, bells, Redis keys.
+"""The ground that every app stands on: errors, ids, clock, text, strict JSON, transactions, bells, limits.
 
-Knows no app and has no models. Start reading at `errors.py` and `bells.py`.
+`http/` holds what Django, DRF and the gateway share. The room has no models and must not import an app.
+Start reading at `errors.py`, `transactions.py`, `bells.py`.
 """

@@ -1,7 +1,7 @@
 """The one tree of errors that a caller can see.
 
 An error has a stable `code`, an HTTP `status` and a translated sentence. Services return or raise these; the
-renderers (`kernel.answers` for programs, `letserver.errors` for pages) turn them into answers.
+renderers (`kernel.http.answers` for programs, `letserver.errors` for pages) turn them into answers.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kernel.openapi import describe
-from kernel.rest import Operation
+from kernel.http.openapi import describe
+from kernel.http.rest import Operation
 
 
 class Status(Operation):

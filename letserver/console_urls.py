@@ -8,9 +8,9 @@ from django.views.i18n import set_language
 from accounts import console as people
 from agents import console as agents
 from chat.doors import console as chat
-from jobs import console as jobs
-from jobs.console import root
-from notifications import console as notifications
+from jobs.console import views as jobs
+from jobs.console.views import root
+from notifications.console import views as notifications
 
 __all__ = ["app_name", "root", "urlpatterns"]
 

@@ -8,7 +8,7 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
 
 from kernel.errors import AppError, Forbidden, InvalidRequest, NotFound
-from kernel.rest import error_response
+from kernel.http.rest import error_response
 
 _PAGES = ("/console/", "/admin/")
 

@@ -301,8 +301,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
-    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.OperationSchema",
-    "EXCEPTION_HANDLER": "kernel.rest.handle_exception",
+    "DEFAULT_SCHEMA_CLASS": "kernel.http.openapi.OperationSchema",
+    "EXCEPTION_HANDLER": "kernel.http.rest.handle_exception",
     "UNAUTHENTICATED_USER": None,
     "NUM_PROXIES": TRUSTED_PROXIES,
 }
@@ -319,7 +319,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryState": "notifications.models.DeliveryState",
         "TextFormat": "notifications.models.Format",
     },
-    "PREPROCESSING_HOOKS": ["kernel.openapi.only_operations"],
+    "PREPROCESSING_HOOKS": ["kernel.http.openapi.only_operations"],
     "COMPONENT_SPLIT_REQUEST": True,
     "APPEND_COMPONENTS": {
         "securitySchemes": {

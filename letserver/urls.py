@@ -10,12 +10,20 @@ from chat.doors.slack import slack
 from chat.doors.telegram import telegram
 from chat.doors.wechat import wechat
 from chat.doors.wecom import wecom
-from jobs.api import agent, coyotes, delayed, me, queues, schedules, state, stream, system, user
+from jobs.api import agent, me, system, user
+from jobs.coyotes import api as coyotes
+from jobs.delayed import api as delayed
+from jobs.queues import api as queues
+from jobs.schedules import api as schedules
+from jobs.store import api as state
+from jobs.stream import api as stream
 from letserver import api
 from letserver.console_urls import root
-from notifications.api import channels, messages, outbox
-from notifications.api.quick import quick_calls
-from notifications.pages import confirmation_page, message_page
+from notifications.channels import api as channels
+from notifications.deliveries import api as outbox
+from notifications.messages import api as messages
+from notifications.messages.pages import confirmation_page, message_page
+from notifications.messages.quick import quick_calls
 
 urlpatterns = [
     path("status", api.Status.as_view()),

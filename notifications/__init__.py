@@ -1,4 +1,13 @@
-"""Tell: the outbox of everything that must happen outside, written in the transaction of the change it tells of.
+"""Messages to people and programs, and the outbox that delivers them.
 
-Must not know agents or jobs: a row carries its subject as text. Start reading at `models.py`.
+Start reading at `models.py`, then `deliveries/outbox.py`. A feature is a folder:
+
+- `messages/`: accept, read, take back, answer; the signed page of one message.
+- `channels/`: the ways to reach a person: create, change, confirm, test.
+- `deliveries/`: the outbox: claim, send, retry, give up; callbacks and stream events.
+- `quota/`: what the platforms still allow. `wechat/`: the official account's client, tokens, callbacks.
+- `drivers/`: one file per service. `api/`: serializers that the calls share. `console/`: the web pages.
+
+An outbox row is written in the transaction of the change it reports. The app must not import agents or jobs: a row
+carries its subject as text.
 """

@@ -10,8 +10,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from kernel.staff import ReadOnlyAdmin
+from kernel.http.staff import ReadOnlyAdmin
 from kernel.visible import visible_line
+from notifications.deliveries.outbox import replay_delivery
 from notifications.models import (
     Channel,
     ChatCredit,
@@ -22,7 +23,6 @@ from notifications.models import (
     ShutTarget,
     SigningSecret,
 )
-from notifications.services.outbox import replay_delivery
 
 
 @admin.register(Message)

@@ -15,10 +15,10 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         """Register who is told of a delivery that is due, and how callbacks and events are sent."""
         from kernel import bells
-        from notifications.callbacks import send_callback
-        from notifications.events import send_event
+        from notifications.deliveries.callbacks import send_callback
+        from notifications.deliveries.events import send_event
+        from notifications.deliveries.sending import register_sender
         from notifications.models import DeliveryKind
-        from notifications.sending import register_sender
         from notifications.tasks import ring_workers
 
         bells.register("delivery", ring_workers)

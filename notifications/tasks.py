@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from celery import current_app, shared_task
 
-from notifications.courier import carry
-from notifications.services import upkeep
-from notifications.services.outbox import SWEEP_LIMIT, ring_due_deliveries
+from notifications.deliveries import upkeep
+from notifications.deliveries.courier import carry
+from notifications.deliveries.outbox import SWEEP_LIMIT, ring_due_deliveries
 
 QUEUE = "deliveries"
 _WAKE_EXPIRES_SECONDS = 30

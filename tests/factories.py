@@ -10,14 +10,14 @@ from accounts.services.users import get_or_create_user
 from agents.models import Agent
 from agents.services.manage import create_agent
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.life.claim import Claim, claim_jobs
+from jobs.life.offline import expire_jobs_of_absent_agents
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import GatewayClock, Job
-from jobs.services.claim import Claim, claim_jobs
-from jobs.services.moves import Output
-from jobs.services.offline import expire_jobs_of_absent_agents
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError
 from notifications.models import Channel, Delivery

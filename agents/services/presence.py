@@ -1,4 +1,4 @@
-"""Write down who was heard. Going offline is `jobs.services.offline`, because it ends jobs."""
+"""Write down who was heard. Going offline is `jobs.life.offline`, because it ends jobs."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded, phrases
-from jobs.models import MESSAGE_LENGTH, DelayedJob, DelayedState
-from jobs.services.delayed import (
+from jobs.delayed.listing import DelayedFilter, list_delayed
+from jobs.delayed.service import (
     DelayedCancel,
     DelayedWish,
     Moment,
     cancel_delayed,
     create_delayed,
 )
-from jobs.services.delayed_list import DelayedFilter, list_delayed
+from jobs.models import MESSAGE_LENGTH, DelayedJob, DelayedState
 from kernel.alone import run_alone
 from kernel.durations import parse_duration
 from kernel.errors import InvalidMessage, NotFound

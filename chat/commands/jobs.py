@@ -11,11 +11,11 @@ from accounts.models import User
 from agents.services.find import find_agent
 from chat.commands.registry import Call, Command, Line, Reply
 from chat.commands.words import phrases
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.listing import BY_TIME, JobFilter, list_jobs
+from jobs.life.read import read_job
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import MESSAGE_LENGTH, Job, JobOutput
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.listing import BY_TIME, JobFilter, list_jobs
-from jobs.services.read import read_job
-from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
@@ -23,7 +23,7 @@ from kernel.keyset import newest_first
 from kernel.text import RESULT_CHARACTERS, cut
 from kernel.transactions import whole
 from kernel.visible import visible_line, visible_text
-from notifications.services.actions import find_action, note_action, take_action
+from notifications.messages.actions import find_action, note_action, take_action
 
 _JOB = ("job", "任务")
 _LISTED, _LISTED_MOST = 5, 20

@@ -15,11 +15,11 @@ from agents.models import Agent
 from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded
 from chat.services.codes import approve_login, new_bind_code, number_of_scene, take_bind_code
-from jobs.services.listing import count_waiting
+from jobs.life.listing import count_waiting
 from kernel.clock import database_now
+from notifications.channels.service import ensure_identity_channel, shut_identity_channel
 from notifications.models import Channel
-from notifications.services.channels import ensure_identity_channel, shut_identity_channel
-from notifications.services.ledger import standings
+from notifications.quota.ledger import standings
 
 _LANGUAGES = {"zh": "zh-hans", "中文": "zh-hans", "chinese": "zh-hans", "en": "en", "english": "en", "英文": "en"}
 _LOGIN_PAGE = "/console/login/chat"

@@ -16,11 +16,11 @@ from agents.services.find import find_agent
 from chat.commands.jobs import SIGNS, short_id
 from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded, phrases
-from jobs.cron.schedule import Cron, InvalidSchedule
 from jobs.models import MESSAGE_LENGTH, Job, Schedule, ScheduleRun
-from jobs.services.preview import preview_schedule
-from jobs.services.schedule_jobs import run_now
-from jobs.services.schedules import (
+from jobs.schedules.cron.schedule import Cron, InvalidSchedule
+from jobs.schedules.jobs import run_now
+from jobs.schedules.preview import preview_schedule
+from jobs.schedules.service import (
     ScheduleFields,
     ScheduleFilter,
     create_schedule,

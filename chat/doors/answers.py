@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils.translation import gettext_lazy as _
 
 from kernel.errors import Forbidden, NotFound
-from kernel.rest import error_response
+from kernel.http.rest import error_response
 
 
 class Refused(Exception):

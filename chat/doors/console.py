@@ -25,8 +25,8 @@ from accounts.pages import console_page, form_page
 from chat.services.codes import LOGIN_LIFE, begin_login, collect_login
 from chat.services.conversation import Bubble, conversation, mark_of, say_at_console
 from jobs.models import MESSAGE_LENGTH
-from kernel.addresses import caller_address
 from kernel.errors import LimitExceeded
+from kernel.http.addresses import caller_address
 from kernel.ids import new_id
 from kernel.limits import login_offers
 from notifications.drivers.base import ChannelError

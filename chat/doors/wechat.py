@@ -22,8 +22,8 @@ from chat.doors.hearing import dismiss, say, welcome
 from chat.models import InboundMessage
 from chat.services.inbound import respond_once
 from chat.services.invitations import reward_invitation
-from notifications.services.ledger import open_credit
-from notifications.services.outbox import refuse_sent
+from notifications.deliveries.outbox import refuse_sent
+from notifications.quota.ledger import open_credit
 from notifications.wechat.callback import BadCallback, Push, wechat_callback
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
 from kernel.transactions import whole
 from notifications.drivers.base import ChannelError
-from notifications.services.accept import Wish, accept_messages
+from notifications.messages.accept import Wish, accept_messages
 from notifications.wechat.client import official_account
 
 

@@ -12,6 +12,7 @@ from accounts.authentication import CallingAgent, caller
 from accounts.credentials import Principal, identify_again, require_agent
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.api import reading, rendering
 from jobs.api.schema import (
     AgentJobSerializer,
     BeatAnswerSerializer,
@@ -20,12 +21,11 @@ from jobs.api.schema import (
     ReportSerializer,
     WhoAmISerializer,
 )
-from jobs.services.beat import beat_jobs, wait_for_wish
-from jobs.services.claim import Claim, claim_within
-from jobs.services.log import append_log
-from jobs.services.report import ReportKind, report_jobs
-from jobs.services.submit import submit_jobs
-from jobs.wire import reading, rendering
+from jobs.life.beat import beat_jobs, wait_for_wish
+from jobs.life.claim import Claim, claim_within
+from jobs.life.log import append_log
+from jobs.life.report import ReportKind, report_jobs
+from jobs.life.submit import submit_jobs
 from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
@@ -39,8 +39,8 @@ from kernel.errors import (
     TooLarge,
     UnavailableAgent,
 )
-from kernel.openapi import describe, header, query
-from kernel.rest import Operation, request_address
+from kernel.http.openapi import describe, header, query
+from kernel.http.rest import Operation, request_address
 
 _PROTOCOL = header("Skadi-Protocol", "2: the agent acknowledges a job before it starts it, and beats while it runs it.")
 

@@ -7,13 +7,13 @@ from rest_framework.request import Request
 
 from accounts.credentials import Principal
 from agents.services.find import find_agent
-from jobs.services.listing import JobFilter, list_jobs
+from jobs.api.fields import read_moment
+from jobs.api.rendering import JobPageJson, job_json
+from jobs.life.listing import JobFilter, list_jobs
 from jobs.states import JobStatus
-from jobs.wire.fields import read_moment
-from jobs.wire.rendering import JobPageJson, job_json
 from kernel.errors import InvalidRequest
-from kernel.paging import read_cursor, read_limit, write_cursor
-from kernel.rest import query_value
+from kernel.http.paging import read_cursor, read_limit, write_cursor
+from kernel.http.rest import query_value
 
 
 def job_page(request: Request, principal: Principal) -> JobPageJson:

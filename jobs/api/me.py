@@ -10,12 +10,12 @@ from accounts.authentication import AnyUser, caller
 from accounts.services.users import read_user
 from agents.services.presence import count_agents
 from jobs.api.schema import MeSerializer
-from jobs.services.listing import count_waiting
+from jobs.life.listing import count_waiting
 from kernel.clock import database_now, rfc3339
-from kernel.openapi import describe
-from kernel.rest import Operation
+from kernel.http.openapi import describe
+from kernel.http.rest import Operation
 from notifications.models import Channel
-from notifications.services.ledger import standings
+from notifications.quota.ledger import standings
 
 
 class Me(Operation):

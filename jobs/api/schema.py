@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from jobs.api.reading import PRIORITY_LIMIT, TTL_LIMIT_SECONDS
+from jobs.argv import WORDS_LIMIT
 from jobs.following import RETRIES_LIMIT
 from jobs.models import (
     CALLBACK_LENGTH,
@@ -17,8 +19,6 @@ from jobs.models import (
     TASK_LENGTH,
 )
 from jobs.states import JobStatus, Move
-from jobs.wire.argv import WORDS_LIMIT
-from jobs.wire.reading import PRIORITY_LIMIT, TTL_LIMIT_SECONDS
 from notifications.models import Format, Level
 
 

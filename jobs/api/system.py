@@ -7,15 +7,15 @@ from rest_framework.response import Response
 
 from accounts.authentication import UpstreamSystem
 from accounts.services.users import read_active_user
+from jobs.api import reading
 from jobs.api.schema import SystemJobSerializer
-from jobs.services.expire import expire_jobs
-from jobs.services.submit import submit_jobs
-from jobs.wire import reading
+from jobs.life.expire import expire_jobs
+from jobs.life.submit import submit_jobs
 from kernel.alone import run_alone
 from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
+from kernel.http.openapi import describe, header
+from kernel.http.rest import Operation
 from kernel.idempotency import read_idempotency_key
-from kernel.openapi import describe, header
-from kernel.rest import Operation
 
 
 class SystemJobs(Operation):

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
+from jobs.api import reading, rendering
 from jobs.api.lists import job_page
 from jobs.api.schema import (
     JobPageSerializer,
@@ -18,13 +19,12 @@ from jobs.api.schema import (
     QueuedSerializer,
     WholeJobSerializer,
 )
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.log import read_log
+from jobs.life.read import WholeJob, read_job, wait_for_end
+from jobs.life.submit import submit_jobs
 from jobs.models import Job
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.log import read_log
-from jobs.services.read import WholeJob, read_job, wait_for_end
-from jobs.services.submit import submit_jobs
 from jobs.states import JobStatus
-from jobs.wire import reading, rendering
 from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
@@ -39,10 +39,10 @@ from kernel.errors import (
     QueueFull,
     QueueNotFound,
 )
+from kernel.http.openapi import describe, header, query
+from kernel.http.prefetch import is_prefetch
+from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
-from kernel.openapi import describe, header, query
-from kernel.prefetch import is_prefetch
-from kernel.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.2
 _WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)

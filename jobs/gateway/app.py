@@ -10,12 +10,13 @@ from typing import Any
 
 from django.db import Error as DatabaseFault
 
+from jobs.api import reading, rendering
 from jobs.gateway.calls import Calls
 from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
 from jobs.gateway.parts import Parts
-from jobs.wire import queues, reading, rendering
-from kernel.answers import BODY_LIMIT
+from jobs.queues import wire as queues
 from kernel.errors import AppError, TooLarge, Unavailable
+from kernel.http.answers import BODY_LIMIT
 
 logger = logging.getLogger(__name__)
 

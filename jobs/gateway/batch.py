@@ -11,11 +11,11 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db import Error as DatabaseFault
 
 from agents.services.presence import AgentTouch, touch_agents
-from jobs.services.beat import Beat, beat_jobs
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.pull import Pull, pull_jobs
-from jobs.services.report import Report, report_jobs
-from jobs.services.submit import Submission, submit_jobs
+from jobs.life.beat import Beat, beat_jobs
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.report import Report, report_jobs
+from jobs.life.submit import Submission, submit_jobs
+from jobs.queues.pull import Pull, pull_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
 from kernel.transactions import FRESH_SECONDS, LostRace, Overslept, whole

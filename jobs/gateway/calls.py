@@ -9,21 +9,22 @@ from random import uniform
 from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_agent, require_user
 from accounts.services.tokens import note_token_in_query
 from agents.services.presence import AgentTouch
+from jobs.api import reading, rendering
 from jobs.gateway.http import Answer, Call, Gone
 from jobs.gateway.parts import Parts
 from jobs.gateway.redislink import NoRedis
+from jobs.life.beat import ids_to_end
+from jobs.life.claim import Claim, PutBack
+from jobs.life.log import read_log
+from jobs.life.read import WholeJob, read_job
+from jobs.life.report import ReportKind
+from jobs.life.submit import Submission
 from jobs.models import Job
-from jobs.services.beat import ids_to_end
-from jobs.services.claim import Claim, PutBack
-from jobs.services.log import read_log
-from jobs.services.pull import Pull, require_pulled
-from jobs.services.queues import find_queue
-from jobs.services.read import WholeJob, read_job
-from jobs.services.report import ReportKind
-from jobs.services.submit import Submission
-from jobs.wire import queues, reading, rendering
-from kernel.answers import BODY_LIMIT
+from jobs.queues import wire as queues
+from jobs.queues.pull import Pull, require_pulled
+from jobs.queues.service import find_queue
 from kernel.errors import Unavailable
+from kernel.http.answers import BODY_LIMIT
 from kernel.idempotency import read_idempotency_key
 from kernel.rediskeys import READY_SECONDS, ready_key
 

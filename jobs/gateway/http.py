@@ -16,12 +16,12 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
+from jobs.api.reading import read_protocol
 from jobs.gateway.writer import ANSWER_WITHIN_SECONDS
-from jobs.wire.reading import read_protocol
-from kernel.addresses import caller_address
-from kernel.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.errors import AppError, InvalidRequest, TooLarge
 from kernel.failpoints import reach
+from kernel.http.addresses import caller_address
+from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from jobs.gateway.reader import Reader
 from jobs.gateway.redislink import RedisLink
 from jobs.gateway.waiters import Waiters
 from jobs.gateway.writer import Writer
-from jobs.services.upkeep import beat_gateway_clock
+from jobs.life.upkeep import beat_gateway_clock
 from kernel import bells
 from kernel.errors import Unavailable
 from kernel.rediskeys import WAKE_CHANNEL

@@ -18,12 +18,12 @@ from django.db import connection
 
 from agents.services.presence import AgentTouch
 from jobs.gateway.batch import Value, serve
+from jobs.life.beat import Beat
+from jobs.life.claim import Claim, PutBack
+from jobs.life.report import Report
+from jobs.life.submit import Submission
 from jobs.models import Job
-from jobs.services.beat import Beat
-from jobs.services.claim import Claim, PutBack
-from jobs.services.pull import Pull
-from jobs.services.report import Report
-from jobs.services.submit import Submission
+from jobs.queues.pull import Pull
 from kernel.connections import give_up_within
 from kernel.errors import AppError, Unavailable
 from kernel.failpoints import reach

@@ -21,7 +21,7 @@ CALLBACK_LENGTH = 255
 
 
 class Job(models.Model):
-    """One text for one agent, and where it stands. Changed only by `jobs.services.moves`.
+    """One text for one agent, and where it stands. Changed only by `jobs.transitions`.
 
     What differs from job to job at an end (result, exit code, reason) is an inserted row, `JobOutput`; so a whole set
     of jobs moves with one UPDATE.

@@ -7,10 +7,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
-from jobs.cron.grammar import LONGEST_EXPRESSION
 from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH
 from jobs.models.queue import Queue
 from jobs.querysets import ScheduleQuerySet
+from jobs.schedules.cron.grammar import LONGEST_EXPRESSION
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
 

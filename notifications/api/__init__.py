@@ -1,1 +1,1 @@
-"""The calls about messages and channels."""
+"""Serializers that the calls about messages, channels and deliveries share: `reading.py` in, `rendering.py` out."""

@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from kernel.clock import rfc3339
-from kernel.rest import Flag, Text
+from kernel.http.rest import Flag, Text
 from notifications.models import (
     ACTION_LABEL_LENGTH,
     ACTIONS_LIMIT,

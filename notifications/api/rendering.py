@@ -7,11 +7,11 @@ from typing import Any, TypedDict
 from rest_framework import serializers
 
 from kernel.clock import rfc3339
+from notifications.channels.confirming import needs_confirmation
+from notifications.channels.service import settings_of
 from notifications.drivers.registry import driver_of
+from notifications.messages.read import state_of
 from notifications.models import Channel, Delivery, DeliveryState, Format, Level, Message
-from notifications.services.channels import settings_of
-from notifications.services.confirming import needs_confirmation
-from notifications.services.read import state_of
 
 
 class DeliveryJson(TypedDict):

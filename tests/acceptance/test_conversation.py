@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from devtools.simulator.client import Entry, Simulator
 from tests.lanes.services import ROOT
-from tests.simulators.client import Entry, Simulator
 from tests.up.instance import Instance
 
 _AGENT_FILE = """\

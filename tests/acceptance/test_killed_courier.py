@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import requests
 
+from devtools.simulator.client import Simulator
 from tests.faults.evidence import Journal
 from tests.faults.messages import check_messages
-from tests.simulators.client import Simulator
 from tests.up.instance import Instance
 from tests.waiting import until
 

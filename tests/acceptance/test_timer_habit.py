@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from devtools.simulator.client import Entry, Simulator
 from tests.lanes.services import ROOT
-from tests.simulators.client import Entry, Simulator
 from tests.up.instance import Instance
 from tests.waiting import until
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.api.reading import REPORT_BODY_LIMIT
 from jobs.models import MESSAGE_LENGTH
-from jobs.wire.reading import REPORT_BODY_LIMIT
-from kernel.answers import BODY_LIMIT
+from kernel.http.answers import BODY_LIMIT
 
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 

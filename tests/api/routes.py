@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import get_resolver
 
-from kernel.rest import Operation
+from kernel.http.rest import Operation
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -11,9 +11,9 @@ from django.db import OperationalError, connection
 from accounts.models import User
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
+from notifications.channels.service import CHANNELS_LIMIT, create_channel, settings_of
 from notifications.drivers.webhook import new_secret
 from notifications.models import Channel, Level
-from notifications.services.channels import CHANNELS_LIMIT, create_channel, settings_of
 from tests.api.people import Person
 from tests.factories import make_user
 

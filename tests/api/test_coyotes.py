@@ -12,10 +12,10 @@ import pytest
 from django.test import Client
 
 from accounts.models import AuditEntry, User
+from jobs.coyotes.failed import forget_old_failed_tasks
+from jobs.delayed.release import release_delayed
 from jobs.models import DelayedJob, Job, Queue
-from jobs.services.coyotes.failed import forget_old_failed_tasks
-from jobs.services.queues import QueueSettings, put_queue
-from jobs.services.release import release_delayed
+from jobs.queues.service import QueueSettings, put_queue
 from kernel.clock import database_now
 from tests.api.coyotes_client import (
     FORM,

@@ -104,7 +104,7 @@ def test_a_moment_is_a_delay_or_a_time_with_a_zone(alice: Person, shop: TheirAge
 
 def test_the_clocks_that_go_forward_and_back(alice: Person, shop: TheirAgent) -> None:
     """Where a local time comes twice it is the first; where it does not come, as much later as is left out."""
-    from jobs.wire.delayed import _local_moment
+    from jobs.delayed.wire import _local_moment
 
     assert rfc3339(_local_moment("2027-03-28T02:30:00", "Europe/Berlin")) == "2027-03-28T01:30:00.000000Z"
     assert rfc3339(_local_moment("2027-10-31T02:30:00", "Europe/Berlin")) == "2027-10-31T00:30:00.000000Z"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from kernel.answers import api_language
+from kernel.http.answers import api_language
 from tests.api.contract import check_error
 from tests.api.people import Live, Person
 

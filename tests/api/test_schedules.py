@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import User
 from jobs.models import Job, Schedule, WorkCalendar
-from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
+from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file
 from kernel.strictjson import parse_object
 from tests.api.people import Person
 

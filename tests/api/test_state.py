@@ -10,8 +10,8 @@ from django.db import connection
 
 from accounts.models import User
 from jobs.models import StateEntry
-from jobs.services import state as service
-from jobs.services.state import Condition, delete_state, etag_of, read_state, write_state
+from jobs.store import service
+from jobs.store.service import Condition, delete_state, etag_of, read_state, write_state
 from kernel.errors import AppError, NotFound, PreconditionFailed
 from tests.api.people import Answer, Person
 from tests.factories import make_user

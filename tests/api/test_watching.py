@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job, WatchMemory
-from jobs.services.moves import Output
-from jobs.services.report import Report, ReportKind, report_jobs
+from jobs.transitions import Output
 from kernel.ids import new_id
 from tests.api.people import Person
 

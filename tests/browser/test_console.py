@@ -122,7 +122,7 @@ def test_from_the_login_to_the_first_result(
 
 
 _LINK = """
-from notifications.links import confirmation_url
+from notifications.messages.links import confirmation_url
 from notifications.models import Channel
 print(confirmation_url(Channel.objects.get(owner__username="mei", driver="email").pk, "mei@example.com"))
 """
@@ -130,7 +130,7 @@ print(confirmation_url(Channel.objects.get(owner__username="mei", driver="email"
 # What a worker would do, one after the other.
 _DELIVER = """
 from notifications.models import Delivery
-from notifications.sending import deliver
+from notifications.deliveries.sending import deliver
 for pk in Delivery.objects.filter(owner__username="mei", state="pending").order_by("pk").values_list("pk", flat=True):
     deliver(pk)
 """

@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from devtools.simulator import crypto
 from tests.chat.pushes import AES_KEY, APPID, TOKEN
-from tests.simulators import crypto
 
 OPENID = "oAlice0000000000000000000001"
 _LONGEST_BODY = 64 * 1024

@@ -15,12 +15,12 @@ from accounts.models import ChatIdentity, User
 from chat.models import InboundMessage, InboundState
 from chat.services.codes import begin_login, new_bind_code
 from chat.services.later import answer_put_off
+from devtools.simulator.client import Simulator
 from jobs.models import Job
+from notifications.deliveries.sending import deliver
 from notifications.models import Channel, Message
-from notifications.sending import deliver
 from notifications.wechat.client import official_account
 from tests.factories import make_agent, make_user
-from tests.simulators.client import Simulator
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only]

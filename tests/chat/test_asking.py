@@ -9,14 +9,14 @@ from accounts.models import ChatIdentity, User
 from accounts.services.identities import Place, bind_identity
 from accounts.tokens import TokenKind
 from agents.models import Agent
+from jobs.api.reading import read_submission
+from jobs.api.rendering import agent_job_json
+from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job
-from jobs.services.moves import Output
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.wire.reading import read_submission
-from jobs.wire.rendering import agent_job_json
+from jobs.transitions import Output
 from kernel.errors import InvalidRequest
+from notifications.channels.service import ensure_identity_channel
 from notifications.models import Message
-from notifications.services.channels import ensure_identity_channel
 from tests.chat.conftest import Say
 from tests.factories import claim, make_agent, make_job
 

@@ -18,8 +18,8 @@ from chat.commands.interpret import answer
 from chat.commands.registry import Line, all_commands
 from chat.commands.words import is_chinese
 from chat.models import Question
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.services.report import ReportKind
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from tests.chat.conftest import Say

@@ -17,10 +17,10 @@ from agents.services.presence import AgentTouch, touch_agents
 from chat.commands.interpret import answer
 from chat.commands.registry import Line
 from chat.models import ChatLine
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.services.report import ReportKind
 from kernel.ids import new_id
-from notifications.services.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import Wish, WishedAction, accept_messages
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, report
 

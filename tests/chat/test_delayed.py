@@ -8,9 +8,9 @@ import re
 import pytest
 
 from accounts.models import User
+from jobs.delayed.release import release_delayed
+from jobs.life.ticker import guard
 from jobs.models import DelayedJob, DelayedState, Job
-from jobs.services.release import release_delayed
-from jobs.services.ticker import guard
 from kernel.clock import database_now
 from tests.chat.conftest import Say
 from tests.factories import make_agent

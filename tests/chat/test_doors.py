@@ -17,13 +17,13 @@ from accounts.models import ChatIdentity, User
 from chat.services.codes import new_bind_code
 from chat.services.inbound import put_off_messages
 from chat.services.later import answer_put_off
+from devtools.simulator import crypto
 from jobs.models import Job
 from kernel.clock import database_now
 from letserver.urls import urlpatterns
 from notifications.models import Channel, Message
 from tests.chat.pushes import AES_KEY, CORP, TOKEN, WECHAT, WECOM, Phone
 from tests.factories import make_agent
-from tests.simulators import crypto
 
 pytestmark = pytest.mark.django_db
 

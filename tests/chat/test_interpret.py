@@ -21,8 +21,8 @@ from chat.models import Question
 from jobs.models import Job
 from kernel.clock import database_now
 from kernel.text import is_one_character
+from notifications.messages.accept import Wish, WishedAction, accept_messages
 from notifications.models import MessageAction
-from notifications.services.accept import Wish, WishedAction, accept_messages
 from tests.chat.conftest import Say
 from tests.factories import make_agent
 

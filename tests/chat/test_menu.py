@@ -12,7 +12,7 @@ from django.utils import translation
 
 from chat.commands.registry import find_command
 from chat.menu import Button, menu_buttons
-from tests.simulators.client import Simulator
+from devtools.simulator.client import Simulator
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -9,11 +9,11 @@ import pytest
 
 from accounts.models import ChatIdentity, User
 from agents.services.presence import AgentTouch, touch_agents
-from jobs.services.offline import mark_silent_agents
-from jobs.services.report import ReportKind
+from jobs.life.offline import mark_silent_agents
+from jobs.life.report import ReportKind
 from kernel.clock import database_now
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.services.ledger import open_credit
+from notifications.quota.ledger import open_credit
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, report
 
 pytestmark = pytest.mark.django_db

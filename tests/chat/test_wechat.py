@@ -18,15 +18,15 @@ from accounts.services.identities import set_language
 from chat.models import InboundMessage, Invitation, OneTimeCode
 from chat.services.codes import begin_login, collect_login, new_bind_code
 from chat.services.inbound import forget_old_messages
+from devtools.simulator import crypto
 from jobs.models import Job
 from kernel.clock import database_now
+from notifications.channels.service import create_channel
+from notifications.deliveries.outbox import claim_delivery
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, ChatCredit, Delivery
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.channels import create_channel
-from notifications.services.outbox import claim_delivery
 from tests.chat.pushes import APPID, TOKEN, WECHAT, Phone
 from tests.factories import make_agent, make_user
-from tests.simulators import crypto
 
 
 @pytest.fixture(autouse=True)

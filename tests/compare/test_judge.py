@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.compare.judge import Memory, Notice, Run, judge
-from jobs.compare.memory import MEMORY_LIMIT
-from jobs.compare.policy import NotifyPolicy, read_policy
+from jobs.watch.judge import Memory, Notice, Run, judge
+from jobs.watch.memory import MEMORY_LIMIT
+from jobs.watch.policy import NotifyPolicy, read_policy
 
 START = dt.datetime(2026, 3, 1, 8, 0, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)

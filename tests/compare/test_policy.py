@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs.compare.observe import COMPARED_CHARACTERS, first_number, observe
-from jobs.compare.patterns import Patterns
-from jobs.compare.policy import Mode, NotifyPolicy, When, path_steps, policy_json, read_policy
+from jobs.watch.extract import COMPARED_CHARACTERS, first_number, observe
+from jobs.watch.patterns import Patterns
+from jobs.watch.policy import Mode, NotifyPolicy, When, path_steps, policy_json, read_policy
 from kernel.errors import InvalidRequest
 
 WHOLE = {

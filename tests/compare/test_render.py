@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from jobs.compare.judge import Memory, Run, judge
-from jobs.compare.policy import read_policy
-from jobs.compare.render import render_notice
+from jobs.watch.judge import Memory, Run, judge
+from jobs.watch.policy import read_policy
+from jobs.watch.render import render_notice
 from notifications.models import TITLE_LENGTH
 
 AT = dt.datetime(2026, 3, 1, 8, 0, tzinfo=dt.UTC)

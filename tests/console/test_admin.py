@@ -25,6 +25,8 @@ from accounts.models import AuditEntry, ChatIdentity, QuotaUse, User, UserToken
 from accounts.services.tokens import mint_user_token
 from agents.models import Agent, AgentTag, AgentToken
 from chat.models import InboundMessage, Invitation, OneTimeCode, Question, WrongCodes
+from jobs.life.report import ReportKind
+from jobs.life.upkeep import beat_gateway_clock
 from jobs.models import (
     CalendarDay,
     DelayedJob,
@@ -40,16 +42,14 @@ from jobs.models import (
     WatchMemory,
     WorkCalendar,
 )
-from jobs.services.report import ReportKind
-from jobs.services.upkeep import beat_gateway_clock
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.ids import new_id
 from letserver.staff import StaffSite
+from notifications.channels.service import create_channel
+from notifications.messages.accept import Wish, WishedAction, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, PaceMeter, ShutTarget, SigningSecret
-from notifications.services.accept import Wish, WishedAction, accept_messages
-from notifications.services.channels import create_channel
-from notifications.services.ledger import open_credit
+from notifications.quota.ledger import open_credit
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, make_user, report
 

@@ -10,15 +10,15 @@ from django.test import Client
 
 from accounts.models import User
 from kernel.clock import database_now
+from notifications.channels.service import create_channel, settings_of
+from notifications.channels.trial import try_channel
+from notifications.console.forms import settings_form
+from notifications.deliveries.outbox import claim_delivery, finish_delivery
+from notifications.deliveries.outcome import switch_off
 from notifications.drivers.base import ChannelError, Fault
 from notifications.drivers.registry import all_drivers, driver_of
-from notifications.forms import settings_form
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message, PaceMeter
-from notifications.services.channels import create_channel, settings_of
-from notifications.services.ledger import open_credit
-from notifications.services.outbox import claim_delivery, finish_delivery
-from notifications.services.outcome import switch_off
-from notifications.services.trial import try_channel
+from notifications.quota.ledger import open_credit
 from tests.console.pages import assert_sound, text_of
 from tests.factories import agreed
 
@@ -183,7 +183,7 @@ def test_a_test_leads_to_its_message_every_time(alice: User, at_alice: Client) -
 
 
 def test_a_test_without_room_says_so(alice: User, at_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("notifications.services.accept.BACKLOG_LIMIT", 0)
+    monkeypatch.setattr("notifications.messages.accept.BACKLOG_LIMIT", 0)
     channel = _channel(alice, "mail")
     page = at_alice.post(f"/console/channels/{channel.pk}/test", follow=True)
     assert "The limit is reached" in text_of(page)

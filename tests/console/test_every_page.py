@@ -9,12 +9,12 @@ from django.urls import reverse
 
 from accounts.models import User, UserToken
 from accounts.services.tokens import mint_user_token
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.services.report import ReportKind
 from letserver.console_urls import urlpatterns
+from notifications.channels.service import create_channel
+from notifications.channels.trial import try_channel
 from notifications.models import Channel, Delivery, Message
-from notifications.services.channels import create_channel
-from notifications.services.trial import try_channel
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
 
@@ -170,7 +170,7 @@ def test_a_fault_of_ours_has_a_page_that_tells_nothing(
     def fail(*_arguments: object, **_more: object) -> None:
         raise RuntimeError("a secret of ours")
 
-    monkeypatch.setattr("jobs.console.read_job", fail)
+    monkeypatch.setattr("jobs.console.views.read_job", fail)
     at_alice.raise_request_exception = False
     response = at_alice.get(address["job"])
     assert response.status_code == 500

@@ -10,9 +10,9 @@ from django.test import Client
 
 from accounts.models import User
 from agents.models import Agent
+from jobs.console.presentation import curl_command
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.presentation import curl_command
-from jobs.services.report import ReportKind
 from kernel.visible import visible_line, visible_text
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of

@@ -11,10 +11,10 @@ from django.test import Client
 from accounts.models import User
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
-from jobs.console import PAGE_SIZE
+from jobs.console.views import PAGE_SIZE
+from jobs.life.log import append_log
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.services.log import append_log
-from jobs.services.report import ReportKind
 from jobs.states import JobStatus
 from kernel.ids import new_id
 from tests.console.pages import text_of

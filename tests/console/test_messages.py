@@ -14,14 +14,14 @@ from accounts.models import User
 from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.visible import visible_text
-from notifications.console import PAGE_SIZE
+from notifications.channels.service import create_channel
+from notifications.console.views import PAGE_SIZE
+from notifications.deliveries.outbox import claim_delivery, finish_delivery
+from notifications.deliveries.outcome import switch_off
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.links import detail_path
+from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.links import detail_path
 from notifications.models import Channel, Delivery, Level, Message
-from notifications.services.accept import Wish, WishedAction, accept_messages
-from notifications.services.channels import create_channel
-from notifications.services.outbox import claim_delivery, finish_delivery
-from notifications.services.outcome import switch_off
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
 from tests.factories import agreed
@@ -250,7 +250,7 @@ def test_forged_old_and_idle_links_read_alike(
     path = detail_path(message.pk)
     idle = detail_path(new_id())
     pages = [at_nobody.get(place) for place in (path + "x", "/m/nonsense", "/m/" + message.pk, idle)]
-    monkeypatch.setattr("notifications.links.LIFE", dt.timedelta(seconds=-1))
+    monkeypatch.setattr("notifications.messages.links.LIFE", dt.timedelta(seconds=-1))
     pages.append(at_nobody.get(path))
     for response in pages:
         assert response.status_code == 404

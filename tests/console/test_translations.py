@@ -14,10 +14,10 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from jobs.services.report import ReportKind
+from jobs.life.report import ReportKind
+from notifications.channels.service import create_channel
+from notifications.channels.trial import try_channel
 from notifications.models import Message
-from notifications.services.channels import create_channel
-from notifications.services.trial import try_channel
 from tests.console.pages import words_of
 from tests.factories import claim, make_agent, make_job, report
 from tests.lanes.services import ROOT

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jobs.cron.schedule import Cron, InvalidSchedule
+from jobs.schedules.cron.schedule import Cron, InvalidSchedule
 from tests.cron.drawn import Drawn, expressions
 
 _MINUTE = dt.timedelta(minutes=1)

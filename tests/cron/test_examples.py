@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import translation
 
-from jobs.cron.grammar import LONGEST_EXPRESSION
-from jobs.cron.schedule import Cron, InvalidSchedule
+from jobs.schedules.cron.grammar import LONGEST_EXPRESSION
+from jobs.schedules.cron.schedule import Cron, InvalidSchedule
 from kernel.errors import InvalidRequest
 from tests.cron.examples import REFUSED, RUNS, calendar_of, moment_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.cron.schedule import Cron
+from jobs.schedules.cron.schedule import Cron
 
 _SENTENCES = [
     ("0 0 8-10 * * *", "At 08:00, 09:00 and 10:00, every day", "每天，08:00、09:00、10:00"),

@@ -28,16 +28,16 @@ from accounts.services.tokens import (
 from accounts.services.users import ensure_staff, set_frozen
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, reset_agent_token, update_agent
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.log import append_log
+from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import submit_jobs
+from jobs.life.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.models import Job
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.log import append_log
-from jobs.services.moves import Output
-from jobs.services.offline import expire_jobs_of_absent_agents, mark_silent_agents
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.submit import submit_jobs
-from jobs.services.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.alone import run_alone
 from kernel.bells import ringer
 from kernel.clock import database_now

@@ -17,8 +17,8 @@ from chat.services.later import answer_put_off
 from jobs.models import Job
 from kernel.alone import run_alone
 from kernel.ids import new_id
+from notifications.messages.accept import Wish, WishedAction, accept_messages
 from notifications.models import Message, MessageAction
-from notifications.services.accept import Wish, WishedAction, accept_messages
 from tests.factories import make_agent, make_user
 from tests.faults.evidence import Journal
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from agents.models import Agent
+from jobs.delayed.release import release_delayed, tell_of_waiting_jobs
+from jobs.life.restore import go_on_after_restore, hold_after_restore
+from jobs.life.ticker import let_ticker_run
 from jobs.models import DelayedJob
-from jobs.services.release import release_delayed, tell_of_waiting_jobs
-from jobs.services.restore import go_on_after_restore, hold_after_restore
-from jobs.services.ticker import let_ticker_run
 from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import make_agent, make_user

@@ -7,12 +7,7 @@ from accounts.services.identities import Place, meet_identity
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import new_id
-from notifications.links import confirmation_url
-from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message, PaceMeter
-from notifications.sending import deliver
-from notifications.services.accept import Wish, WishedAction, accept_messages
-from notifications.services.actions import take_action
-from notifications.services.channels import (
+from notifications.channels.service import (
     ChannelChange,
     ask_again,
     confirm_channel,
@@ -22,8 +17,13 @@ from notifications.services.channels import (
     shut_identity_channel,
     update_channel,
 )
-from notifications.services.outbox import replay_delivery
-from notifications.services.read import withdraw_message
+from notifications.deliveries.outbox import replay_delivery
+from notifications.deliveries.sending import deliver
+from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.actions import take_action
+from notifications.messages.links import confirmation_url
+from notifications.messages.read import withdraw_message
+from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message, PaceMeter
 from tests.factories import make_user
 from tests.faults.evidence import Journal
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from accounts.models import User
 from agents.models import Agent
+from jobs.life.report import ReportKind
+from jobs.life.submit import Submission
+from jobs.life.submit_many import submit_many
 from jobs.models import Job, Queue, QueueState
-from jobs.services.batch import submit_many
-from jobs.services.dead import purge_dead, replay_dead
-from jobs.services.queues import QueueSettings, delete_queue, flush_queue, put_queue, set_state
-from jobs.services.report import ReportKind
-from jobs.services.submit import Submission
+from jobs.queues.dead_letters import purge_dead, replay_dead
+from jobs.queues.service import QueueSettings, delete_queue, flush_queue, put_queue, set_state
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.ids import new_id

@@ -8,14 +8,14 @@ from typing import Any
 
 from accounts.models import User
 from agents.models import Agent
+from jobs.life.report import ReportKind
+from jobs.life.ticker import let_ticker_run
 from jobs.models import Job, Missed, Overlap, Schedule, ScheduleRun, WorkCalendar
-from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file, warn_of_calendars
-from jobs.services.grace import tell_of_recovered_schedules, tell_of_silent_schedules
-from jobs.services.occurrences import start_due_schedules, start_waiting_runs
-from jobs.services.report import ReportKind
-from jobs.services.schedule_jobs import run_now
-from jobs.services.schedules import ScheduleFields, change_schedule, create_schedule, delete_schedule
-from jobs.services.ticker import let_ticker_run
+from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file, warn_of_calendars
+from jobs.schedules.grace import tell_of_recovered_schedules, tell_of_silent_schedules
+from jobs.schedules.jobs import run_now
+from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
+from jobs.schedules.service import ScheduleFields, change_schedule, create_schedule, delete_schedule
 from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.strictjson import parse_object

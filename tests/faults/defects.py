@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from django.db import models
 from django_redis import get_redis_connection
 
+from jobs.life import report as report_service
+from jobs.life.claim import Claim
+from jobs.life.report import Report, ReportKind
+from jobs.life.submit import Submission
 from jobs.models import Job, JobEvent, JobOutput
-from jobs.services import report as report_service
-from jobs.services.claim import Claim
-from jobs.services.report import Report, ReportKind
-from jobs.services.submit import Submission
 from jobs.states import ACTIVE, JobStatus, Move
 from kernel.errors import AppError, JobFinished, Unavailable
 from kernel.ids import new_id

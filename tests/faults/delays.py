@@ -23,8 +23,8 @@ django.setup()
 
 from django.db import connection, transaction  # noqa: E402  only after Django is set up
 
+from jobs.delayed.service import OCCURRENCE  # noqa: E402
 from jobs.models import DelayedJob, DelayedState, Job  # noqa: E402
-from jobs.services.delayed import OCCURRENCE  # noqa: E402
 from kernel.clock import database_now  # noqa: E402
 from kernel.ids import new_id, occurrence_id  # noqa: E402
 from tests.factories import make_agent, make_user  # noqa: E402

@@ -20,15 +20,15 @@ from django_redis import get_redis_connection
 
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.life.beat import Beat, beat_jobs
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
-from jobs.services.beat import Beat, beat_jobs
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.moves import Output
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.submit import Submission, submit_jobs
 from jobs.states import TERMINAL
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
 from kernel.ids import new_id

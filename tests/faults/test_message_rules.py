@@ -13,9 +13,9 @@ import pytest
 from django.db import connection
 
 from kernel.clock import database_now
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Message
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.ledger import open_credit
+from notifications.quota.ledger import open_credit
 from tests.factories import make_user
 from tests.faults import messages
 from tests.faults.messages import Ledger, Sent, Story, check_messages, judge

@@ -21,8 +21,8 @@ from jobs.gateway.http import Answer, Call, Gone
 from jobs.gateway.reader import Reader
 from jobs.gateway.waiters import Waiters
 from jobs.gateway.writer import Writer
+from jobs.life.claim import Claim
 from jobs.models import Job
-from jobs.services.claim import Claim
 from jobs.states import JobStatus
 from kernel.errors import Unavailable
 from kernel.ids import new_id

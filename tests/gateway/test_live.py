@@ -21,7 +21,7 @@ from tests.waiting import until
 
 _numbers = itertools.count(1)
 _SWEEP = """
-from jobs.services.upkeep import ring_lost_bells
+from jobs.life.upkeep import ring_lost_bells
 from kernel.bells import ringer
 ring_lost_bells()
 ringer.wait_until_empty()

@@ -14,12 +14,12 @@ from django.db import OperationalError, connection, connections, transaction
 from jobs.gateway import batch as batch_module
 from jobs.gateway import writer as writer_module
 from jobs.gateway.writer import Item, Writer
+from jobs.life.claim import Claim
+from jobs.life.report import Report, ReportKind
+from jobs.life.submit import Submission
 from jobs.models import Job, JobOutput
-from jobs.services.claim import Claim
-from jobs.services.moves import Output
-from jobs.services.report import Report, ReportKind
-from jobs.services.submit import Submission
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, Unavailable
 from tests.factories import make_agent, make_job, make_job_in, submission
 from tests.waiting import until

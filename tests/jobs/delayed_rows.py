@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 from agents.models import Agent
+from jobs.delayed.service import DelayedWish, IfExists, Moment, create_delayed
 from jobs.models import DelayedJob, Job
-from jobs.services.delayed import DelayedWish, IfExists, Moment, create_delayed
 from kernel.errors import AppError
 
 

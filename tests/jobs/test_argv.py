@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from jobs.api.reading import read_command
+from jobs.api.rendering import agent_job_json
+from jobs.argv import Command, read_argv
 from jobs.models import MESSAGE_LENGTH, Job
-from jobs.wire.argv import Command, read_argv
-from jobs.wire.reading import read_command
-from jobs.wire.rendering import agent_job_json
 from kernel.errors import AppError, InvalidMessage, InvalidRequest
 
 

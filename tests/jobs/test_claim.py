@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.report import ReportKind
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.report import ReportKind
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from tests.factories import claim, make_agent, make_job, report

@@ -12,8 +12,16 @@ from django.db import connection
 from accounts.services.users import set_frozen
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
-from jobs.models import DelayedJob, DelayedState, Job, Queue, Ticker
-from jobs.services.delayed import (
+from jobs.delayed.ends import forget_old_delayed_keys
+from jobs.delayed.listing import DelayedFilter, list_delayed
+from jobs.delayed.release import (
+    REFUSED_AGAIN,
+    fire_delayed,
+    release_delayed,
+    release_while,
+    tell_of_waiting_jobs,
+)
+from jobs.delayed.service import (
     DelayedCancel,
     DelayedChange,
     Moment,
@@ -21,18 +29,10 @@ from jobs.services.delayed import (
     change_delayed,
     create_delayed,
 )
-from jobs.services.delayed_ends import forget_old_delayed_keys
-from jobs.services.delayed_list import DelayedFilter, list_delayed
-from jobs.services.offline import expire_jobs_of_absent_agents
-from jobs.services.release import (
-    REFUSED_AGAIN,
-    fire_delayed,
-    release_delayed,
-    release_while,
-    tell_of_waiting_jobs,
-)
-from jobs.services.report import ReportKind
-from jobs.services.ticker import ClockGuard, guard, hold_ticker, let_ticker_run
+from jobs.life.offline import expire_jobs_of_absent_agents
+from jobs.life.report import ReportKind
+from jobs.life.ticker import ClockGuard, guard, hold_ticker, let_ticker_run
+from jobs.models import DelayedJob, DelayedState, Job, Queue, Ticker
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.clock import database_now

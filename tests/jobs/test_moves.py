@@ -10,8 +10,8 @@ from django.db import transaction
 
 from jobs.models import Job, JobEvent, JobOutput
 from jobs.observers import _observers, observe
-from jobs.services.moves import MovedJob, lock_jobs, move_jobs
 from jobs.states import ACTIVE, TERMINAL, TRANSITIONS, WAITING, JobStatus, Move, allowed
+from jobs.transitions import MovedJob, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.transactions import LostRace
 from tests.factories import make_agent, make_job, make_job_in

@@ -7,14 +7,14 @@ import datetime as dt
 import pytest
 
 from agents.models import Agent
+from jobs.life.beat import Beat, beat_jobs
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job, JobOutput
-from jobs.services.beat import Beat, beat_jobs
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.moves import Output
-from jobs.services.overdue import OFFERS_LIMIT, expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken
 from tests.factories import gateway_alive, make_agent, make_job

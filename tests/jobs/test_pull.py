@@ -6,13 +6,13 @@ import datetime as dt
 
 import pytest
 
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.claim import PutBack, put_back_jobs
+from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
 from jobs.models import Job, Queue
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.claim import PutBack, put_back_jobs
-from jobs.services.moves import Output
-from jobs.services.overdue import OFFERS_LIMIT, expire_overdue_jobs
-from jobs.services.pull import Ack, Extension, Pull, ack_jobs, extend_leases, pull_jobs, require_pulled
+from jobs.queues.pull import Ack, Extension, Pull, ack_jobs, extend_leases, pull_jobs, require_pulled
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
 from tests.factories import gateway_alive, make_agent

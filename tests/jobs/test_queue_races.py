@@ -12,12 +12,12 @@ import pytest
 from django.db import connection
 
 from agents.services.manage import AgentChange, update_agent
+from jobs.life.claim import Claim, claim_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job, JobEvent, Queue
-from jobs.services.claim import Claim, claim_jobs
-from jobs.services.moves import Output
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.submit import Submission, submit_jobs
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.alone import run_alone
 from kernel.errors import AppError, QueueDuplicate
 from tests.factories import make_agent

@@ -13,13 +13,13 @@ from django.utils import translation
 
 from agents.models import Agent
 from agents.services.manage import AgentChange, update_agent
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.offline import expire_jobs_of_absent_agents
+from jobs.life.report import ReportKind
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job, Queue, QueueState
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.line import ring_lost_queues
-from jobs.services.offline import expire_jobs_of_absent_agents
-from jobs.services.queues import QueueSettings, count_queues, delete_queue, flush_queue, put_queue, set_state
-from jobs.services.report import ReportKind
-from jobs.services.submit import Submission, submit_jobs
+from jobs.queues.dispatch import ring_lost_queues
+from jobs.queues.service import QueueSettings, count_queues, delete_queue, flush_queue, put_queue, set_state
 from jobs.states import JobStatus
 from kernel import bells
 from kernel.clock import database_now
@@ -64,7 +64,7 @@ def drain(agent: Agent) -> list[str]:
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was rung, as soon as it was asked for."""
     heard: list[tuple[str, str]] = []
-    for module in ("jobs.services.line", "jobs.services.moves"):
+    for module in ("jobs.queues.dispatch", "jobs.transitions"):
         monkeypatch.setattr(f"{module}.ring", lambda name, subject: heard.append((name, subject)))
     return heard
 

@@ -20,7 +20,7 @@ from agents.models import Agent
 from agents.services.find import find_agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
 from agents.services.presence import AgentTouch, touch_agents
-from jobs.services.offline import mark_silent_agents
+from jobs.life.offline import mark_silent_agents
 from kernel.clock import database_now
 from kernel.errors import AgentNotFound
 from tests.factories import gateway_alive, make_agent, make_job, make_user

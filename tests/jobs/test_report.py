@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job, JobOutput
-from jobs.services.moves import Output
-from jobs.services.report import Report, ReportKind, report_jobs
 from jobs.states import JobStatus
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError, JobFinished, JobNotFound, NotFound
 from kernel.ids import new_id

@@ -8,8 +8,8 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from jobs.delayed.release import release_while
 from jobs.models import DelayedJob, DelayedState, Job, Ticker
-from jobs.services.release import release_while
 from kernel.clock import database_now, rfc3339
 from tests.factories import make_agent
 from tests.jobs.delayed_rows import delay

@@ -26,16 +26,16 @@ from hypothesis.stateful import (
 
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.life.beat import Beat, beat_jobs
+from jobs.life.cancel import Cancel, cancel_jobs, cancel_jobs_of_agent
+from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
+from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
+from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import submit_jobs
 from jobs.models import Job, JobEvent
-from jobs.services.beat import Beat, beat_jobs
-from jobs.services.cancel import Cancel, cancel_jobs, cancel_jobs_of_agent
-from jobs.services.claim import Claim, PutBack, claim_jobs, put_back_jobs
-from jobs.services.moves import Output
-from jobs.services.offline import expire_jobs_of_absent_agents, mark_silent_agents
-from jobs.services.overdue import OFFERS_LIMIT, expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.submit import submit_jobs
 from jobs.states import ACTIVE, TERMINAL, TRANSITIONS, JobStatus
+from jobs.transitions import Output
 from kernel.clock import database_now
 from kernel.errors import AppError
 from tests.factories import gateway_alive, make_agent, make_user, submission

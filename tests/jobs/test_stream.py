@@ -7,14 +7,14 @@ import datetime as dt
 import pytest
 
 from accounts.models import User
+from jobs.life.report import ReportKind
 from jobs.models import JobEvent
-from jobs.services import stream
-from jobs.services.report import ReportKind
-from jobs.services.stream import Cursor, News, read_news, start_now
+from jobs.stream import service as stream
+from jobs.stream.service import Cursor, News, read_news, start_now
 from kernel.clock import database_now
 from kernel.ids import lowest_id
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Message
-from notifications.services.accept import Wish, accept_messages
 from tests.factories import claim, make_agent, make_job, make_user, report
 
 pytestmark = pytest.mark.django_db

@@ -8,8 +8,8 @@ import pytest
 from django.db import IntegrityError
 
 from agents.services.manage import AgentChange, create_agent, delete_agent, update_agent
+from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
-from jobs.services.submit import Submission, submit_jobs
 from kernel.clock import database_now
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest
 from tests.factories import make_agent, make_job, make_user, submission

@@ -11,13 +11,13 @@ from accounts.services.users import set_frozen
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
 from agents.services.presence import AgentTouch, touch_agents
+from jobs.life.claim import Claim, claim_jobs
+from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import ReportKind
+from jobs.life.submit import submit_jobs
+from jobs.life.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.models import GatewayClock, Job
-from jobs.services.claim import Claim, claim_jobs
-from jobs.services.offline import expire_jobs_of_absent_agents, mark_silent_agents
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import ReportKind
-from jobs.services.submit import submit_jobs
-from jobs.services.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.states import JobStatus
 from kernel.bells import ringer
 from kernel.clock import database_now

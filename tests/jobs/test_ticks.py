@@ -12,12 +12,12 @@ from django.db import connection
 
 from agents.models import Agent
 from jobs import tasks
+from jobs.life.claim import Claim, claim_jobs
+from jobs.life.offline import mark_silent_agents
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import ReportKind
+from jobs.life.upkeep import beat_gateway_clock
 from jobs.models import GatewayClock, Job, JobEvent
-from jobs.services.claim import Claim, claim_jobs
-from jobs.services.offline import mark_silent_agents
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import ReportKind
-from jobs.services.upkeep import beat_gateway_clock
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from tests.factories import claim, gateway_alive, make_agent, make_job, report

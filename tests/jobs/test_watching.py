@@ -17,27 +17,27 @@ from django.utils import translation
 from accounts.credentials import Principal, TokenKind
 from accounts.models import User
 from agents.models import Agent
-from jobs.compare.policy import policy_json, read_policy
+from jobs.api.reading import read_submission
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.overdue import expire_overdue_jobs
+from jobs.life.report import Report, ReportKind, report_jobs
+from jobs.life.submit import Submission
 from jobs.models import Job, JobOutput, Schedule, WatchMemory
-from jobs.services import watching
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.moves import Output
-from jobs.services.overdue import expire_overdue_jobs
-from jobs.services.report import Report, ReportKind, report_jobs
-from jobs.services.schedule_jobs import run_now
-from jobs.services.schedules import ScheduleFields, create_schedule, delete_schedule
-from jobs.services.submit import Submission
-from jobs.services.watching import forget_schedule
-from jobs.wire.reading import read_submission
+from jobs.schedules.jobs import run_now
+from jobs.schedules.service import ScheduleFields, create_schedule, delete_schedule
+from jobs.transitions import Output
+from jobs.watch import service as watching
+from jobs.watch.policy import policy_json, read_policy
+from jobs.watch.service import forget_schedule
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonObject
+from notifications.channels.service import create_channel
+from notifications.deliveries.outbox import claim_delivery
+from notifications.deliveries.sending import send_message
 from notifications.drivers.wecom_robot import WeComRobot
 from notifications.models import Channel, Level, Message
-from notifications.sending import send_message
-from notifications.services.channels import create_channel
-from notifications.services.outbox import claim_delivery
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user
 
 pytestmark = pytest.mark.django_db

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.addresses import caller_address
 from kernel.errors import InvalidRequest
+from kernel.http.addresses import caller_address
 from kernel.ids import is_id, new_id, occurrence_id
 from kernel.strictjson import parse_object
 from kernel.text import Unit, cut, keep_head_and_tail, name_key, size_in, split, unstorable_character

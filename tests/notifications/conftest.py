@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from devtools.simulator.client import Simulator
+from notifications.channels.service import create_channel
 from notifications.models import Channel, Level
-from notifications.services.channels import create_channel
-from tests.simulators.client import Simulator
 
 _numbers = itertools.count(1)
 

@@ -11,11 +11,11 @@ from django.db import connection
 from accounts.models import User
 from kernel.clock import database_now
 from kernel.errors import AppError, ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel
+from notifications.channels.service import ChannelChange, update_channel
+from notifications.messages import accept
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.services import accept
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.channels import ChannelChange, update_channel
-from notifications.services.ledger import day_of, open_credit
+from notifications.quota.ledger import day_of, open_credit
 from tests.factories import make_user
 from tests.notifications.conftest import Robot
 

@@ -14,16 +14,16 @@ import pytest
 
 from accounts.models import User
 from agents.models import Agent
+from devtools.simulator.client import Simulator
+from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.report import ReportKind
 from jobs.models import Job
-from jobs.services.cancel import Cancel, cancel_jobs
-from jobs.services.report import ReportKind
 from kernel.clock import database_now
+from notifications.deliveries.outbox import replay_delivery, ring_due_deliveries
+from notifications.deliveries.sending import deliver
+from notifications.deliveries.signing import Rotation, rotate_secrets, secrets_of
 from notifications.models import Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
-from notifications.sending import deliver
-from notifications.services.outbox import replay_delivery, ring_due_deliveries
-from notifications.services.signing import Rotation, rotate_secrets, secrets_of
 from tests.factories import claim, make_agent, make_expired, make_job, make_user, report
-from tests.simulators.client import Simulator
 
 pytestmark = pytest.mark.django_db
 

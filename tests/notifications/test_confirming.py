@@ -15,11 +15,8 @@ from accounts.models import AuditEntry, User
 from accounts.services.tokens import mint_user_token
 from kernel.clock import database_now
 from kernel.errors import AppError, InvalidRequest, LimitExceeded, NoChannel, NotFound
-from notifications.links import confirmation_url
-from notifications.models import Channel, Delivery, Message, PaceMeter
-from notifications.sending import deliver
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.channels import (
+from notifications.channels.confirming import ASKED_A_DAY
+from notifications.channels.service import (
     ChannelChange,
     ask_again,
     confirm_channel,
@@ -27,8 +24,11 @@ from notifications.services.channels import (
     settings_of,
     update_channel,
 )
-from notifications.services.confirming import ASKED_A_DAY
-from notifications.services.upkeep import forget_old_deliveries
+from notifications.deliveries.sending import deliver
+from notifications.deliveries.upkeep import forget_old_deliveries
+from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.links import confirmation_url
+from notifications.models import Channel, Delivery, Message, PaceMeter
 from tests.factories import agreed, make_user
 
 pytestmark = pytest.mark.django_db
@@ -165,7 +165,7 @@ def test_a_link_is_made_by_nobody_else_and_does_not_last(alice: User, monkeypatc
         for response in (Client().get(f"/c/{wrong}"), Client().post(f"/c/{wrong}")):
             assert response.status_code == 404
             assert "This link does not hold any more" in response.content.decode()
-    monkeypatch.setattr("notifications.links.CONFIRMATION_LIFE", dt.timedelta(seconds=-1))
+    monkeypatch.setattr("notifications.messages.links.CONFIRMATION_LIFE", dt.timedelta(seconds=-1))
     assert Client().post(f"/c/{token}").status_code == 404
     channel.refresh_from_db()
     assert channel.confirmed_at is None

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from django.utils import translation
 
+from devtools.simulator import errors
+from devtools.simulator.client import Entry, Simulator
 from kernel.text import size_in
 from notifications.drivers import dingtalk, feishu
 from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
 from notifications.drivers.registry import all_drivers, driver_of
 from notifications.drivers.webhook import new_secret
-from tests.simulators import errors
-from tests.simulators.client import Entry, Simulator
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -10,12 +10,12 @@ import pytest
 from django.test import override_settings
 
 from accounts.models import User
-from jobs.services.report import ReportKind
+from jobs.life.report import ReportKind
 from kernel.clock import database_now
+from notifications.deliveries import upkeep
+from notifications.deliveries.sending import deliver
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
-from notifications.sending import deliver
-from notifications.services import upkeep
-from notifications.services.accept import Wish, accept_messages
 from tests.factories import claim, make_agent, make_job, make_user, report
 from tests.lanes.lane import Lane
 

@@ -12,14 +12,14 @@ import pytest
 from django.conf import settings as configured
 from django.db import connection
 
-from jobs.callbacks import tell_callbacks
+from jobs.life.callbacks import tell_callbacks
 from jobs.models import Job
-from jobs.services.moves import MovedJob
 from jobs.states import JobStatus, Move
+from jobs.transitions import MovedJob
 from kernel.clock import database_now
-from notifications import courier
+from notifications.deliveries import courier
+from notifications.deliveries.signing import secrets_of
 from notifications.models import Delivery
-from notifications.services.signing import secrets_of
 from tests.factories import make_agent, make_job
 from tests.notifications.hostile import HOSTILE, Receivers
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from devtools.simulator.client import Simulator
 from kernel.clock import database_now
+from notifications.channels.service import delete_channel
+from notifications.deliveries.outbox import claim_delivery, finish_delivery, replay_delivery, ring_due_deliveries
+from notifications.deliveries.sending import deliver
 from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.sending import deliver
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.channels import delete_channel
-from notifications.services.ledger import open_credit
-from notifications.services.outbox import claim_delivery, finish_delivery, replay_delivery, ring_due_deliveries
+from notifications.quota.ledger import open_credit
 from tests.factories import make_user
 from tests.notifications.conftest import Robot
-from tests.simulators.client import Simulator
 
 pytestmark = pytest.mark.django_db
 

@@ -17,16 +17,15 @@ from agents.services.manage import create_agent
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, LimitExceeded
 from kernel.ids import new_id
-from notifications import sending
+from notifications.channels.service import ChannelChange, create_channel, update_channel
+from notifications.deliveries import outbox, sending
+from notifications.deliveries.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.actions import take_action
+from notifications.messages.read import withdraw_message
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
-from notifications.services import outbox
-from notifications.services.accept import Wish, WishedAction, accept_messages
-from notifications.services.actions import take_action
-from notifications.services.channels import ChannelChange, create_channel, update_channel
-from notifications.services.ledger import day_of, open_credit
-from notifications.services.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
-from notifications.services.read import withdraw_message
+from notifications.quota.ledger import day_of, open_credit
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,11 @@ from accounts.models import QuotaUse, User
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import LimitExceeded, Unavailable
+from notifications.deliveries.outbox import claim_delivery
 from notifications.drivers.base import Rate
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.ledger import open_credit, take_turn
-from notifications.services.outbox import claim_delivery
+from notifications.quota.ledger import open_credit, take_turn
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)

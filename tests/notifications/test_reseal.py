@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 
 from kernel.sealing import Unsealable, unseal
 from letserver.management.commands.reseal import sealed_columns
+from notifications.channels.service import create_channel, settings_of
 from notifications.models import Channel, Level
-from notifications.services.channels import create_channel, settings_of
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

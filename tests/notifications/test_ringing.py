@@ -11,9 +11,9 @@ import pytest
 
 from kernel.bells import ringer
 from kernel.clock import database_now
+from notifications.deliveries.outbox import SWEEP_LIMIT
+from notifications.messages.accept import Wish, accept_messages
 from notifications.models import Delivery, Message
-from notifications.services.accept import Wish, accept_messages
-from notifications.services.outbox import SWEEP_LIMIT
 from notifications.tasks import sweep_deliveries
 from tests.factories import make_user
 from tests.lanes.lane import Lane

@@ -10,12 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
+from notifications.channels.service import create_channel, delete_channel
+from notifications.deliveries.outbox import claim_delivery, finish_delivery, replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.messages.read import withdraw_message
 from notifications.models import Delivery, DeliveryState, Level, Message
-from notifications.services.channels import create_channel, delete_channel
-from notifications.services.ledger import open_credit
-from notifications.services.outbox import claim_delivery, finish_delivery, replay_delivery
-from notifications.services.read import withdraw_message
+from notifications.quota.ledger import open_credit
 from tests.factories import make_user
 from tests.notifications.test_places import accepted, claimed, fresh, heir_of, make_channel, noon
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from wechatpy.crypto import WeChatCrypto
 from wechatpy.utils import check_signature
 
+from devtools.simulator.crypto import decrypt, encrypt, sha1_signature, xml_fields
 from notifications.wechat.callback import REPLY_BYTES, BadCallback, Callback, Push, wechat_callback, wecom_callback
-from tests.simulators.crypto import decrypt, encrypt, sha1_signature, xml_fields
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from devtools.simulator.client import Simulator
+from devtools.simulator.templates import first_fault, seeded
 from kernel.sealing import unseal
 from letserver.environment import SETTINGS
 from notifications.drivers.base import ChannelError, Fault, Parcel
@@ -22,8 +24,6 @@ from notifications.drivers.registry import driver_of
 from notifications.wechat import client
 from notifications.wechat.client import OfficialAccount, official_account
 from notifications.wechat.fields import field_value
-from tests.simulators.client import Simulator
-from tests.simulators.templates import first_fault, seeded
 
 pytestmark = pytest.mark.sqlite_only
 

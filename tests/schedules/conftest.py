@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.services import ticker
+from jobs.life import ticker
 
 
 class _AnyClock(ticker.ClockGuard):

@@ -8,8 +8,8 @@ from typing import Any
 
 from agents.models import Agent
 from jobs.models import Job, Schedule, ScheduleRun
-from jobs.services.occurrences import start_due_schedules, start_waiting_runs
-from jobs.services.schedules import ScheduleFields, create_schedule
+from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
+from jobs.schedules.service import ScheduleFields, create_schedule
 from tests.factories import make_agent
 
 NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)  # a Wednesday

@@ -14,11 +14,11 @@ from django.test import Client
 
 from accounts.models import AuditEntry, User
 from jobs.models import CalendarDay, Schedule, WorkCalendar
-from jobs.services.calendars import SHIPPED, WorkingDays, import_calendar, read_calendar_file, warn_of_calendars
+from jobs.schedules.calendars import SHIPPED, WorkingDays, import_calendar, read_calendar_file, warn_of_calendars
 from kernel.errors import InvalidRequest
 from kernel.strictjson import parse_object
+from notifications.channels.service import create_channel
 from notifications.models import Message
-from notifications.services.channels import create_channel
 from tests.factories import make_user
 from tests.schedules.rows import NOON, make_schedule
 

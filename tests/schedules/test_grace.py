@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 
 from agents.models import Agent
+from jobs.life.report import ReportKind
 from jobs.models import Missed, Overlap, Schedule
-from jobs.services.grace import tell_of_recovered_schedules, tell_of_silent_schedules
-from jobs.services.report import ReportKind
-from jobs.services.schedules import ScheduleFields, change_schedule, pause_schedule
+from jobs.schedules.grace import tell_of_recovered_schedules, tell_of_silent_schedules
+from jobs.schedules.service import ScheduleFields, change_schedule, pause_schedule
 from notifications.models import Message
 from tests.factories import claim, make_agent, report
 from tests.schedules.rows import MINUTE, NOON, look, make_schedule

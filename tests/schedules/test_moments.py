@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from jobs.cron.schedule import Cron
 from jobs.models import Missed, Outcome, Overlap, WorkCalendar
-from jobs.services.calendars import WorkingDays
-from jobs.services.moments import (
+from jobs.schedules.calendars import WorkingDays
+from jobs.schedules.cron.schedule import Cron
+from jobs.schedules.moments import (
     MOST_MADE_UP,
     Rules,
     Verdict,

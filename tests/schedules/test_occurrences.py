@@ -7,12 +7,12 @@ import datetime as dt
 import pytest
 
 from agents.services.manage import AgentChange, delete_agent, update_agent
+from jobs.life.report import ReportKind
 from jobs.models import Job, Missed, Overlap, Queue, QueueState, Schedule, ScheduleRun, Ticker
-from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
-from jobs.services.occurrences import forget_old_runs, start_due_schedules
-from jobs.services.report import ReportKind
-from jobs.services.schedule_jobs import run_now
-from jobs.services.schedules import (
+from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file
+from jobs.schedules.jobs import run_now
+from jobs.schedules.occurrences import forget_old_runs, start_due_schedules
+from jobs.schedules.service import (
     ScheduleFields,
     change_schedule,
     delete_schedule,

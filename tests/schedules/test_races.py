@@ -9,10 +9,10 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
+from jobs.life.report import ReportKind
 from jobs.models import Job, Overlap, Schedule, ScheduleRun
-from jobs.services.occurrences import start_due_schedules, start_waiting_runs
-from jobs.services.report import ReportKind
-from jobs.services.schedule_jobs import run_now
+from jobs.schedules.jobs import run_now
+from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
 from tests.factories import claim, make_agent, report
 from tests.schedules.rows import MINUTE, NOON, look, make_schedule
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from tests.simulators.client import Simulator
+from devtools.simulator.client import Simulator
 
 
 class Caller:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from devtools.simulator.client import Simulator
 from tests.simulators.callee import Callee
-from tests.simulators.client import Simulator
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from wechatpy.crypto import WeChatCrypto
 from wechatpy.enterprise.crypto import WeChatCrypto as WeComCrypto
 from wechatpy.exceptions import InvalidSignatureException
 
-from tests.simulators import crypto
+from devtools.simulator import crypto
 
 pytestmark = pytest.mark.sqlite_only
 

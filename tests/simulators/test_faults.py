@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.simulators import errors
+from devtools.simulator import errors
+from devtools.simulator.client import ControlError, Simulator
+from devtools.simulator.platforms import Simulation
+from devtools.simulator.world import Stream
 from tests.simulators.caller import Caller
-from tests.simulators.client import ControlError, Simulator
-from tests.simulators.platforms import Simulation
-from tests.simulators.world import Stream
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -203,6 +203,6 @@ def test_stream_tells_what_happens(sim: Simulator, alice: str) -> None:
 
 def test_it_imports_nothing_of_the_product() -> None:
     layers = {"kernel", "accounts", "notifications", "agents", "jobs", "chat", "letserver", "skadi", "django"}
-    program = "import sys, tests.simulators.platforms; print(*{name.split('.')[0] for name in sys.modules})"
+    program = "import sys, devtools.simulator.platforms; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not layers & set(done.stdout.split())

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from devtools.simulator.client import Simulator
+from devtools.simulator.crypto import xml_fields
 from tests.console.browser import Watch, chromium
 from tests.simulators.callee import Callee, Taken
 from tests.simulators.caller import Caller
-from tests.simulators.client import Simulator
-from tests.simulators.crypto import xml_fields
 from tests.simulators.test_wechat import GOOD, INFO_TEMPLATE
 
 pytestmark = [pytest.mark.browser, pytest.mark.sqlite_only]

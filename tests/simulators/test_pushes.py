@@ -12,8 +12,8 @@ from wechatpy.enterprise.crypto import WeChatCrypto as WeComCrypto
 from wechatpy.replies import ArticlesReply, TextReply
 from wechatpy.utils import check_signature
 
+from devtools.simulator.client import Simulator
 from tests.simulators.callee import Callee, Taken
-from tests.simulators.client import Simulator
 from tests.waiting import until
 
 pytestmark = pytest.mark.sqlite_only
@@ -291,7 +291,7 @@ def test_telegram_update_carries_the_secret_and_may_be_answered_at_once(sim: Sim
 
 
 def test_slack_command_is_signed_and_answered_twice(sim: Simulator, callee: Callee) -> None:
-    from tests.simulators.crypto import slack_signature
+    from devtools.simulator.crypto import slack_signature
 
     account = sim.account("slack", command_url=callee.url)
     bob = sim.user("bob", platform="slack", openid="U1")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.simulators import crypto
+from devtools.simulator import crypto
+from devtools.simulator.client import Simulator
 from tests.simulators.caller import Caller
-from tests.simulators.client import Simulator
 
 pytestmark = pytest.mark.sqlite_only
 

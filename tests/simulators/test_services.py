@@ -17,8 +17,8 @@ from apprise.plugins.serverchan import NotifyServerChan
 from apprise.plugins.wxpusher import NotifyWxPusher
 from standardwebhooks.webhooks import Webhook
 
+from devtools.simulator.client import Simulator
 from tests.simulators.caller import Caller
-from tests.simulators.client import Simulator
 
 pytestmark = [
     pytest.mark.sqlite_only,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from devtools.simulator.client import Simulator
+from devtools.simulator.templates import INFO_TEMPLATE, PLAIN_TEMPLATE, first_fault, seeded
 from tests.simulators.caller import Caller
-from tests.simulators.client import Simulator
-from tests.simulators.templates import INFO_TEMPLATE, PLAIN_TEMPLATE, first_fault, seeded
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulators.clock import Clock, Pace
-from tests.simulators.windows import DEFAULT, Credit, Rules
+from devtools.simulator.clock import Clock, Pace
+from devtools.simulator.windows import DEFAULT, Credit, Rules
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -10,13 +10,13 @@ from django.utils.dateparse import parse_datetime
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
-from jobs.models import DelayedJob
-from jobs.services.restore import (
+from jobs.life.restore import (
     count_schedules_due,
     due_since_the_backup,
     go_on_after_restore,
     hold_after_restore,
 )
+from jobs.models import DelayedJob
 from kernel.clock import rfc3339
 from kernel.commands import one_sentence_errors
 from kernel.visible import visible_line

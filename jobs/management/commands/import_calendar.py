@@ -7,8 +7,8 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from jobs.services.calendars import SHIPPED, import_calendar, read_calendar_file
-from jobs.services.schedules import reckon_anew
+from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file
+from jobs.schedules.service import reckon_anew
 from kernel.commands import one_sentence_errors
 from kernel.strictjson import parse_object
 

@@ -1,0 +1,95 @@
+"""The channels of an agent: queues, made when somebody asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.models import Agent
+from jobs.coyotes.words import NO_NAME, Refusal
+from jobs.life.insert import lock_queues
+from jobs.models import QUEUE_NAME_LENGTH, Queue, QueueState
+from jobs.queues.service import WIDTH_LIMIT, QueueSettings, put_queue
+from kernel.alone import run_alone
+from kernel.clock import database_now
+from kernel.ids import ID_LENGTH
+
+DELAYED_CHANNEL = "delayed"
+DEFAULT_CHANNELS = {"default": True, "biz": True, "cron": True, DELAYED_CHANNEL: False}
+"""The channels that are always there, and whether their tasks are distinct."""
+
+DEFAULT_WORKERS, WORKERS_LIMIT = 5, WIDTH_LIMIT
+_NAME_LEFT = QUEUE_NAME_LENGTH - ID_LENGTH - len("coyotes::")
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_NAME_LEFT}}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChannel:
+    """A checked wish for a channel."""
+
+    agent: Agent
+    name: str
+    distinct: bool
+    workers: int
+
+
+def channels_of(agent: Agent) -> dict[str, Queue]:
+    """Return an agent's channels by name, sorted; those that are always there are made at the first call."""
+    found = _channels(agent)
+    missing = DEFAULT_CHANNELS.keys() - found.keys()
+    for name in sorted(missing):
+        _put_channel(NewChannel(agent=agent, name=name, distinct=DEFAULT_CHANNELS[name], workers=DEFAULT_WORKERS))
+    return _channels(agent) if missing else found
+
+
+def find_channel(agent: Agent, name: str) -> Queue | None:
+    """Return one channel of an agent, or None."""
+    return channels_of(agent).get(name)
+
+
+def add_channel(wish: NewChannel) -> None:
+    """Make a channel. Raises Refusal for one without a name or with that of another."""
+    if not wish.name:
+        raise Refusal(NO_NAME)
+    # Databases that compare padded take a name with a blank at its end for the name.
+    if wish.name.rstrip(" ") in {name.rstrip(" ") for name in channels_of(wish.agent)}:
+        raise Refusal(f"channel {wish.name} has existed")
+    _put_channel(wish)
+
+
+def forget_channel(agent: Agent, name: str) -> None:
+    """Let a channel go, if there is one: its queue only finishes what it has, under a name that nobody else wants.
+
+    Those that are always there stay: the original, too, makes them anew.
+    """
+    if name not in DEFAULT_CHANNELS and (queue := find_channel(agent, name)) is not None:
+        run_alone(_forget_queues, queue.pk)
+
+
+def _channels(agent: Agent) -> dict[str, Queue]:
+    rows = Queue.objects.filter(agent=agent).exclude(channel=None)
+    return {queue.channel or "": queue for queue in sorted(rows, key=lambda queue: queue.channel or "")}
+
+
+def _put_channel(wish: NewChannel) -> None:
+    """Make the queue that is a channel. Its name is the channel's where a queue may be called so."""
+    own = wish.name if _PLAIN_NAME.fullmatch(wish.name) else hashlib.sha256(wish.name.encode()).hexdigest()
+    queue, _is_new = put_queue(
+        viewer=wish.agent.owner,
+        name=f"coyotes:{wish.agent.pk}:{own[:_NAME_LEFT]}",
+        wish=QueueSettings(agent=wish.agent.pk, width=wish.workers, distinct=wish.distinct),
+        channel=wish.name,
+    )
+    if queue.channel is None:  # its owner made a queue of that name
+        Queue.objects.filter(pk=queue.pk).update(channel=wish.name)
+
+
+def _forget_queues(ids: Sequence[str]) -> list[None]:
+    now = database_now()
+    for queue in lock_queues(ids).values():
+        queue.channel, queue.name = None, f"coyotes-gone:{queue.pk}"
+        queue.state, queue.updated_at = QueueState.DRAINING, now
+        queue.save(update_fields=["channel", "name", "state", "updated_at"])
+    return [None] * len(ids)

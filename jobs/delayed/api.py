@@ -1,0 +1,311 @@
+"""The calls about delayed jobs: of people and their programs, and an agent's to itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import JobsUser, caller
+from agents.services.find import LONGEST_CALL, find_agent
+from jobs.api.agent import AgentOperation
+from jobs.api.fields import read_moment
+from jobs.delayed.listing import DelayedFilter, list_delayed, read_delayed
+from jobs.delayed.release import fire_delayed
+from jobs.delayed.service import (
+    DelayedCancel,
+    IfExists,
+    cancel_delayed,
+    change_delayed,
+    create_delayed,
+)
+from jobs.delayed.wire import (
+    PRIORITY_LIMIT,
+    DelayedPageJson,
+    delayed_json,
+    read_change,
+    read_own_wish,
+    read_wish,
+)
+from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, MESSAGE_LENGTH, QUEUE_NAME_LENGTH, SOURCE_LENGTH, DelayedState
+from kernel.alone import run_alone
+from kernel.errors import (
+    AgentNotFound,
+    IdempotencyMismatch,
+    InvalidAgent,
+    InvalidDuration,
+    InvalidMessage,
+    InvalidRequest,
+    KeyTaken,
+    NotFound,
+    NotScheduled,
+    QueueDraining,
+    QueueDuplicate,
+    QueueFull,
+    QueueNotFound,
+    UnavailableAgent,
+)
+from kernel.http.openapi import describe, header, query
+from kernel.http.paging import read_cursor, read_limit, write_cursor
+from kernel.http.rest import Operation, query_value
+from kernel.idempotency import read_idempotency_key
+
+RACING_TRIES = 64
+"""Of so many callers that replace each other's delayed job at once, none is told to come again."""
+
+_DELAY_HELP = "`15d`, `1h30m`, Go's and ours, or whole seconds; 1 second to 400 days."
+_RUN_AT_HELP = "A time with a zone; or a local time, with `timezone`."
+
+
+class NewDelayedJobSerializer(serializers.Serializer[Any]):
+    """A job for later: one of agent, queue and url; one of delay and run_at."""
+
+    agent = serializers.CharField(required=False, max_length=LONGEST_CALL, help_text="Id, name or alias.")
+    queue = serializers.CharField(required=False, max_length=QUEUE_NAME_LENGTH, help_text="Name of one of your queues.")
+    url = serializers.CharField(required=False, max_length=CALLBACK_LENGTH, help_text="It gets a signed POST.")
+    message = serializers.CharField(required=False, max_length=MESSAGE_LENGTH, help_text="Or `argv`.")
+    argv = serializers.ListField(child=serializers.CharField(), required=False, help_text="The job as words.")
+    delay = serializers.CharField(required=False, help_text=_DELAY_HELP)
+    run_at = serializers.CharField(required=False, help_text=_RUN_AT_HELP)
+    timezone = serializers.CharField(required=False, help_text="Such as Asia/Shanghai.")
+    key = serializers.CharField(
+        required=False, max_length=KEY_LENGTH, help_text="Your word for it, such as an order's."
+    )
+    if_exists = serializers.ChoiceField(
+        choices=[one.value for one in IfExists],
+        required=False,
+        help_text="What to do while another waits under the key; `refuse` without it.",
+    )
+    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
+        required=False, allow_blank=True, max_length=SOURCE_LENGTH
+    )
+    priority = serializers.IntegerField(required=False, min_value=-PRIORITY_LIMIT, max_value=PRIORITY_LIMIT)
+    distinct_key = serializers.CharField(required=False, allow_blank=True, max_length=KEY_LENGTH)
+    retry = serializers.IntegerField(required=False, min_value=0, max_value=10)
+    backoff = serializers.JSONField(required=False, help_text="Pauses between attempts: docs/queues.md.")
+    idempotent = serializers.BooleanField(required=False)
+    then = serializers.ListField(child=serializers.DictField(), required=False, help_text="docs/queues.md.")
+
+
+class DelayedChangeSerializer(serializers.Serializer[Any]):
+    """What is to change; the rest stays."""
+
+    delay = serializers.CharField(required=False, help_text=_DELAY_HELP)
+    run_at = serializers.CharField(required=False, help_text=_RUN_AT_HELP)
+    timezone = serializers.CharField(required=False)
+    message = serializers.CharField(required=False, max_length=MESSAGE_LENGTH)
+    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
+
+
+class DelayedJobSerializer(serializers.Serializer[Any]):
+    """A delayed job, for the schema."""
+
+    id = serializers.CharField()
+    state = serializers.ChoiceField(choices=DelayedState.values)
+    reason = serializers.CharField(help_text="Why it was canceled, has fired without a job of its own, or still waits.")
+    due_at = serializers.DateTimeField()
+    agent_id = serializers.CharField(allow_null=True)
+    agent = serializers.CharField(allow_null=True)
+    queue = serializers.CharField(allow_null=True)
+    url = serializers.CharField(allow_null=True)
+    message = serializers.CharField()
+    key = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    callback = serializers.CharField()
+    priority = serializers.IntegerField()
+    distinct_key = serializers.CharField()
+    retry = serializers.IntegerField()
+    backoff = serializers.JSONField()
+    idempotent = serializers.BooleanField()
+    then = serializers.ListField(child=serializers.DictField(), allow_null=True)
+    job_id = serializers.CharField(allow_null=True, help_text="The job that it became.")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    fired_at = serializers.DateTimeField(allow_null=True)
+    canceled_at = serializers.DateTimeField(allow_null=True)
+
+
+class DelayedPageSerializer(serializers.Serializer[Any]):
+    """A page of delayed jobs, newest first."""
+
+    items = DelayedJobSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class OwnDelayedJobSerializer(serializers.Serializer[Any]):
+    """A job that an agent sends to itself, later."""
+
+    message = serializers.CharField(max_length=MESSAGE_LENGTH)
+    duration = serializers.CharField(required=False, help_text="Go's format, such as `360h0m0s`; the rest is ignored.")
+    days = serializers.IntegerField(required=False, min_value=0)
+    hours = serializers.IntegerField(required=False, min_value=0)
+    minutes = serializers.IntegerField(required=False, min_value=0)
+    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
+
+
+class DelayedJobs(Operation):
+    """/delayed-jobs."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "delayed_jobs_create",
+        "Send a job for later",
+        answers={201: DelayedJobSerializer, 200: DelayedJobSerializer},
+        errors=[
+            AgentNotFound,
+            QueueNotFound,
+            InvalidAgent,
+            InvalidDuration,
+            InvalidMessage,
+            KeyTaken,
+            IdempotencyMismatch,
+        ],
+        request=NewDelayedJobSerializer,
+        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second one.")],
+    )
+    def post(self, request: Request) -> Response:
+        """Store it. 200: one that waits under the key was kept or postponed, and is the answer."""
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        wish = read_wish(self.read_body(request), principal=caller(request), idempotency_key=key)
+        stored = run_alone(create_delayed, wish, tries=RACING_TRIES)
+        location = {"Location": f"/delayed-jobs/{stored.row.pk}"}
+        return Response(delayed_json(stored.row), status=201 if stored.created else 200, headers=location)
+
+    @describe(
+        "delayed_jobs_list",
+        "List delayed jobs, newest first",
+        answers={200: DelayedPageSerializer},
+        errors=[AgentNotFound],
+        parameters=[
+            query("state", "Only those that stand there.", enum=DelayedState.values),
+            query("agent", "Only those of this agent: id, name or alias."),
+            query("queue", "Only those of this queue, by its name."),
+            query("key", "Only those with this key: those that were, too."),
+            query("due_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
+            query("due_before", "A time with a zone."),
+            query("limit", "How many, 1 to 100; 50 without it.", int),
+            query("cursor", "`next` of the page before."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Return a page of the caller's delayed jobs."""
+        page = list_delayed(
+            viewer=caller(request),
+            wanted=_read_filter(request),
+            older_than=read_cursor(request),
+            size=read_limit(request),
+        )
+        answer: DelayedPageJson = {"items": [delayed_json(row) for row in page.rows], "next": write_cursor(page.older)}
+        return Response(answer)
+
+    @describe(
+        "delayed_jobs_cancel_by_key",
+        "Take back the delayed job that waits under a key",
+        answers={200: DelayedJobSerializer},
+        errors=[NotFound],
+        parameters=[query("key", "The key that it was sent with.", required=True)],
+    )
+    def delete(self, request: Request) -> Response:
+        """Cancel it. 404 where none waits under the key: it has fired, or was canceled."""
+        key = query_value(request, "key")
+        if not key:
+            raise InvalidRequest(_("Send key."))
+        row = run_alone(cancel_delayed, DelayedCancel(owner_id=caller(request).owner_id, key=key))
+        return _answer(request, row.pk)
+
+
+class OneDelayedJob(Operation):
+    """/delayed-jobs/{id}."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe("delayed_jobs_read", "Read a delayed job", answers={200: DelayedJobSerializer}, errors=[NotFound])
+    def get(self, request: Request, delayed_id: str) -> Response:
+        """Return it: `job_id` is set once it has fired."""
+        return _answer(request, delayed_id)
+
+    @describe(
+        "delayed_jobs_change",
+        "Postpone or reword a delayed job",
+        answers={200: DelayedJobSerializer},
+        errors=[InvalidDuration, InvalidMessage, NotFound, NotScheduled],
+        request=DelayedChangeSerializer,
+    )
+    def patch(self, request: Request, delayed_id: str) -> Response:
+        """Change its moment, its message, its callback. `delay` counts from now."""
+        run_alone(
+            change_delayed, read_change(self.read_body(request), principal=caller(request), delayed_id=delayed_id)
+        )
+        return _answer(request, delayed_id)
+
+    @describe(
+        "delayed_jobs_cancel",
+        "Take a delayed job back",
+        answers={200: DelayedJobSerializer},
+        errors=[NotFound, NotScheduled],
+    )
+    def delete(self, request: Request, delayed_id: str) -> Response:
+        """Cancel it. 409 where it has fired: its job may be canceled then."""
+        run_alone(cancel_delayed, DelayedCancel(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        return _answer(request, delayed_id)
+
+
+class DelayedJobFire(Operation):
+    """/delayed-jobs/{id}/fire."""
+
+    authentication_classes = (JobsUser,)
+
+    @describe(
+        "delayed_jobs_fire",
+        "Fire a delayed job now",
+        answers={200: DelayedJobSerializer},
+        errors=[NotFound, NotScheduled, QueueDraining, QueueDuplicate, QueueFull],
+    )
+    def post(self, request: Request, delayed_id: str) -> Response:
+        """Fire it before its moment, once. One that has fired is answered as it is."""
+        run_alone(fire_delayed, DelayedCancel(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        return _answer(request, delayed_id)
+
+
+class AgentDelaysJob(AgentOperation):
+    """POST /agent/job/delayed."""
+
+    @describe(
+        "agent_job_delayed",
+        "Send a job to oneself, later",
+        answers={201: None},
+        errors=[InvalidDuration, InvalidMessage, UnavailableAgent, IdempotencyMismatch],
+        request=OwnDelayedJobSerializer,
+        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second one.")],
+    )
+    def post(self, request: Request) -> Response:
+        """Store a delayed job for the agent that calls; its source is `agent:<id>`."""
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        wish = read_own_wish(self.read_body(request), principal=caller(request), idempotency_key=key)
+        run_alone(create_delayed, wish)
+        return Response(status=201)
+
+
+def _answer(request: Request, delayed_id: str) -> Response:
+    return Response(delayed_json(read_delayed(viewer=caller(request), delayed_id=delayed_id)))
+
+
+def _read_filter(request: Request) -> DelayedFilter:
+    state, called = query_value(request, "state"), query_value(request, "agent")
+    if state is not None and state not in DelayedState.values:
+        words = ", ".join(DelayedState.values)
+        raise InvalidRequest(_("%(field)s is one of: %(words)s."), params={"field": "state", "words": words})
+    moments = {name: query_value(request, name) for name in ("due_after", "due_before")}
+    return DelayedFilter(
+        state=None if state is None else DelayedState(state),
+        agent_id=None if called is None else find_agent(viewer=caller(request), called=called).pk,
+        queue=query_value(request, "queue"),
+        key=query_value(request, "key"),
+        due_after=read_moment(moments, "due_after"),
+        due_before=read_moment(moments, "due_before"),
+    )

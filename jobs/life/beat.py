@@ -1,0 +1,70 @@
+"""The heartbeat of agents that speak protocol 2: it renews the leases of what they run and brings wishes to cancel."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from jobs.life.claim import later_lease
+from jobs.models import Job
+from jobs.states import ACTIVE, JobStatus
+from jobs.transitions import lock_jobs
+from kernel.clock import database_now
+
+_LOOK_EVERY_SECONDS = 0.2
+_PROTOCOL = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One beat: the jobs that the agent says it runs."""
+
+    agent_id: str
+    job_ids: frozenset[str]
+
+
+def beat_jobs(beats: Sequence[Beat], *, now: dt.datetime | None = None) -> list[list[str]]:
+    """Renew the leases of the running jobs that are named; return, for each beat, those that must be ended.
+
+    A lease that is over stays over: its job may have expired meanwhile. A renewal is no move and writes no event.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        jobs = lock_jobs({job_id for beat in beats for job_id in beat.job_ids})
+        alive: list[str] = []
+        outcomes: list[list[str]] = []
+        for beat in beats:
+            own = [
+                job for job_id in sorted(beat.job_ids) if (job := jobs.get(job_id)) and job.agent_id == beat.agent_id
+            ]
+            alive += [job.pk for job in own if _is_alive(job, now)]
+            outcomes.append([job.pk for job in own if _is_to_end(job)])
+        Job.objects.filter(pk__in=alive, status=JobStatus.RUNNING).update(lease_until=now + later_lease(_PROTOCOL))
+    return outcomes
+
+
+def ids_to_end(beat: Beat) -> list[str]:
+    """Return those of the beat's jobs that must be ended, without renewing anything."""
+    jobs = Job.objects.filter(pk__in=beat.job_ids, agent_id=beat.agent_id).order_by("pk")
+    return [job.pk for job in jobs if _is_to_end(job)]
+
+
+def wait_for_wish(*, beat: Beat, seconds: float, check_caller: Callable[[], object]) -> list[str]:
+    """Look until one of the jobs must be ended or the time is over. The gateway waits for bells instead."""
+    deadline = time.monotonic() + seconds
+    while not (ids := ids_to_end(beat)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_SECONDS)
+        check_caller()
+    return ids
+
+
+def _is_alive(job: Job, now: dt.datetime) -> bool:
+    return job.status == JobStatus.RUNNING and job.lease_until is not None and job.lease_until > now
+
+
+def _is_to_end(job: Job) -> bool:
+    return job.status == JobStatus.CANCELED or (job.status in ACTIVE and job.cancel_requested_at is not None)

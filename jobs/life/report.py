@@ -1,0 +1,132 @@
+"""T3, T4, T4b: an agent says how a job goes or how it ended. The first end stands."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import models, transaction
+
+from jobs.life.claim import later_lease
+from jobs.models import Job, JobEvent
+from jobs.states import ACTIVE, JobStatus, Move
+from jobs.transitions import MovedJob, Output, lock_jobs, move_jobs
+from kernel.clock import database_now
+from kernel.errors import AppError, JobCanceled, JobFinished, JobNotFound, JobTaken, NotFound
+from kernel.ids import is_id, new_id
+
+LATE_DAYS = 7
+
+
+class ReportKind(models.TextChoices):
+    """What an agent says: the last word of the path of its call."""
+
+    RUNNING = "running"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One report. `request_id` is made once, before the first try: a repeated one counts once, answered alike.
+
+    Under protocol 2 the first `running` acknowledges the offer of that number, and nothing starts without it.
+    """
+
+    agent_id: str
+    job_id: str
+    kind: ReportKind
+    output: Output
+    protocol: int = 1
+    offer: int | None = None
+    request_id: str = field(default_factory=new_id)
+
+
+def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) -> list[AppError | None]:
+    """Take each report in turn.
+
+    Per item: NotFound for a job that this agent does not have; JobFinished for an end after the end (but one late end
+    within seven days of an expiry is taken, and marked); JobNotFound for progress of a job that is not active, or an
+    end of one that was never taken. Under protocol 2 progress is refused with JobCanceled when the owner took the job
+    back, and with JobTaken when the offer or the lease does not hold any more; the same end again is no error.
+    """
+    with transaction.atomic():
+        now = now or database_now()
+        seen = set(
+            JobEvent.objects.filter(request_id__in=[report.request_id for report in reports]).values_list(
+                "request_id", flat=True
+            )
+        )
+        # Databases that compare padded take an id with a blank at its end for the id.
+        jobs = lock_jobs({report.job_id for report in reports if is_id(report.job_id)})
+        outcomes: list[AppError | None] = [None] * len(reports)
+        waiting = [(at, report) for at, report in enumerate(reports) if report.request_id not in seen]
+        while waiting:
+            # Reports on one job are taken one after the other: a round moves each job at most once.
+            moves: dict[str, MovedJob] = {}
+            later: list[tuple[int, Report]] = []
+            for at, report in waiting:
+                if report.job_id in moves:
+                    later.append((at, report))
+                    continue
+                decision = _decide(report, jobs.get(report.job_id), now)
+                if isinstance(decision, MovedJob):
+                    moves[report.job_id] = decision
+                else:
+                    outcomes[at] = decision
+            move_jobs(list(moves.values()), now=now)
+            waiting = later
+    return outcomes
+
+
+def _decide(report: Report, job: Job | None, now: dt.datetime) -> MovedJob | AppError | None:
+    """Return the move that the report makes, or why it makes none; None: it was made before."""
+    if job is None or job.agent_id != report.agent_id:
+        return NotFound()
+    if report.kind == ReportKind.RUNNING:
+        return _decide_progress(report, job, now)
+    status = JobStatus(job.status)
+    after = JobStatus.SUCCEEDED if report.kind == ReportKind.SUCCEED else JobStatus.FAILED
+    if status == JobStatus.QUEUING:
+        return JobNotFound()
+    if status == after and report.protocol > 1:
+        return None
+    late = status == JobStatus.EXPIRED and may_be_late(job, now)
+    if status not in ACTIVE and not late:
+        return JobFinished()
+    return MovedJob(
+        job=job,
+        move=Move.FINISH_LATE if late else Move.FINISH,
+        after=after,
+        actor=f"agent:{report.agent_id}",
+        request_id=report.request_id,
+        output=report.output,
+    )
+
+
+def _decide_progress(report: Report, job: Job, now: dt.datetime) -> MovedJob | AppError:
+    holds = job.status in ACTIVE and job.lease_until is not None and job.lease_until > now
+    if report.protocol > 1:
+        if job.cancel_requested_at is not None or job.status == JobStatus.CANCELED:
+            return JobCanceled()
+        if not holds or report.offer not in (None, job.offer):
+            return JobTaken()
+    elif not holds:
+        return JobNotFound()
+    return MovedJob(
+        job=job,
+        move=Move.PROGRESS,
+        after=JobStatus.RUNNING,
+        actor=f"agent:{report.agent_id}",
+        text=report.output.text,
+        request_id=report.request_id,
+        lease=later_lease(report.protocol),
+    )
+
+
+def may_be_late(job: Job, now: dt.datetime) -> bool:
+    """A job that its agent did take may still tell its end, once, within seven days of its expiry."""
+    return (
+        job.sent_at is not None and job.expired_at is not None and now - job.expired_at <= dt.timedelta(days=LATE_DAYS)
+    )

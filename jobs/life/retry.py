@@ -1,0 +1,137 @@
+"""T8: what has failed is tried again as a new row with a new id, and is a dead letter when no try is left.
+
+The id of an attempt fences: a late word about the first cannot end the second.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable, Sequence
+
+from jobs.following import Backoff
+from jobs.life.insert import place_jobs
+from jobs.models import Job
+from jobs.states import JobStatus, Move
+from jobs.transitions import MovedJob
+from kernel.ids import occurrence_id
+
+CANCELED_REASON = "canceled"
+"""What an agent reports when it ended a command because its owner wished so."""
+
+_JITTER = 0.2
+_FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 3600.0
+_ACTOR = "retry"
+
+
+def pause_seconds(backoff: Backoff | None, attempt: int, *, chance: Callable[[], float] = random.random) -> float:
+    """Return the pause after that attempt (1 is the first), give or take a fifth.
+
+    Of a table its entry, the last for all that are beyond it; of a formula `base * factor^(attempt - 1)`, at most
+    `limit`; without either 5, 10, 20, ... seconds, at most an hour. `chance` gives a number from 0 to 1.
+    """
+    if isinstance(backoff, list):
+        seconds = backoff[min(attempt, len(backoff)) - 1]
+    elif backoff is not None:
+        seconds = _grown(backoff["base"], backoff["factor"], attempt, backoff["limit"])
+    else:
+        seconds = _grown(_FIRST_SECONDS, 2, attempt, _LONGEST_SECONDS)
+    return seconds * (1 - _JITTER + 2 * _JITTER * chance())
+
+
+def _grown(base: float, factor: float, attempt: int, limit: float) -> float:
+    return min(limit, base * factor ** (attempt - 1))
+
+
+def has_failed(one: MovedJob) -> bool:
+    """Tell whether a move is a failure as its owner sees it: not a wish of theirs, and not news of an old one."""
+    if one.after == JobStatus.FAILED and one.move == Move.FINISH:
+        return one.output is None or one.output.reason != CANCELED_REASON
+    return one.after == JobStatus.EXPIRED
+
+
+def next_attempt_at(one: MovedJob, now: dt.datetime) -> dt.datetime | None:
+    """Return when the job that has failed is tried again, None where it is not.
+
+    What expired after it was handed out may have run: it is tried again only if its owner said that it may run twice.
+    What nobody took in time, and what would begin after the time that its owner gave it, is not.
+    """
+    job = one.job
+    may = one.move == Move.FINISH or (one.move == Move.LEASE_END and job.idempotent)
+    if not (job.retries and may):
+        return None
+    at = now + dt.timedelta(seconds=pause_seconds(job.backoff, job.attempt))
+    return None if job.expires_at is not None and at >= job.expires_at else at
+
+
+def retry_failed(moved: Sequence[MovedJob], now: dt.datetime) -> set[str]:
+    """Put the next attempts in the transaction of the failures; return the ids of the jobs that are tried again.
+
+    Where no try is left, jobs of queues and those that had retries become dead letters. One that ended well after all
+    is none.
+    """
+    failed = [one for one in moved if has_failed(one)]
+    again = [(one, at) for one in failed if (at := next_attempt_at(one, now))]
+    tried = _place([new_attempt(one.job, at, now=now, slot=one.slot) for one, at in again], now) if again else set()
+    retried = {one.job.pk for one, _at in again if attempt_id(one.job) in tried}
+    dead = [one.job for one in failed if one.job.pk not in retried and _is_kept(one.job)]
+    saved = [one.job for one in moved if one.after == JobStatus.SUCCEEDED and one.job.parked_at is not None]
+    for jobs, parked_at in ((dead, now), (saved, None)):
+        if jobs:
+            park(jobs, parked_at)
+    return retried
+
+
+def park(jobs: Sequence[Job], parked_at: dt.datetime | None) -> None:
+    """Make these jobs dead letters, or with None no dead letters any more. No move: they stay as they ended."""
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(parked_at=parked_at)
+    for job in jobs:
+        job.parked_at = parked_at
+
+
+def attempt_id(job: Job) -> str:
+    """Return the id of the attempt after this one, the same however often it is asked for."""
+    return occurrence_id(job.root_id, f"attempt:{job.attempt + 1}")
+
+
+def _place(attempts: Sequence[Job], now: dt.datetime) -> set[str]:
+    """Return the ids of those that are there now: a queue refuses one whose distinct slot is another's."""
+    placed = place_jobs(attempts, now=now, actor_of=dict.fromkeys((job.pk for job in attempts), _ACTOR))
+    return {job.pk for job in placed if isinstance(job, Job)}
+
+
+def _is_kept(job: Job) -> bool:
+    return job.queue_id is not None or job.attempt > 1 or job.retries > 0
+
+
+def new_attempt(job: Job, at: dt.datetime, *, now: dt.datetime, slot: str | None, retries: int | None = None) -> Job:
+    """Return the next attempt of a job, unsaved. `slot` is the distinct slot that it held; `retries`, how many more
+    may follow: one less than before."""
+    return Job(
+        id=attempt_id(job),
+        owner_id=job.owner_id,
+        agent_id=job.agent_id,
+        queue_id=job.queue_id,
+        message=job.message,
+        task=job.task,
+        method=job.method,
+        params=job.params,
+        source=job.source,
+        callback=job.callback,
+        priority=job.priority,
+        rate_key=job.rate_key,
+        retries=max(0, job.retries - 1) if retries is None else retries,
+        backoff=job.backoff,
+        idempotent=job.idempotent,
+        then=job.then,
+        notify=job.notify,
+        status=JobStatus.QUEUING,
+        events_count=1,
+        root_id=job.root_id,
+        attempt=job.attempt + 1,
+        parent_id=job.parent_id,
+        distinct_slot=slot,
+        created_at=now,
+        active_at=at,
+        expires_at=job.expires_at,
+    )

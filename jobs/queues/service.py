@@ -1,0 +1,209 @@
+"""Queues of an owner: made, changed, stopped, emptied, counted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from accounts.querysets import Viewer
+from agents.names import checked_tag
+from agents.services.find import find_agent
+from agents.services.manage import note_queue_on
+from jobs.following import Backoff
+from jobs.life.insert import lock_queues
+from jobs.models import QUEUE_NAME_LENGTH, DelayedJob, DelayedState, Job, JobEvent, Queue, QueueState, Schedule
+from jobs.queues.dispatch import ring_queues
+from jobs.states import ACTIVE, TERMINAL, WAITING, JobStatus, Move
+from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from kernel.clock import database_now
+from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
+from kernel.ids import lowest_id
+from kernel.text import unstorable_character
+from kernel.transactions import whole
+
+WIDTH_LIMIT = 1000
+_BATCH = 500
+_MINUTE = dt.timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """What an owner wants of a queue. `agent` (id, name or alias) or `tag` says where it runs; neither: it is pulled.
+
+    `rate_limit` starts of one rate key within `rate_seconds`; None: any number. `length_limit` None: any length.
+    """
+
+    agent: str = ""
+    tag: str = ""
+    width: int = 1
+    distinct: bool = False
+    length_limit: int | None = None
+    rate_limit: int | None = None
+    rate_seconds: int = 60
+    retries: int = 0
+    backoff: Backoff | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How a queue stands: jobs that wait, are at work, are dead letters; since when the oldest waits; ends a minute."""
+
+    waiting: int
+    active: int
+    dead: int
+    oldest_at: dt.datetime | None
+    finished_last_minute: int
+
+
+def find_queue(*, viewer: Viewer, name: str) -> Queue:
+    """Return the viewer's queue of that name, its agent loaded; raise QueueNotFound. One query."""
+    row = Queue.objects.select_related("agent").filter(owner_id=viewer.pk, name=name).first()
+    # Databases that compare padded take a name with a blank at its end for the name.
+    if row is None or row.name != name:
+        raise QueueNotFound(params={"name": name[:QUEUE_NAME_LENGTH]})
+    return row
+
+
+def list_queues(*, viewer: Viewer) -> list[Queue]:
+    """Return the viewer's queues by name, agents loaded. One query."""
+    return list(Queue.objects.select_related("agent").filter(owner_id=viewer.pk).order_by("name"))
+
+
+def put_queue(*, viewer: Viewer, name: str, wish: QueueSettings, channel: str | None = None) -> tuple[Queue, bool]:
+    """Make the queue, or give it these settings in place of all it had; return it and whether it is new.
+
+    Jobs that wait go where the queue now runs. `channel`: the channel of the coyotes API that a new queue is.
+    Raises InvalidRequest for a name or a tag that may not be used, AgentNotFound.
+    """
+    checked_queue_name(name)
+    if wish.agent and wish.tag:
+        raise InvalidRequest(_("Send agent or tag, not both."))
+    agent = find_agent(viewer=viewer, called=wish.agent) if wish.agent else None
+    values: dict[str, object] = {
+        "agent": agent,
+        "tag": checked_tag(wish.tag) if wish.tag else "",
+        "width": wish.width,
+        "distinct": wish.distinct,
+        "length_limit": wish.length_limit,
+        "rate_limit": wish.rate_limit,
+        "rate_seconds": wish.rate_seconds,
+        "retries": wish.retries,
+        "backoff": wish.backoff,
+    }
+    with whole("queue.put"):
+        now = database_now()
+        new = {**values, "created_at": now, "updated_at": now, "channel": channel}
+        queue, is_new = Queue.objects.get_or_create(owner_id=viewer.pk, name=name, defaults=new)
+        if not is_new:
+            queue = lock_queues([queue.pk])[queue.pk]
+            for field, value in values.items():
+                setattr(queue, field, value)
+            queue.updated_at = now
+            queue.save(update_fields=[*values, "updated_at"])
+            Job.objects.waiting().filter(queue=queue).exclude(agent=agent).update(agent=agent)
+        if agent is not None:
+            note_queue_on(agent, now=now)
+        ring_queues([queue])
+    return queue, is_new
+
+
+def set_state(*, queue: Queue, state: QueueState) -> Queue:
+    """Pause, resume or drain a queue; return it as it is now."""
+    with whole("queue.state"):
+        now = database_now()
+        queue = _locked(queue)
+        queue.state, queue.updated_at = state, now
+        queue.save(update_fields=["state", "updated_at"])
+        ring_queues([queue])
+    return queue
+
+
+def flush_queue(*, queue: Queue, actor: str) -> int:
+    """Cancel every job that waits in the queue; return how many. What is at work stays."""
+    count = 0
+    waiting = Job.objects.waiting().filter(queue=queue).order_by("pk")
+    while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
+        with whole("queue.flush"):
+            now = database_now()
+            jobs = [job for job in lock_jobs(ids).values() if job.status in WAITING]
+            move_jobs(
+                [MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor) for job in jobs], now=now
+            )
+        count += len(jobs)
+    return count
+
+
+def delete_queue(*, queue: Queue) -> None:
+    """Delete a queue in which nothing lives; jobs that ended in it stay, without it.
+
+    Raises QueueBusy while a job waits or is at work, a delayed job is to come, or a schedule names it.
+    """
+    _require_idle(queue)
+    ended = Job.objects.filter(queue=queue, status__in=TERMINAL)
+    while ids := list(ended.values_list("pk", flat=True)[:_BATCH]):
+        Job.objects.filter(pk__in=ids).update(queue=None)
+    with whole("queue.delete"):
+        queue = _locked(queue)
+        _require_idle(queue)
+        queue.delete()
+
+
+def count_queues(queues: Sequence[Queue], *, now: dt.datetime | None = None) -> dict[str, QueueCounts]:
+    """Return how each queue stands, by id. Two queries."""
+    now = now or database_now()
+    ids = [queue.pk for queue in queues]
+    counted = Queue.objects.filter(pk__in=ids).annotate(
+        waiting=_of_queue(Job.objects.waiting(), Count("pk")),
+        active=_of_queue(Job.objects.active(), Count("pk")),
+        dead=_of_queue(Job.objects.dead(), Count("pk")),
+        oldest_at=_of_queue(Job.objects.waiting().filter(active_at__lte=now), Min("active_at")),
+    )
+    # Ids of events begin with their time, so the last minute is the end of the table.
+    ended = JobEvent.objects.filter(pk__gte=lowest_id(now - _MINUTE), before__in=ACTIVE, after__in=TERMINAL)
+    finished: Mapping[str, int] = dict(
+        ended.filter(job__queue__in=ids).values_list("job__queue").annotate(n=Count("pk"))
+    )
+    return {
+        row.pk: QueueCounts(
+            waiting=row.waiting or 0,
+            active=row.active or 0,
+            dead=row.dead or 0,
+            oldest_at=row.oldest_at,
+            finished_last_minute=finished.get(row.pk, 0),
+        )
+        for row in counted
+    }
+
+
+def checked_queue_name(name: str) -> str:
+    """Return a name that may be used: 1 to 64 characters, none of them white space, a slash or invisible."""
+    if not 0 < len(name) <= QUEUE_NAME_LENGTH:
+        raise InvalidRequest(
+            _("The name of a queue has 1 to %(limit)s characters."), params={"limit": QUEUE_NAME_LENGTH}
+        )
+    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or "/" in name:
+        raise InvalidRequest(_("The name of a queue has no white space, no slash and no invisible characters."))
+    return name
+
+
+def _locked(queue: Queue) -> Queue:
+    locked = lock_queues([queue.pk]).get(queue.pk)
+    if locked is None:
+        raise QueueNotFound(params={"name": queue.name})
+    return locked
+
+
+def _require_idle(queue: Queue) -> None:
+    lives = Job.objects.filter(queue=queue, status__in=WAITING | ACTIVE)
+    comes = DelayedJob.objects.filter(queue=queue, state=DelayedState.SCHEDULED)
+    if lives.exists() or comes.exists() or Schedule.objects.filter(queue=queue).exists():
+        raise QueueBusy(params={"name": queue.name})
+
+
+def _of_queue(rows: QuerySet[Job], figure: Count | Min) -> Subquery:
+    """Return a figure over those rows that are of the outer queue, from its index."""
+    return Subquery(rows.filter(queue=OuterRef("pk")).order_by().values("queue").annotate(n=figure).values("n"))

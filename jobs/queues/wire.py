@@ -1,0 +1,263 @@
+"""Reads and renders queues, and what programs say that pull them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.credentials import Principal
+from agents.models import NAME_LENGTH
+from agents.services.find import LONGEST_CALL
+from jobs.api.fields import read_flag, read_number, read_text
+from jobs.api.following import read_backoff, read_retries
+from jobs.api.reading import read_submission
+from jobs.following import Backoff
+from jobs.life.submit import Submission
+from jobs.models import Job, Queue
+from jobs.queues.pull import Ack, Extension
+from jobs.queues.service import WIDTH_LIMIT, QueueCounts, QueueSettings
+from jobs.transitions import Output
+from kernel.clock import rfc3339
+from kernel.errors import AppError, InvalidRequest, QueueDuplicate
+from kernel.idempotency import read_idempotency_key
+from kernel.strictjson import JsonObject, JsonValue
+from kernel.text import keep_head_and_tail
+
+BATCH_BODY_LIMIT = 4 * 1024 * 1024
+ACK_BODY_LIMIT = 8 * 1024 * 1024
+BATCH_LIMIT = 1000
+QUERY_LIMIT = 100
+LENGTH_LIMIT = 1_000_000
+RATE_LIMIT = 1_000_000
+LEASE_LIMIT_SECONDS = 86_400
+DEFAULT_LEASE_SECONDS = 60
+
+
+class RateJson(TypedDict):
+    """At most `limit` starts of one rate key within `seconds`."""
+
+    limit: int
+    seconds: int
+
+
+class QueueJson(TypedDict):
+    """A queue as its owner gets it. Times are RFC 3339 in UTC or null."""
+
+    id: str
+    name: str
+    agent_id: str | None
+    agent: str | None
+    tag: str | None
+    state: str
+    width: int
+    distinct: bool
+    max_length: int | None
+    rate: RateJson | None
+    retry: int
+    backoff: Backoff | None
+    waiting: int
+    active: int
+    dead: int
+    oldest_at: str | None
+    finished_last_minute: int
+    created_at: str | None
+    updated_at: str | None
+
+
+class OutcomeJson(TypedDict):
+    """What became of one job of a batch: its id, or the error and, of a duplicate, the live job."""
+
+    status: int
+    id: NotRequired[str]
+    error: NotRequired[str]
+    message: NotRequired[str]
+    job_id: NotRequired[str]
+
+
+class PulledJobJson(TypedDict):
+    """A job as a program gets it that pulls its queue. `offer` goes back with the ack."""
+
+    id: str
+    message: str
+    task: str
+    params: JsonObject
+    attempt: int
+    offer: int
+    lease_until: str | None
+
+
+def read_queue(data: JsonObject) -> QueueSettings:
+    """Read the body of PUT /queues/{name}: all of its settings; what is missing is as of a new queue."""
+    rate_limit, rate_seconds = _rate(data.get("rate"))
+    return QueueSettings(
+        agent=read_text(data, "agent", LONGEST_CALL),
+        tag=read_text(data, "tag", NAME_LENGTH),
+        width=read_number(data, "width", 1, WIDTH_LIMIT) or 1,
+        distinct=read_flag(data, "distinct"),
+        length_limit=read_number(data, "max_length", 1, LENGTH_LIMIT),
+        rate_limit=rate_limit,
+        rate_seconds=rate_seconds,
+        retries=read_retries(data),
+        backoff=read_backoff(data),
+    )
+
+
+def _rate(value: JsonValue) -> tuple[int | None, int]:
+    if value is None:
+        return None, 60
+    if not isinstance(value, dict) or value.get("limit") is None:
+        raise InvalidRequest(_('rate is null or an object such as {"limit": 10, "seconds": 60}.'))
+    return read_number(value, "limit", 1, RATE_LIMIT), read_number(value, "seconds", 1, LEASE_LIMIT_SECONDS) or 60
+
+
+def read_queued(data: JsonObject, *, queue: Queue, principal: Principal, header: str | None = None) -> Submission:
+    """Read one job for a queue; its idempotency key is `key`, or the header of the call."""
+    key = read_idempotency_key(header)
+    if data.get("key") is not None:
+        key = read_idempotency_key(read_text(data, "key", 256))
+    return read_submission(data, principal=principal, idempotency_key=key, into=queue.name)
+
+
+def read_batch(value: JsonValue) -> Sequence[JsonValue]:
+    """Read a list of 1 to 1,000 jobs."""
+    if not isinstance(value, list) or not 0 < len(value) <= BATCH_LIMIT:
+        raise InvalidRequest(_("Send one job, or a list of 1 to %(limit)s."), params={"limit": BATCH_LIMIT})
+    return value
+
+
+def read_wishes(items: Sequence[JsonValue], *, queue: Queue, principal: Principal) -> list[Submission | AppError]:
+    """Read each job of a batch, or say what is wrong with it."""
+    wishes: list[Submission | AppError] = []
+    for item in items:
+        try:
+            if not isinstance(item, dict):
+                raise InvalidRequest(_("A job is an object."))
+            wishes.append(read_queued(item, queue=queue, principal=principal))
+        except AppError as error:
+            wishes.append(error)
+    return wishes
+
+
+def read_dead(data: JsonObject) -> Sequence[str] | None:
+    """Read which dead letters: `ids`, or `all` of them (None)."""
+    ids = data.get("ids")
+    if (ids is None) == (not read_flag(data, "all")):
+        raise InvalidRequest(_("Send ids or all: true."))
+    if ids is None:
+        return None
+    if not isinstance(ids, list) or not 0 < len(ids) <= BATCH_LIMIT or not all(isinstance(one, str) for one in ids):
+        raise InvalidRequest(_("ids is a list of 1 to %(limit)s ids."), params={"limit": BATCH_LIMIT})
+    return [one for one in ids if isinstance(one, str)]
+
+
+def read_dead_query(ids: str | None, every: str | None) -> Sequence[str] | None:
+    """Read the same out of a query: `?ids=` with commas, or `?all=1`."""
+    if every not in (None, "0", "1") or (ids is None) == (every != "1"):
+        raise InvalidRequest(_("Send ids or all=1."))
+    if ids is None:
+        return None
+    found = ids.split(",")
+    if len(found) > QUERY_LIMIT:
+        raise InvalidRequest(_("ids is a list of 1 to %(limit)s ids."), params={"limit": QUERY_LIMIT})
+    return found
+
+
+def read_lease(values: Sequence[str]) -> dt.timedelta:
+    """Read `?lease=`: 1 second to a day, 60 s without it."""
+    if not values:
+        return dt.timedelta(seconds=DEFAULT_LEASE_SECONDS)
+    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,5}", values[0]) or not 0 < int(values[0]) <= LEASE_LIMIT_SECONDS:
+        raise InvalidRequest(
+            _("%(field)s must be a whole number from %(low)s to %(high)s."),
+            params={"field": "lease", "low": 1, "high": LEASE_LIMIT_SECONDS},
+        )
+    return dt.timedelta(seconds=int(values[0]))
+
+
+def read_ack(data: JsonObject, *, queue: Queue, job_id: str, principal: Principal) -> Ack:
+    """Read the body of POST .../ack."""
+    if not isinstance(data.get("ok"), bool):
+        raise InvalidRequest(_("%(field)s must be true or false."), params={"field": "ok"})
+    result = data.get("result")
+    if result is not None and not isinstance(result, str):
+        raise InvalidRequest(_("%(field)s must be text."), params={"field": "result"})
+    kept = keep_head_and_tail(result or "")
+    return Ack(
+        owner_id=principal.owner_id,
+        queue_id=queue.pk,
+        job_id=job_id,
+        offer=_offer(data),
+        ok=data["ok"] is True,
+        output=Output(text=kept.text, truncated=kept.truncated, size_bytes=kept.size_bytes),
+        actor=principal.actor,
+    )
+
+
+def read_extension(data: JsonObject, *, queue: Queue, job_id: str) -> Extension:
+    """Read the body of POST .../extend."""
+    seconds = read_number(data, "seconds", 1, LEASE_LIMIT_SECONDS)
+    lease = dt.timedelta(seconds=seconds or DEFAULT_LEASE_SECONDS)
+    return Extension(queue_id=queue.pk, job_id=job_id, offer=_offer(data), lease=lease)
+
+
+def _offer(data: JsonObject) -> int:
+    offer = read_number(data, "offer", 1, 2**31)
+    if offer is None:
+        raise InvalidRequest(_("Send the offer that came with the job."))
+    return offer
+
+
+def queue_json(queue: Queue, counts: QueueCounts) -> QueueJson:
+    """Render a queue; its agent must be loaded."""
+    rate: RateJson | None = None
+    if queue.rate_limit is not None:
+        rate = {"limit": queue.rate_limit, "seconds": queue.rate_seconds}
+    return {
+        "id": queue.pk,
+        "name": queue.name,
+        "agent_id": queue.agent_id,
+        "agent": queue.agent.name if queue.agent else None,
+        "tag": queue.tag or None,
+        "state": str(queue.state),
+        "width": queue.width,
+        "distinct": queue.distinct,
+        "max_length": queue.length_limit,
+        "rate": rate,
+        "retry": queue.retries,
+        "backoff": queue.backoff,
+        "waiting": counts.waiting,
+        "active": counts.active,
+        "dead": counts.dead,
+        "oldest_at": rfc3339(counts.oldest_at),
+        "finished_last_minute": counts.finished_last_minute,
+        "created_at": rfc3339(queue.created_at),
+        "updated_at": rfc3339(queue.updated_at),
+    }
+
+
+def outcome_json(outcome: Job | AppError) -> OutcomeJson:
+    """Render what became of one job of a batch."""
+    if isinstance(outcome, Job):
+        return {"status": 201, "id": outcome.pk}
+    refused: OutcomeJson = {"status": outcome.status, "error": outcome.code, "message": outcome.message}
+    if isinstance(outcome, QueueDuplicate):
+        refused["job_id"] = outcome.job_id
+    return refused
+
+
+def pulled_json(job: Job) -> PulledJobJson:
+    """Render a job for the program that pulled it."""
+    params: Mapping[str, JsonValue] = job.params or {}
+    return {
+        "id": job.pk,
+        "message": job.message,
+        "task": job.task,
+        "params": dict(params),
+        "attempt": job.attempt,
+        "offer": job.offer,
+        "lease_until": rfc3339(job.lease_until),
+    }

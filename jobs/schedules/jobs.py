@@ -1,0 +1,102 @@
+"""The jobs of schedules: made of a moment, or by hand, and let in."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from jobs.life.insert import place_jobs
+from jobs.models import Job, Outcome, Schedule, ScheduleRun
+from jobs.schedules.moments import occurrence_of, spread
+from jobs.states import JobStatus
+from jobs.watch.service import notify_of
+from kernel.clock import database_now
+from kernel.errors import AppError, InvalidAgent
+from kernel.idempotency import digest_of_key
+from kernel.ids import new_id, occurrence_id
+from kernel.transactions import whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A job that is to enter, and the row that tells of it."""
+
+    job: Job
+    run: ScheduleRun
+
+
+def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.datetime | None = None) -> ScheduleRun:
+    """Start a job of the schedule at once, whatever else it says of its moments; return the row that tells of it.
+
+    The same `key` again: the run that it made. Raises what its queue refuses.
+    """
+    with whole("schedule.run"):
+        now = now or database_now()
+        schedule = Schedule.objects.select_for_update().get(pk=schedule.pk)
+        word = (digest_of_key(key) or new_id().replace("-", ""))[:24]
+        job_id = occurrence_id(schedule.pk, f"run:{word}")
+        before = ScheduleRun.objects.filter(schedule=schedule, job_id=job_id).first()
+        if before is not None:
+            return before
+        if has_no_place(schedule):
+            raise InvalidAgent(_("The agent or queue of this schedule is gone or disabled."))
+        run = ScheduleRun(
+            schedule=schedule, due_at=now, outcome=Outcome.STARTED, reason="by_hand", job_id=job_id, created_at=now
+        )
+        job = _new_job(schedule, job_id=job_id, occurrence=f"run:{word}", active_at=now, now=now)
+        (made,) = place_jobs([job], now=now, actor_of={job_id: actor})
+        if isinstance(made, AppError):
+            raise made
+        run.save(force_insert=True)
+    return run
+
+
+def has_no_place(schedule: Schedule) -> bool:
+    """Tell whether nobody could take its jobs: the agent or the queue is gone, or the agent disabled."""
+    agent = schedule.agent
+    return schedule.queue_id is None if agent is None else not agent.enabled or agent.deleted_at is not None
+
+
+def start_of(schedule: Schedule, run: ScheduleRun, now: dt.datetime) -> Start:
+    """Return the unsaved job of a moment, and write its id, which follows from the moment, on the run."""
+    occurrence = occurrence_of(run.due_at)
+    run.job_id = occurrence_id(schedule.pk, occurrence)
+    active_at = run.due_at + spread(run.job_id, schedule.jitter_seconds)
+    job = _new_job(schedule, job_id=run.job_id, occurrence=occurrence, active_at=active_at, now=now)
+    return Start(job=job, run=run)
+
+
+def _new_job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.datetime, now: dt.datetime) -> Job:
+    return Job(
+        id=job_id,
+        owner_id=schedule.owner_id,
+        agent_id=schedule.agent_id,
+        queue_id=schedule.queue_id,
+        message=schedule.message,
+        callback=schedule.callback,
+        source=f"schedule:{schedule.name}",
+        retries=schedule.retries,
+        backoff=schedule.backoff,
+        idempotent=schedule.idempotent,
+        then=schedule.then,
+        notify=notify_of(schedule),
+        status=JobStatus.QUEUING,
+        events_count=1,
+        root_id=job_id,
+        parent_id=schedule.pk,
+        occurrence=occurrence,
+        created_at=now,
+        active_at=active_at,
+    )
+
+
+def enter(starts: Sequence[Start], now: dt.datetime) -> None:
+    """Let these jobs enter; what their queue refuses is written on the run."""
+    jobs = [start.job for start in starts]
+    made = place_jobs(jobs, now=now, actor_of={job.pk: f"schedule:{job.parent_id}" for job in jobs})
+    for start, outcome in zip(starts, made, strict=True):
+        if isinstance(outcome, AppError):
+            start.run.outcome, start.run.reason, start.run.job_id = Outcome.REFUSED, outcome.code, None

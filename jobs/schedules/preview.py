@@ -1,0 +1,60 @@
+"""When a schedule will run, and how that is said: for one that there is, and for one that somebody thinks of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.translation import gettext
+
+from accounts.models import User
+from jobs.models import Schedule
+from jobs.schedules.cron.schedule import Cron
+from jobs.schedules.moments import Rules, coming_runs, cron_of, rules_of
+from jobs.schedules.service import ScheduleFields, apply_fields, plan
+from kernel.clock import database_now
+
+PREVIEW_RUNS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an expression and its rules mean; `warnings` are sentences in the language that is active now."""
+
+    cron: Cron
+    rules: Rules
+    runs: Sequence[dt.datetime]
+    warnings: Sequence[str]
+
+
+def preview_fields(*, owner_id: str, fields: ScheduleFields, now: dt.datetime | None = None) -> Preview:
+    """Say when a schedule of these fields would run, without making it.
+
+    Raises InvalidSchedule and InvalidRequest as `create_schedule`; needs no name, agent or message.
+    """
+    now = now or database_now()
+    owner = User.objects.get(pk=owner_id)
+    schedule = Schedule(owner=owner, timezone=settings.TIME_ZONE, created_at=now)
+    apply_fields(owner, schedule, fields)
+    plan(owner, schedule, now)
+    return preview_schedule(schedule, now=now)
+
+
+def preview_schedule(schedule: Schedule, *, now: dt.datetime | None = None) -> Preview:
+    """Say when a schedule will run, the next ten times. Raises InvalidSchedule where it never will."""
+    now = now or database_now()
+    cron = cron_of(schedule, after=now)
+    rules = rules_of(schedule, cron)
+    runs = coming_runs(cron, rules, now=now, count=PREVIEW_RUNS)
+    warnings = list(cron.warnings)
+    known_until = schedule.calendar.known_until if schedule.calendar is not None else None
+    if schedule.calendar is not None and runs and known_until and runs[-1].date() > known_until:
+        warnings.append(
+            gettext("The calendar %(code)s knows holidays only up to %(day)s; later runs may move.")
+            % {"code": schedule.calendar.code, "day": known_until}
+        )
+    if len(runs) < PREVIEW_RUNS:
+        warnings.append(gettext("No more runs were found: its last year is near, or its other rules leave none."))
+    return Preview(cron=cron, rules=rules, runs=runs, warnings=warnings)

@@ -1,0 +1,317 @@
+"""Schedules as their owner makes, changes and ends them. What becomes of their moments: `occurrences.py`."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from dataclasses import dataclass
+from typing import TypedDict
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.querysets import Viewer
+from agents.models import Agent
+from agents.services.find import find_agent
+from jobs.following import Backoff, Follower
+from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Queue, Schedule, ScheduleRun, WorkCalendar
+from jobs.schedules.calendars import find_calendar
+from jobs.schedules.cron.schedule import InvalidSchedule
+from jobs.schedules.ends import drop_waiting
+from jobs.schedules.moments import cron_of
+from jobs.schedules.quota import require_room_for_a_schedule, shortest_gap_for
+from jobs.watch.service import drop_memory
+from kernel.clock import database_now
+from kernel.durations import format_duration
+from kernel.errors import (
+    InvalidAgent,
+    InvalidRequest,
+    NameTaken,
+    QueueNotFound,
+    ScheduleNotFound,
+)
+from kernel.ids import is_id
+from kernel.keyset import Slice, slice_of
+from kernel.strictjson import JsonObject
+from kernel.text import unstorable_character
+from kernel.transactions import whole
+
+LONGEST_JITTER = dt.timedelta(hours=1)
+LONGEST_WITHIN = dt.timedelta(days=7)
+LONGEST_GRACE = dt.timedelta(days=30)
+
+# Words of the paths and of the chat: a schedule with such a name could not be asked for.
+_RESERVED = frozenset("preview list add del delete pause resume run 列表 添加 删除 暂停 恢复 执行".split())  # noqa: SIM905
+
+
+class ScheduleFields(TypedDict, total=False):
+    """What an owner says of a schedule; each was checked alone. `agent`, `queue`, `calendar` are what they call it."""
+
+    name: str
+    agent: str
+    queue: str
+    message: str
+    callback: str
+    cron: str
+    timezone: str
+    calendar: str
+    only_working_days: bool
+    jitter_seconds: int
+    missed: Missed
+    missed_seconds: int
+    overlap: Overlap
+    blackout: list[JsonObject] | None
+    enabled: bool
+    paused_until: dt.datetime | None
+    retries: int
+    backoff: Backoff | None
+    idempotent: bool
+    then: list[Follower] | None
+    notify: JsonObject | None
+    grace_seconds: int | None
+
+
+_PLAIN = (
+    "message", "callback", "cron", "timezone", "only_working_days", "jitter_seconds", "missed", "missed_seconds",
+    "overlap", "blackout", "enabled", "paused_until", "retries", "backoff", "idempotent", "then", "notify",
+    "grace_seconds",
+)  # fmt: skip
+_PLACES = ("agent", "queue", "calendar")
+_TIMING = ("cron", "timezone", "calendar_id", "jitter_seconds")
+_WRITTEN = (*_PLAIN, *_PLACES, "name", "next_at", "expected_at", "alerted_at", "updated_at")
+
+
+def find_schedule(*, viewer: Viewer, called: str) -> Schedule:
+    """Return the viewer's schedule with that id or name; raise ScheduleNotFound. One query."""
+    rows = Schedule.objects.visible_to(viewer).select_related("agent", "queue", "calendar")
+    found = None
+    if len(called) <= SCHEDULE_NAME_LENGTH:
+        found = rows.filter(pk=called).first() if is_id(called) else rows.filter(name=called).first()
+    if found is None:
+        raise ScheduleNotFound(params={"name": called[:SCHEDULE_NAME_LENGTH]})
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFilter:
+    """Which schedules; None: all of them."""
+
+    agent_id: str | None = None
+    enabled: bool | None = None
+
+
+def list_schedules(*, viewer: Viewer, wanted: ScheduleFilter, older_than: str = "", size: int) -> Slice[Schedule]:
+    """Return up to `size` schedules that are older than the id `older_than`, newest first. One query."""
+    rows = Schedule.objects.visible_to(viewer).select_related("agent", "queue", "calendar")
+    if wanted.agent_id is not None:
+        rows = rows.filter(agent_id=wanted.agent_id)
+    if wanted.enabled is not None:
+        rows = rows.filter(enabled=wanted.enabled)
+    return slice_of(rows, before=older_than, size=size)
+
+
+def list_runs(schedule: Schedule, *, older_than: str = "", size: int) -> Slice[ScheduleRun]:
+    """Return what became of up to `size` moments, those that were decided last first. One query."""
+    return slice_of(ScheduleRun.objects.filter(schedule=schedule), before=older_than, size=size)
+
+
+def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: dt.datetime | None = None) -> Schedule:
+    """Make a schedule.
+
+    Raises InvalidRequest, InvalidSchedule, AgentNotFound, InvalidAgent, QueueNotFound, NotFound for a calendar;
+    NameTaken; ScheduleLimit where the owner may have no more.
+    """
+    with whole("schedule.create"):
+        # Of many that come at once each counts those before it.
+        owner = User.objects.select_for_update().get(pk=owner_id)
+        return _create(owner, fields, actor, now or database_now())
+
+
+def put_schedule(*, owner_id: str, called: str, fields: ScheduleFields, actor: str) -> tuple[Schedule, bool]:
+    """Make the schedule of that name or, if there is one (by name or id), let it be as the fields say and no more.
+
+    Return it, and whether it was made. Raises what `create_schedule` raises; ScheduleNotFound for an unknown id;
+    InvalidRequest for fields with another name than the one it is called by.
+    """
+    if not is_id(called) and fields.get("name", called) != called:
+        raise InvalidRequest(_("The path names another schedule than the body."))
+    owner = User.objects.get(pk=owner_id)
+    try:
+        schedule = find_schedule(viewer=owner, called=called)
+    except ScheduleNotFound:
+        if is_id(called):
+            raise
+        fields |= ScheduleFields(name=called)
+        try:
+            return create_schedule(owner_id=owner_id, fields=fields, actor=actor), True
+        except NameTaken:
+            # Another call has made it meanwhile.
+            schedule = find_schedule(viewer=owner, called=called)
+    return change_schedule(schedule=schedule, fields=fields, afresh=True), False
+
+
+def change_schedule(
+    *, schedule: Schedule, fields: ScheduleFields, afresh: bool = False, now: dt.datetime | None = None
+) -> Schedule:
+    """Change what is given; `afresh`: what is not given is as in a new one. Raises what `create_schedule` raises.
+
+    The row is locked, so that no scan moves it on meanwhile; not its owner's, which every new job looks at.
+    """
+    with whole("schedule.save"):
+        now = now or database_now()
+        row = Schedule.objects.select_for_update().filter(pk=schedule.pk).first()
+        if row is None:
+            raise ScheduleNotFound(params={"name": schedule.name})
+        before = copy.copy(row)
+        if afresh:
+            fresh = Schedule(timezone=settings.TIME_ZONE)
+            for name in (*_PLAIN, *_PLACES):
+                setattr(row, name, getattr(fresh, name))
+        return _change(row, before, fields, now)
+
+
+def delete_schedule(*, schedule: Schedule) -> None:
+    """Remove a schedule and what is known of its moments. Jobs that it has started go on; nobody is told of them."""
+    with whole("schedule.delete"):
+        drop_memory(schedule)
+        Schedule.objects.filter(pk=schedule.pk).delete()
+
+
+def pause_schedule(*, schedule: Schedule, until: dt.datetime | None = None) -> Schedule:
+    """Let nothing of it run until that time; without one it is switched off until it is resumed."""
+    fields = ScheduleFields(paused_until=until) if until is not None else ScheduleFields(enabled=False)
+    return change_schedule(schedule=schedule, fields=fields)
+
+
+def resume_schedule(*, schedule: Schedule) -> Schedule:
+    """Let it run from now on: a pause ends, one that is off is switched on. Nothing is made up for."""
+    return change_schedule(schedule=schedule, fields=ScheduleFields(enabled=True, paused_until=None))
+
+
+def _create(owner: User, fields: ScheduleFields, actor: str, now: dt.datetime) -> Schedule:
+    require_room_for_a_schedule(owner)
+    schedule = Schedule(owner=owner, actor=actor, timezone=settings.TIME_ZONE, created_at=now, updated_at=now)
+    apply_fields(owner, schedule, fields)
+    _check(schedule)
+    plan(owner, schedule, now)
+    schedule.save(force_insert=True)
+    return schedule
+
+
+def _change(row: Schedule, before: Schedule, fields: ScheduleFields, now: dt.datetime) -> Schedule:
+    apply_fields(row.owner, row, fields)
+    _check(row)
+    if not row.enabled:
+        row.next_at = None
+    if any(getattr(row, name) != getattr(before, name) for name in _TIMING) or row.enabled > before.enabled:
+        plan(row.owner, row, now)
+    if row.grace_seconds != before.grace_seconds or not row.enabled:
+        row.expected_at = row.alerted_at = None
+    if not row.enabled:
+        drop_waiting(row)
+    row.updated_at = now
+    try:
+        with transaction.atomic():
+            row.save(update_fields=_WRITTEN)
+    except IntegrityError:
+        # Another schedule has taken the name meanwhile.
+        raise NameTaken(params={"name": row.name}) from None
+    return row
+
+
+def apply_fields(owner: User, schedule: Schedule, fields: ScheduleFields) -> None:
+    """Write the fields on a row that is not saved yet; raise for an agent, queue or calendar that there is not."""
+    for name in _PLAIN:
+        if name in fields:
+            setattr(schedule, name, fields[name])  # type: ignore[literal-required]  # a name of the type above
+    if "name" in fields:
+        _rename(owner, schedule, fields["name"])
+    if fields.get("agent") and fields.get("queue"):
+        raise InvalidRequest(_("Send agent or queue, not both."))
+    if fields.get("agent"):
+        schedule.agent, schedule.queue = _usable_agent(owner, fields["agent"]), None
+    if fields.get("queue"):
+        schedule.agent, schedule.queue = None, _queue(owner, fields["queue"])
+    if "calendar" in fields:
+        schedule.calendar = find_calendar(fields["calendar"]) if fields["calendar"] else None
+
+
+def _usable_agent(owner: User, called: str) -> Agent:
+    agent = find_agent(viewer=owner, called=called)
+    if not agent.enabled:
+        raise _disabled(agent)
+    return agent
+
+
+def _disabled(agent: Agent) -> InvalidAgent:
+    return InvalidAgent(_("The agent %(name)s is disabled. Enable it first."), params={"name": agent.name})
+
+
+def _queue(owner: User, name: str) -> Queue:
+    queue = Queue.objects.filter(owner=owner, name=name).first()
+    if queue is None:
+        raise QueueNotFound(params={"name": name})
+    return queue
+
+
+def _rename(owner: User, schedule: Schedule, name: str) -> None:
+    if not 1 <= len(name) <= SCHEDULE_NAME_LENGTH:
+        raise InvalidRequest(
+            _("The name of a schedule has 1 to %(limit)s characters."), params={"limit": SCHEDULE_NAME_LENGTH}
+        )
+    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or "/" in name:
+        raise InvalidRequest(_("The name of a schedule has no white space, no slash and no invisible characters."))
+    if is_id(name) or name.lower() in _RESERVED:
+        raise InvalidRequest(_("A schedule cannot be called %(name)s. Choose another name."), params={"name": name})
+    if Schedule.objects.filter(owner=owner, name=name).exclude(pk=schedule.pk).exists():
+        raise NameTaken(params={"name": name})
+    schedule.name = name
+
+
+def _check(schedule: Schedule) -> None:
+    """Refuse what does not go together."""
+    if not schedule.name:
+        raise InvalidRequest(_("%(field)s must be text."), params={"field": "name"})
+    if (schedule.agent is None) == (schedule.queue is None):
+        raise InvalidRequest(_("A schedule needs an agent or a queue."))
+    if not schedule.message.strip():
+        raise InvalidRequest(_("%(field)s must be text."), params={"field": "message"})
+    if schedule.only_working_days and schedule.calendar is None:
+        raise InvalidRequest(_("only_working_days needs a calendar, such as cn."))
+    if schedule.missed == Missed.ALL and schedule.overlap in (Overlap.SKIP, Overlap.REPLACE):
+        raise InvalidRequest(_("Runs that are all made up for overlap: send overlap queue or allow."))
+
+
+def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
+    """Find the next moment; refuse an expression that has none, and one that runs more often than its owner may."""
+    if schedule.enabled and schedule.agent is not None and not schedule.agent.enabled:
+        raise _disabled(schedule.agent)
+    cron = cron_of(schedule, after=now)
+    gap, shortest = cron.shortest_gap(now), shortest_gap_for(owner)
+    if gap < shortest:
+        raise InvalidSchedule(
+            "frequent",
+            _("It would run every %(gap)s. The shortest time between two runs is %(shortest)s here."),
+            gap=format_duration(gap),
+            shortest=format_duration(shortest),
+        )
+    if dt.timedelta(seconds=schedule.jitter_seconds) > gap:
+        raise InvalidRequest(_("jitter must not be longer than the time between two runs."))
+    schedule.next_at = cron.next_after(now) if schedule.enabled else None
+
+
+def reckon_anew(calendar: WorkCalendar) -> None:
+    """Find the next moments of the schedules with a calendar whose days have changed. What is due already stays due."""
+    with transaction.atomic():
+        now = database_now()
+        rows = Schedule.objects.select_for_update().filter(calendar=calendar, enabled=True, next_at__gt=now)
+        for schedule in rows.order_by("pk"):
+            schedule.calendar = calendar
+            try:
+                schedule.next_at = cron_of(schedule, after=now).next_after(now)
+            except InvalidSchedule:
+                # Its next moment is looked at by the scan, which switches it off and tells its owner.
+                continue
+            schedule.save(update_fields=["next_at"])

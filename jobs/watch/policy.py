@@ -1,0 +1,267 @@
+"""When somebody is told of a run, and what counts as news: read from JSON, written back, held frozen between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import TypeVar
+
+from django.utils.translation import gettext_lazy as _
+
+from jobs.api.fields import read_number, read_text
+from jobs.watch.patterns import EXPRESSION_LENGTH, Patterns
+from kernel.errors import InvalidRequest
+from kernel.strictjson import JsonObject
+from kernel.text import unstorable_character
+from notifications.models import CHANNEL_NAME_LENGTH, Level
+
+Word = TypeVar("Word", bound=StrEnum | Level)
+
+PATTERNS_LIMIT = 20
+PATH_LENGTH = 200
+MESSAGE_LENGTH = 2000
+NAMES_LIMIT = 20
+MENTION_LENGTH = 64
+CONFIRM_LIMIT = 100
+TRIES_LIMIT = 1000
+LONGEST_SECONDS = 400 * 86_400
+LARGEST_NUMBER = 1e15
+
+PLACE = re.compile(r"\{(\w+)\}")
+PLACES = ("name", "count", "added", "removed", "text")
+"""What a message may hold, in braces."""
+
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d{1,5})\]")
+EVERYBODY = "@all"
+
+
+class When(StrEnum):
+    """Which runs are told."""
+
+    ALWAYS = "always"
+    """Every one."""
+    FAILURE = "failure"
+    """Every one that failed, from number `max_tries` in a row on."""
+    EDGES = "edges"
+    """The failure after success (number `max_tries` in a row), and the success after it."""
+    CHANGE = "change"
+    """What is new, and both edges."""
+
+
+class Mode(StrEnum):
+    """What is new in a run that succeeded."""
+
+    NEW_ITEMS = "new-items"
+    """A line, or an element of JSON by `key`, that was not there during `forget_seconds`."""
+    DIFF = "diff"
+    """Lines that came or went. The order of lines counts for nothing."""
+    VALUE = "value"
+    """The first number in the text, where it crosses `above` or `below` or is `delta` away; without them, any other."""
+    SCRIPT = "script"
+    """What the script says: exit code 10 is news, 0 is none, others are failures."""
+    ALWAYS = "always"
+    """Every success."""
+    JSON = "json"
+    """The value at `path`."""
+    EXIT = "exit"
+    """Another exit code; under `change` none is a failure."""
+
+
+class Empty(StrEnum):
+    """What it means when there is nothing to compare: a blank output, no number, no JSON, nothing at the path."""
+
+    IGNORE = "ignore"
+    """Nothing: what was remembered stays."""
+    CHANGE = "change"
+    """An output like any other: everything went."""
+    FAIL = "fail"
+    """The run failed."""
+
+
+class First(StrEnum):
+    """What the first run does."""
+
+    SILENT = "silent"
+    NOTIFY = "notify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyPolicy:
+    """The names are those of the JSON. `ignore`: regular expressions; a line in which one is found is not compared.
+
+    `confirm`: a change counts when so many results in a row say the same. `cooldown_seconds`: between two notices of a
+    kind; what is new meanwhile is told after it. `key`: "line", or a path within each element. `level`: of news; a
+    failure is a warning at least. `mention`: names at the service, "@all" for everybody. `channels`: names or ids;
+    empty: the owner's channels for the level. `message`: the text of news, with the PLACES; empty: the lines.
+    """
+
+    when: When = When.EDGES
+    mode: Mode = Mode.DIFF
+    key: str = "line"
+    path: str = ""
+    ignore: tuple[str, ...] = ()
+    forget_seconds: int = 30 * 86_400
+    empty: Empty = Empty.IGNORE
+    confirm: int = 1
+    first: First = First.SILENT
+    above: float | None = None
+    below: float | None = None
+    delta: float | None = None
+    max_tries: int = 1
+    cooldown_seconds: int = 0
+    level: Level = Level.INFO
+    mention: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    message: str = ""
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether a number must cross something to count."""
+        return not (self.above is None and self.below is None and self.delta is None)
+
+    @property
+    def needs_memory(self) -> bool:
+        """Whether it says something of several runs, so that one alone tells nothing."""
+        return self.when == When.CHANGE or self.max_tries > 1 or self.cooldown_seconds > 0
+
+
+def read_policy(data: object) -> NotifyPolicy:
+    """Return the policy in a JSON value; missing and null fields have their defaults.
+
+    Raises InvalidRequest that names the field: also for a field that there is not, because a misspelt one would
+    silence what somebody relies on. What `ignore` may cost is bounded by `jobs.watch.patterns`.
+    """
+    if not isinstance(data, Mapping):
+        raise InvalidRequest(_("%(field)s must be an object."), params={"field": "notify"})
+    given = {str(name): value for name, value in data.items() if value is not None}
+    unknown = sorted(given.keys() - {field.name for field in fields(NotifyPolicy)})
+    if unknown:
+        raise InvalidRequest(_("There is no field %(field)s."), params={"field": unknown[0][:50]})
+    default = NotifyPolicy()
+    policy = NotifyPolicy(
+        when=_word(given, "when", default.when),
+        mode=_word(given, "mode", default.mode),
+        key=_path(given, "key", default.key),
+        path=_path(given, "path", default.path),
+        ignore=_ignore(given),
+        forget_seconds=_whole(given, "forget_seconds", default.forget_seconds, 1, LONGEST_SECONDS),
+        empty=_word(given, "empty", default.empty),
+        confirm=_whole(given, "confirm", default.confirm, 1, CONFIRM_LIMIT),
+        first=_word(given, "first", default.first),
+        above=_number(given, "above"),
+        below=_number(given, "below"),
+        delta=_number(given, "delta"),
+        max_tries=_whole(given, "max_tries", default.max_tries, 1, TRIES_LIMIT),
+        cooldown_seconds=_whole(given, "cooldown_seconds", default.cooldown_seconds, 0, LONGEST_SECONDS),
+        level=_word(given, "level", default.level),
+        mention=tuple(EVERYBODY if name == "all" else name for name in _texts(given, "mention", MENTION_LENGTH)),
+        channels=_texts(given, "channels", CHANNEL_NAME_LENGTH),
+        message=_message(given),
+    )
+    _check_together(policy)
+    return policy
+
+
+def policy_json(policy: NotifyPolicy) -> JsonObject:
+    """Return the whole policy as `read_policy` takes it."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(policy).items()}
+
+
+def path_steps(path: str) -> list[str | int] | None:
+    """Return the names and numbers in a path such as `a.b[0].c`; empty: the whole value; None: it is no path."""
+    steps: list[str | int] = []
+    at = 0
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None or (step.group().startswith(".") != (step.group(1) is not None and at > 0)):
+            return None
+        steps.append(step.group(1) if step.group(1) is not None else int(step.group(2)))
+        at = step.end()
+    return steps
+
+
+def _check_together(policy: NotifyPolicy) -> None:
+    """Refuse what cannot mean anything."""
+    if policy.mode == Mode.JSON and not policy.path:
+        raise InvalidRequest(_("%(field)s is needed: what to compare."), params={"field": "path"})
+    for name in ("above", "below", "delta"):
+        if policy.mode != Mode.VALUE and getattr(policy, name) is not None:
+            raise InvalidRequest(_("%(field)s is for the mode value."), params={"field": name})
+    if policy.delta is not None and policy.delta <= 0:
+        raise InvalidRequest(_("%(field)s must be more than 0."), params={"field": "delta"})
+
+
+def _word(given: JsonObject, field: str, default: Word) -> Word:
+    value = given.get(field, default)
+    words = [str(word) for word in type(default)]
+    if not isinstance(value, str) or value not in words:
+        raise InvalidRequest(_("%(field)s is one of: %(words)s."), params={"field": field, "words": ", ".join(words)})
+    return type(default)(value)
+
+
+def _whole(given: JsonObject, field: str, default: int, low: int, high: int) -> int:
+    number = read_number(given, field, low, high)
+    return default if number is None else number
+
+
+def _number(given: JsonObject, field: str) -> float | None:
+    value = given.get(field)
+    if value is None:
+        return None
+    # NaN is within no bounds.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise InvalidRequest(_("%(field)s must be a number."), params={"field": field})
+    return float(value)
+
+
+def _text(given: JsonObject, field: str, limit: int) -> str:
+    text = read_text(given, field, limit)
+    if found := unstorable_character(text):
+        raise InvalidRequest(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
+    return text
+
+
+def _texts(given: JsonObject, field: str, length: int, limit: int = NAMES_LIMIT) -> tuple[str, ...]:
+    value = given.get(field, [])
+    if not isinstance(value, list | tuple) or len(value) > limit:
+        raise InvalidRequest(
+            _("%(field)s is a list of at most %(limit)s texts."), params={"field": field, "limit": limit}
+        )
+    named: JsonObject = {f"{field}[{number}]": one for number, one in enumerate(value)}
+    for name, one in named.items():
+        if not isinstance(one, str) or not one.strip():
+            raise InvalidRequest(_("%(field)s must be text."), params={"field": name})
+    return tuple(_text(named, name, length) for name in named)
+
+
+def _ignore(given: JsonObject) -> tuple[str, ...]:
+    expressions = _texts(given, "ignore", EXPRESSION_LENGTH, PATTERNS_LIMIT)
+    for number in range(len(expressions)):
+        try:
+            Patterns(expressions[: number + 1])
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                _("%(field)s: %(problem)s"), params={"field": f"ignore[{number}]", "problem": error.message}
+            ) from error
+    return expressions
+
+
+def _path(given: JsonObject, field: str, default: str) -> str:
+    path = _text(given, field, PATH_LENGTH) if field in given else default
+    if path_steps(path) is None:
+        raise InvalidRequest(_("%(field)s is a path such as a.b[0].c."), params={"field": field})
+    return path
+
+
+def _message(given: JsonObject) -> str:
+    message = _text(given, "message", MESSAGE_LENGTH)
+    for word in PLACE.findall(message):
+        if word not in PLACES:
+            places = " ".join(f"{{{place}}}" for place in PLACES)
+            raise InvalidRequest(
+                _("%(field)s: there is no {%(word)s}, but %(places)s."),
+                params={"field": "message", "word": word[:50], "places": places},
+            )
+    return message

@@ -1,0 +1,117 @@
+"""Our additions to the OpenAPI schema that drf-spectacular draws."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+from kernel.errors import (
+    AppError,
+    Forbidden,
+    InvalidRequest,
+    InvalidToken,
+    LimitExceeded,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+from kernel.http.rest import Operation
+
+_WITH_TOKEN = (InvalidToken, Unauthorized, Forbidden, LimitExceeded)
+
+
+class OperationSchema(AutoSchema):
+    """Schema of one operation; its tag is the first word of the path."""
+
+    def get_tags(self) -> list[str]:
+        """Group agents' calls and users' calls by what they are about."""
+        return [self.path.strip("/").split("/")[0]]
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        """Name the tokens any one of which lets a caller in."""
+        accepted = self.view.get_authenticators()
+        return [{scheme: []} for authenticator in accepted for scheme in getattr(authenticator, "schemes", ())]
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """Every error has this shape."""
+
+    error = serializers.CharField(help_text="A code in TitleCase that never changes.")
+    message = serializers.CharField(help_text="A sentence for people, in English or Chinese as Accept-Language asks.")
+
+
+def only_operations(endpoints: Iterable[tuple[str, str, str, Callable[..., Any]]]) -> list[Any]:
+    """Leave out what is no operation of ours."""
+    return [endpoint for endpoint in endpoints if issubclass(getattr(endpoint[3], "cls", object), Operation)]
+
+
+def describe(
+    operation_id: str,
+    summary: str,
+    *,
+    answers: Mapping[int | tuple[int, str], Any],
+    errors: Sequence[type[AppError]] = (),
+    request: type[serializers.Serializer[Any]] | None = None,
+    parameters: Sequence[OpenApiParameter] = (),
+    with_token: bool = True,
+    binary: bool = False,
+    form: bool = False,
+    gateway: bool = False,
+) -> Callable[[Any], Any]:
+    """Describe an operation: what it takes, its answers by status (None: an empty body), or by status and type where
+    that is not JSON, its own errors. With `form`, `request` is the fields of a form.
+
+    The errors that every call can give, and those of tokens and bodies, are added.
+    """
+    possible = [
+        *errors,
+        InvalidRequest,
+        Unavailable,
+        *(_WITH_TOKEN if with_token else ()),
+        *([TooLarge] if request or binary else []),
+    ]
+    body: dict[str, Any] | None = {"application/json": request} if request else None
+    if binary:
+        body = {"application/octet-stream": OpenApiTypes.BINARY}
+    if form:
+        body = {"application/x-www-form-urlencoded": request, "multipart/form-data": request}
+    responses = {status: _answer(answer) for status, answer in answers.items()} | _errors(possible)
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary,
+        request=body,
+        parameters=list(parameters),
+        responses=responses,
+        extensions={"x-gateway": True} if gateway else None,
+    )
+
+
+def query(name: str, description: str, kind: Any = str, **more: Any) -> OpenApiParameter:
+    """Describe a query parameter."""
+    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description, **more)
+
+
+def header(name: str, description: str) -> OpenApiParameter:
+    """Describe a request header."""
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description)
+
+
+def _answer(answer: Any) -> Any:
+    return OpenApiResponse(description="Done; the body is empty.") if answer is None else answer
+
+
+def _errors(possible: Iterable[type[AppError]]) -> dict[int, OpenApiResponse]:
+    """Return one response per status; its description names each code that comes with it."""
+    lines: defaultdict[int, dict[str, None]] = defaultdict(dict)
+    for error in possible:
+        lines[error.status][f"`{error.code}`: {(error.__doc__ or '').splitlines()[0]}"] = None
+    return {
+        status: OpenApiResponse(ErrorSerializer, description="\n".join(f"- {line}" for line in said))
+        for status, said in sorted(lines.items())
+    }

@@ -1,0 +1,134 @@
+"""From a claimed delivery to the service and back: what is sent, and who sends which kind.
+
+A kind is registered by the app that knows how it is sent; messages are ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.conf import settings as server
+from django.db import Error, close_old_connections
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from kernel.failpoints import reach
+from notifications.channels.confirming import needs_confirmation
+from notifications.channels.service import settings_of
+from notifications.deliveries.outbox import Claimed, claim_delivery, finish_delivery
+from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
+from notifications.drivers.registry import driver_of
+from notifications.messages.links import CONFIRMATION_LIFE, confirmation_url, detail_url
+from notifications.models import Channel, Delivery, DeliveryKind
+
+logger = logging.getLogger(__name__)
+
+Sender = Callable[[Claimed], Receipt]
+
+_senders: dict[str, Sender] = {}
+
+_PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0)
+"""Between tries to write down what became of a delivery. Its claim outlasts them all."""
+
+
+def register_sender(kind: str, sender: Sender) -> None:
+    """Let `sender` send deliveries of a kind. It may block for 10 s and raises ChannelError."""
+    _senders[kind] = sender
+
+
+def deliver(delivery_id: str) -> None:
+    """Send one delivery, if it is due and nobody else does."""
+    claimed = claim_delivery(delivery_id)
+    if claimed is None:
+        return
+    reach("deliver.before_send")
+    outcome = _send(claimed)
+    reach("deliver.after_send")
+    _write_down(claimed, outcome)
+
+
+def _write_down(claimed: Claimed, outcome: Receipt | ChannelError) -> None:
+    """Write the outcome down, again where a lock or the connection was lost: else it would be sent a second time.
+
+    Written twice, because the word of a COMMIT was lost, it counts once.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            finish_delivery(claimed, outcome)
+        except Error as error:
+            details = {"action": "delivery.unwritten", "id": claimed.delivery.pk, "error": type(error).__name__}
+            logger.warning("delivery not written down", extra=details)
+            close_old_connections()
+            time.sleep(pause)
+        else:
+            return
+    finish_delivery(claimed, outcome)
+
+
+def _send(claimed: Claimed) -> Receipt | ChannelError:
+    try:
+        return _senders[claimed.delivery.kind](claimed)
+    except ChannelError as error:
+        return error
+    except Exception as error:
+        # The top of a delivery: a fault of ours is written into its row, and it is tried again. Never its text.
+        logger.error(
+            "delivery failed",
+            extra={"action": "delivery.error", "id": claimed.delivery.pk, "error": type(error).__name__},
+        )
+        return ChannelError(Fault.RETRY, type(error).__name__, unheard=True)
+
+
+def send_message(claimed: Claimed) -> Receipt:
+    """Hand a message to its channel's driver."""
+    delivery, message, channel = claimed.delivery, claimed.message, claimed.channel
+    if channel is None:
+        raise ChannelError(Fault.PERMANENT, "gone")
+    if message is None:
+        return _ask_mailbox(delivery, channel)
+    if needs_confirmation(channel):
+        raise driver_of(channel.driver).refuse("unconfirmed")
+    parcel = Parcel(
+        delivery_id=delivery.pk,
+        title=message.title,
+        text=message.text,
+        at=message.created_at,
+        format=message.format,
+        level=message.level,
+        colour=message.colour,
+        source=message.source,
+        url=message.url,
+        detail_url=detail_url(message.pk),
+        mentions=tuple(message.mentions),
+        count=message.count,
+        way=delivery.way,
+        address=channel.address or "",
+        actions=tuple((action.number, action.label) for action in message.actions.order_by("number")),
+    )
+    with translation.override(message.owner.language or None):
+        return driver_of(channel.driver).send(parcel, settings_of(channel))
+
+
+def _ask_mailbox(delivery: Delivery, channel: Channel) -> Receipt:
+    """Ask whoever reads a mailbox whether they want what will come. The link stands in the mail and nowhere else."""
+    if not needs_confirmation(channel):
+        return Receipt(code="confirmed")
+    driver, settings = driver_of(channel.driver), settings_of(channel)
+    with translation.override(channel.owner.language or None):
+        text = _(
+            "The account %(name)s of %(server)s wants to send messages to this mailbox. If that is you, open this page "
+            "within %(days)s days and say so. If you know nothing of it, do nothing: no other mail will come."
+        )
+        parcel = Parcel(
+            delivery_id=delivery.pk,
+            title=_("Shall messages come to this mailbox?"),
+            text=text % {"name": channel.owner.username, "server": server.PUBLIC_URL, "days": CONFIRMATION_LIFE.days},
+            at=delivery.created_at,
+            url=confirmation_url(channel.pk, str(settings[driver.confirmed_by])),
+        )
+        return driver.send(parcel, settings)
+
+
+register_sender(DeliveryKind.MESSAGE, send_message)

@@ -1,0 +1,88 @@
+"""/messages: send with everything a message can have, read what became of it, take it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import FullUser, MessagesUser, caller
+from kernel.alone import run_alone
+from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
+from kernel.http.openapi import describe, header, query
+from kernel.http.paging import read_cursor, read_limit, write_cursor
+from kernel.http.rest import Operation, checked, query_value
+from kernel.idempotency import callers_key, read_idempotency_key
+from notifications.api.reading import WishSerializer, wished
+from notifications.api.rendering import MessagePageSerializer, MessageSerializer, message_json
+from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.read import list_messages, read_message, withdraw_message
+from notifications.models import Level
+
+
+class Messages(Operation):
+    """/messages."""
+
+    def get_authenticators(self) -> list[Any]:
+        """Let tokens for messages send; what others have sent is read with full ones only."""
+        return [MessagesUser() if self.request is not None and self.request.method == "POST" else FullUser()]
+
+    @describe(
+        "messages_create",
+        "Send a message",
+        answers={201: MessageSerializer},
+        errors=[ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel],
+        request=WishSerializer,
+        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again sends nothing more.")],
+    )
+    def post(self, request: Request) -> Response:
+        """Store a message and answer with it. Accepted means stored: its deliveries tell what became of it.
+
+        A token for messages takes back what waits by sending under the same `key`.
+        """
+        principal = caller(request)
+        fields = wished(checked(WishSerializer(data=self.read_body(request))))
+        actions = tuple(WishedAction(**action) for action in fields.pop("actions"))
+        key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
+        wish = Wish(owner_id=principal.owner_id, **fields, actions=actions, idempotency_key=key, must_reach=True)
+        message = run_alone(accept_messages, wish)
+        whole = read_message(viewer=principal, message_id=message.pk)
+        return Response(message_json(whole), status=201, headers={"Location": f"/messages/{message.pk}"})
+
+    @describe(
+        "messages_list",
+        "List messages, newest first",
+        answers={200: MessagePageSerializer},
+        parameters=[
+            query("level", "Only messages of this level.", enum=Level.values),
+            query("limit", "How many, 1 to 100; 50 without it.", int),
+            query("cursor", "`next` of the page before."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """Return a page of the caller's messages. A token for messages sends and reads none: 403."""
+        level = query_value(request, "level")
+        if level is not None and level not in Level.values:
+            raise InvalidRequest(_("level is one of: %(words)s."), params={"words": ", ".join(Level.values)})
+        page = list_messages(
+            viewer=caller(request), level=level or "", before=read_cursor(request), size=read_limit(request)
+        )
+        return Response({"items": [message_json(one) for one in page.rows], "next": write_cursor(page.older)})
+
+
+class OneMessage(Operation):
+    """/messages/{id}."""
+
+    authentication_classes = (FullUser,)
+
+    @describe("messages_read", "Read a message", answers={200: MessageSerializer}, errors=[NotFound])
+    def get(self, request: Request, message_id: str) -> Response:
+        """Return a message with its deliveries. A token for messages reads none, its own neither: 403."""
+        return Response(message_json(read_message(viewer=caller(request), message_id=message_id)))
+
+    @describe("messages_withdraw", "Take a message back", answers={200: MessageSerializer}, errors=[NotFound])
+    def delete(self, request: Request, message_id: str) -> Response:
+        """Take back what has not been sent of a message, and answer with how it stands."""
+        return Response(message_json(withdraw_message(viewer=caller(request), message_id=message_id)))

@@ -1,0 +1,48 @@
+"""Pages for whoever has their signed address: of one message, mostly on a phone, mostly from a chat; and that on which
+whoever reads a mailbox agrees to what will come.
+"""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.pages import form_page
+from kernel.clock import database_now
+from kernel.errors import NotFound
+from notifications.channels.service import asking_channel, confirm_channel
+from notifications.console.presentation import open_actions
+from notifications.messages.links import CONFIRMATION_LIFE, LIFE, linked_message
+
+
+@require_safe
+def message_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Show a message in full. A forged and an old address read alike: the page says how to get at the text."""
+    try:
+        message = linked_message(token)
+    except NotFound:
+        response = render(request, "notifications/message_gone.html", {"days": LIFE.days}, status=404)
+    else:
+        actions = open_actions(message, database_now())
+        context = {"message": message, "actions": actions, "until": message.created_at + LIFE}
+        response = render(request, "notifications/message.html", context)
+    response["X-Robots-Tag"] = "noindex"
+    add_never_cache_headers(response)
+    return response
+
+
+@form_page
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirmation_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask (GET), and take the yes (POST): programs that look into mail follow its links, but press nothing."""
+    try:
+        channel = confirm_channel(token) if request.method == "POST" else asking_channel(token)
+    except NotFound:
+        response = render(request, "notifications/mailbox_gone.html", {"days": CONFIRMATION_LIFE.days}, status=404)
+    else:
+        context = {"channel": channel, "is_own": request.user.pk == channel.owner_id}
+        response = render(request, "notifications/mailbox.html", context)
+    response["X-Robots-Tag"] = "noindex"
+    return response

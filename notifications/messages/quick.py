@@ -1,0 +1,150 @@
+"""/message/* and /agent/message/*: the calls of the original service, a message by one GET."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import CallingAgent, MessagesUserByQuery, caller
+from accounts.credentials import Principal
+from accounts.services.tokens import note_token_in_query
+from kernel.alone import run_alone
+from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
+from kernel.http.openapi import describe, query
+from kernel.http.prefetch import is_prefetch
+from kernel.http.rest import Operation, query_value
+from kernel.idempotency import callers_key, read_idempotency_key
+from kernel.text import unstorable_character
+from notifications.api.reading import COLOUR, QuickSerializer
+from notifications.messages.accept import Wish, accept_messages
+from notifications.models import SOURCE_LENGTH, TEXT_LENGTH, Level, Way
+
+_KINDS = {
+    "info": (Level.INFO, Way.TEMPLATE),
+    "warning": (Level.WARNING, Way.TEMPLATE),
+    "text": (Level.INFO, Way.TEXT),
+    "auto": (Level.INFO, Way.AUTO),
+}
+_OLDER_NAMES = {"info": "info", "warning": "warning", "kf": "text"}
+
+
+def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | None, *, must_reach: bool) -> Wish:
+    """Read the fields of one of these calls; raise InvalidMessage or InvalidRequest."""
+    level, way = _KINDS[kind]
+    source, colour = said.get("source") or "", said.get("color") or ""
+    if not isinstance(source, str) or len(source) > SOURCE_LENGTH:
+        params: dict[str, object] = {"field": "source", "limit": SOURCE_LENGTH}
+        raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params=params)
+    if not isinstance(colour, str) or (colour and not COLOUR.fullmatch(colour)):
+        raise InvalidRequest(_("color is written as #RRGGBB."))
+    return Wish(
+        owner_id=principal.owner_id,
+        text=_text(said.get("message")),
+        level=level,
+        way=way,
+        source=source,
+        colour=colour,
+        agent_id=principal.agent_id,
+        idempotency_key=callers_key(principal.actor, key),
+        must_reach=must_reach,
+    )
+
+
+def _text(message: object) -> str:
+    if not isinstance(message, str) or not message.strip():
+        raise InvalidMessage(_("message must be text that is not empty."))
+    if len(message) > TEXT_LENGTH:
+        raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": TEXT_LENGTH})
+    if found := unstorable_character(message):
+        raise InvalidMessage(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
+    return message
+
+
+class QuickMessage(Operation):
+    """/message/{info,warning,text,auto}."""
+
+    authentication_classes = (MessagesUserByQuery,)
+    kind = "info"
+
+    @describe(
+        "message_quick",
+        "Send a message to yourself",
+        answers={201: None},
+        errors=[InvalidMessage, LimitExceeded, NoChannel],
+        request=QuickSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Store a message and answer; `info` and `warning` go as WeChat template messages, `text` as a text in the
+        chat, `auto` as a text, else as a template message. Without WeChat the first channel of the level takes it.
+        """
+        return self._send(request, dict(self.read_body(request)))
+
+    @describe(
+        "message_quick_get",
+        "Send a message to yourself by one GET",
+        answers={201: None},
+        errors=[InvalidMessage, LimitExceeded, NoChannel],
+        parameters=[
+            query("msg", "The text.", required=True),
+            query("source", "Stands over the text."),
+            query("color", "`#RRGGBB`, the # written as %23."),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
+        if is_prefetch(request):
+            raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
+        said: dict[str, Any] = {name: query_value(request, name) for name in ("source", "color")}
+        return self._send(request, {**said, "message": query_value(request, "msg")})
+
+    def _send(self, request: Request, said: dict[str, object]) -> Response:
+        principal = caller(request)
+        if "token" in request.query_params:
+            note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        message = run_alone(accept_messages, _wish(principal, self.kind, said, key, must_reach=True))
+        return Response(status=201, headers={"Location": f"/messages/{message.pk}"})
+
+
+class AgentMessage(Operation):
+    """/agent/message/* and their older names."""
+
+    authentication_classes = (CallingAgent,)
+    kind = "info"
+
+    @describe(
+        "agent_message",
+        "Send a message to the agent's owner",
+        answers={202: None},
+        errors=[InvalidMessage],
+        request=QuickSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """Store a message. It waits where no channel takes it now; the agent's name stands over it."""
+        principal = caller(request)
+        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        run_alone(accept_messages, _wish(principal, self.kind, dict(self.read_body(request)), key, must_reach=False))
+        return Response(status=202)
+
+
+def quick_calls() -> dict[str, Any]:
+    """Return the view of every path that sends with one call."""
+    views = {
+        f"message/{kind}": _named(QuickMessage, kind, post=f"message_{kind}", get=f"message_{kind}_get")
+        for kind in _KINDS
+    }
+    views |= {f"agent/message/{kind}": _named(AgentMessage, kind, post=f"agent_message_{kind}") for kind in _KINDS}
+    return views | {
+        f"agent/{old}": _named(AgentMessage, kind, post=f"agent_{old}") for old, kind in _OLDER_NAMES.items()
+    }
+
+
+def _named(base: type[Operation], kind: str, **operation_ids: str) -> Any:
+    """Return a view of one kind whose operations have names of their own."""
+    view: Any = type(f"{base.__name__}{kind.title()}", (base,), {"kind": kind})
+    renamed = {method: extend_schema(operation_id=name) for method, name in operation_ids.items()}
+    return extend_schema_view(**renamed)(view).as_view()

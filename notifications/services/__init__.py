@@ -1,1 +1,0 @@
-"""Every write on messages, channels and the outbox."""
