@@ -47,7 +47,7 @@ def _measure(product: Product, seconds: float) -> Round:
 def _waiting(product: Product, count: int) -> list[str]:
     """Accept messages of which nobody is told yet; return their deliveries."""
     from kernel.clock import database_now
-    from notifications.messages.accept import Wish, accept_messages
+    from notifications.messages.accept import NewMessage, accept_messages
     from notifications.models import Delivery, DeliveryState
 
     crowd = people(product)
@@ -55,7 +55,7 @@ def _waiting(product: Product, count: int) -> list[str]:
     now = database_now()
     moment = now + dt.timedelta(milliseconds=1)
     wishes = [
-        Wish(
+        NewMessage(
             owner_id=crowd[number % len(crowd)].id,
             text=f"message {number}",
             channels=(f"c{number // len(crowd) % CHANNELS}",),

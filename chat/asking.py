@@ -13,21 +13,21 @@ from agents.models import Agent
 from chat.commands.confirm import keep_question
 from chat.commands.registry import Line
 from jobs.models import Job
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 
 REASON = "confirm"
 _SOURCE = "chat:"
 _CONSOLE = "console"
 
 
-def keep_questions(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def keep_questions(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Keep the question of every job that was sent from a chat and must be confirmed."""
     for one in moved:
         if asks(one) and (agent := Agent.objects.filter(pk=one.job.agent_id).first()) is not None:
             keep_question(_line(one.job, agent), now=now)
 
 
-def asks(one: MovedJob) -> bool:
+def asks(one: JobMove) -> bool:
     """Tell whether a job that was sent from a chat ended because its owner must confirm it."""
     return one.output is not None and one.output.reason == REASON and one.job.source.startswith(_SOURCE)
 

@@ -22,10 +22,10 @@ from chat.commands.jobs import SIGNS, short_id
 from chat.models import ChatLine
 from jobs.models import Job
 from jobs.states import TERMINAL, JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.text import cut
 from kernel.visible import visible_line, visible_text
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Level, Way
 
 SOURCE = "chat:"
@@ -34,7 +34,7 @@ _HEAD_CHARACTERS, _TAIL_CHARACTERS = 300, 700
 _TITLE_CHARACTERS = 30
 
 
-def tell_of_moves(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def tell_of_moves(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Tell owners of ends, and of what running jobs say.
 
     Jobs with a callback, or `disable`, tell nobody here; of those with `notify`, `jobs.watch.service` tells.
@@ -67,7 +67,7 @@ def tell_of_presence(agent_ids: Sequence[str], online: bool, now: dt.datetime) -
             text = (_("🟩 %(names)s is online.") if online else _("🟥 %(names)s is offline.")) % {"names": names}
         # A newer word about the same agents replaces one that still waits.
         wishes.append(
-            Wish(owner_id=owner_id, text=text, level=_level(online), way=Way.AUTO, key=f"presence:{names}"[:64])
+            NewMessage(owner_id=owner_id, text=text, level=_level(online), way=Way.AUTO, key=f"presence:{names}"[:64])
         )
     accept_messages(wishes, now=now)
 
@@ -80,7 +80,7 @@ def _is_told_here(job: Job) -> bool:
     return not job.callback and job.notify is None
 
 
-def _speaks(one: MovedJob) -> bool:
+def _speaks(one: JobMove) -> bool:
     return one.move == Move.PROGRESS and bool(one.text.strip())
 
 
@@ -99,11 +99,11 @@ def _addresses(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {f"{SOURCE}{one.pk}": (one.account, one.external_id) for one in identities}
 
 
-def _wish(one: MovedJob, agent: Agent | None, address: tuple[str, str] | None, now: dt.datetime) -> Wish:
+def _wish(one: JobMove, agent: Agent | None, address: tuple[str, str] | None, now: dt.datetime) -> NewMessage:
     job, is_end = one.job, one.after in TERMINAL
     good = one.after in (JobStatus.SUCCEEDED, JobStatus.RUNNING, JobStatus.CANCELED)
     output = one.output.text if one.output is not None else one.text
-    return Wish(
+    return NewMessage(
         owner_id=job.owner_id,
         text="\n".join(filter(None, [_headline(one), _shortened(visible_text(output).strip())])),
         level=_level(good),
@@ -117,7 +117,7 @@ def _wish(one: MovedJob, agent: Agent | None, address: tuple[str, str] | None, n
     )
 
 
-def _headline(one: MovedJob) -> str:
+def _headline(one: JobMove) -> str:
     words = {"job": cut(visible_line(one.job.message), _TITLE_CHARACTERS, "characters"), "id": short_id(one.job)}
     sentence = {
         JobStatus.RUNNING: _("The job [%(job)s] says: #%(id)s"),

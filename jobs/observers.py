@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobs.transitions import MovedJob
+    from jobs.transitions import JobMove
 
-Observer = Callable[[Sequence["MovedJob"], dt.datetime], None]
+Observer = Callable[[Sequence["JobMove"], dt.datetime], None]
 
 _observers: list[Observer] = []
 
@@ -19,7 +19,7 @@ def observe(observer: Observer) -> None:
     _observers.append(observer)
 
 
-def tell_observers(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def tell_observers(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Call every observer; an error rolls the moves back."""
     for observer in _observers:
         observer(moved, now)

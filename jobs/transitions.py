@@ -37,7 +37,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MovedJob:
+class JobMove:
     """One move: the job, where it goes, who does it and what they say. `move_jobs` fills in `before` and `slot`, the
     distinct slot that the job held until then.
 
@@ -78,7 +78,7 @@ def lock_jobs(ids: Collection[str]) -> dict[str, Job]:
     return {job.pk: job for job in rows}
 
 
-def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime) -> None:
+def move_jobs(moves: Sequence[JobMove], *, now: dt.datetime) -> None:
     """Make all these moves in the caller's transaction, or raise LostRace.
 
     1. Every move must stand in the table (a KeyError-like bug otherwise: ValueError). 2. One conditional UPDATE for
@@ -87,7 +87,7 @@ def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime) -> None:
 
     A job object may stand in one move only; it is changed to what the row now holds.
     """
-    sets: defaultdict[_Kind, list[MovedJob]] = defaultdict(list)
+    sets: defaultdict[_Kind, list[JobMove]] = defaultdict(list)
     made = [replace(moved, before=JobStatus(moved.job.status), slot=moved.job.distinct_slot) for moved in moves]
     for moved in made:
         if moved.before is None or not allowed(moved.move, moved.before, moved.after):
@@ -111,7 +111,7 @@ def move_jobs(moves: Sequence[MovedJob], *, now: dt.datetime) -> None:
 def record_submission(jobs: Sequence[Job], *, now: dt.datetime, actor_of: dict[str, str]) -> None:
     """Write the first event of jobs that were just inserted and ring their agents. `actor_of`: actor by job id."""
     moves = [
-        MovedJob(job=job, move=Move.SUBMIT, after=JobStatus.QUEUING, actor=actor_of[job.pk], request_id=job.pk)
+        JobMove(job=job, move=Move.SUBMIT, after=JobStatus.QUEUING, actor=actor_of[job.pk], request_id=job.pk)
         for job in jobs
     ]
     _insert_events(moves, now)
@@ -142,7 +142,7 @@ def _new_values(move: Move, after: JobStatus, now: dt.datetime, lease: dt.timede
     return values
 
 
-def _swap(members: Sequence[MovedJob], values: dict[str, object], before: JobStatus) -> None:
+def _swap(members: Sequence[JobMove], values: dict[str, object], before: JobStatus) -> None:
     ids = [moved.job.pk for moved in members]
     numbered = values | {"events_count": models.F("events_count") + 1}
     changed = Job.objects.filter(pk__in=ids, status=before).update(**numbered)
@@ -157,7 +157,7 @@ def _swap(members: Sequence[MovedJob], values: dict[str, object], before: JobSta
                 setattr(moved.job, name, value)
 
 
-def _insert_events(moves: Sequence[MovedJob], now: dt.datetime) -> None:
+def _insert_events(moves: Sequence[JobMove], now: dt.datetime) -> None:
     rows = [
         JobEvent(
             job=moved.job,
@@ -175,7 +175,7 @@ def _insert_events(moves: Sequence[MovedJob], now: dt.datetime) -> None:
     JobEvent.objects.bulk_create(rows)
 
 
-def _insert_outputs(moves: Sequence[MovedJob], now: dt.datetime) -> None:
+def _insert_outputs(moves: Sequence[JobMove], now: dt.datetime) -> None:
     rows = []
     for moved in moves:
         if moved.output is None:

@@ -14,8 +14,8 @@ from chat.commands.words import folded, phrases
 from jobs.delayed.listing import DelayedFilter, list_delayed
 from jobs.delayed.service import (
     DelayedCancel,
-    DelayedWish,
     Moment,
+    NewDelayedJob,
     cancel_delayed,
     create_delayed,
 )
@@ -40,7 +40,7 @@ def run_delay(call: Call) -> Reply:
     text = " ".join(call.words[2:])
     if len(text) > MESSAGE_LENGTH:
         raise InvalidMessage(_("A job has at most %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
-    wish = DelayedWish(
+    wish = NewDelayedJob(
         owner_id=call.owner.pk,
         actor=call.line.actor,
         agent=call.words[1],

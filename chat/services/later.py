@@ -11,7 +11,7 @@ from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
 from kernel.transactions import whole
 from notifications.drivers.base import ChannelError
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.wechat.client import official_account
 
 
@@ -29,7 +29,7 @@ def answer_put_off(message_id: str) -> None:
     reply = answer(line_of(row.identity, text, message_id=row.pk))
     with whole("later"):
         if reply.text:
-            wish = Wish(
+            wish = NewMessage(
                 owner_id=row.identity.owner_id,
                 text=reply.text,
                 way="auto",

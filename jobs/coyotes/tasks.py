@@ -25,7 +25,7 @@ from jobs.coyotes.task import (
     task_of_job,
 )
 from jobs.coyotes.words import NO_CHANNEL, NO_DELAYED_TASK, NO_TASK, Refusal
-from jobs.delayed.service import DelayedCancel, DelayedWish, Moment, cancel_delayed, create_delayed
+from jobs.delayed.service import DelayedCancel, Moment, NewDelayedJob, cancel_delayed, create_delayed
 from jobs.following import Backoff
 from jobs.life.cancel import Cancel, cancel_jobs
 from jobs.life.submit import Submission, submit_jobs
@@ -184,8 +184,8 @@ def _submission(push: Push, queue: Queue, row_id: str, task_id: str) -> Submissi
     )
 
 
-def _delayed_wish(push: Push, queue: Queue, row_id: str, task_id: str) -> DelayedWish:
-    return DelayedWish(
+def _delayed_wish(push: Push, queue: Queue, row_id: str, task_id: str) -> NewDelayedJob:
+    return NewDelayedJob(
         owner_id=push.agent.owner_id,
         actor=push.actor,
         queue=queue.name,

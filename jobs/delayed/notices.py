@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from agents.models import Agent
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Level
 
 _Sentence = Callable[[int, str], str]
@@ -59,6 +59,6 @@ def _tell(subjects: Sequence[tuple[str, str | None]], sentence: _Sentence, now: 
         with translation.override(owners[owner_id].language or settings.LANGUAGE_CODE):
             text = sentence(count, agent.name if agent else "–")
         wishes.append(
-            Wish(owner_id=owner_id, text=text, level=Level.WARNING, source="LetServer", agent_id=agent_id or "")
+            NewMessage(owner_id=owner_id, text=text, level=Level.WARNING, source="LetServer", agent_id=agent_id or "")
         )
     accept_messages(wishes, now=now)

@@ -71,7 +71,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DelayedWish:
+class NewDelayedJob:
     """A checked wish for a delayed job: for an `agent` (id, name or alias), a `queue` (name), or as a POST to `url`.
 
     `delayed_id` is made once, before the first try: the same wish tried again finds its own row.
@@ -154,7 +154,7 @@ def slot_of_key(key: str) -> str | None:
     return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
-def create_delayed(wishes: Sequence[DelayedWish], *, now: dt.datetime | None = None) -> list[Stored | AppError]:
+def create_delayed(wishes: Sequence[NewDelayedJob], *, now: dt.datetime | None = None) -> list[Stored | AppError]:
     """Store each wish; a repeated one is answered with the row it made before.
 
     Per item: InvalidDuration for a moment out of range; AgentNotFound, InvalidAgent for one that is disabled,
@@ -219,7 +219,7 @@ def lock_scheduled(owner_id: str, delayed_id: str) -> DelayedJob:
     return row
 
 
-def _repeated(wish: DelayedWish) -> Stored | None:
+def _repeated(wish: NewDelayedJob) -> Stored | None:
     """Return the row that the same wish made before, if there is one; raise IdempotencyMismatch for another's."""
     row = DelayedJob.objects.filter(pk=wish.delayed_id).first()
     if row is None and wish.idempotency_digest is not None:
@@ -229,7 +229,7 @@ def _repeated(wish: DelayedWish) -> Stored | None:
     return None if row is None else Stored(row=row, created=True)
 
 
-def _stored(wish: DelayedWish, now: dt.datetime) -> Stored:
+def _stored(wish: NewDelayedJob, now: dt.datetime) -> Stored:
     due_at = wish.moment.due_at(now)
     agent, queue = _agent_of(wish), _queue_of(wish)
     earlier = _locked_by_key(wish.owner_id, wish.key)
@@ -273,7 +273,7 @@ def _stored(wish: DelayedWish, now: dt.datetime) -> Stored:
     return Stored(row=row, created=True)
 
 
-def _agent_of(wish: DelayedWish) -> Agent | None:
+def _agent_of(wish: NewDelayedJob) -> Agent | None:
     if not wish.agent:
         return None
     agent = find_agent(viewer=wish, called=wish.agent)
@@ -282,7 +282,7 @@ def _agent_of(wish: DelayedWish) -> Agent | None:
     return agent
 
 
-def _queue_of(wish: DelayedWish) -> Queue | None:
+def _queue_of(wish: NewDelayedJob) -> Queue | None:
     if not wish.queue:
         return None
     queue = Queue.objects.filter(owner_id=wish.owner_id, name=wish.queue).first()

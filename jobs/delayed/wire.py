@@ -14,7 +14,7 @@ from agents.services.find import LONGEST_CALL
 from jobs.api.fields import read_flag, read_moment, read_number, read_text
 from jobs.api.following import read_backoff, read_retries, read_then
 from jobs.api.reading import read_callback, read_command, read_source
-from jobs.delayed.service import DelayedChange, DelayedWish, IfExists, Moment
+from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob
 from jobs.following import Backoff, Follower
 from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, QUEUE_NAME_LENGTH, DelayedJob, DelayedState
 from kernel.clock import rfc3339
@@ -67,7 +67,7 @@ class DelayedPageJson(TypedDict):
 
 def read_wish(
     data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
-) -> DelayedWish:
+) -> NewDelayedJob:
     """Read the body of POST /delayed-jobs."""
     moment = _moment(data)
     if moment is None:
@@ -83,7 +83,7 @@ def read_wish(
             params: dict[str, object] = {"field": "url", "limit": CALLBACK_LENGTH}
             raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params=params)
     command = read_command(data)
-    return DelayedWish(
+    return NewDelayedJob(
         owner_id=principal.owner_id,
         actor=principal.actor,
         message=command.message,
@@ -106,12 +106,12 @@ def read_wish(
     )
 
 
-def read_own_wish(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> DelayedWish:
+def read_own_wish(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
     """Read the body of POST /agent/job/delayed: a text that an agent will send to itself.
 
     `duration` wins over days, hours and minutes, which are added up. Raises InvalidDuration for none or zero of all.
     """
-    return DelayedWish(
+    return NewDelayedJob(
         owner_id=principal.owner_id,
         actor=principal.actor,
         agent=principal.agent_id,

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from jobs.api.rendering import ToldJobJson, told_job_json
 from jobs.states import TERMINAL, JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.bells import ring
 from kernel.rediskeys import JOB_STREAM
 from notifications.deliveries.events import event_delivery
@@ -23,22 +23,22 @@ _TOLD = TERMINAL | {JobStatus.SENT, JobStatus.RUNNING}
 _HOST_CHARACTERS = 186
 
 
-def tell_callbacks(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def tell_callbacks(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Write a callback for every move to sent, running and the ends, of jobs that have an address."""
     write_deliveries([_callback(one, now) for one in moved if _has_address(one) and one.after in _TOLD and _moves(one)])
 
 
-def tell_streams(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def tell_streams(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Write an event for every move, where upstream programs listen."""
     if settings.EVENTS:
         write_deliveries([_event(one, now) for one in moved if _moves(one)])
 
 
-def _has_address(one: MovedJob) -> bool:
+def _has_address(one: JobMove) -> bool:
     return one.job.callback not in ("", "disable")
 
 
-def _moves(one: MovedJob) -> bool:
+def _moves(one: JobMove) -> bool:
     """A wish to cancel leaves the job where it is."""
     return one.move != Move.ASK_CANCEL
 
@@ -51,7 +51,7 @@ def write_deliveries(rows: list[Delivery]) -> None:
         ring("delivery", row.pk)
 
 
-def _callback(one: MovedJob, now: dt.datetime) -> Delivery:
+def _callback(one: JobMove, now: dt.datetime) -> Delivery:
     job = one.job
     return callback_delivery(
         owner_id=job.owner_id,
@@ -81,7 +81,7 @@ def callback_delivery(
     )
 
 
-def _event(one: MovedJob, now: dt.datetime) -> Delivery:
+def _event(one: JobMove, now: dt.datetime) -> Delivery:
     job = one.job
     return event_delivery(
         owner_id=job.owner_id,
@@ -93,5 +93,5 @@ def _event(one: MovedJob, now: dt.datetime) -> Delivery:
     )
 
 
-def _told(one: MovedJob) -> ToldJobJson:
+def _told(one: JobMove) -> ToldJobJson:
     return told_job_json(one.job, result=one.output.text if one.output is not None else one.text)

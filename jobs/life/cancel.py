@@ -11,7 +11,7 @@ from django.db import transaction
 from jobs.models import Job
 from jobs.querysets import JobQuerySet
 from jobs.states import ACTIVE, WAITING, JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, JobFinished, NotFound
 from kernel.ids import is_id
@@ -38,7 +38,7 @@ def cancel_jobs(wishes: Sequence[Cancel], *, now: dt.datetime | None = None) -> 
         now = now or database_now()
         jobs = lock_jobs({wish.job_id for wish in wishes if is_id(wish.job_id)})
         outcomes: list[Job | AppError] = []
-        moves: dict[str, MovedJob] = {}
+        moves: dict[str, JobMove] = {}
         for wish in wishes:
             job = jobs.get(wish.job_id)
             if job is None or job.owner_id != wish.owner_id:
@@ -53,12 +53,12 @@ def cancel_jobs(wishes: Sequence[Cancel], *, now: dt.datetime | None = None) -> 
     return outcomes
 
 
-def _take_back(job: Job, actor: str) -> MovedJob | None:
+def _take_back(job: Job, actor: str) -> JobMove | None:
     if job.status == JobStatus.QUEUING or (job.status == JobStatus.SENT and job.protocol > 1):
-        return MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
+        return JobMove(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
     if job.cancel_requested_at is not None:
         return None
-    return MovedJob(job=job, move=Move.ASK_CANCEL, after=JobStatus(job.status), actor=actor)
+    return JobMove(job=job, move=Move.ASK_CANCEL, after=JobStatus(job.status), actor=actor)
 
 
 def cancel_jobs_of_agent(agent_id: str, actor: str, now: dt.datetime) -> None:
@@ -76,5 +76,5 @@ def _remove(rows: JobQuerySet, actor: str, now: dt.datetime) -> None:
         while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:_BATCH]):
             jobs = [job for job in lock_jobs(ids).values() if job.status in WAITING | ACTIVE]
             move_jobs(
-                [MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor=actor) for job in jobs], now=now
+                [JobMove(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor=actor) for job in jobs], now=now
             )

@@ -13,14 +13,14 @@ from jobs.life.insert import place_jobs
 from jobs.life.retry import has_failed, retry_failed
 from jobs.models import SOURCE_LENGTH, Job
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.ids import is_id, occurrence_id
 from kernel.text import name_key
 
 logger = logging.getLogger(__name__)
 
 
-def follow_ends(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def follow_ends(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Observer: try again what has failed, and start what waits for an end, in the transaction of that end.
 
     `success` follows a job that succeeded, `failure` one that has failed or expired with no try left. What was
@@ -46,7 +46,7 @@ def follow_ends(moved: Sequence[MovedJob], now: dt.datetime) -> None:
     place_jobs(jobs, now=now, actor_of={job.pk: f"job:{job.parent_id}" for job in jobs})
 
 
-def _word(one: MovedJob) -> str:
+def _word(one: JobMove) -> str:
     if one.move == Move.FINISH and one.after == JobStatus.SUCCEEDED:
         return "success"
     return "failure" if has_failed(one) else ""

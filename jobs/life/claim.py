@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from jobs.models import Job, JobEvent
 from jobs.queues.dispatch import Line, queues_of_agent, queues_with_work
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.failpoints import reach
@@ -50,14 +50,14 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
         line = Line(now)
         taken: set[str] = set()
         outcomes: list[Job | None] = []
-        moves: list[MovedJob] = []
+        moves: list[JobMove] = []
         for claim in claims:
             job = before.get(claim.request_id)
             if job is None and (job := _next_job(claim, taken, line, now)):
                 actor = f"agent:{claim.agent_id}"
                 taken.add(job.pk)
                 moves.append(
-                    MovedJob(
+                    JobMove(
                         job=job,
                         move=Move.CLAIM,
                         after=JobStatus.SENT,
@@ -121,13 +121,13 @@ def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None
     return [None] * len(returned)
 
 
-def offer_again(job: Job, *, actor: str) -> MovedJob:
+def offer_again(job: Job, *, actor: str) -> JobMove:
     """Return the move of a job handed out and started by nobody: it waits again, or ends as its owner asked."""
     if job.cancel_requested_at is not None:
-        return MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
+        return JobMove(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
     is_anybodys = job.queue is not None and job.queue.agent_id is None
     agent_id = "" if is_anybodys else None
-    return MovedJob(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor, agent_id=agent_id)
+    return JobMove(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor, agent_id=agent_id)
 
 
 def taken_before(request_ids: Sequence[str]) -> dict[str, Job]:

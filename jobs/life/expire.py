@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.credentials import SYSTEM_ACTOR
 from jobs.models import Job
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, JobFinished, NotFound
 from kernel.ids import is_id
@@ -28,9 +28,9 @@ def expire_jobs(ids: Sequence[str], *, now: dt.datetime | None = None) -> list[J
     return [_outcome(jobs.get(job_id)) for job_id in ids]
 
 
-def _over(job: Job) -> MovedJob:
+def _over(job: Job) -> JobMove:
     move = Move.WAIT_END if job.status == JobStatus.QUEUING else Move.LEASE_END
-    return MovedJob(job=job, move=move, after=JobStatus.EXPIRED, actor=SYSTEM_ACTOR)
+    return JobMove(job=job, move=move, after=JobStatus.EXPIRED, actor=SYSTEM_ACTOR)
 
 
 def _outcome(job: Job | None) -> Job | AppError:

@@ -13,7 +13,7 @@ from jobs.life.overdue import SWEEP_LIMIT
 from jobs.life.upkeep import is_shift_pending
 from jobs.models import GatewayClock, Job
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.transactions import whole
 
@@ -62,8 +62,8 @@ def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime |
             if job.status != JobStatus.QUEUING:
                 continue
             if job.pk in removed:
-                moves.append(MovedJob(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
+                moves.append(JobMove(job=job, move=Move.REMOVE, after=JobStatus.CANCELED, actor="sweep"))
             elif agent is not None and not agent.online and job.is_impatient:
-                moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
+                moves.append(JobMove(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
         move_jobs(moves, now=now)
     return len(moves)

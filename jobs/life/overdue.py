@@ -8,7 +8,7 @@ from jobs.life.claim import offer_again
 from jobs.life.upkeep import is_shift_pending
 from jobs.models import Job
 from jobs.states import ACTIVE, JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.transactions import whole
 
@@ -37,8 +37,8 @@ def expire_overdue_jobs(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = N
                 if job.status == JobStatus.SENT and job.protocol > 1 and job.offer < OFFERS_LIMIT:
                     moves.append(offer_again(job, actor="sweep"))
                 else:
-                    moves.append(MovedJob(job=job, move=Move.LEASE_END, after=JobStatus.EXPIRED, actor="sweep"))
+                    moves.append(JobMove(job=job, move=Move.LEASE_END, after=JobStatus.EXPIRED, actor="sweep"))
             elif job.status == JobStatus.QUEUING and job.expires_at is not None and job.expires_at < now:
-                moves.append(MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
+                moves.append(JobMove(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="sweep"))
         move_jobs(moves, now=now)
     return len(moves)

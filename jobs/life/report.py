@@ -11,7 +11,7 @@ from django.db import models, transaction
 from jobs.life.claim import later_lease
 from jobs.models import Job, JobEvent
 from jobs.states import ACTIVE, JobStatus, Move
-from jobs.transitions import MovedJob, Output, lock_jobs, move_jobs
+from jobs.transitions import JobMove, Output, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobNotFound, JobTaken, NotFound
 from kernel.ids import is_id, new_id
@@ -64,14 +64,14 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
         waiting = [(at, report) for at, report in enumerate(reports) if report.request_id not in seen]
         while waiting:
             # Reports on one job are taken one after the other: a round moves each job at most once.
-            moves: dict[str, MovedJob] = {}
+            moves: dict[str, JobMove] = {}
             later: list[tuple[int, Report]] = []
             for at, report in waiting:
                 if report.job_id in moves:
                     later.append((at, report))
                     continue
                 decision = _decide(report, jobs.get(report.job_id), now)
-                if isinstance(decision, MovedJob):
+                if isinstance(decision, JobMove):
                     moves[report.job_id] = decision
                 else:
                     outcomes[at] = decision
@@ -80,7 +80,7 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
     return outcomes
 
 
-def _decide(report: Report, job: Job | None, now: dt.datetime) -> MovedJob | AppError | None:
+def _decide(report: Report, job: Job | None, now: dt.datetime) -> JobMove | AppError | None:
     """Return the move that the report makes, or why it makes none; None: it was made before."""
     if job is None or job.agent_id != report.agent_id:
         return NotFound()
@@ -95,7 +95,7 @@ def _decide(report: Report, job: Job | None, now: dt.datetime) -> MovedJob | App
     late = status == JobStatus.EXPIRED and may_be_late(job, now)
     if status not in ACTIVE and not late:
         return JobFinished()
-    return MovedJob(
+    return JobMove(
         job=job,
         move=Move.FINISH_LATE if late else Move.FINISH,
         after=after,
@@ -105,7 +105,7 @@ def _decide(report: Report, job: Job | None, now: dt.datetime) -> MovedJob | App
     )
 
 
-def _decide_progress(report: Report, job: Job, now: dt.datetime) -> MovedJob | AppError:
+def _decide_progress(report: Report, job: Job, now: dt.datetime) -> JobMove | AppError:
     holds = job.status in ACTIVE and job.lease_until is not None and job.lease_until > now
     if report.protocol > 1:
         if job.cancel_requested_at is not None or job.status == JobStatus.CANCELED:
@@ -114,7 +114,7 @@ def _decide_progress(report: Report, job: Job, now: dt.datetime) -> MovedJob | A
             return JobTaken()
     elif not holds:
         return JobNotFound()
-    return MovedJob(
+    return JobMove(
         job=job,
         move=Move.PROGRESS,
         after=JobStatus.RUNNING,

@@ -13,7 +13,7 @@ from jobs.following import Backoff
 from jobs.life.insert import place_jobs
 from jobs.models import Job
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.ids import occurrence_id
 
 CANCELED_REASON = "canceled"
@@ -43,14 +43,14 @@ def _grown(base: float, factor: float, attempt: int, limit: float) -> float:
     return min(limit, base * factor ** (attempt - 1))
 
 
-def has_failed(one: MovedJob) -> bool:
+def has_failed(one: JobMove) -> bool:
     """Tell whether a move is a failure as its owner sees it: not a wish of theirs, and not news of an old one."""
     if one.after == JobStatus.FAILED and one.move == Move.FINISH:
         return one.output is None or one.output.reason != CANCELED_REASON
     return one.after == JobStatus.EXPIRED
 
 
-def next_attempt_at(one: MovedJob, now: dt.datetime) -> dt.datetime | None:
+def next_attempt_at(one: JobMove, now: dt.datetime) -> dt.datetime | None:
     """Return when the job that has failed is tried again, None where it is not.
 
     What expired after it was handed out may have run: it is tried again only if its owner said that it may run twice.
@@ -64,7 +64,7 @@ def next_attempt_at(one: MovedJob, now: dt.datetime) -> dt.datetime | None:
     return None if job.expires_at is not None and at >= job.expires_at else at
 
 
-def retry_failed(moved: Sequence[MovedJob], now: dt.datetime) -> set[str]:
+def retry_failed(moved: Sequence[JobMove], now: dt.datetime) -> set[str]:
     """Put the next attempts in the transaction of the failures; return the ids of the jobs that are tried again.
 
     Where no try is left, jobs of queues and those that had retries become dead letters. One that ended well after all

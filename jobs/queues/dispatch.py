@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from agents.models import Agent, AgentTag
 from jobs.models import Job, Queue, QueueState
 from jobs.states import ACTIVE, JobStatus
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.bells import ring
 
 _KEYS_LOOKED_AT = 100
@@ -118,7 +118,7 @@ def members_of(queue: Queue) -> list[str]:
     return list(members.values_list("pk", flat=True))
 
 
-def wake_queues(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def wake_queues(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Observer: where a job of a queue ended or went back there is room, and where one came that no agent has there is
     work."""
     ids = {one.job.queue_id for one in moved if one.job.queue_id and _concerns_others(one)}
@@ -135,7 +135,7 @@ def ring_lost_queues(*, due_before: dt.datetime, now: dt.datetime) -> int:
     return len(found)
 
 
-def _concerns_others(one: MovedJob) -> bool:
+def _concerns_others(one: JobMove) -> bool:
     if one.after == JobStatus.QUEUING and one.job.agent_id is None:
         return True
     return one.before in ACTIVE and one.after not in ACTIVE

@@ -14,7 +14,7 @@ from jobs.life.report import may_be_late
 from jobs.models import Job, Queue
 from jobs.queues.dispatch import Line
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob, Output, lock_jobs, move_jobs
+from jobs.transitions import JobMove, Output, lock_jobs, move_jobs
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
@@ -77,7 +77,7 @@ def pull_jobs(pulls: Sequence[Pull], *, now: dt.datetime | None = None) -> list[
             job = before.get(pull.request_id)
             if job is None and (job := line.lock_next(pull.queue_id)):
                 moves.append(
-                    MovedJob(
+                    JobMove(
                         job=job,
                         move=Move.CLAIM,
                         after=JobStatus.SENT,
@@ -114,14 +114,14 @@ def ack_jobs(acks: Sequence[Ack], *, now: dt.datetime | None = None) -> list[Job
         now = now or database_now()
         jobs = lock_jobs({ack.job_id for ack in acks if is_id(ack.job_id)})
         outcomes: list[Job | AppError] = []
-        moves: dict[str, MovedJob] = {}
+        moves: dict[str, JobMove] = {}
         for ack in acks:
             job = jobs.get(ack.job_id)
             if job is None or job.queue_id != ack.queue_id or job.owner_id != ack.owner_id:
                 outcomes.append(NotFound())
                 continue
             decision = JobTaken() if job.pk in moves else _decide(ack, job, now)
-            if isinstance(decision, MovedJob):
+            if isinstance(decision, JobMove):
                 moves[job.pk] = decision
             outcomes.append(decision if isinstance(decision, AppError) else job)
         move_jobs(list(moves.values()), now=now)
@@ -152,7 +152,7 @@ def extend_leases(wishes: Sequence[Extension], *, now: dt.datetime | None = None
     return outcomes
 
 
-def _decide(ack: Ack, job: Job, now: dt.datetime) -> MovedJob | AppError | None:
+def _decide(ack: Ack, job: Job, now: dt.datetime) -> JobMove | AppError | None:
     """Return the move that the ack makes, or why it makes none; None: it was made before."""
     after = JobStatus.SUCCEEDED if ack.ok else JobStatus.FAILED
     if job.status == JobStatus.CANCELED:
@@ -166,7 +166,7 @@ def _decide(ack: Ack, job: Job, now: dt.datetime) -> MovedJob | AppError | None:
         return JobTaken()
     if job.status != JobStatus.SENT and not late:
         return JobFinished()
-    return MovedJob(
+    return JobMove(
         job=job,
         move=Move.FINISH_LATE if late else Move.FINISH,
         after=after,

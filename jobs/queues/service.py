@@ -18,7 +18,7 @@ from jobs.life.insert import lock_queues
 from jobs.models import QUEUE_NAME_LENGTH, DelayedJob, DelayedState, Job, JobEvent, Queue, QueueState, Schedule
 from jobs.queues.dispatch import ring_queues
 from jobs.states import ACTIVE, TERMINAL, WAITING, JobStatus, Move
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
 from kernel.ids import lowest_id
@@ -131,7 +131,7 @@ def flush_queue(*, queue: Queue, actor: str) -> int:
             now = database_now()
             jobs = [job for job in lock_jobs(ids).values() if job.status in WAITING]
             move_jobs(
-                [MovedJob(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor) for job in jobs], now=now
+                [JobMove(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor) for job in jobs], now=now
             )
         count += len(jobs)
     return count

@@ -20,7 +20,7 @@ from kernel.clock import database_now
 from kernel.errors import InvalidRequest, NotFound
 from kernel.strictjson import JsonObject, JsonValue
 from kernel.transactions import whole
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Level
 
 SHIPPED = Path(__file__).resolve().parent.parent / "calendars" / "cn.json"
@@ -153,14 +153,14 @@ def warn_of_calendars(*, now: dt.datetime | None = None) -> int:
     return len(ending)
 
 
-def _warning(calendar: WorkCalendar, user: User) -> Wish:
+def _warning(calendar: WorkCalendar, user: User) -> NewMessage:
     sentence = _(
         "The calendar %(name)s (%(code)s) knows holidays only up to %(day)s. Import the next year, or add its days in "
         "the administration: after that day every weekend rests and every other day works."
     )
     with translation.override(user.language or settings.LANGUAGE_CODE):
         words = {"name": calendar.name, "code": calendar.code, "day": calendar.known_until}
-        return Wish(owner_id=user.pk, text=str(sentence) % words, level=Level.WARNING, source="LetServer")
+        return NewMessage(owner_id=user.pk, text=str(sentence) % words, level=Level.WARNING, source="LetServer")
 
 
 def _day(value: JsonValue, field: str) -> dt.date:

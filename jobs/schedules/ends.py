@@ -10,7 +10,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import Outcome, Schedule, ScheduleRun
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Level
 
 
@@ -49,7 +49,9 @@ def tell_owner(
     """Send the owner a sentence with the schedule's name in it; it replaces what still waits about this schedule."""
     with translation.override(schedule.owner.language or settings.LANGUAGE_CODE):
         text = str(sentence) % {"name": schedule.name, **words}
-    wish = Wish(owner_id=schedule.owner_id, text=text, level=level, source="LetServer", key=f"schedule:{schedule.pk}")
+    wish = NewMessage(
+        owner_id=schedule.owner_id, text=text, level=level, source="LetServer", key=f"schedule:{schedule.pk}"
+    )
     accept_messages([wish], now=now)
 
 

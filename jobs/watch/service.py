@@ -20,7 +20,7 @@ from agents.models import Agent
 from jobs.life.retry import CANCELED_REASON, attempt_id
 from jobs.models import Job, Schedule, WatchMemory
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from jobs.watch.judge import Memory, Run, Verdict, judge
 from jobs.watch.policy import NotifyPolicy, read_policy
 from jobs.watch.render import render_notice
@@ -28,7 +28,7 @@ from kernel.errors import AppError
 from kernel.rows import ensure_row
 from kernel.strictjson import JsonObject
 from kernel.text import keep_head_and_tail
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Way
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _JUDGED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED})
 class _End:
     """An end that is judged. `subject`: empty where nothing is remembered. `name`: what it is called in a notice."""
 
-    moved: MovedJob
+    moved: JobMove
     policy: NotifyPolicy
     subject: str
     name: str
@@ -59,7 +59,7 @@ def notify_of(schedule: Schedule) -> JsonObject | None:
     return {"when": "edges"}
 
 
-def tell_of_changes(moved: Sequence[MovedJob], now: dt.datetime) -> None:
+def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Observer: judge the ends of jobs with `notify` and write at most one message for each.
 
     It comes after the observer that tries again what has failed: only the end of the last attempt is judged. What was
@@ -90,11 +90,11 @@ def drop_memory(schedule: Schedule) -> None:
     WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).delete()
 
 
-def _is_judged(one: MovedJob) -> bool:
+def _is_judged(one: JobMove) -> bool:
     return one.after in _JUDGED and not (one.output is not None and one.output.reason == CANCELED_REASON)
 
 
-def _ends(moved: Sequence[MovedJob]) -> list[_End]:
+def _ends(moved: Sequence[JobMove]) -> list[_End]:
     """Return those that are the end of the last attempt, of a schedule that is still there or of no schedule."""
     next_ones = {attempt_id(one.job) for one in moved if one.job.retries or one.move == Move.FINISH_LATE}
     followed = set(Job.objects.filter(pk__in=next_ones).values_list("pk", flat=True)) if next_ones else set()
@@ -103,7 +103,7 @@ def _ends(moved: Sequence[MovedJob]) -> list[_End]:
     return [end for one in last if (end := _end(one, schedules)) is not None]
 
 
-def _end(one: MovedJob, schedules: dict[str, Schedule]) -> _End | None:
+def _end(one: JobMove, schedules: dict[str, Schedule]) -> _End | None:
     job = one.job
     if job.parent_id is not None:
         schedule = schedules.get(job.parent_id)
@@ -132,7 +132,7 @@ def _policy(job: Job) -> NotifyPolicy:
         return NotifyPolicy()
 
 
-def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> Wish | None:
+def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | None:
     """Judge an end and keep what is remembered of it; return what is told of it."""
     job, row = end.moved.job, None
     if end.subject:
@@ -144,7 +144,7 @@ def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> Wish | None:
     if verdict.notice is None:
         return None
     title, text = render_notice(end.policy, verdict.notice, end.name)
-    return Wish(
+    return NewMessage(
         owner_id=job.owner_id,
         title=title,
         text=text,
@@ -174,7 +174,7 @@ def _verdict(end: _End, row: WatchMemory | None, now: dt.datetime) -> Verdict:
         return judge(end.policy, None, run)
 
 
-def _run(one: MovedJob, now: dt.datetime) -> Run:
+def _run(one: JobMove, now: dt.datetime) -> Run:
     output = one.output
     return Run(
         succeeded=one.after == JobStatus.SUCCEEDED,
@@ -207,7 +207,7 @@ def _make_room(owner_id: str) -> None:
         WatchMemory.objects.filter(pk__in=surplus).delete()
 
 
-def _send(wishes: Sequence[Wish], now: dt.datetime) -> None:
+def _send(wishes: Sequence[NewMessage], now: dt.datetime) -> None:
     """Write the messages. One for a channel that is gone goes to the owner's first one: better there than nowhere."""
     refused = [
         wish

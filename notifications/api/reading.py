@@ -168,7 +168,7 @@ class ChannelChangeSerializer(serializers.Serializer[Any]):
 
 
 def wished(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return checked fields under the names of `Wish`."""
+    """Return checked fields under the names of `NewMessage`."""
     actions = data.get("actions", ())
     return {
         "text": data["text"],

@@ -6,13 +6,13 @@ from django.utils.translation import gettext as _
 
 from kernel.alone import run_alone
 from kernel.ids import new_id
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Message
 
 
 def try_channel(channel: Channel) -> Message:
     """Send a test, also right after another one; raise LimitExceeded where the channel has no room."""
-    wish = Wish(
+    wish = NewMessage(
         owner_id=channel.owner_id,
         text=_("This is a test: the channel %(name)s works.") % {"name": channel.name},
         source="LetServer",

@@ -19,8 +19,8 @@ from notifications.channels.service import settings_of
 from notifications.drivers.base import Fault, Rate, Words
 from notifications.drivers.registry import driver_of
 from notifications.messages.read import state_of
-from notifications.models import Channel, Delivery, DeliveryState, Level, Message, MessageAction, PaceMeter
-from notifications.quota.ledger import standings
+from notifications.models import Channel, Delivery, DeliveryState, Level, Message, MessageAction
+from notifications.quota.ledger import recent_sends, standings
 
 OWNER_DID = "owner"
 """Why a channel is off that its owner has switched off."""
@@ -161,8 +161,8 @@ def allowances(user: User, channels: Sequence[Channel]) -> list[Allowance]:
         driver = driver_of(channel.driver)
         if driver.rates:
             key = driver.meter(settings_of(channel), channel.address)
-            meter = PaceMeter.objects.filter(key=key).first()
-            found += [_pace(channel, rate, meter.times if meter else [], now) for rate in driver.rates]
+            times = recent_sends(key)
+            found += [_pace(channel, rate, times, now) for rate in driver.rates]
     return found
 
 

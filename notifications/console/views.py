@@ -50,7 +50,7 @@ from notifications.console.presentation import (
 from notifications.deliveries.outbox import replay_delivery
 from notifications.drivers.base import Driver
 from notifications.drivers.registry import all_drivers, driver_of
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.messages.links import detail_path
 from notifications.messages.read import list_messages, read_message, state_of, withdraw_message
 from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Message
@@ -310,7 +310,7 @@ def _show_made_secret(request: HttpRequest, channel: Channel, driver: Driver, as
 
 def _send(user: User, form: MessageForm) -> Message | AppError:
     values = form.cleaned_data
-    wish = Wish(
+    wish = NewMessage(
         owner_id=user.pk,
         text=values["text"],
         title=values["title"],

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Delivery, Level, Message, ShutTarget
 
 SHUT = "shut"
@@ -52,7 +52,9 @@ def tell_given_up(delivery: Delivery, now: dt.datetime) -> None:
         else:
             text = _("Callbacks to %(host)s are given up (%(code)s). They can be replayed for 30 days.")
         words = {"host": host, "code": delivery.provider_code}
-        notice = Wish(owner_id=delivery.owner_id, text=text % words, level=Level.WARNING, source="LetServer", key=key)
+        notice = NewMessage(
+            owner_id=delivery.owner_id, text=text % words, level=Level.WARNING, source="LetServer", key=key
+        )
     accept_messages([notice], now=now)
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from kernel.bells import ring
 from notifications.deliveries.callback_targets import shut_target, tell_given_up
 from notifications.drivers.base import ChannelError, Fault
-from notifications.messages.accept import Wish, accept_messages, fallback_step, is_crowded, message_delivery
+from notifications.messages.accept import NewMessage, accept_messages, fallback_step, is_crowded, message_delivery
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Way
 from notifications.quota.ledger import TEXTS_USED_UP, WINDOW, WINDOW_SHUT, give_back, learn_refusal
 
@@ -118,7 +118,7 @@ def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:
     channel.enabled = False
     with translation.override(channel.owner.language or settings.LANGUAGE_CODE):
         text = _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on.")
-    notice = Wish(
+    notice = NewMessage(
         owner_id=channel.owner_id,
         text=text % {"name": channel.name, "reason": reason},
         level=Level.WARNING,

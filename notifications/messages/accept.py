@@ -60,7 +60,7 @@ class WishedAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class NewMessage:
     """A checked wish for a message.
 
     `way`: template, text or auto, where a channel knows several. `channels` and `fallback` are names or ids; without
@@ -107,7 +107,7 @@ class Wish:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def accept_messages(wishes: Sequence[Wish], *, now: dt.datetime | None = None) -> list[Message | AppError]:
+def accept_messages(wishes: Sequence[NewMessage], *, now: dt.datetime | None = None) -> list[Message | AppError]:
     """Store a message and its deliveries for each wish; a repeated one is answered with the message it made before.
 
     Per item: ChannelNotFound; InvalidRequest for a `not_before` too far away; NoChannel and LimitExceeded where it must
@@ -144,7 +144,7 @@ def accept_messages(wishes: Sequence[Wish], *, now: dt.datetime | None = None) -
     return [outcomes[wish.message_id] for wish in wishes]
 
 
-def _find_known(wishes: Sequence[Wish]) -> dict[object, Message]:
+def _find_known(wishes: Sequence[NewMessage]) -> dict[object, Message]:
     """Return messages that exist already: by id (the same try again) and by (owner, key digest)."""
     known: dict[object, Message] = dict(Message.objects.in_bulk([wish.message_id for wish in wishes]))
     digests = {wish.idempotency_digest for wish in wishes if wish.idempotency_key is not None}
@@ -155,7 +155,7 @@ def _find_known(wishes: Sequence[Wish]) -> dict[object, Message]:
     return known
 
 
-def _accept(wish: Wish, channels: Sequence[Channel], now: dt.datetime) -> Message:
+def _accept(wish: NewMessage, channels: Sequence[Channel], now: dt.datetime) -> Message:
     if wish.not_before is not None and wish.not_before > now + LONGEST_WAIT:
         raise InvalidRequest(_("A message can be kept for %(days)s days."), params={"days": LONGEST_WAIT.days})
     same = _latest_same(wish, now)
@@ -296,7 +296,7 @@ def withdraw(message_ids: Sequence[str], *, now: dt.datetime) -> None:
     Message.objects.filter(pk__in={row.message_id for row in rows}).update(withdrawn_at=now)
 
 
-def _latest_same(wish: Wish, now: dt.datetime) -> Message | None:
+def _latest_same(wish: NewMessage, now: dt.datetime) -> Message | None:
     """Return the same message of a moment ago, if there is one and this is a mere repetition of it."""
     if not settings.MERGE_SECONDS or wish.idempotency_key is not None or wish.actions or wish.not_before:
         return None
@@ -318,7 +318,7 @@ def _counted_on(message: Message) -> bool:
     return True
 
 
-def _new_message(wish: Wish, now: dt.datetime) -> Message:
+def _new_message(wish: NewMessage, now: dt.datetime) -> Message:
     return Message(
         id=wish.message_id,
         owner_id=wish.owner_id,
@@ -339,7 +339,7 @@ def _new_message(wish: Wish, now: dt.datetime) -> Message:
     )
 
 
-def _new_actions(wish: Wish, message: Message, now: dt.datetime) -> list[MessageAction]:
+def _new_actions(wish: NewMessage, message: Message, now: dt.datetime) -> list[MessageAction]:
     return [
         MessageAction(
             message=message,
@@ -378,7 +378,7 @@ def _warn(starts: Sequence[_Start], now: dt.datetime) -> None:
             with translation.override(owner.language or settings.LANGUAGE_CODE):
                 words = {"used": standing.used, "limit": standing.limit, "name": standing.name}
                 text = str(_("%(used)s of %(limit)s are used: %(name)s.")) % words
-            notice = Wish(
+            notice = NewMessage(
                 owner_id=owner.pk,
                 text=text,
                 level=Level.WARNING,

@@ -17,7 +17,7 @@ from kernel.http.rest import Operation, checked, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
 from notifications.api.reading import WishSerializer, wished
 from notifications.api.rendering import MessagePageSerializer, MessageSerializer, message_json
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.messages.read import list_messages, read_message, withdraw_message
 from notifications.models import Level
 
@@ -46,7 +46,7 @@ class Messages(Operation):
         fields = wished(checked(WishSerializer(data=self.read_body(request))))
         actions = tuple(WishedAction(**action) for action in fields.pop("actions"))
         key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
-        wish = Wish(owner_id=principal.owner_id, **fields, actions=actions, idempotency_key=key, must_reach=True)
+        wish = NewMessage(owner_id=principal.owner_id, **fields, actions=actions, idempotency_key=key, must_reach=True)
         message = run_alone(accept_messages, wish)
         whole = read_message(viewer=principal, message_id=message.pk)
         return Response(message_json(whole), status=201, headers={"Location": f"/messages/{message.pk}"})

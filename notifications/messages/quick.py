@@ -20,7 +20,7 @@ from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.text import unstorable_character
 from notifications.api.reading import COLOUR, QuickSerializer
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import SOURCE_LENGTH, TEXT_LENGTH, Level, Way
 
 _KINDS = {
@@ -32,7 +32,7 @@ _KINDS = {
 _OLDER_NAMES = {"info": "info", "warning": "warning", "kf": "text"}
 
 
-def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | None, *, must_reach: bool) -> Wish:
+def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | None, *, must_reach: bool) -> NewMessage:
     """Read the fields of one of these calls; raise InvalidMessage or InvalidRequest."""
     level, way = _KINDS[kind]
     source, colour = said.get("source") or "", said.get("color") or ""
@@ -41,7 +41,7 @@ def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | N
         raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params=params)
     if not isinstance(colour, str) or (colour and not COLOUR.fullmatch(colour)):
         raise InvalidRequest(_("color is written as #RRGGBB."))
-    return Wish(
+    return NewMessage(
         owner_id=principal.owner_id,
         text=_text(said.get("message")),
         level=level,

@@ -236,6 +236,12 @@ def day_of(now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
     return start.astimezone(dt.UTC), end.astimezone(dt.UTC)
 
 
+def recent_sends(key: str) -> list[float]:
+    """Return the times of the recent sends under a pace key, as seconds since 1970, oldest first."""
+    meter = PaceMeter.objects.filter(key=key).first()
+    return meter.times if meter else []
+
+
 def take_turn(key: str, rates: Sequence[Rate], *, now: dt.datetime) -> dt.datetime | None:
     """Note that a robot is used now, or return when it may be: over any stretch of time no more than its rates say."""
     if not rates:

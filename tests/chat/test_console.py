@@ -20,7 +20,7 @@ from chat.models import ChatLine
 from jobs.life.report import ReportKind
 from jobs.models import Job
 from kernel.ids import new_id
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, report
 
@@ -88,7 +88,7 @@ def test_messages_appear_among_the_lines(alice: User, browser: Client) -> None:
     quiet = browser.get(f"/console/chat?seen={mark[1]}", headers={"HX-Request": "true"})
     assert quiet.status_code == 204
     action = WishedAction(label="Restart it", agent="nas", text="restart")
-    accept_messages([Wish(owner_id=alice.pk, text="<b>disk full</b>", level="warning", actions=(action,))])
+    accept_messages([NewMessage(owner_id=alice.pk, text="<b>disk full</b>", level="warning", actions=(action,))])
     news = browser.get(f"/console/chat?seen={mark[1]}", headers={"HX-Request": "true"})
     assert "&lt;b&gt;disk full&lt;/b&gt;" in text_of(news)
     assert "1 – Restart it" in text_of(news)
@@ -113,7 +113,7 @@ def test_hostile_text_is_shown_and_does_nothing(alice: User, browser: Client) ->
     page = _say(browser, "<script>alert(1)</script> \u202e\x1b[31m")
     assert "<script>alert" not in page
     assert "\u202e" not in page
-    accept_messages([Wish(owner_id=alice.pk, text="javascript:alert(1) https://example.org/<i>")])
+    accept_messages([NewMessage(owner_id=alice.pk, text="javascript:alert(1) https://example.org/<i>")])
     page = text_of(browser.get("/console/chat"))
     assert 'href="javascript' not in page
 

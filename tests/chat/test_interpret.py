@@ -21,7 +21,7 @@ from chat.models import Question
 from jobs.models import Job
 from kernel.clock import database_now
 from kernel.text import is_one_character
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.models import MessageAction
 from tests.chat.conftest import Say
 from tests.factories import make_agent
@@ -94,7 +94,7 @@ def test_a_number_runs_the_newest_open_action_once(alice: User, say: Say) -> Non
         WishedAction(label="Restart", agent="nas", text="restart api"),
         WishedAction(label="X", agent="gone", text="x"),
     )
-    accept_messages([Wish(owner_id=alice.pk, text="down", actions=actions)])
+    accept_messages([NewMessage(owner_id=alice.pk, text="down", actions=actions)])
     text = say("１")
     assert "Restart" in text
     assert "🕘" in text

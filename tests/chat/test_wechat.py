@@ -23,7 +23,7 @@ from jobs.models import Job
 from kernel.clock import database_now
 from notifications.channels.service import create_channel
 from notifications.deliveries.outbox import claim_delivery
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, ChatCredit, Delivery
 from tests.chat.pushes import APPID, TOKEN, WECHAT, Phone
 from tests.factories import make_agent, make_user
@@ -89,7 +89,7 @@ def test_who_leaves_while_a_message_waits_is_told_elsewhere(phone: Phone) -> Non
         owner_id=owner.pk, name="hook", driver="webhook", settings={"url": "https://example.org/"}, levels=["info"],
         actor="test",
     )  # fmt: skip
-    accept_messages([Wish(owner_id=owner.pk, text="hello")])
+    accept_messages([NewMessage(owner_id=owner.pk, text="hello")])
     waits = Delivery.objects.get(channel__driver="wechat")
     phone.event("unsubscribe")
     assert claim_delivery(waits.pk) is None
@@ -164,7 +164,7 @@ def test_a_template_that_the_person_refuses_afterwards_goes_to_the_next_channel(
         owner_id=owner.pk, name="hook", driver="webhook", settings={"url": "https://example.org/"}, levels=["info"],
         actor="test",
     )  # fmt: skip
-    accept_messages([Wish(owner_id=owner.pk, text="hello")])
+    accept_messages([NewMessage(owner_id=owner.pk, text="hello")])
     first = Delivery.objects.get(channel__driver="wechat")
     Delivery.objects.filter(pk=first.pk).update(state="sent", provider_id="4711")
     phone.event("TEMPLATESENDJOBFINISH", MsgID="4711", Status="success")

@@ -47,7 +47,7 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from letserver.staff import StaffSite
 from notifications.channels.service import create_channel
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, PaceMeter, ShutTarget, SigningSecret
 from notifications.quota.ledger import open_credit
 from tests.console.pages import assert_sound, text_of
@@ -118,7 +118,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
         owner_id=owner.pk, name="robot", driver="wecom_robot", settings={"key": "PRIVATE-KEY"}, levels=[], actor="test"
     )
     Channel.objects.filter(pk=channel.pk).update(address="PRIVATE-ADDRESS")
-    wish = Wish(
+    wish = NewMessage(
         owner_id=owner.pk,
         text="PRIVATE-TEXT",
         title="PRIVATE-TITLE",

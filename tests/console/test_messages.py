@@ -19,7 +19,7 @@ from notifications.console.views import PAGE_SIZE
 from notifications.deliveries.outbox import claim_delivery, finish_delivery
 from notifications.deliveries.outcome import switch_off
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.messages.links import detail_path
 from notifications.models import Channel, Delivery, Level, Message
 from tests.console.hostile import CORPUS, HIDDEN
@@ -44,7 +44,7 @@ def _mail(user: User, name: str, levels: list[str] | None = None) -> Channel:
 
 
 def _message(user: User, text: str = "hello", **more: object) -> Message:
-    wish = Wish(owner_id=user.pk, text=text, idempotency_key=new_id(), **more)  # type: ignore[arg-type]
+    wish = NewMessage(owner_id=user.pk, text=text, idempotency_key=new_id(), **more)  # type: ignore[arg-type]
     (message,) = accept_messages([wish])
     assert isinstance(message, Message), message
     return message

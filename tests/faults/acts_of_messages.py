@@ -19,7 +19,7 @@ from notifications.channels.service import (
 )
 from notifications.deliveries.outbox import replay_delivery
 from notifications.deliveries.sending import deliver
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.messages.actions import take_action
 from notifications.messages.links import confirmation_url
 from notifications.messages.read import withdraw_message
@@ -45,7 +45,7 @@ def _channel(journal: Journal) -> Channel:
 
 
 def _message(journal: Journal, owner_id: str, **more: object) -> Message:
-    message = run_alone(accept_messages, Wish(owner_id=owner_id, text="hello", **more))  # type: ignore[arg-type]
+    message = run_alone(accept_messages, NewMessage(owner_id=owner_id, text="hello", **more))  # type: ignore[arg-type]
     journal.note("message", id=message.pk)
     return message
 

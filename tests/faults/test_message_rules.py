@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from kernel.clock import database_now
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Message
 from notifications.quota.ledger import open_credit
 from tests.factories import make_user
@@ -155,7 +155,7 @@ def test_the_rows_of_the_product_are_read(tmp_path: Path) -> None:
         changed_at=now,
     )  # fmt: skip
     open_credit(owner_id=user.pk, account="app", address="openid", now=now)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="hello", way="text")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="hello", way="text")])
     assert isinstance(message, Message)
     (tmp_path / "messages-1.jsonl").write_text(json.dumps(_message(id=message.pk).fields) + "\n", encoding="utf-8")
     (violation,) = check_messages(tmp_path, connection, threads=1)

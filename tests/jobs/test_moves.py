@@ -11,7 +11,7 @@ from django.db import transaction
 from jobs.models import Job, JobEvent, JobOutput
 from jobs.observers import _observers, observe
 from jobs.states import ACTIVE, TERMINAL, TRANSITIONS, WAITING, JobStatus, Move, allowed
-from jobs.transitions import MovedJob, lock_jobs, move_jobs
+from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.transactions import LostRace
 from tests.factories import make_agent, make_job, make_job_in
@@ -24,7 +24,7 @@ LEASE = dt.timedelta(seconds=60)
 def _move(job: Job, move: Move, after: JobStatus) -> None:
     with transaction.atomic():
         (locked,) = lock_jobs([job.pk]).values()
-        moved = MovedJob(job=locked, move=move, after=after, actor="test", lease=LEASE)
+        moved = JobMove(job=locked, move=move, after=after, actor="test", lease=LEASE)
         move_jobs([moved], now=database_now())
 
 
@@ -66,7 +66,7 @@ def test_a_lost_race_writes_nothing() -> None:
     seen, neighbour = make_job(agent), make_job(agent)
     _move(seen, Move.CLAIM, JobStatus.SENT)
     moves = [
-        MovedJob(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor="test", lease=LEASE) for job in (neighbour, seen)
+        JobMove(job=job, move=Move.CLAIM, after=JobStatus.SENT, actor="test", lease=LEASE) for job in (neighbour, seen)
     ]
     with pytest.raises(LostRace), transaction.atomic():
         move_jobs(moves, now=database_now())
@@ -82,9 +82,7 @@ def test_a_set_moves_with_few_queries(django_assert_num_queries: pytest.FixtureR
     now = database_now()
     with transaction.atomic():
         locked = lock_jobs([job.pk for job in jobs])
-        moves = [
-            MovedJob(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="test") for job in locked.values()
-        ]
+        moves = [JobMove(job=job, move=Move.WAIT_END, after=JobStatus.EXPIRED, actor="test") for job in locked.values()]
         with django_assert_num_queries(3):  # type: ignore[operator]
             move_jobs(moves, now=now)
     assert Job.objects.filter(status=JobStatus.EXPIRED).count() == 50

@@ -13,7 +13,7 @@ from jobs.stream import service as stream
 from jobs.stream.service import Cursor, News, read_news, start_now
 from kernel.clock import database_now
 from kernel.ids import lowest_id
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Message
 from tests.factories import claim, make_agent, make_job, make_user, report
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def say(user: User, text: str) -> Message:
-    (message,) = accept_messages([Wish(owner_id=user.pk, text=text)])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text)])
     assert isinstance(message, Message)
     return message
 

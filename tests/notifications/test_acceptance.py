@@ -13,7 +13,7 @@ from kernel.clock import database_now
 from kernel.errors import AppError, ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel
 from notifications.channels.service import ChannelChange, update_channel
 from notifications.messages import accept
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
 from notifications.quota.ledger import day_of, open_credit
 from tests.factories import make_user
@@ -22,17 +22,17 @@ from tests.notifications.conftest import Robot
 pytestmark = pytest.mark.django_db
 
 
-def wish(user: User, text: str = "hello", **more: Any) -> Wish:
-    return Wish(owner_id=user.pk, text=text, **more)
+def wish(user: User, text: str = "hello", **more: Any) -> NewMessage:
+    return NewMessage(owner_id=user.pk, text=text, **more)
 
 
-def accepted(one: Wish, now: dt.datetime | None = None) -> Message:
+def accepted(one: NewMessage, now: dt.datetime | None = None) -> Message:
     (message,) = accept_messages([one], now=now)
     assert isinstance(message, Message), message
     return message
 
 
-def refused(one: Wish) -> AppError:
+def refused(one: NewMessage) -> AppError:
     (error,) = accept_messages([one])
     assert isinstance(error, AppError), error
     return error

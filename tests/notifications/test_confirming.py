@@ -26,7 +26,7 @@ from notifications.channels.service import (
 )
 from notifications.deliveries.sending import deliver
 from notifications.deliveries.upkeep import forget_old_deliveries
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.messages.links import confirmation_url
 from notifications.models import Channel, Delivery, Message, PaceMeter
 from tests.factories import agreed, make_user
@@ -64,7 +64,7 @@ def _deliver_all() -> None:
 
 
 def _send(owner: User, **more: Any) -> Message | AppError:
-    (outcome,) = accept_messages([Wish(owner_id=owner.pk, text="hello", must_reach=True, **more)])
+    (outcome,) = accept_messages([NewMessage(owner_id=owner.pk, text="hello", must_reach=True, **more)])
     return outcome
 
 

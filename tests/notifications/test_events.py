@@ -14,7 +14,7 @@ from jobs.life.report import ReportKind
 from kernel.clock import database_now
 from notifications.deliveries import upkeep
 from notifications.deliveries.sending import deliver
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
 from tests.factories import claim, make_agent, make_job, make_user, report
 from tests.lanes.lane import Lane
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def say(user: User, text: str = "x") -> Message:
-    (message,) = accept_messages([Wish(owner_id=user.pk, text=text)])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text)])
     assert isinstance(message, Message)
     return message
 

@@ -15,7 +15,7 @@ from django.db import connection
 from jobs.life.callbacks import tell_callbacks
 from jobs.models import Job
 from jobs.states import JobStatus, Move
-from jobs.transitions import MovedJob
+from jobs.transitions import JobMove
 from kernel.clock import database_now
 from notifications.deliveries import courier
 from notifications.deliveries.signing import secrets_of
@@ -56,7 +56,7 @@ def _callbacks(job: Job, url: str, numbers: Iterator[int], count: int = 1) -> li
     job.callback = url
     for _ in range(count):
         job.events_count = next(numbers)
-        moved = MovedJob(job=job, move=Move.PROGRESS, after=JobStatus.RUNNING, actor="test")
+        moved = JobMove(job=job, move=Move.PROGRESS, after=JobStatus.RUNNING, actor="test")
         tell_callbacks([moved], database_now())
     return list(Delivery.objects.filter(target=url).order_by("-pk").values_list("pk", flat=True)[:count])
 

@@ -15,7 +15,7 @@ from notifications.channels.service import delete_channel
 from notifications.deliveries.outbox import claim_delivery, finish_delivery, replay_delivery, ring_due_deliveries
 from notifications.deliveries.sending import deliver
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
 from notifications.quota.ledger import open_credit
 from tests.factories import make_user
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 def send(user: User, text: str = "hello", **more: Any) -> Delivery:
     """Store a message and try its first delivery."""
-    (message,) = accept_messages([Wish(owner_id=user.pk, text=text, **more)])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text, **more)])
     assert isinstance(message, Message)
     delivery = message.deliveries.order_by("pk")[0]
     deliver(delivery.pk)
@@ -55,7 +55,7 @@ def test_a_message_arrives_once(robot: Robot, sim: Simulator) -> None:
 def test_only_one_of_two_senders_has_it(robot: Robot) -> None:
     user = make_user()
     robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     first = claim_delivery(delivery.pk)
@@ -123,7 +123,7 @@ def test_a_broken_channel_is_switched_off_and_the_next_one_says_so(robot: Robot,
 def test_what_waits_for_a_channel_that_was_removed_goes_on_to_the_next(robot: Robot) -> None:
     user = make_user()
     first, second = robot(user), robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     delete_channel(channel=first, actor="test")
@@ -147,7 +147,7 @@ def test_a_robot_is_never_hurried(robot: Robot, sim: Simulator) -> None:
 def test_a_sender_that_died_is_followed_by_another_and_five_deaths_park_it(robot: Robot) -> None:
     user = make_user()
     robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     now = database_now()
@@ -164,7 +164,7 @@ def test_a_sender_that_died_is_followed_by_another_and_five_deaths_park_it(robot
 def test_a_late_finish_changes_nothing(robot: Robot) -> None:
     user = make_user()
     robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     now = database_now()
@@ -221,7 +221,7 @@ def test_auto_takes_the_template_when_the_text_is_refused_and_the_ledger_learns(
     assert following.way == "template"
     deliver(following.pk)
     assert Delivery.objects.get(pk=following.pk).state == DeliveryState.SENT
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="next", way="auto")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="next", way="auto")])
     assert isinstance(message, Message)
     assert message.deliveries.get().way == "template"
 
@@ -250,7 +250,7 @@ def test_a_text_whose_end_nobody_heard_is_counted_and_so_is_its_repeat(sim: Simu
     assert user.chat_credits.get().used == 2
 
     # Its sender dies; the window is full by then: it is tried in the place that it has.
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="two", way="text")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="two", way="text")])
     assert isinstance(message, Message)
     claim_delivery(message.deliveries.get().pk)
     user.chat_credits.update(used=20)
@@ -266,7 +266,7 @@ def test_who_has_left_while_a_message_waited_is_told_on_the_next_channel(
     user = make_user()
     channel, openid = _wechat(user, sim, settings)
     second = robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x", way="template")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x", way="template")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     sim.unfollow(openid, wait=False)

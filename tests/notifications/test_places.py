@@ -21,7 +21,7 @@ from notifications.channels.service import ChannelChange, create_channel, update
 from notifications.deliveries import outbox, sending
 from notifications.deliveries.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import Wish, WishedAction, accept_messages
+from notifications.messages.accept import NewMessage, WishedAction, accept_messages
 from notifications.messages.actions import take_action
 from notifications.messages.read import withdraw_message
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
@@ -48,7 +48,7 @@ def noon() -> dt.datetime:
 
 
 def accepted(user: User, text: str = "hello", *, now: dt.datetime | None = None, **more: Any) -> Delivery:
-    (message,) = accept_messages([Wish(owner_id=user.pk, text=text, **more)], now=now)
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text, **more)], now=now)
     assert isinstance(message, Message), message
     return message.deliveries.get()
 
@@ -232,7 +232,7 @@ def test_a_number_means_what_the_person_can_see() -> None:
     later = database_now() + dt.timedelta(hours=1)
     for text, when in (("seen", None), ("later", later), ("taken back", None)):
         action = WishedAction(label=text, agent="nas", text=text)
-        (message,) = accept_messages([Wish(owner_id=user.pk, text=text, not_before=when, actions=(action,))])
+        (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text, not_before=when, actions=(action,))])
     assert isinstance(message, Message)
     Message.objects.filter(pk=message.pk).update(withdrawn_at=database_now())
     taken = take_action(user.pk, 1)
@@ -246,7 +246,7 @@ def test_a_repetition_is_not_counted_where_one_target_has_it_already(settings: A
     user = make_user()
     for number in range(2):
         make_channel(user, f"openid-{number}", position=number)
-    wish = Wish(owner_id=user.pk, text="x", way="template", channels=("wechat openid-0", "wechat openid-1"))
+    wish = NewMessage(owner_id=user.pk, text="x", way="template", channels=("wechat openid-0", "wechat openid-1"))
     (message,) = accept_messages([wish])
     assert isinstance(message, Message)
     claimed(message.deliveries.order_by("pk")[0])
@@ -257,7 +257,7 @@ def test_a_repetition_is_not_counted_where_one_target_has_it_already(settings: A
 def test_nobody_waits_for_ever() -> None:
     user = make_user()
     far = dt.datetime.max.replace(tzinfo=dt.UTC)
-    (error,) = accept_messages([Wish(owner_id=user.pk, text="x", not_before=far)])
+    (error,) = accept_messages([NewMessage(owner_id=user.pk, text="x", not_before=far)])
     assert isinstance(error, InvalidRequest)
 
 
@@ -313,7 +313,7 @@ def test_when_to_come_again_is_not_a_moment_too_early(settings: Any) -> None:
     user = make_user()
     make_channel(user)
     now = day_of(database_now())[1] - dt.timedelta(milliseconds=1500)
-    (error,) = accept_messages([Wish(owner_id=user.pk, text="x", way="template", must_reach=True)], now=now)
+    (error,) = accept_messages([NewMessage(owner_id=user.pk, text="x", way="template", must_reach=True)], now=now)
     assert isinstance(error, LimitExceeded)
     assert error.retry_after_seconds == 2
 

@@ -16,7 +16,7 @@ from kernel.clock import database_now
 from kernel.errors import LimitExceeded, Unavailable
 from notifications.deliveries.outbox import claim_delivery
 from notifications.drivers.base import Rate
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message
 from notifications.quota.ledger import open_credit, take_turn
 from tests.factories import make_user
@@ -54,7 +54,7 @@ def accept(user: User, way: str, **more: Any) -> Callable[[int], str]:
     """Send until it is stored or refused; a lock that took too long is no answer."""
 
     def work(number: int) -> str:
-        wish = Wish(owner_id=user.pk, text=f"{number}", way=way, must_reach=True, **more)
+        wish = NewMessage(owner_id=user.pk, text=f"{number}", way=way, must_reach=True, **more)
         while True:
             try:
                 return str(run_alone(accept_messages, wish).pk)
@@ -84,7 +84,7 @@ def test_one_key_makes_one_message(settings: Any) -> None:
     wechat(user)
 
     def work(_number: int) -> str:
-        wish = Wish(owner_id=user.pk, text="same", way="text", idempotency_key="k")
+        wish = NewMessage(owner_id=user.pk, text="same", way="text", idempotency_key="k")
         while True:
             try:
                 return str(run_alone(accept_messages, wish).pk)
@@ -110,7 +110,7 @@ def test_a_robot_takes_as_many_turns_as_it_has() -> None:
 def test_one_sender_has_it() -> None:
     user = make_user()
     wechat(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="x", way="text")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x", way="text")])
     assert isinstance(message, Message)
     delivery_id = message.deliveries.get().pk
     assert sum(claimed is not None for claimed in at_once(lambda _number: claim_delivery(delivery_id))) == 1

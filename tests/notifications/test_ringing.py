@@ -12,7 +12,7 @@ import pytest
 from kernel.bells import ringer
 from kernel.clock import database_now
 from notifications.deliveries.outbox import SWEEP_LIMIT
-from notifications.messages.accept import Wish, accept_messages
+from notifications.messages.accept import NewMessage, accept_messages
 from notifications.models import Delivery, Message
 from notifications.tasks import sweep_deliveries
 from tests.factories import make_user
@@ -26,7 +26,7 @@ _QUEUE = "letserver:celery:deliveries"
 def test_a_stored_message_rings_the_couriers_queue_with_its_deliverys_id(robot: Robot, lane: Lane) -> None:
     user = make_user()
     robot(user)
-    (message,) = accept_messages([Wish(owner_id=user.pk, text="secret text")])
+    (message,) = accept_messages([NewMessage(owner_id=user.pk, text="secret text")])
     assert isinstance(message, Message)
     ringer.wait_until_empty()
     (told,) = lane.redis.lrange(_QUEUE, 0, -1)
@@ -38,7 +38,7 @@ def test_a_stored_message_rings_the_couriers_queue_with_its_deliverys_id(robot: 
 def test_the_sweep_rings_again_what_nobody_took_but_not_into_a_full_queue(robot: Robot, lane: Lane) -> None:
     user = make_user()
     robot(user)
-    accept_messages([Wish(owner_id=user.pk, text="lost")])
+    accept_messages([NewMessage(owner_id=user.pk, text="lost")])
     ringer.wait_until_empty()
     Delivery.objects.update(due_at=database_now() - dt.timedelta(seconds=10))
     lane.redis.flushall()
