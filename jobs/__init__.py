@@ -1,6 +1,7 @@
 """Jobs: what is ordered, how it runs, and what became of it. A feature is a folder.
 
-Start reading at `states.py` (the state machine), `transitions.py` (the one place where a job moves), `models/`, `life/`.
+Start reading at `states.py` (the state machine), `transitions.py` (the one place where a job moves), `models/`, then
+`life/`.
 
 - `life/`: submit, claim, report, retry, cancel, chains, logs, heartbeats, and the sweeps for what is overdue.
 - `queues/`: named queues: width, rate, order, dead letters, and queues that programs pull from.
