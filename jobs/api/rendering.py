@@ -10,7 +10,7 @@ from jobs.api.reading import PROTOCOL
 from jobs.life.log import LogPart
 from jobs.life.read import WholeJob
 from jobs.models import Job, JobEvent, JobOutput
-from jobs.stream.service import News
+from jobs.stream.service import StreamPage
 from kernel.clock import rfc3339
 from kernel.strictjson import JsonObject
 from kernel.text import RESULT_CHARACTERS
@@ -279,7 +279,7 @@ def told_job_json(job: Job, *, result: str) -> ToldJobJson:
     return told
 
 
-def news_json(news: News) -> NewsPageJson:
+def news_json(news: StreamPage) -> NewsPageJson:
     """Render what happened."""
     return {"items": [_one_news_json(item) for item in news.items], "next": news.cursor.write()}
 

@@ -12,7 +12,7 @@ from accounts.authentication import FullUser, caller
 from accounts.credentials import FULL_SCOPE, identify_again, require_user
 from jobs.api import reading, rendering
 from jobs.api.schema import NewsPageSerializer
-from jobs.stream.service import Cursor, read_news, start_now
+from jobs.stream.service import Cursor, read_page, start_now
 from kernel.errors import InvalidRequest
 from kernel.http.openapi import describe, query
 from kernel.http.rest import Operation, query_value
@@ -42,9 +42,9 @@ class Stream(Operation):
         cursor = start_now(owner_id=principal.owner_id) if since is None else Cursor.read(since)
         if cursor is None:
             raise InvalidRequest(_("since is not one that an answer gave."))
-        news = read_news(owner_id=principal.owner_id, since=cursor)
+        news = read_page(owner_id=principal.owner_id, since=cursor)
         while not news.items and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_SECONDS)
             require_user(identify_again(principal), FULL_SCOPE)
-            news = read_news(owner_id=principal.owner_id, since=news.cursor)
+            news = read_page(owner_id=principal.owner_id, since=news.cursor)
         return Response(rendering.news_json(news))

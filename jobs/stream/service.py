@@ -1,10 +1,18 @@
-"""What happened to a person's jobs and messages, in the order of the ids, for programs that ask again and again.
+"""Events of a user's jobs and messages, ordered by id, for programs that poll.
 
-Ids grow with time, but a row becomes visible when its transaction commits, which may be after one with a higher id. So
-a cursor is not one id. It says from where on to look, LATE before the time of the look at most, and which of the rows
-beyond that were told already: what commits late is still found, and nothing is told twice. What becomes visible later
-than LATE, after more than MARKS_LIMIT of the owner's rows or SCAN_LIMIT of all, is missed; a call's transaction is
-undone after 5 s (`kernel.transactions`).
+Ids grow with time, but a row becomes visible only when its transaction commits. So a row can appear after a row with
+a higher id has been returned, and one id is not enough for a cursor. A cursor has two parts: `low`, at most LATE
+before the time of the call, and `returned`, marks of the rows above `low` that earlier pages contained.
+
+Example with LATE = 15 s. The numbers are ids, written as the second in which they were made:
+
+    at 100 s  rows 90, 97 are visible   page: 90, 97   cursor: low 85, returned {90, 97}
+    at 101 s  row 95 commits late       page: 95       cursor: low 86, returned {90, 95, 97}
+    at 120 s  nothing new               page: empty    cursor: low 105, returned {}
+
+A row is missed if it becomes visible more than LATE after its id was made, or behind more than MARKS_LIMIT returned
+rows of the owner, or behind SCAN_LIMIT events of all owners. The first cannot happen to a call: its transaction is
+rolled back after 5 s (`kernel.transactions`).
 """
 
 from __future__ import annotations
@@ -25,7 +33,7 @@ LATE = dt.timedelta(seconds=15)
 MARKS_LIMIT = 500
 PAGE = 100
 SCAN_LIMIT = 5_000
-"""So many events, of whomever, are looked through at one time; the cursor then moves behind them."""
+"""One call reads at most this many events of all owners; then the cursor moves behind them."""
 
 _ID_BYTES = 16
 _MARK_BYTES = 6
@@ -33,14 +41,14 @@ _MARK_BYTES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """Look after the id `low`; `told`: the ends of ids beyond it that were told."""
+    """Where to continue: rows with an id above `low`, except `returned` (the last six bytes of their ids)."""
 
     low: str
-    told: tuple[bytes, ...] = ()
+    returned: tuple[bytes, ...] = ()
 
     def write(self) -> str:
-        """Return it as text, in which nobody is tempted to read anything."""
-        return base64.urlsafe_b64encode(uuid.UUID(self.low).bytes + b"".join(self.told)).decode().rstrip("=")
+        """Return the cursor as opaque URL-safe text."""
+        return base64.urlsafe_b64encode(uuid.UUID(self.low).bytes + b"".join(self.returned)).decode().rstrip("=")
 
     @classmethod
     def read(cls, text: str) -> Cursor | None:
@@ -52,28 +60,28 @@ class Cursor:
         marks = len(data) - _ID_BYTES
         if marks < 0 or marks % _MARK_BYTES or marks > MARKS_LIMIT * _MARK_BYTES:
             return None
-        told = tuple(data[start : start + _MARK_BYTES] for start in range(_ID_BYTES, len(data), _MARK_BYTES))
-        return cls(low=str(uuid.UUID(bytes=data[:_ID_BYTES])), told=told)
+        returned = tuple(data[start : start + _MARK_BYTES] for start in range(_ID_BYTES, len(data), _MARK_BYTES))
+        return cls(low=str(uuid.UUID(bytes=data[:_ID_BYTES])), returned=returned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """Events and messages in the order of their ids, and where to go on."""
+class StreamPage:
+    """One page: events and messages ordered by id, and the cursor for the next call."""
 
     items: Sequence[JobEvent | Message]
     cursor: Cursor
 
 
 def start_now(*, owner_id: str, now: dt.datetime | None = None) -> Cursor:
-    """Return the cursor behind everything that can be seen now."""
+    """Return the cursor behind every row that is visible now."""
     cursor = Cursor(low=lowest_id((now or database_now()) - LATE))
-    while (news := read_news(owner_id=owner_id, since=cursor, now=now)).items:
-        cursor = news.cursor
-    return news.cursor
+    while (page := read_page(owner_id=owner_id, since=cursor, now=now)).items:
+        cursor = page.cursor
+    return page.cursor
 
 
-def read_news(*, owner_id: str, since: Cursor, now: dt.datetime | None = None) -> News:
-    """Return up to 100 events of the owner's jobs and messages of the owner that `since` does not know. No lock."""
+def read_page(*, owner_id: str, since: Cursor, now: dt.datetime | None = None) -> StreamPage:
+    """Return up to 100 job events and messages of the owner that earlier pages did not contain. Takes no lock."""
     now = now or database_now()
     scanned = JobEvent.objects.filter(pk__gt=since.low).order_by("pk").values_list("pk", "job__owner_id")
     seen = list(scanned[:SCAN_LIMIT])
@@ -81,18 +89,20 @@ def read_news(*, owner_id: str, since: Cursor, now: dt.datetime | None = None) -
     messages = Message.objects.filter(owner_id=owner_id, pk__gt=since.low).order_by("pk")
     if end is not None:
         messages = messages.filter(pk__lte=end)
-    room = PAGE + len(since.told)
+    room = PAGE + len(since.returned)
     ids = [pk for pk, owner in seen if owner == owner_id][:room]
     ids = sorted([*ids, *messages.values_list("pk", flat=True)[:room]])
-    known = set(since.told)
+    known = set(since.returned)
     fresh = [row_id for row_id in ids if _mark(row_id) not in known]
     page = fresh[:PAGE]
     low = end or lowest_id(now - LATE)
     if len(fresh) >= PAGE:
         low = min(low, page[-1])
-    told = [row_id for row_id in ids if row_id in set(page) or _mark(row_id) in known]
-    low = max(low, since.low, *told[-MARKS_LIMIT - 1 : -MARKS_LIMIT])
-    return News(items=_rows(page), cursor=Cursor(low=low, told=tuple(_mark(row_id) for row_id in told if row_id > low)))
+    returned = [row_id for row_id in ids if row_id in set(page) or _mark(row_id) in known]
+    low = max(low, since.low, *returned[-MARKS_LIMIT - 1 : -MARKS_LIMIT])
+    return StreamPage(
+        items=_rows(page), cursor=Cursor(low=low, returned=tuple(_mark(row_id) for row_id in returned if row_id > low))
+    )
 
 
 def _rows(ids: Sequence[str]) -> list[JobEvent | Message]:

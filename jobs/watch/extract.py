@@ -1,4 +1,7 @@
-"""What of an output is compared: lines, elements, a number, a value of JSON, an exit code. Bounded, whatever came."""
+"""Extract from an output what a policy compares: lines, elements, a number, a JSON value, or the exit code.
+
+The amount is bounded for every input.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from kernel.strictjson import parse_value
 from kernel.visible import visible_text
 
 COMPARED_CHARACTERS = 256 * 1024
-"""So much of an output is compared, from its beginning: with the bounds of `patterns` this bounds the work."""
+"""Only the first characters of an output are compared. With the limits in `patterns` this bounds the work."""
 
 LINES_LIMIT = 5000
 LINE_LENGTH = 1000
@@ -27,17 +30,18 @@ _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """Something that is there or not: by what it is known again, and how it is shown."""
+class Element:
+    """One compared element. Two elements with the same `identity` are the same one; `shown` is its text in a notice."""
 
     identity: str
     shown: str
 
 
-def observe(policy: NotifyPolicy, *, text: str, exit_code: int | None) -> tuple[Item, ...] | None:
-    """Return what this policy compares, none of it blank, no line longer than LINE_LENGTH.
+def extract(policy: NotifyPolicy, *, text: str, exit_code: int | None) -> tuple[Element, ...] | None:
+    """Return the elements that this policy compares: none is blank, none is longer than LINE_LENGTH characters.
 
-    Empty: there is nothing. None: there is something else than the JSON elements that were expected.
+    An empty tuple means that the output holds nothing to compare. None means that the policy expects JSON elements
+    and the output is something else.
     """
     if policy.mode == Mode.EXIT:
         return () if exit_code is None else (_line(str(exit_code)),)
@@ -54,20 +58,20 @@ def observe(policy: NotifyPolicy, *, text: str, exit_code: int | None) -> tuple[
 
 
 def first_number(text: str) -> Decimal | None:
-    """Return the first number in `text`: 12, -3.5, 1,234.56. A dash that follows a letter or digit is no sign."""
+    """Return the first number in `text`: 12, -3.5, 1,234.56. A dash after a letter or a digit is not a sign."""
     found = _NUMBER.search(text)
     return Decimal(found.group().replace(",", "").replace("\u2212", "-")) if found else None
 
 
 def plain_number(number: Decimal) -> str:
-    """Write a number in one way only: 1.50 and 1.5 are the same."""
+    """Return the one normal form of a number: 1.50 and 1.5 both give `1.5`."""
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text
 
 
 def short_line(line: str) -> str:
-    """Return a line of at most LINE_LENGTH characters; two that differ still differ."""
+    """Return a line of at most LINE_LENGTH characters; two different lines stay different."""
     if len(line) <= LINE_LENGTH:
         return line
     mark = blake2b(line.encode(), digest_size=8).hexdigest()
@@ -75,20 +79,20 @@ def short_line(line: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return `text` with a replacement character for what a database refuses: NUL and lone surrogates."""
+    """Return `text` with U+FFFD in place of NUL and lone surrogates, which a database refuses."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def _line(text: str) -> Item:
-    """Return a line as a person sees it: without colours, and without what stands at its end and is not seen."""
+def _line(text: str) -> Element:
+    """Return a line as a person sees it: without colour codes and without invisible characters at its end."""
     shown = short_line(visible_text(text.rstrip()).rstrip())
-    return Item(identity=shown, shown=shown)
+    return Element(identity=shown, shown=shown)
 
 
-def _kept(policy: NotifyPolicy, items: Iterable[Item]) -> tuple[Item, ...]:
-    """Return the items that are not blank nor ignored, within the bounds."""
+def _kept(policy: NotifyPolicy, items: Iterable[Element]) -> tuple[Element, ...]:
+    """Return the elements that are neither blank nor ignored, within the limits."""
     patterns = Patterns(policy.ignore)
-    kept: list[Item] = []
+    kept: list[Element] = []
     room = COMPARED_CHARACTERS
     for item in items:
         room -= len(item.shown) + 1
@@ -106,12 +110,12 @@ def _parsed(text: str) -> object:
         return _ABSENT
 
 
-def _elements(value: list[object] | dict[str, object], key: str) -> Iterator[Item]:
-    """Give the elements of an array, or the one object, each known again by the value at `key`, or by the whole."""
+def _elements(value: list[object] | dict[str, object], key: str) -> Iterator[Element]:
+    """Yield the elements of an array, or the one object. The value at `key` is the identity, else the whole element."""
     for element in value if isinstance(value, list) else [value]:
         known_by = _at(element, key)
         shown = _line(_leaf(element)).shown
-        yield Item(identity=shown if known_by is _ABSENT else json.dumps(known_by, sort_keys=True), shown=shown)
+        yield Element(identity=shown if known_by is _ABSENT else json.dumps(known_by, sort_keys=True), shown=shown)
 
 
 def _at(value: object, path: str) -> object:
@@ -126,7 +130,7 @@ def _at(value: object, path: str) -> object:
 
 
 def _json_lines(value: object, path: str = "") -> Iterator[str]:
-    """Give one line for each leaf, with its path: so the order of keys counts for nothing, that of elements does."""
+    """Yield one line per leaf with its path. The order of keys does not matter; the order of elements does."""
     if value is _ABSENT:
         return
     if isinstance(value, dict) and value:
@@ -141,7 +145,7 @@ def _json_lines(value: object, path: str = "") -> Iterator[str]:
 
 
 def _leaf(value: object) -> str:
-    """Return a value on one line that is not blank: texts as they are where that is one."""
+    """Return a value as one line that is not blank. A text that is such a line is returned unchanged."""
     if isinstance(value, str) and value.strip() == value and value.isprintable() and value:
         return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

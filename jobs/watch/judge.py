@@ -1,10 +1,10 @@
-"""One run against what is remembered of those before: is anything told, and what is remembered now.
+"""Judge one run against the memory of earlier runs: which notice it makes, and the new memory.
 
-Pure: no clock, no database, no language. The caller keeps the memory in the transaction that queues the notice, so a
-crash may judge a run twice but tells it once.
+The module is pure: no clock, no database, no language. The caller stores the memory in the transaction that queues
+the notice. So a crash may judge a run twice, but the owner gets one notice.
 
-What is new is told before it is remembered: while it waits for `confirm` or `cooldown_seconds`, the baseline stays, and
-the next run finds the difference again. A run that says what the last one said changes nothing.
+The baseline changes only once a difference was reported. While the difference waits for `confirm` or
+`cooldown_seconds`, the baseline stays, and the next run finds the difference again. `memory.py` has an example.
 """
 
 from __future__ import annotations
@@ -16,33 +16,36 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from jobs.watch.extract import Item, clean, observe
+from jobs.watch.extract import Element, clean, extract
 from jobs.watch.memory import Memory, digest, mark, seconds
 from jobs.watch.policy import Empty, First, Mode, NotifyPolicy, When
 from kernel.text import keep_head_and_tail
 from notifications.models import Level
 
-__all__ = ["Kind", "Memory", "Notice", "Run", "Verdict", "judge"]
+__all__ = ["Judgement", "Kind", "Memory", "Notice", "Run", "judge"]
 
 NEWS_EXIT_CODE = 10
 NOTICE_TEXT_BYTES = 8 * 1024
 LOST_LINE = "…"
-"""Stands for a line that went and of which no text was kept."""
+"""Shown for a removed line whose text was not kept."""
 
 
 class Kind(StrEnum):
-    """What a notice is about."""
+    """The subject of a notice."""
 
     NEWS = "news"
     FAILURE = "failure"
     RECOVERY = "recovery"
-    """May have news with it."""
+    """A recovery may include news."""
     RESULT = "result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a job ended. `expired`: nobody reported. `at`: when, with a zone. `late`: its expiry was judged before."""
+    """How a job ended, at the aware time `at`.
+
+    `expired` means that no report arrived. `late` means that the report arrived after the expiry was judged.
+    """
 
     succeeded: bool
     exit_code: int | None
@@ -54,7 +57,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What is told. `added`, `removed`: lines, of which news of a comparison has one at least. `failures`: in a row."""
+    """The content of a notice. News of a comparison has at least one line in `added` or `removed`.
+
+    `failures` counts the failures in a row.
+    """
 
     kind: Kind
     level: Level
@@ -67,8 +73,8 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What follows from a run."""
+class Judgement:
+    """The result of judging a run: the notice, if any, and the new memory."""
 
     notice: Notice | None
     memory: Memory
@@ -76,9 +82,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finding:
-    """`told`: the memory once this was told, or where nothing is to be told. `kept`: the memory until then.
+    """The result of one comparison.
 
-    `same_as`: two findings with the same words say the same, for `confirm`.
+    - `told`: the memory after the notice went out, or when there is no news.
+    - `kept`: the memory while the notice has not gone out.
+    - `same_as`: findings with equal `same_as` count as the same change for `confirm`.
     """
 
     told: Memory
@@ -89,19 +97,19 @@ class _Finding:
     same_as: tuple[str, ...] = ()
 
 
-def judge(policy: NotifyPolicy, memory: Memory | None, run: Run) -> Verdict:
-    """Return what is told of `run` and what is remembered. `memory`: None before the first run."""
+def judge(policy: NotifyPolicy, memory: Memory | None, run: Run) -> Judgement:
+    """Return the notice for `run` and the new memory. `memory` is None before the first run."""
     memory = (memory or Memory()).on(digest([policy.mode, policy.key, policy.path, *policy.ignore]))
-    items = observe(policy, text=run.text, exit_code=run.exit_code)
+    items = extract(policy, text=run.text, exit_code=run.exit_code)
     if _failed(policy, run, items):
         if run.late:
-            # One run is one failure: that nobody had reported was it.
-            return Verdict(notice=None, memory=memory)
+            # The expiry already counted as the failure of this run.
+            return Judgement(notice=None, memory=memory)
         return _after_failure(policy, memory, run)
     return _after_success(policy, memory, run, items)
 
 
-def _failed(policy: NotifyPolicy, run: Run, items: Sequence[Item] | None) -> bool:
+def _failed(policy: NotifyPolicy, run: Run, items: Sequence[Element] | None) -> bool:
     if run.expired:
         return True
     if policy.mode == Mode.EXIT and policy.when == When.CHANGE and run.exit_code is not None:
@@ -114,18 +122,18 @@ def _failed(policy: NotifyPolicy, run: Run, items: Sequence[Item] | None) -> boo
     return failed or (policy.empty == Empty.FAIL and nothing)
 
 
-def _after_failure(policy: NotifyPolicy, memory: Memory, run: Run) -> Verdict:
+def _after_failure(policy: NotifyPolicy, memory: Memory, run: Run) -> Judgement:
     memory = replace(memory, failures=memory.failures + 1)
     enough = memory.failures >= policy.max_tries
     due = policy.when == When.ALWAYS or (enough and (policy.when == When.FAILURE or not memory.alerted))
     if not due or _cooling(policy, memory, Kind.FAILURE, run.at):
-        return Verdict(notice=None, memory=memory)
+        return Judgement(notice=None, memory=memory)
     notice = _notice(policy, Kind.FAILURE, run, failures=memory.failures)
-    return Verdict(notice=notice, memory=replace(memory, alerted=True).with_told(Kind.FAILURE, run.at))
+    return Judgement(notice=notice, memory=replace(memory, alerted=True).with_told(Kind.FAILURE, run.at))
 
 
-def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Item] | None) -> Verdict:
-    """Tell the first of: recovery, news, result, that is due and not cooling."""
+def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Element] | None) -> Judgement:
+    """Make a notice of the first kind that is due and not cooling down: recovery, news, result."""
     memory = replace(memory, failures=0, alerted=memory.alerted and policy.when != When.FAILURE)
     finding = _Finding(told=memory, kept=memory)
     if policy.when in (When.CHANGE, When.ALWAYS):
@@ -139,15 +147,15 @@ def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequen
     tells_news = finding.is_news and due[:1] in ([Kind.RECOVERY], [Kind.NEWS])
     after = finding.told if tells_news or not finding.is_news else finding.kept
     if not due:
-        return Verdict(notice=None, memory=after)
+        return Judgement(notice=None, memory=after)
     if due[0] == Kind.RECOVERY:
         after = replace(after, alerted=False)
     notice = _notice(policy, due[0], run, finding if tells_news else None)
-    return Verdict(notice=notice, memory=after.with_told(due[0], run.at))
+    return Judgement(notice=notice, memory=after.with_told(due[0], run.at))
 
 
 def _confirmed(policy: NotifyPolicy, memory: Memory, finding: _Finding) -> _Finding:
-    """Return the finding, as no news while it was not seen often enough in a row."""
+    """Return the finding; it counts as no news until enough runs in a row show it."""
     if not finding.is_news:
         return replace(finding, told=replace(finding.told, pending="", times=0))
     same = digest(finding.same_as)
@@ -158,7 +166,7 @@ def _confirmed(policy: NotifyPolicy, memory: Memory, finding: _Finding) -> _Find
     return replace(finding, told=replace(finding.told, pending="", times=0), kept=kept)
 
 
-def _find(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Item] | None) -> _Finding:
+def _find(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Element] | None) -> _Finding:
     if policy.mode == Mode.ALWAYS:
         return _Finding(told=memory, kept=memory)
     if policy.mode == Mode.SCRIPT:
@@ -173,8 +181,8 @@ def _find(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Item] 
     return _differing(policy, memory, [item.shown for item in items or ()])
 
 
-def _unseen(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Item] | None) -> _Finding:
-    """Find the items that were not there for `forget_seconds`. Nothing at all is a baseline too: nothing was there."""
+def _unseen(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Element] | None) -> _Finding:
+    """Find the elements that did not occur within `forget_seconds`. An empty output is a baseline too."""
     if items is None:
         return _Finding(told=memory, kept=memory)
     now = seconds(run.at)
@@ -192,7 +200,7 @@ def _unseen(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Item
 
 
 def _differing(policy: NotifyPolicy, memory: Memory, lines: Sequence[str]) -> _Finding:
-    """Find the lines that came and went."""
+    """Find the added and the removed lines."""
     told = replace(memory.with_text(lines), value=lines[0] if policy.mode == Mode.VALUE and lines else "")
     if not memory.known and policy.first == First.SILENT:
         return _Finding(told=told, kept=told)
@@ -211,7 +219,7 @@ def _differing(policy: NotifyPolicy, memory: Memory, lines: Sequence[str]) -> _F
 
 
 def _surplus(lines: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the lines that stand here more often than there, by their marks."""
+    """Return the lines that occur more often in `lines` than in `others`, compared by their marks."""
     left = Counter(one for one, _line in others)
     surplus = []
     for one, line in lines:
@@ -223,7 +231,10 @@ def _surplus(lines: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]
 
 
 def _crossed(policy: NotifyPolicy, memory: Memory, shown: str) -> _Finding:
-    """Find what a number crossed: thresholds since the last run, `delta` since the last notice, so drift counts too."""
+    """Find the limits that a number crossed.
+
+    `above` and `below` compare with the last run, `delta` compares with the last notice, so that slow drift counts.
+    """
     number, last, noted = Decimal(shown), Decimal(memory.value), Decimal((memory.lines or (memory.value,))[0])
     crossed = []
     if policy.above is not None and number > Decimal(str(policy.above)) >= last:
@@ -247,7 +258,7 @@ def _crossed(policy: NotifyPolicy, memory: Memory, shown: str) -> _Finding:
 
 
 def _cooling(policy: NotifyPolicy, memory: Memory, kind: Kind, at: dt.datetime) -> bool:
-    """Tell whether a notice of this kind is too young for another; not if it lies ahead, after a clock was set back."""
+    """Tell whether the last notice of this kind is too recent. A notice in the future (clock set back) never is."""
     told_at = memory.told_at(kind)
     return told_at is not None and 0 <= seconds(at) - told_at < policy.cooldown_seconds
 

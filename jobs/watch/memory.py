@@ -1,4 +1,14 @@
-"""What is kept from run to run, bounded, and as JSON."""
+"""The memory between runs: bounded in size, stored as JSON.
+
+Example. A policy with `mode: diff` sees the outputs "a b", "a c", "a c":
+
+    run 1   lines ("a", "b")   known False -> True, first run, no notice
+    run 2   lines ("a", "c")   added ("c",), removed ("b",): one notice, then the memory holds ("a", "c")
+    run 3   lines ("a", "c")   equal to the memory: no notice, the memory stays as it is
+
+With `confirm: 2`, run 2 stores `pending` (a digest of the change) and `times` 1 and keeps the lines ("a", "b"); run 3
+finds the same change, so `times` becomes 2, the notice goes out, and the memory holds ("a", "c").
+"""
 
 from __future__ import annotations
 
@@ -12,7 +22,7 @@ from dataclasses import dataclass, replace
 from kernel.strictjson import JsonObject
 
 MEMORY_LIMIT = 64 * 1024
-"""Bytes of a memory as JSON, where every letter beyond ASCII is escaped."""
+"""Limit in bytes for a memory as JSON with every character above ASCII escaped."""
 
 MARK_LENGTH = 8
 _ROOM = 60_000  # the other fields need less than the rest
@@ -20,12 +30,16 @@ _ROOM = 60_000  # the other fields need less than the rest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """`known`: there is a baseline. `basis`: of which way to compare it is; under another one it is worth nothing.
+    """The state that the next run is compared with. Times are seconds since 1970.
 
-    `lines`, `rest`: what the output had, as text while there is room, the rest as marks. `seen`: when items were last
-    there (seconds since 1970) and their marks, newest first; the oldest are forgotten when there is no room. `value`:
-    the last number. `pending`, `times`: a change that is not told yet, and how often in a row it was seen. `failures`:
-    in a row. `alerted`: a failure was told and no recovery. `told`: when something of each kind was.
+    - `basis`: digest of the way to compare. A memory of another basis has no baseline for the new one.
+    - `known`: whether there is a baseline.
+    - `lines`, `rest`: the baseline; the lines that fit as text, the others as marks (`mark`).
+    - `seen`: pairs (time, marks of the elements last seen then), newest first. The oldest are dropped for room.
+    - `value`: the last number.
+    - `pending`, `times`: digest of a change that waits for `confirm`, and how many runs in a row showed it.
+    - `failures`: failures in a row. `alerted`: a failure was reported, its recovery was not yet.
+    - `told`: pairs (kind, time of the last notice of that kind).
     """
 
     basis: str = ""
@@ -41,13 +55,13 @@ class Memory:
     told: tuple[tuple[str, int], ...] = ()
 
     def on(self, basis: str) -> Memory:
-        """Return this memory for another way to compare: without what was compared in the old one."""
+        """Return this memory for a way to compare. If the basis changed, the baseline is dropped."""
         if self.basis == basis:
             return self
         return Memory(basis=basis, failures=self.failures, alerted=self.alerted, told=self.told)
 
     def with_text(self, lines: Sequence[str]) -> Memory:
-        """Return this memory with these lines for a baseline."""
+        """Return this memory with these lines as its baseline."""
         room = _ROOM - MARK_LENGTH * len(lines)
         fitting = 0
         for line in lines:
@@ -59,15 +73,15 @@ class Memory:
         return replace(self, known=True, lines=tuple(lines[:fitting]), rest=rest)
 
     def marks_of_rest(self) -> list[str]:
-        """Return the marks of the lines of which there is no text."""
+        """Return the marks of the baseline lines that are not stored as text."""
         return _parted(self.rest)
 
     def last_seen(self) -> dict[str, int]:
-        """Return when each item was last there, by its mark."""
+        """Return the time at which each element was last seen, by its mark."""
         return {one: at for at, marks in reversed(self.seen) for one in _parted(marks)}
 
     def with_seen(self, last_seen: Mapping[str, int]) -> Memory:
-        """Return this memory with these items, without the oldest if there are too many."""
+        """Return this memory with these elements; the oldest are dropped if there are too many."""
         by_time: dict[int, list[str]] = {}
         for one, at in last_seen.items():
             by_time.setdefault(at, []).append(one)
@@ -82,15 +96,15 @@ class Memory:
         return replace(self, known=True, seen=tuple(kept))
 
     def told_at(self, kind: str) -> int | None:
-        """Return when something of this kind was last told, in seconds since 1970."""
+        """Return the time of the last notice of this kind in seconds since 1970, or None."""
         return dict(self.told).get(kind)
 
     def with_told(self, kind: str, at: dt.datetime) -> Memory:
-        """Return this memory after a notice."""
+        """Return this memory after a notice of this kind at that time."""
         return replace(self, told=tuple(sorted({**dict(self.told), kind: seconds(at)}.items())))
 
     def to_json(self) -> JsonObject:
-        """Return what `from_json` takes; fields that are as in a new memory are left out."""
+        """Return the form that `from_json` reads. Fields with their default value are left out."""
         fields: JsonObject = {
             "basis": self.basis,
             "known": self.known,
@@ -108,11 +122,11 @@ class Memory:
 
     @classmethod
     def from_json(cls, data: object) -> Memory:
-        """Return the memory that `to_json` wrote. Raises ValueError for what it cannot have written."""
+        """Return the memory that `to_json` wrote. Raises ValueError for anything else."""
         try:
             return cls._read(data)
         except (TypeError, AttributeError, KeyError) as error:
-            raise ValueError("this is no memory") from error
+            raise ValueError("not a memory") from error
 
     @classmethod
     def _read(cls, data: object) -> Memory:
@@ -134,18 +148,20 @@ class Memory:
 
 
 def mark(text: str) -> str:
-    """Return eight characters by which a text is known again: 48 bits, so a thousand lines and ten thousand known ones
-    meet by chance once in ten million runs."""
+    """Return a short digest of a text: 48 bits as eight characters.
+
+    A thousand lines against ten thousand marks collide once in about 28 million runs.
+    """
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=6).digest()).decode()
 
 
 def digest(texts: Iterable[str]) -> str:
-    """Return sixteen characters for several texts and their order."""
+    """Return a digest of several texts and their order: sixteen characters."""
     return hashlib.blake2b(json.dumps(list(texts)).encode(), digest_size=8).hexdigest()
 
 
 def seconds(at: dt.datetime) -> int:
-    """Return whole seconds since 1970."""
+    """Return a time as whole seconds since 1970."""
     return int(at.timestamp())
 
 

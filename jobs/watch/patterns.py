@@ -1,11 +1,10 @@
-"""Regular expressions of strangers, looked for in lines within a time that is known beforehand.
+"""Search lines for regular expressions that users wrote, in bounded time.
 
-Python's engine tries one way after another, so `(a+)+$` takes longer than anybody lives on forty letters, and it cannot
-be stopped from outside. Here all expressions together are one automaton whose positions are the bits of a number; it
-looks at every character once, at a cost that the number of positions (POSITIONS_LIMIT) bounds. Sets that were met
-before are remembered with where they led, which makes ordinary expressions about as quick as Python's own. That is why
-look-around, back-references and possessive repeats are refused: no such automaton has them. What one character must be
-(`[a-z]`, `\\d`) is still Python's own to say.
+Python's engine backtracks: `(a+)+$` on forty letters runs practically without end, and no other thread can stop it.
+This module compiles all expressions into one automaton. Its state is a set of positions, stored as the bits of an
+integer. It reads each character once, and POSITIONS_LIMIT bounds the cost of a step. A cache of steps makes ordinary
+expressions about as fast as Python's engine. An automaton cannot express look-around, back-references or possessive
+repeats, so they are refused. Python's engine still decides whether one character matches a class (`[a-z]`, `\\d`).
 
 Source of the method: Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 """
@@ -21,15 +20,15 @@ from kernel.errors import InvalidRequest
 
 EXPRESSION_LENGTH = 200
 POSITIONS_LIMIT = 200
-"""Of all expressions together: letters, sets, branches and repeats, each as often as `{n}` repeats it."""
+"""Limit for all expressions together. Letters, sets, branches and repeats count, each as often as `{n}` repeats it."""
 
 _REMEMBERED = 10_000
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?:|[*+?][?+]?|\{(?:\d+(?:,\d*)?|,\d*)\}[?+]?|.", re.DOTALL)
 _REPEAT = re.compile(r"([*+?])\??|\{(\d*)(,?)(\d*)\}\??")
-# Escapes of letters that stand for more than one character of the line are not taken; those of signs are.
+# Accepts escapes that match exactly one character; refuses letter escapes that match anything else.
 _ESCAPE = re.compile(r"\\[dDwWsSt]|\\[^a-zA-Z0-9]", re.DOTALL)
-# Python warns that it may read these otherwise one day.
+# Python warns that it may change the meaning of these.
 _DOUBTFUL_SET = re.compile(r"\[|--|&&|~~|\|\|")
 _IGNORE_CASE = "(?i)"
 _WORD = re.compile(r"\w")
@@ -37,14 +36,14 @@ _WORD = re.compile(r"\w")
 _EDGE, _IN_WORD, _BETWEEN = "edge", "word", "between"
 
 _Part = Callable[[int], int]
-"""Adds the positions of a part of an expression before the given one; returns where the part begins."""
+"""Adds the positions of a part of an expression in front of the given position; returns where the part begins."""
 
 
 class Patterns:
-    """Regular expressions, any of which may be found in a line. Kept by one thread."""
+    """A set of compiled expressions. Not thread-safe: `found_in` fills caches."""
 
     def __init__(self, expressions: Sequence[str]) -> None:
-        """Raises InvalidRequest that says what is wrong with the first bad one."""
+        """Compile the expressions. Raises InvalidRequest that says what is wrong with the first bad one."""
         self._tests: list[re.Pattern[str] | None] = []
         self._next: list[tuple[int, ...]] = []
         self._asserts: list[str] = []
@@ -72,7 +71,7 @@ class Patterns:
         return bool(self._closure(state, before, _EDGE) & 1 << self._end)
 
     def _step(self, state: int, before: str, after: str, letter: str) -> int:
-        """Return the positions behind `letter`; the end is among them if it stood before the letter already."""
+        """Return the positions after `letter`. A match that was complete before the letter stays complete."""
         wanted = self._closure(state, before, after)
         if letter not in self._letters:
             taking = (1 << at for at, test in enumerate(self._tests) if test and test.fullmatch(letter))
@@ -80,7 +79,7 @@ class Patterns:
         return wanted & (self._letters[letter] | 1 << self._end)
 
     def _closure(self, state: int, before: str, after: str) -> int:
-        """Return the positions that may take the next letter: what follows those that took the last, and beginnings."""
+        """Return the positions that may consume the next letter: successors of `state`, and the beginnings."""
         wanted = self._behind(-1, before, after)
         while state:
             lowest = state & -state
@@ -89,7 +88,10 @@ class Patterns:
         return wanted
 
     def _behind(self, position: int, before: str, after: str) -> int:
-        """Return what takes a letter behind `position` (-1: at the beginning of an expression), between these kinds."""
+        """Return the positions that may consume a letter after `position`, between letters of these kinds.
+
+        Position -1 stands for the beginning of every expression.
+        """
         key = (position, before, after)
         if key not in self._closures:
             found, seen = 0, set[int]()
@@ -119,7 +121,7 @@ class Patterns:
 
 
 class _Reader:
-    """Reads one expression."""
+    """Parser for one expression."""
 
     def __init__(self, expression: str, add: Callable[..., int], lead: Callable[..., None]) -> None:
         if len(expression) > EXPRESSION_LENGTH:
@@ -129,11 +131,11 @@ class _Reader:
         self._add, self._lead = add, lead
 
     def part(self) -> _Part:
-        """Return the whole expression."""
-        whole = self._branches()
+        """Parse all tokens and return the part they form."""
+        part = self._branches()
         if self._tokens:
             raise _unreadable()
-        return whole
+        return part
 
     def _branches(self) -> _Part:
         branches = [self._sequence()]

@@ -1,4 +1,4 @@
-"""When somebody is told of a run, and what counts as news: read from JSON, written back, held frozen between."""
+"""The notify policy of a job or schedule: when its owner is told of a run, and which differences count as news."""
 
 from __future__ import annotations
 
@@ -29,59 +29,59 @@ TRIES_LIMIT = 1000
 LONGEST_SECONDS = 400 * 86_400
 LARGEST_NUMBER = 1e15
 
-PLACE = re.compile(r"\{(\w+)\}")
-PLACES = ("name", "count", "added", "removed", "text")
-"""What a message may hold, in braces."""
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PLACEHOLDERS = ("name", "count", "added", "removed", "text")
+"""Placeholders that a message may contain, in braces."""
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d{1,5})\]")
 EVERYBODY = "@all"
 
 
 class When(StrEnum):
-    """Which runs are told."""
+    """Which runs make a notice."""
 
     ALWAYS = "always"
-    """Every one."""
+    """Every run."""
     FAILURE = "failure"
-    """Every one that failed, from number `max_tries` in a row on."""
+    """Every failed run, beginning with failure number `max_tries` in a row."""
     EDGES = "edges"
-    """The failure after success (number `max_tries` in a row), and the success after it."""
+    """Failure number `max_tries` in a row, and the first success after it."""
     CHANGE = "change"
-    """What is new, and both edges."""
+    """News, and both edges."""
 
 
 class Mode(StrEnum):
-    """What is new in a run that succeeded."""
+    """What counts as news in a run that succeeded."""
 
     NEW_ITEMS = "new-items"
-    """A line, or an element of JSON by `key`, that was not there during `forget_seconds`."""
+    """A line, or a JSON element by `key`, that did not occur within `forget_seconds`."""
     DIFF = "diff"
-    """Lines that came or went. The order of lines counts for nothing."""
+    """Added or removed lines. The order of lines does not matter."""
     VALUE = "value"
-    """The first number in the text, where it crosses `above` or `below` or is `delta` away; without them, any other."""
+    """The first number in the text: it crosses `above` or `below`, differs by `delta`; without limits, it differs."""
     SCRIPT = "script"
-    """What the script says: exit code 10 is news, 0 is none, others are failures."""
+    """The script decides: exit code 10 is news, 0 is no news, every other code is a failure."""
     ALWAYS = "always"
     """Every success."""
     JSON = "json"
     """The value at `path`."""
     EXIT = "exit"
-    """Another exit code; under `change` none is a failure."""
+    """A different exit code. With `when: change` no exit code is a failure."""
 
 
 class Empty(StrEnum):
-    """What it means when there is nothing to compare: a blank output, no number, no JSON, nothing at the path."""
+    """How to treat an output with nothing to compare: blank, no number, no JSON, or no value at the path."""
 
     IGNORE = "ignore"
-    """Nothing: what was remembered stays."""
+    """Keep the memory, report nothing."""
     CHANGE = "change"
-    """An output like any other: everything went."""
+    """Treat it as an output from which every line was removed."""
     FAIL = "fail"
-    """The run failed."""
+    """Treat the run as failed."""
 
 
 class First(StrEnum):
-    """What the first run does."""
+    """Whether the first run makes a notice."""
 
     SILENT = "silent"
     NOTIFY = "notify"
@@ -89,12 +89,16 @@ class First(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyPolicy:
-    """The names are those of the JSON. `ignore`: regular expressions; a line in which one is found is not compared.
+    """A checked policy. The field names are those of the JSON.
 
-    `confirm`: a change counts when so many results in a row say the same. `cooldown_seconds`: between two notices of a
-    kind; what is new meanwhile is told after it. `key`: "line", or a path within each element. `level`: of news; a
-    failure is a warning at least. `mention`: names at the service, "@all" for everybody. `channels`: names or ids;
-    empty: the owner's channels for the level. `message`: the text of news, with the PLACES; empty: the lines.
+    - `ignore`: regular expressions; a line that contains a match is not compared.
+    - `confirm`: a change counts once this many runs in a row show it.
+    - `cooldown_seconds`: least time between two notices of one kind; a change in between is reported after it.
+    - `key`: "line", or a path inside each JSON element.
+    - `level`: level of news. A failure is at least a warning.
+    - `mention`: user names at the service; "@all" mentions everybody.
+    - `channels`: names or ids. Empty means the owner's channels for the level.
+    - `message`: text of a news notice, with PLACEHOLDERS. Empty means the changed lines.
     """
 
     when: When = When.EDGES
@@ -118,20 +122,20 @@ class NotifyPolicy:
 
     @property
     def has_thresholds(self) -> bool:
-        """Whether a number must cross something to count."""
+        """Whether a number counts only when it crosses a limit."""
         return not (self.above is None and self.below is None and self.delta is None)
 
     @property
     def needs_memory(self) -> bool:
-        """Whether it says something of several runs, so that one alone tells nothing."""
+        """Whether the policy compares several runs, so that a single run cannot be judged."""
         return self.when == When.CHANGE or self.max_tries > 1 or self.cooldown_seconds > 0
 
 
 def read_policy(data: object) -> NotifyPolicy:
     """Return the policy in a JSON value; missing and null fields have their defaults.
 
-    Raises InvalidRequest that names the field: also for a field that there is not, because a misspelt one would
-    silence what somebody relies on. What `ignore` may cost is bounded by `jobs.watch.patterns`.
+    Raises InvalidRequest that names the field. An unknown field is refused too, because a misspelt one would silence
+    a notice that somebody relies on. `jobs.watch.patterns` bounds the cost of `ignore`.
     """
     if not isinstance(data, Mapping):
         raise InvalidRequest(_("%(field)s must be an object."), params={"field": "notify"})
@@ -165,12 +169,12 @@ def read_policy(data: object) -> NotifyPolicy:
 
 
 def policy_json(policy: NotifyPolicy) -> JsonObject:
-    """Return the whole policy as `read_policy` takes it."""
+    """Return every field of the policy, in the form that `read_policy` reads."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(policy).items()}
 
 
 def path_steps(path: str) -> list[str | int] | None:
-    """Return the names and numbers in a path such as `a.b[0].c`; empty: the whole value; None: it is no path."""
+    """Return the names and numbers of a path such as `a.b[0].c`. An empty path means the value itself, None no path."""
     steps: list[str | int] = []
     at = 0
     while at < len(path):
@@ -183,7 +187,7 @@ def path_steps(path: str) -> list[str | int] | None:
 
 
 def _check_together(policy: NotifyPolicy) -> None:
-    """Refuse what cannot mean anything."""
+    """Refuse combinations of fields that have no meaning."""
     if policy.mode == Mode.JSON and not policy.path:
         raise InvalidRequest(_("%(field)s is needed: what to compare."), params={"field": "path"})
     for name in ("above", "below", "delta"):
@@ -210,7 +214,7 @@ def _number(given: JsonObject, field: str) -> float | None:
     value = given.get(field)
     if value is None:
         return None
-    # NaN is within no bounds.
+    # The comparison also refuses NaN.
     if not isinstance(value, int | float) or isinstance(value, bool) or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         raise InvalidRequest(_("%(field)s must be a number."), params={"field": field})
     return float(value)
@@ -257,11 +261,11 @@ def _path(given: JsonObject, field: str, default: str) -> str:
 
 def _message(given: JsonObject) -> str:
     message = _text(given, "message", MESSAGE_LENGTH)
-    for word in PLACE.findall(message):
-        if word not in PLACES:
-            places = " ".join(f"{{{place}}}" for place in PLACES)
+    for word in PLACEHOLDER.findall(message):
+        if word not in PLACEHOLDERS:
+            known = " ".join(f"{{{one}}}" for one in PLACEHOLDERS)
             raise InvalidRequest(
                 _("%(field)s: there is no {%(word)s}, but %(places)s."),
-                params={"field": "message", "word": word[:50], "places": places},
+                params={"field": "message", "word": word[:50], "places": known},
             )
     return message

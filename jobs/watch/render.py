@@ -1,4 +1,4 @@
-"""A notice in words, in the language that is active. Whom it mentions and where it goes stands in the policy."""
+"""Write a notice in the active language. The policy decides whom it mentions and on which channels it goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from jobs.watch.judge import Kind, Notice
-from jobs.watch.policy import PLACE, Mode, NotifyPolicy
+from jobs.watch.policy import PLACEHOLDER, Mode, NotifyPolicy
 from kernel.text import cut, keep_head_and_tail
 from kernel.visible import visible_line, visible_text
 from notifications.models import TITLE_LENGTH
@@ -20,10 +20,10 @@ _NAME_SHOWN = 60
 
 
 def render_notice(policy: NotifyPolicy, notice: Notice, name: str) -> tuple[str, str]:
-    """Return the title and the text of a notice about what is called `name`; neither is empty.
+    """Return the title and the text of a notice about the job or schedule `name`. Neither is empty.
 
-    Lines that came begin with "+ ", lines that went with "- "; of each kind LINES_SHOWN stand there at most. The
-    policy's own message takes the place of the text of news and results.
+    Added lines begin with "+ ", removed lines with "- ". At most LINES_SHOWN of each kind are shown. The policy's own
+    message replaces the text of news and results.
     """
     name = cut(visible_line(name), _NAME_SHOWN, "characters")
     title = cut(_title(policy, notice, name), TITLE_LENGTH, "characters")
@@ -87,7 +87,7 @@ def _shortened(line: str) -> str:
 
 
 def _filled(message: str, notice: Notice, name: str) -> str:
-    """Put what there is into the places of the message, once: what a line holds in braces stays as it is."""
+    """Fill the placeholders in one pass, so that braces inside a compared line stay as they are."""
     words = {
         "name": name,
         "count": str(len(notice.added) or len(notice.removed)),
@@ -95,4 +95,4 @@ def _filled(message: str, notice: Notice, name: str) -> str:
         "removed": "\n".join(_listed(notice.removed, "")),
         "text": _output(notice),
     }
-    return PLACE.sub(lambda place: words[place.group(1)], message)
+    return PLACEHOLDER.sub(lambda found: words[found.group(1)], message)

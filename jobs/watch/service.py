@@ -1,8 +1,8 @@
-"""What the end of a job means to whoever asked to be told only when something changed.
+"""The observer that judges the ends of jobs with a `notify` policy and queues their notices.
 
-A job with `notify` is told of here and nowhere else (a callback is called all the same): its end is judged against what
-is remembered of the ends before it (`jobs.watch`), and what is remembered is kept in the transaction of the end,
-under a lock: of ends that race, each is judged once, one after the other.
+This is the only place that notifies the owner of such a job; callbacks are independent of it. The memory of earlier
+ends is read and stored in the transaction of the end, under a row lock. So ends that race are judged one after the
+other, each exactly once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobs.life.retry import CANCELED_REASON, attempt_id
 from jobs.models import Job, Schedule, WatchMemory
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove
-from jobs.watch.judge import Memory, Run, Verdict, judge
+from jobs.watch.judge import Judgement, Memory, Run, judge
 from jobs.watch.policy import NotifyPolicy, read_policy
 from jobs.watch.render import render_notice
 from kernel.errors import AppError
@@ -34,7 +34,7 @@ from notifications.models import Way
 logger = logging.getLogger(__name__)
 
 NAMES_LIMIT = 1000
-"""Of so many names of jobs it is remembered, for each owner, how they ended; the one that ended longest ago goes."""
+"""Limit of memories by job name for each owner. The memory that was updated longest ago is deleted first."""
 
 _BY_NAME = "job:"
 _BY_SCHEDULE = "schedule:"
@@ -43,7 +43,7 @@ _JUDGED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """An end that is judged. `subject`: empty where nothing is remembered. `name`: what it is called in a notice."""
+    """An end to judge. `subject` is empty if the job has no memory; `name` is its name in the notice."""
 
     moved: JobMove
     policy: NotifyPolicy
@@ -52,7 +52,7 @@ class _End:
 
 
 def notify_of(schedule: Schedule) -> JsonObject | None:
-    """Return the policy for the jobs of a schedule: its own, or the edges, unless a callback hears of them anyway."""
+    """Return the policy for the jobs of a schedule: its own, else `edges`, or none with a callback."""
     if schedule.notify is not None or schedule.callback:
         policy: JsonObject | None = schedule.notify
         return policy
@@ -60,10 +60,10 @@ def notify_of(schedule: Schedule) -> JsonObject | None:
 
 
 def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Observer: judge the ends of jobs with `notify` and write at most one message for each.
+    """Observer. Judge the ends of jobs with `notify` and queue at most one message for each.
 
-    It comes after the observer that tries again what has failed: only the end of the last attempt is judged. What was
-    canceled is not. A late result is, once; its expiry was the failure if it is one.
+    It runs after the observer that retries failed jobs, so only the end of the last attempt is judged. Canceled jobs
+    are not judged. A late result is judged once; if it is a failure, the expiry already counted as that failure.
     """
     wanted = [one for one in moved if _is_judged(one) and one.job.notify is not None]
     ends = _ends(wanted) if wanted else []
@@ -71,22 +71,22 @@ def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
         return
     owners = User.objects.in_bulk({end.moved.job.owner_id for end in ends})
     agents = Agent.objects.in_bulk({end.moved.job.agent_id for end in ends if end.moved.job.agent_id})
-    wishes = []
+    messages = []
     for end in sorted(ends, key=lambda one: (one.moved.job.owner_id, one.subject)):
         with translation.override(owners[end.moved.job.owner_id].language or settings.LANGUAGE_CODE):
-            wish = _judged(end, agents.get(end.moved.job.agent_id or ""), now)
-        wishes += [wish] if wish is not None else []
-    if wishes:
-        _send(wishes, now)
+            message = _judged(end, agents.get(end.moved.job.agent_id or ""), now)
+        messages += [message] if message is not None else []
+    if messages:
+        _send(messages, now)
 
 
 def forget_schedule(schedule: Schedule) -> None:
-    """Forget what is remembered of a schedule's runs: the next one is judged as if it were the first."""
+    """Clear the memory of a schedule. Its next run is judged like a first run."""
     WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).update(content={})
 
 
 def drop_memory(schedule: Schedule) -> None:
-    """Remove what is remembered of a schedule that is deleted in the caller's transaction."""
+    """Delete the memory of a schedule that the caller's transaction deletes."""
     WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).delete()
 
 
@@ -95,7 +95,7 @@ def _is_judged(one: JobMove) -> bool:
 
 
 def _ends(moved: Sequence[JobMove]) -> list[_End]:
-    """Return those that are the end of the last attempt, of a schedule that is still there or of no schedule."""
+    """Return the ends of last attempts. Jobs of a schedule that was deleted are left out."""
     next_ones = {attempt_id(one.job) for one in moved if one.job.retries or one.move == Move.FINISH_LATE}
     followed = set(Job.objects.filter(pk__in=next_ones).values_list("pk", flat=True)) if next_ones else set()
     last = [one for one in moved if attempt_id(one.job) not in followed]
@@ -119,12 +119,12 @@ def _subject_of(schedule_id: str) -> str:
 
 
 def _notify(job: Job) -> JsonObject:
-    """Return what the job brought; that it did is known."""
+    """Return the stored policy of a job that has one."""
     return job.notify or {}
 
 
 def _policy(job: Job) -> NotifyPolicy:
-    """Return the policy that was checked when the job came. An end is not lost over one that does not hold any more."""
+    """Return the job's policy. A stored policy that is no longer valid counts as the default, so the end is kept."""
     try:
         return read_policy({field: value for field, value in _notify(job).items() if field != "name"})
     except AppError:
@@ -133,22 +133,22 @@ def _policy(job: Job) -> NotifyPolicy:
 
 
 def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | None:
-    """Judge an end and keep what is remembered of it; return what is told of it."""
+    """Judge an end, store the new memory, and return the message to send, if any."""
     job, row = end.moved.job, None
     if end.subject:
         row = _locked(job.owner_id, end.subject, now)
-    verdict = _verdict(end, row, now)
+    judgement = _judgement(end, row, now)
     if row is not None:
-        row.content, row.updated_at = verdict.memory.to_json(), now
+        row.content, row.updated_at = judgement.memory.to_json(), now
         row.save(update_fields=["content", "updated_at"])
-    if verdict.notice is None:
+    if judgement.notice is None:
         return None
-    title, text = render_notice(end.policy, verdict.notice, end.name)
+    title, text = render_notice(end.policy, judgement.notice, end.name)
     return NewMessage(
         owner_id=job.owner_id,
         title=title,
         text=text,
-        level=verdict.notice.level,
+        level=judgement.notice.level,
         mentions=end.policy.mention,
         channels=end.policy.channels,
         source=agent.name if agent else "",
@@ -158,15 +158,15 @@ def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | No
     )
 
 
-def _verdict(end: _End, row: WatchMemory | None, now: dt.datetime) -> Verdict:
-    """Judge an end; over a memory that cannot be read it is the first one."""
+def _judgement(end: _End, row: WatchMemory | None, now: dt.datetime) -> Judgement:
+    """Judge an end. With an unreadable memory it counts as the first run."""
     run = _run(end.moved, now)
     if row is None or not row.content:
         return judge(end.policy, None, run)
     try:
         return judge(end.policy, Memory.from_json(row.content), run)
     except (ValueError, ArithmeticError) as error:
-        # Never what it held: that is what somebody's programs have put out.
+        # The content is not logged: it is output of the owner's programs.
         logger.warning(
             "memory not understood",
             extra={"action": "watch.memory", "memory": row.pk, "job": end.moved.job.pk, "error": type(error).__name__},
@@ -179,7 +179,7 @@ def _run(one: JobMove, now: dt.datetime) -> Run:
     return Run(
         succeeded=one.after == JobStatus.SUCCEEDED,
         exit_code=output.exit_code if output else None,
-        # As much as is kept of an output, not only what is shown of it in lists.
+        # The stored length of an output, not the short form for lists.
         text=keep_head_and_tail(output.text).text if output else "",
         at=now,
         expired=one.after == JobStatus.EXPIRED,
@@ -188,7 +188,7 @@ def _run(one: JobMove, now: dt.datetime) -> Run:
 
 
 def _locked(owner_id: str, subject: str, now: dt.datetime) -> WatchMemory | None:
-    """Return the row of a subject, made where there is none; locked. None: it is being deleted this very moment."""
+    """Return the locked row of a subject, created if needed. None if another transaction deletes it right now."""
     rows = WatchMemory.objects.select_for_update().filter(owner_id=owner_id, subject=subject)
     known = rows.first()
     if known is not None:
@@ -207,14 +207,14 @@ def _make_room(owner_id: str) -> None:
         WatchMemory.objects.filter(pk__in=surplus).delete()
 
 
-def _send(wishes: Sequence[NewMessage], now: dt.datetime) -> None:
-    """Write the messages. One for a channel that is gone goes to the owner's first one: better there than nowhere."""
+def _send(messages: Sequence[NewMessage], now: dt.datetime) -> None:
+    """Store the messages. A message for a channel that was removed goes to the owner's default channel."""
     refused = [
-        wish
-        for wish, outcome in zip(wishes, accept_messages(wishes, now=now), strict=True)
+        message
+        for message, outcome in zip(messages, accept_messages(messages, now=now), strict=True)
         if isinstance(outcome, AppError)
     ]
     if refused:
-        for wish in refused:
-            logger.warning("channel not found", extra={"action": "watch.channel", "owner": wish.owner_id})
-        accept_messages([replace(wish, channels=()) for wish in refused], now=now)
+        for message in refused:
+            logger.warning("channel not found", extra={"action": "watch.channel", "owner": message.owner_id})
+        accept_messages([replace(message, channels=()) for message in refused], now=now)

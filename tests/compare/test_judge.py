@@ -35,11 +35,11 @@ def _told(notice: Notice | None) -> str:
 def _story(policy: NotifyPolicy, runs: list[object], every: dt.timedelta = 5 * MINUTE) -> list[str]:
     memory, told = None, []
     for number, said in enumerate(runs):
-        verdict = judge(policy, memory, _run(said, START + number * every))
-        told.append(_told(verdict.notice))
+        judgement = judge(policy, memory, _run(said, START + number * every))
+        told.append(_told(judgement.notice))
         # As it is kept: through JSON.
-        memory = Memory.from_json(json.loads(json.dumps(verdict.memory.to_json())))
-        assert memory == verdict.memory
+        memory = Memory.from_json(json.loads(json.dumps(judgement.memory.to_json())))
+        assert memory == judgement.memory
     return told
 
 
@@ -185,8 +185,8 @@ def test_each_story_is_told_as_it_must() -> None:
 def test_another_way_to_compare_begins_with_a_silent_baseline_and_keeps_the_alert() -> None:
     before = judge(read_policy(DIFF), None, _run("a", START)).memory
     failed = judge(read_policy(DIFF), before, _run(FAILED, START)).memory
-    verdict = judge(read_policy({**DIFF, "ignore": ["^#"]}), failed, _run("b", START + MINUTE))
-    assert _told(verdict.notice) == "recovery"
+    judgement = judge(read_policy({**DIFF, "ignore": ["^#"]}), failed, _run("b", START + MINUTE))
+    assert _told(judgement.notice) == "recovery"
     assert _told(judge(read_policy(NEW), before, _run("b", START + MINUTE)).notice) == ""
 
 
@@ -270,18 +270,18 @@ def test_whatever_runs_say(data: dict[str, Any], runs: list[Any]) -> None:
     memory: Memory | None = None
     for number, said in enumerate(runs):
         run = _run(said, START + number * 5 * MINUTE)
-        verdict = judge(policy, memory, run)
-        notice, known = verdict.notice, memory is not None and memory.known
+        judgement = judge(policy, memory, run)
+        notice, known = judgement.notice, memory is not None and memory.known
         if notice is not None and notice.kind == "news" and policy.mode in COMPARING:
             assert notice.added or notice.removed
             assert all(line.strip() for line in (*notice.added, *notice.removed))
             assert known or policy.first == "notify"
             if run.text.strip() == "" and policy.mode != "exit":
                 assert policy.empty == "change"
-        kept = json.dumps(verdict.memory.to_json())
+        kept = json.dumps(judgement.memory.to_json())
         kept.encode()
         memory = Memory.from_json(json.loads(kept))
-        assert memory == verdict.memory
+        assert memory == judgement.memory
         if policy.when == "change" and policy.mode in COMPARING and policy.confirm == 1 and not policy.cooldown_seconds:
             # The same run again, a little later.
             again = judge(policy, memory, _run(said, run.at + dt.timedelta(seconds=1)))

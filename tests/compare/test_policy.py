@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs.watch.extract import COMPARED_CHARACTERS, first_number, observe
+from jobs.watch.extract import COMPARED_CHARACTERS, extract, first_number
 from jobs.watch.patterns import Patterns
 from jobs.watch.policy import Mode, NotifyPolicy, When, path_steps, policy_json, read_policy
 from kernel.errors import InvalidRequest
@@ -87,7 +87,7 @@ def test_expressions_that_never_end_elsewhere_end_here() -> None:
     for expression in DEADLY:
         policy = read_policy({"ignore": [expression]})
         began = time.process_time()
-        observe(policy, text="\n".join(lines), exit_code=0)
+        extract(policy, text="\n".join(lines), exit_code=0)
         assert time.process_time() - began < 2.5, expression
 
 

@@ -30,8 +30,8 @@ def _said(data: dict[str, Any], *texts: str, code: int | None = 0, name: str = "
     for number, text in enumerate(texts, 1):
         last = code if number == len(texts) else 0
         run = Run(succeeded=last == 0, exit_code=last, text=text, at=AT + dt.timedelta(minutes=number))
-        verdict = judge(policy, memory, run)
-        memory, notice = verdict.memory, verdict.notice
+        judgement = judge(policy, memory, run)
+        memory, notice = judgement.memory, judgement.notice
     assert notice is not None
     return render_notice(policy, notice, name)
 
@@ -65,10 +65,10 @@ def test_failures_in_a_row_and_recovery() -> None:
     said = []
     for number in range(4):
         run = Run(succeeded=number == 3, exit_code=None, text="fine", at=AT, expired=number < 3)
-        verdict = judge(policy, memory, run)
-        memory = verdict.memory
-        if verdict.notice:
-            said.append(render_notice(policy, verdict.notice, "shop"))
+        judgement = judge(policy, memory, run)
+        memory = judgement.memory
+        if judgement.notice:
+            said.append(render_notice(policy, judgement.notice, "shop"))
     assert said == [
         ("shop failed 3 times in a row", "Nobody reported how it ended.\nfine"),
         ("shop works again", "fine"),

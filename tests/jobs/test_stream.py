@@ -10,7 +10,7 @@ from accounts.models import User
 from jobs.life.report import ReportKind
 from jobs.models import JobEvent
 from jobs.stream import service as stream
-from jobs.stream.service import Cursor, News, read_news, start_now
+from jobs.stream.service import Cursor, StreamPage, read_page, start_now
 from kernel.clock import database_now
 from kernel.ids import lowest_id
 from notifications.messages.accept import NewMessage, accept_messages
@@ -26,15 +26,15 @@ def say(user: User, text: str) -> Message:
     return message
 
 
-def told(news: News) -> list[str]:
+def told(news: StreamPage) -> list[str]:
     return [item.text if isinstance(item, Message) else str(item.after) for item in news.items]
 
 
-def again(user: User, news: News, seconds: float = 0) -> News:
+def again(user: User, news: StreamPage, seconds: float = 0) -> StreamPage:
     """Ask with what was answered, as text, that many seconds later."""
     cursor = Cursor.read(news.cursor.write())
     assert cursor == news.cursor
-    return read_news(owner_id=user.pk, since=cursor, now=database_now() + dt.timedelta(seconds=seconds))
+    return read_page(owner_id=user.pk, since=cursor, now=database_now() + dt.timedelta(seconds=seconds))
 
 
 def test_moves_and_messages_of_the_owner_come_once_in_their_order() -> None:
@@ -48,7 +48,7 @@ def test_moves_and_messages_of_the_owner_come_once_in_their_order() -> None:
     say(user, "between")
     claim(agent)
     report(agent, job, ReportKind.SUCCEED, "ok")
-    news = read_news(owner_id=user.pk, since=begun)
+    news = read_page(owner_id=user.pk, since=begun)
     assert told(news) == ["queuing", "between", "sent", "succeeded"]
     assert [item.number for item in news.items if isinstance(item, JobEvent)] == [1, 2, 3]
     assert again(user, news).items == []
@@ -62,7 +62,7 @@ def test_what_is_committed_late_is_not_skipped() -> None:
     # As if its transaction were still open.
     Message.objects.filter(pk=late.pk).update(owner=make_user())
     say(user, "early")
-    news = read_news(owner_id=user.pk, since=begun)
+    news = read_page(owner_id=user.pk, since=begun)
     assert told(news) == ["early"]
     Message.objects.filter(pk=late.pk).update(owner=user)
     news = again(user, news, stream.LATE.total_seconds() - 2)
@@ -84,11 +84,11 @@ def test_an_old_cursor_is_led_through_everything_page_by_page(monkeypatch: pytes
         make_job(agent)
         say(user, f"{number}")
     for seconds in (0, 60):
-        found, news = [], News(items=[], cursor=cursor)
+        found, news = [], StreamPage(items=[], cursor=cursor)
         for _look in range(20):
             news = again(user, news, seconds)
             assert len(news.items) <= 3
-            assert len(news.cursor.told) <= 5
+            assert len(news.cursor.returned) <= 5
             found += told(news)
         assert found == wished
 
