@@ -8,7 +8,7 @@ EXACTLY := --exactly-this-python
 endif
 ENVIRONMENT = $(PYTHON) -I letserver/bootstrap.py $(EXACTLY)
 
-PRODUCT = $(wildcard kernel accounts agents notifications jobs chat letserver skadi)
+PRODUCT = $(wildcard kernel accounts agents notifications jobs chat letserver skadi devtools)
 # Tools that only load the settings need some key; nothing is signed with this one.
 CHECK_SETTINGS = LETSERVER_SECRET_KEY=only-for-linters-and-type-checks-never-for-a-server
 
@@ -16,7 +16,7 @@ LOCK = $(ENVIRONMENT) base,dev -m uv pip compile --quiet --generate-hashes --uni
   --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long faults simulator bench lint format types lock messages clean
+.PHONY: help up test test-long faults simulator bench lint format types lock messages hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,10 @@ simulator: ## Play WeChat and the other platforms on this machine, with a chat p
 bench: ## Measure this machine: each figure beside a yardstick (BENCH="--seconds 5 --only callbacks")
 	@exec $(ENVIRONMENT) base,dev -m benchmarks $(BENCH)
 
-lint: ## Check style, migrations and production settings
+lint: ## Check style, English, migrations and production settings
 	@$(ENVIRONMENT) base,dev -m ruff check .
 	@$(ENVIRONMENT) base,dev -m ruff format --check .
+	@$(ENVIRONMENT) base,dev -m devtools.english
 	@mkdir -p build/lint
 	@$(CHECK_SETTINGS) LETSERVER_DATA=build/lint $(ENVIRONMENT) base,dev manage.py makemigrations --check --dry-run
 	@$(CHECK_SETTINGS) LETSERVER_DATA=build/lint LETSERVER_PUBLIC_URL=https://letserver.example \
@@ -64,6 +65,9 @@ messages: ## Collect and compile the translations
 	@$(CHECK_SETTINGS) $(ENVIRONMENT) base,dev manage.py makemessages --all --no-obsolete --no-location \
 	  --ignore .venv --ignore data --ignore build
 	@$(CHECK_SETTINGS) exec $(ENVIRONMENT) base,dev manage.py compilemessages --ignore .venv
+
+hooks: ## Let git check the subject of every commit in this checkout
+	@git config core.hooksPath devtools/hooks
 
 clean: ## Remove the environment and every cache; the data folder stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -24,6 +24,7 @@ _DATABASE_FREE = (
     "tests/architecture/",
     "tests/compare/",
     "tests/cron/",
+    "tests/devtools/",
     "tests/kernel/test_durations.py",
     "tests/jobs/test_argv.py",
     "tests/schedules/test_moments.py",

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from devtools.english.report import Ceiling, count_room, read_ceilings, table, worst
+from devtools.english.report import Ceiling, count_room, lowered, read_ceilings, table, worst, write_ceilings
 from devtools.english.sources import folder_sentences, project_sentences
 from devtools.english.words import read_words
 
@@ -22,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--worst", type=int, default=0, metavar="N", help="print the N sentences with the most reasons")
     parser.add_argument("--all", action="store_true", help="print every sentence that has a reason")
     parser.add_argument("--path", action="append", type=Path, metavar="DIR", help="measure this folder instead")
+    parser.add_argument("--lower", action="store_true", help="lower the ceilings to today's counts")
     options = parser.parse_args(arguments)
+    if options.lower and (options.path or options.room):
+        parser.error("--lower needs every room of the checkout: use it without --path and --room")
 
     if options.path:
         sentences = {room: found for path in options.path for room, found in folder_sentences(path).items()}
@@ -37,11 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         count_room(room, found, words) for room, found in sentences.items() if room in (options.room or sentences)
     ]
 
+    for line in (*worst(counts, None if options.all else options.worst), *table(counts, ceilings)):
+        print(line)
+    if options.lower:
+        write_ceilings(lowered(counts, ceilings))
     above = [count.room for count in counts if count.exceeds(ceilings.get(count.room, Ceiling()))]
-    for line in worst(counts, None if options.all else options.worst):
-        print(line)
-    for line in table(counts, ceilings):
-        print(line)
     if above:
         print(f"Above the ceiling: {', '.join(above)}. Run `python -m devtools.english --room {above[0]} --worst 20`.")
     return 1 if above else 0

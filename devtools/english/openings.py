@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-from devtools.english.paragraphs import Sentence
+from devtools.english.paragraphs import LABELS, Sentence
 
-_QUESTION = re.compile(r"\?[\"')\]]*$")
+# Goes on with a sentence that an example or a formula has interrupted.
+_CONTINUATION = re.compile(r"(?:which|where|whose|when)\b")
 _LEAD = re.compile(r"^[\"'(\[*]+")
-_FIRST_PART = re.compile(r"^[^:;]*")
+_FIRST_PART = re.compile(r".*?(?=[:;](?:\s|$)|$)", re.DOTALL)
 _NO_COMMA = r"(?!.*,)"
 _CLAUSE_STARTS = r"(?:an?|the|its?|their|there|they|we|you|he|she|no|some|somebody|someone|nobody|each|every|another)"
 
 # What the sentence opens with, the exceptions first. The first row that matches decides; an empty reason accepts.
-# A lower-case first word counts too. Patterns see the text up to the first colon or semicolon.
+# Patterns see the text up to the first colon or semicolon.
 _OPENINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
@@ -25,13 +26,14 @@ _OPENINGS = tuple(
         (r"why\b", "a clause with why instead of a subject"),
         (r"how (?:to|many|much|long|often|far|soon|old|big|large|likely)\b", ""),
         (r"how\b(?!ever)", "a clause with how instead of a subject"),
-        (r"where (?:possible|applicable|available|needed|necessary|supported)\b", ""),
+        (r"where (?:to \w|possible|applicable|available|needed|necessary|supported)\b", ""),
         (rf"where\b{_NO_COMMA}", "a clause with where instead of a sentence"),
         (r"where\b[^,]*, (?:and|or) ", "a clause with where instead of a sentence"),
         (r"when (?:\w+ing|\w+ed|not|true|false|none|set|given|in|on|no)\b", ""),
-        (rf"when {_CLAUSE_STARTS}\b(?:\W+\w+){{1,6}}\W*$", "a clause with when instead of a sentence"),
+        (rf"when {_CLAUSE_STARTS}\b(?:[^\w,]+\w+){{1,6}}\W*$", "a clause with when instead of a sentence"),
         (rf"that {_CLAUSE_STARTS}\b", "a clause with that instead of a subject"),
         (r"of (?:course|note|interest|particular)\b", ""),
+        (r"(?:from|until|on|to) (?:which|when)\b", "a clause behind a preposition instead of a subject"),
         (r"of\b", "'Of ...' in front of the subject"),
         (r"(?:those|one|ones|such) (?:that|who|which|whose|whom)\b", "a pronoun with a clause instead of a noun"),
         (r"all that\b", "a pronoun with a clause instead of a noun"),
@@ -52,7 +54,9 @@ _OPENINGS = tuple(
 def missing_subject(sentence: Sentence) -> str | None:
     """Return what stands in place of the subject, None for a sentence that has one. Questions may open freely."""
     text = _LEAD.sub("", sentence.masked)
-    if _QUESTION.search(text):
+    if "?" in text:
+        return None
+    if _CONTINUATION.match(text) or (sentence.kind in LABELS and text[:1].islower()):
         return None
     found = _FIRST_PART.match(text)
     opening = found.group() if found else text

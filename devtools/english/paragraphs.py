@@ -26,7 +26,7 @@ class Kind(Enum):
     MESSAGE = "message"
 
 
-_LABELS = frozenset({Kind.ITEM, Kind.CELL, Kind.MESSAGE})
+LABELS = frozenset({Kind.ITEM, Kind.CELL, Kind.MESSAGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Paragraph:
                 text=text[begin:end],
                 masked=piece,
             )
-            if _CHINESE.search(piece) or sentence.words < 3 or (self.kind in _LABELS and not _ENDED.search(piece)):
+            if _CHINESE.search(piece) or sentence.words < 3 or (self.kind in LABELS and not _ENDED.search(piece)):
                 continue
             yield sentence
 

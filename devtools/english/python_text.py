@@ -40,7 +40,7 @@ def docstring_paragraphs(path: str, line: int, text: str) -> Iterator[Paragraph]
     margin = min((len(row) - len(row.lstrip()) for row in rows[1:] if row.strip()), default=0)
     rows = rows[:1] + [row[margin:] for row in rows[1:]]
     block: list[tuple[int, str]] = []
-    kind, above = Kind.DOCSTRING, ""
+    kind = Kind.DOCSTRING
     for number, row in enumerate([*rows, ""], line):
         stripped = row.strip()
         indented = row.startswith((" ", "\t")) and number > line
@@ -55,7 +55,6 @@ def docstring_paragraphs(path: str, line: int, text: str) -> Iterator[Paragraph]
             block = [(number, _FIELD.sub("", _ITEM.sub("", stripped, count=1), count=1))]
         elif not ends and (block or not indented):
             block.append((number, stripped))
-        above = stripped or above
 
 
 def _messages(path: str, call: ast.Call) -> Iterator[Paragraph]:

@@ -14,6 +14,9 @@ from devtools.english.words import ListedWord, listed_words
 NO_SUBJECT_LIMIT = 1.0
 LISTED_LIMIT = 1.0
 CEILINGS = Path(__file__).with_name("ceilings.toml")
+_CEILINGS_HEAD = """# Rooms that are still above the limit of 1 % and 1 per 1,000. A ceiling may only go down:
+# `python -m devtools.english --lower` writes today's counts where they are lower. Delete the file when it is empty.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,29 @@ def read_ceilings(path: Path = CEILINGS) -> dict[str, Ceiling]:
         return {}
     with path.open("rb") as file:
         return {room: Ceiling(**row) for room, row in tomllib.load(file).items()}
+
+
+def lowered(counts: Iterable[RoomCount], ceilings: dict[str, Ceiling]) -> dict[str, Ceiling]:
+    """Return the ceilings brought down to the counts. None rises, and a room at the limit needs none any longer."""
+    lower = {}
+    for count in counts:
+        old = ceilings.get(count.room, Ceiling())
+        new = Ceiling(
+            no_subject=max(NO_SUBJECT_LIMIT, min(old.no_subject, round(count.no_subject, 1))),
+            listed=max(LISTED_LIMIT, min(old.listed, round(count.listed, 1))),
+        )
+        if new != Ceiling():
+            lower[count.room] = new
+    return lower
+
+
+def write_ceilings(ceilings: dict[str, Ceiling], path: Path = CEILINGS) -> None:
+    """Write the file, or delete it if no room needs a ceiling."""
+    if not ceilings:
+        path.unlink(missing_ok=True)
+        return
+    rows = [f"[{room}]\nno_subject = {row.no_subject}\nlisted = {row.listed}\n" for room, row in ceilings.items()]
+    path.write_text("\n".join([_CEILINGS_HEAD, *rows]), encoding="utf-8")
 
 
 def table(counts: Iterable[RoomCount], ceilings: dict[str, Ceiling]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devtools.english.markup_text import markdown_paragraphs, template_paragraphs
-from devtools.english.paragraphs import Paragraph, Sentence
+from devtools.english.paragraphs import Sentence
 from devtools.english.python_text import python_paragraphs
 
 ROOMS = (
