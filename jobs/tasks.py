@@ -11,7 +11,7 @@ from jobs.coyotes.failed import forget_old_failed_tasks
 from jobs.delayed import ends as delayed_ends
 from jobs.delayed import release
 from jobs.life import offline, overdue, upkeep
-from jobs.schedules import calendars, grace, occurrences
+from jobs.schedules import calendars, grace, scan
 
 _LONGEST_SECONDS = 4.0
 _TICK_SECONDS = 1.0
@@ -69,8 +69,8 @@ def tell_of_waiting() -> None:
 @shared_task(name="jobs.start_schedules")
 def start_schedules() -> None:
     """Start what is due of schedules, and what waited for a run that has ended."""
-    _until_done(occurrences.start_waiting_runs)
-    _until_done(occurrences.start_due_schedules)
+    _until_done(scan.start_waiting_runs)
+    _until_done(scan.start_due_schedules)
 
 
 @shared_task(name="jobs.sweep_silent_schedules")
@@ -83,7 +83,7 @@ def sweep_silent_schedules() -> None:
 @shared_task(name="jobs.sweep_old_runs")
 def sweep_old_runs() -> None:
     """Forget what became of moments of schedules long ago."""
-    _until_done(occurrences.forget_old_runs)
+    _until_done(scan.forget_old_runs)
 
 
 @shared_task(name="jobs.warn_of_calendars")

@@ -27,7 +27,7 @@ _DATABASE_FREE = (
     "tests/devtools/",
     "tests/kernel/test_durations.py",
     "tests/jobs/test_argv.py",
-    "tests/schedules/test_moments.py",
+    "tests/schedules/test_rules.py",
 )
 # Most of their time they wait for processes that they have started: `make test` runs them beside the others.
 _WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/", "tests/browser/")

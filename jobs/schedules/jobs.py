@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from jobs.life.insert import place_jobs
 from jobs.models import Job, Outcome, Schedule, ScheduleRun
-from jobs.schedules.moments import occurrence_of, spread
+from jobs.schedules.rules import occurrence_of, spread
 from jobs.states import JobStatus
 from jobs.watch.service import notify_of
 from kernel.clock import database_now

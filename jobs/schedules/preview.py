@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from accounts.models import User
 from jobs.models import Schedule
 from jobs.schedules.cron.schedule import Cron
-from jobs.schedules.moments import Rules, coming_runs, cron_of, rules_of
+from jobs.schedules.rules import Rules, coming_runs, cron_of, rules_of
 from jobs.schedules.service import ScheduleFields, apply_fields, plan
 from kernel.clock import database_now
 

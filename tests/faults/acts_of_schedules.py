@@ -14,7 +14,7 @@ from jobs.models import Job, Missed, Overlap, Schedule, ScheduleRun, WorkCalenda
 from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file, warn_of_calendars
 from jobs.schedules.grace import tell_of_recovered_schedules, tell_of_silent_schedules
 from jobs.schedules.jobs import run_now
-from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
+from jobs.schedules.scan import start_due_schedules, start_waiting_runs
 from jobs.schedules.service import ScheduleFields, change_schedule, create_schedule, delete_schedule
 from kernel.clock import database_now
 from kernel.ids import new_id

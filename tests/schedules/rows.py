@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.models import Agent
 from jobs.models import Job, Schedule, ScheduleRun
-from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
+from jobs.schedules.scan import start_due_schedules, start_waiting_runs
 from jobs.schedules.service import ScheduleFields, create_schedule
 from tests.factories import make_agent
 

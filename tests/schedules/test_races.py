@@ -12,7 +12,7 @@ from django.db import connection
 from jobs.life.report import ReportKind
 from jobs.models import Job, Overlap, Schedule, ScheduleRun
 from jobs.schedules.jobs import run_now
-from jobs.schedules.occurrences import start_due_schedules, start_waiting_runs
+from jobs.schedules.scan import start_due_schedules, start_waiting_runs
 from tests.factories import claim, make_agent, report
 from tests.schedules.rows import MINUTE, NOON, look, make_schedule
 

@@ -11,7 +11,7 @@ from jobs.life.report import ReportKind
 from jobs.models import Job, Missed, Overlap, Queue, QueueState, Schedule, ScheduleRun, Ticker
 from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file
 from jobs.schedules.jobs import run_now
-from jobs.schedules.occurrences import forget_old_runs, start_due_schedules
+from jobs.schedules.scan import forget_old_runs, start_due_schedules
 from jobs.schedules.service import (
     ScheduleFields,
     change_schedule,

@@ -22,7 +22,7 @@ from jobs.querysets import JobQuerySet, ScheduleQuerySet
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import switch_off, tell_owner
 from jobs.schedules.jobs import Start, enter, has_no_place, start_of
-from jobs.schedules.moments import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of
+from jobs.schedules.rules import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of
 from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
 from kernel.ids import lowest_id, occurrence_id

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from jobs.models import Missed, Outcome, Overlap, WorkCalendar
 from jobs.schedules.calendars import WorkingDays
 from jobs.schedules.cron.schedule import Cron
-from jobs.schedules.moments import (
+from jobs.schedules.rules import (
     MOST_MADE_UP,
     Rules,
     Verdict,
