@@ -1,4 +1,4 @@
-"""Calendars of working days: which days are worked, a year's file read in, and a word to staff before the list ends."""
+"""Calendars of working days: questions, the import of a year's file, and the warning before a list ends."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _SATURDAY = 5
 
 @dataclass(frozen=True)
 class WorkingDays:
-    """The days of a calendar, as they were when first asked: weekends rest, other days work, but those listed."""
+    """The working days of a calendar: Monday to Friday, except the listed days. The list is read at first use."""
 
     calendar: WorkCalendar
 
     def includes(self, day: dt.date) -> bool:
-        """Tell whether the day is worked."""
+        """Tell whether `day` is a working day."""
         listed = self._listed.get(day)
         return day.weekday() < _SATURDAY if listed is None else listed.works
 
     def name_of(self, day: dt.date) -> str:
-        """Return what the list calls the day; empty where it does not stand in it."""
+        """Return the name of a listed day, empty for any other day."""
         listed = self._listed.get(day)
         return listed.name if listed is not None else ""
 
@@ -54,7 +54,7 @@ class WorkingDays:
 
 
 def find_calendar(code: str) -> WorkCalendar:
-    """Return the calendar with that code; raise NotFound that names those there are."""
+    """Return the calendar with that code; raise NotFound that names the known codes."""
     found = WorkCalendar.objects.filter(code=code).first()
     if found is None:
         there = ", ".join(WorkCalendar.objects.order_by("code").values_list("code", flat=True))
@@ -64,7 +64,7 @@ def find_calendar(code: str) -> WorkCalendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarFile:
-    """What the file of a calendar says: `days` are those that are not as their weekday is, with their names."""
+    """A checked calendar file. `days` maps each exceptional day to (is a working day, name)."""
 
     code: str
     name: str
@@ -75,7 +75,7 @@ class CalendarFile:
 def read_calendar_file(data: JsonObject) -> CalendarFile:
     """Read {"code", "name", "known_until", "days": [{"from", "to"?, "works"?, "name"?}]}; raise InvalidRequest.
 
-    `to` is the last day of a row, `from` itself where it is missing; `works` says that these weekend days are worked.
+    `to` is the last day of a row and defaults to `from`. `works` marks weekend days that are working days.
     """
     rows = data.get("days")
     if not isinstance(rows, list):
@@ -106,9 +106,9 @@ def read_calendar_file(data: JsonObject) -> CalendarFile:
 
 
 def import_calendar(file: CalendarFile, *, actor: str) -> WorkCalendar:
-    """Make the calendar, or add the file's days to it: a day that is listed already becomes as the file says.
+    """Create the calendar, or add the file's days to it. The file replaces days that are listed already.
 
-    The list then counts as complete up to the later of both ends; where that moved, staff are warned anew.
+    `known_until` becomes the later of both ends. If it moves, staff get a new warning before it is reached.
     """
     with whole("calendar.import"):
         now = database_now()
@@ -136,12 +136,12 @@ def import_calendar(file: CalendarFile, *, actor: str) -> WorkCalendar:
 
 
 def runs_out(calendar: WorkCalendar, today: dt.date) -> bool:
-    """Tell whether the list ends soon, or has ended."""
+    """Tell whether the list ends within WARN_BEFORE, or has ended."""
     return calendar.known_until - WARN_BEFORE <= today
 
 
 def warn_of_calendars(*, now: dt.datetime | None = None) -> int:
-    """Tell staff whom a channel reaches, once, of each calendar whose list ends within 45 days; return how many."""
+    """Warn staff with a channel, once, of each calendar whose list ends within 45 days; return how many calendars."""
     with whole("calendar.warn"):
         now = now or database_now()
         rows = WorkCalendar.objects.select_for_update().filter(warned_at=None).order_by("pk")

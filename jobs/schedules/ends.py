@@ -1,4 +1,4 @@
-"""Schedules are switched off: with their agent, with a frozen owner, or because their expression is over."""
+"""Switch schedules off: when their agent goes, their owner is frozen, or their expression has no next run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from notifications.models import Level
 
 
 def disable_schedules_of_agent(agent_id: str, actor: str, now: dt.datetime) -> None:
-    """Switch off the schedules of an agent that was deleted or disabled, in the caller's transaction.
-
-    Their owner is told.
-    """
+    """Switch off the schedules of a deleted or disabled agent in the caller's transaction, and notify their owner."""
     rows = list(Schedule.objects.select_for_update().filter(agent_id=agent_id, enabled=True).order_by("pk"))
     switch_off(rows, reason="agent removed", now=now)
     for schedule in rows:
@@ -32,7 +29,7 @@ def disable_schedules_of_user(user_id: str, now: dt.datetime) -> None:
 
 
 def switch_off(schedules: Sequence[Schedule], *, reason: str, now: dt.datetime) -> None:
-    """Switch locked schedules off and say why in the list of their runs."""
+    """Switch locked schedules off and record the reason as a row in their list of runs."""
     drop_waiting(*schedules)
     for schedule in schedules:
         schedule.enabled, schedule.next_at, schedule.expected_at, schedule.alerted_at = False, None, None, None
@@ -46,7 +43,7 @@ def switch_off(schedules: Sequence[Schedule], *, reason: str, now: dt.datetime) 
 def tell_owner(
     schedule: Schedule, sentence: object, *, now: dt.datetime, level: str = Level.WARNING, **words: str
 ) -> None:
-    """Send the owner a sentence with the schedule's name in it; it replaces what still waits about this schedule."""
+    """Send the owner a sentence about the schedule. It replaces an older notice about it that still waits."""
     with translation.override(schedule.owner.language or settings.LANGUAGE_CODE):
         text = str(sentence) % {"name": schedule.name, **words}
     wish = NewMessage(
@@ -56,6 +53,6 @@ def tell_owner(
 
 
 def drop_waiting(*schedules: Schedule) -> None:
-    """Let no run of these start that waits for the one before it, in the caller's transaction."""
+    """Mark the waiting runs of these schedules as overlapped, in the caller's transaction, so that none starts."""
     waiting = ScheduleRun.objects.filter(schedule__in=schedules, outcome=Outcome.WAITING)
     waiting.update(outcome=Outcome.OVERLAPPED, reason="disabled", awaits=None)

@@ -1,4 +1,4 @@
-"""When a schedule will run, and how that is said: for one that there is, and for one that somebody thinks of."""
+"""The next runs of a schedule, in times and words, for stored schedules and for fields that are not stored yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREVIEW_RUNS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What an expression and its rules mean; `warnings` are sentences in the language that is active now."""
+    """The meaning of an expression and its rules. `warnings` are sentences in the active language."""
 
     cron: Cron
     rules: Rules
@@ -30,9 +30,9 @@ class Preview:
 
 
 def preview_fields(*, owner_id: str, fields: ScheduleFields, now: dt.datetime | None = None) -> Preview:
-    """Say when a schedule of these fields would run, without making it.
+    """Preview a schedule with these fields without creating it.
 
-    Raises InvalidSchedule and InvalidRequest as `create_schedule`; needs no name, agent or message.
+    Raises InvalidSchedule and InvalidRequest like `create_schedule`. Name, agent and message may be missing.
     """
     now = now or database_now()
     owner = User.objects.get(pk=owner_id)
@@ -43,7 +43,7 @@ def preview_fields(*, owner_id: str, fields: ScheduleFields, now: dt.datetime | 
 
 
 def preview_schedule(schedule: Schedule, *, now: dt.datetime | None = None) -> Preview:
-    """Say when a schedule will run, the next ten times. Raises InvalidSchedule where it never will."""
+    """Preview the next ten runs of a schedule. Raises InvalidSchedule if it never runs again."""
     now = now or database_now()
     cron = cron_of(schedule, after=now)
     rules = rules_of(schedule, cron)

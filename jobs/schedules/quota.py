@@ -1,4 +1,4 @@
-"""How many schedules somebody may have, and how often one may run."""
+"""Limits of schedules: how many a user may have, and how often one may run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kernel.errors import ScheduleLimit
 
 
 def schedule_usage(owner: User) -> Usage | None:
-    """Return how many schedules somebody has, of how many; None: they may have any number, as staff do."""
+    """Return how many schedules a user has and may have; None if there is no limit, as for staff."""
     if owner.is_staff or not settings.SCHEDULES_PER_USER:
         return None
     used = Schedule.objects.visible_to(owner).count()
@@ -22,12 +22,12 @@ def schedule_usage(owner: User) -> Usage | None:
 
 
 def shortest_gap_for(owner: User) -> dt.timedelta:
-    """Return the shortest time between two runs that somebody may ask for."""
+    """Return the shortest time between two runs that a user may choose."""
     return dt.timedelta(0) if owner.is_staff else dt.timedelta(seconds=settings.SHORTEST_SCHEDULE_SECONDS)
 
 
 def require_room_for_a_schedule(owner: User) -> None:
-    """Raise ScheduleLimit unless the owner, whose row is locked, may have one more."""
+    """Raise ScheduleLimit unless the owner may have one more schedule. The caller holds the lock on the owner's row."""
     usage = schedule_usage(owner)
     if usage is not None and usage.used >= usage.limit:
         raise ScheduleLimit(params={"used": usage.used, "limit": usage.limit})

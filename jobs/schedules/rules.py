@@ -1,7 +1,7 @@
-"""What becomes of a schedule's moments: the rules, without the database. `occurrences.py` carries them out.
+"""The rules that decide which occurrences of a schedule run. The module does not use the database; `scan.py` does.
 
-A moment is a time at which a schedule should run. `decide` says which of them run, `arrange` what an overlap makes of
-those. Both are told the time.
+An occurrence is a time at which a schedule should run. `decide` applies pauses, blackout windows, days off and the
+policy for missed occurrences. `apply_overlap` then handles occurrences whose predecessor has not ended.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ from jobs.schedules.cron.schedule import Cron
 from kernel.clock import rfc3339
 
 LATE = dt.timedelta(seconds=30)
-"""A moment that is looked at later than this was missed: nothing ticked."""
+"""An occurrence that is decided later than this after its time counts as missed."""
 
-MOST_MADE_UP = 500
-"""So many missed moments run under `all`, the newest."""
+CATCH_UP_LIMIT = 500
+"""With `missed: all`, at most this many missed occurrences run: the newest."""
+
+RESULT_EXPECTED = frozenset({Outcome.STARTED, Outcome.WAITING, Outcome.MISSED, Outcome.OVERLAPPED, Outcome.REFUSED})
+"""Outcomes of an occurrence after which a schedule with a grace expects a result."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CHUNK = 2000
-_LOOKED_AT = 1000
+_SEARCH_LIMIT = 1000
 _SECOND = dt.timedelta(seconds=1)
 _DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A time of day in which nothing runs, from `start` up to `end`; over midnight it belongs to the day it begins on.
+    """A blackout window: nothing runs from `start` (included) to `end` (excluded).
 
-    `days` are the weekdays on which it begins, Monday 0.
+    A window over midnight belongs to the day on which it begins. `days` holds those weekdays, Monday is 0.
     """
 
     days: frozenset[int]
@@ -42,7 +45,7 @@ class Window:
     end: dt.time
 
     def holds(self, local: dt.datetime) -> bool:
-        """Tell whether a local time lies in it."""
+        """Tell whether a local time lies in the window."""
         clock, day = local.time(), local.weekday()
         if self.start < self.end:
             return day in self.days and self.start <= clock < self.end
@@ -54,7 +57,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a schedule says of its moments. `working_days`: run on those days only."""
+    """The settings of a schedule that decide about its occurrences. `working_days`: run on these days only."""
 
     zone: ZoneInfo
     missed: Missed = Missed.ONCE
@@ -65,22 +68,22 @@ class Rules:
 
     @property
     def oldest(self) -> dt.timedelta:
-        """How old a moment may be and still run."""
+        """The greatest age at which an occurrence may still run."""
         return LATE if self.missed == Missed.SKIP else max(self.within, LATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What becomes of one moment, and why. `made_up`: it was missed, and runs all the same."""
+class Decision:
+    """The outcome of one occurrence and its reason. `is_catch_up` means that it was missed and runs late."""
 
     due_at: dt.datetime
     outcome: Outcome
     reason: str = ""
-    made_up: bool = False
+    is_catch_up: bool = False
 
 
 def cron_of(schedule: Schedule, *, after: dt.datetime) -> Cron:
-    """Return the schedule's expression with its zone and calendar; raise InvalidSchedule where no run comes after."""
+    """Return the schedule's expression with its zone and calendar; raise InvalidSchedule if no run follows `after`."""
     return Cron.parse(
         schedule.cron,
         timezone=schedule.timezone,
@@ -91,7 +94,7 @@ def cron_of(schedule: Schedule, *, after: dt.datetime) -> Cron:
 
 
 def rules_of(schedule: Schedule, cron: Cron) -> Rules:
-    """Return what the schedule says of its moments."""
+    """Return the rules of a schedule."""
     restricted = schedule.only_working_days and schedule.calendar is not None
     return Rules(
         zone=ZoneInfo(cron.timezone),
@@ -104,13 +107,13 @@ def rules_of(schedule: Schedule, cron: Cron) -> Rules:
 
 
 def window_of(row: Mapping[str, object]) -> Window:
-    """Read a blackout window: `from` and `to` (HH:MM), `days` such as `mon-fri` or `sat,sun`, all without it.
+    """Read a blackout window: `from` and `to` (HH:MM), and `days` such as `mon-fri` or `sat,sun` (default every day).
 
-    Raises ValueError for what is none.
+    Raises ValueError or KeyError for anything else.
     """
     start, end = (dt.time.fromisoformat(str(row[name])) for name in ("from", "to"))
     if start == end or any(time.tzinfo or time.second or time.microsecond for time in (start, end)):
-        raise ValueError("a window that never ends, or times that are not hours and minutes")
+        raise ValueError("start equals end, or a time is not HH:MM")
     return Window(days=_weekdays(str(row.get("days") or "mon-sun")), start=start, end=end)
 
 
@@ -123,62 +126,63 @@ def _weekdays(text: str) -> frozenset[int]:
     return frozenset(days)
 
 
-def moments_from(
+def occurrences_until(
     first: dt.datetime, following: Callable[[dt.datetime], dt.datetime | None], rules: Rules, now: dt.datetime
 ) -> tuple[list[dt.datetime], dt.datetime | None]:
-    """Return the moments from `first` up to now, and the one after them, None where no more comes.
+    """Return the occurrences from `first` up to `now`, and the next one after them (None if there is none).
 
-    After a long absence only the first of them: 2,000 at least, and never some of those that may still run.
+    After a long absence the list is cut off after 2,000 or more occurrences, but only while the last one is too old
+    to run. The next scan continues there.
     """
-    moments: list[dt.datetime] = []
-    moment: dt.datetime | None = first
-    while moment is not None and moment <= now:
-        if len(moments) >= _CHUNK and now - moments[-1] > rules.oldest:
+    due: list[dt.datetime] = []
+    at: dt.datetime | None = first
+    while at is not None and at <= now:
+        if len(due) >= _CHUNK and now - due[-1] > rules.oldest:
             break
-        moments.append(moment)
-        moment = following(moment)
-    return moments, moment
+        due.append(at)
+        at = following(at)
+    return due, at
 
 
-def decide(moments: Sequence[dt.datetime], rules: Rules, *, now: dt.datetime) -> list[Verdict]:
-    """Say of each moment, in their order, whether it runs (STARTED) or why it does not.
+def decide(occurrences: Sequence[dt.datetime], rules: Rules, *, now: dt.datetime) -> list[Decision]:
+    """Decide for each occurrence, in order, whether it runs (STARTED) or why it does not.
 
-    Asked in this order: is it paused, in a blackout window, on a day off; was it missed, and then what the schedule
-    says of that. Where one of them was missed, `once` runs the last of those that may run, and no other.
+    The checks come in this order: paused, blackout window, day off, missed. If at least one occurrence was missed,
+    `missed: once` runs only the last of those that may run.
     """
-    verdicts = [_ask(moment, rules, now) for moment in moments]
-    runs = [at for at, verdict in enumerate(verdicts) if verdict.outcome == Outcome.STARTED]
-    if not any(verdicts[at].made_up for at in runs):
-        return verdicts
+    decisions = [_decide_one(at, rules, now) for at in occurrences]
+    runs = [at for at, decision in enumerate(decisions) if decision.outcome == Outcome.STARTED]
+    if not any(decisions[at].is_catch_up for at in runs):
+        return decisions
     left_out: list[int] = []
     if rules.missed == Missed.ONCE:
         left_out, reason = runs[:-1], "later"
     elif rules.missed == Missed.ALL:
-        left_out, reason = runs[:-MOST_MADE_UP], "limit"
+        left_out, reason = runs[:-CATCH_UP_LIMIT], "limit"
     for at in left_out:
-        verdicts[at] = Verdict(due_at=moments[at], outcome=Outcome.MISSED, reason=reason)
-    return verdicts
+        decisions[at] = Decision(due_at=occurrences[at], outcome=Outcome.MISSED, reason=reason)
+    return decisions
 
 
-def _ask(moment: dt.datetime, rules: Rules, now: dt.datetime) -> Verdict:
-    outcome, reason = _obstacle(moment, rules)
+def _decide_one(at: dt.datetime, rules: Rules, now: dt.datetime) -> Decision:
+    outcome, reason = _obstacle(at, rules)
     if outcome is not None:
-        return Verdict(due_at=moment, outcome=outcome, reason=reason)
-    age = now - moment
+        return Decision(due_at=at, outcome=outcome, reason=reason)
+    age = now - at
     if age <= LATE:
-        return Verdict(due_at=moment, outcome=Outcome.STARTED)
+        return Decision(due_at=at, outcome=Outcome.STARTED)
     if rules.missed == Missed.SKIP:
-        return Verdict(due_at=moment, outcome=Outcome.MISSED, reason="skip")
+        return Decision(due_at=at, outcome=Outcome.MISSED, reason="skip")
     if age > rules.oldest:
-        return Verdict(due_at=moment, outcome=Outcome.MISSED, reason="window")
-    return Verdict(due_at=moment, outcome=Outcome.STARTED, reason="made_up", made_up=True)
+        return Decision(due_at=at, outcome=Outcome.MISSED, reason="window")
+    return Decision(due_at=at, outcome=Outcome.STARTED, reason="made_up", is_catch_up=True)
 
 
-def _obstacle(moment: dt.datetime, rules: Rules) -> tuple[Outcome | None, str]:
-    """Return what keeps a moment from running whenever it is looked at, and its reason."""
-    if rules.paused_until is not None and moment < rules.paused_until:
+def _obstacle(at: dt.datetime, rules: Rules) -> tuple[Outcome | None, str]:
+    """Return the rule that stops this occurrence at any time of decision, and the reason; None if no rule does."""
+    if rules.paused_until is not None and at < rules.paused_until:
         return Outcome.PAUSED, rfc3339(rules.paused_until) or ""
-    local = moment.astimezone(rules.zone)
+    local = at.astimezone(rules.zone)
     window = next((one for one in rules.blackout if one.holds(local)), None)
     if window is not None:
         return Outcome.BLACKED_OUT, str(window)
@@ -187,53 +191,54 @@ def _obstacle(moment: dt.datetime, rules: Rules) -> tuple[Outcome | None, str]:
     return None, ""
 
 
-def arrange(verdicts: Sequence[Verdict], overlap: Overlap, *, busy: bool, waiting: bool) -> list[Verdict]:
-    """Say what the schedule's overlap makes of the moments that run.
+def apply_overlap(decisions: Sequence[Decision], overlap: Overlap, *, busy: bool, waiting: bool) -> list[Decision]:
+    """Apply the schedule's overlap policy to the occurrences that run.
 
-    `busy`: a run before them has not ended; `waiting`: one of an earlier moment waits already. One moment waits, no
-    more; those that are made up for all wait in turn. `replace`: the last one runs, and the caller ends those before.
+    `busy` means that an earlier run has not ended, `waiting` that an earlier occurrence waits already. With `queue` at
+    most one regular occurrence waits; every catch-up run waits for its turn. With `replace` only the last occurrence
+    runs, and the caller cancels the jobs of earlier ones.
     """
-    arranged: list[Verdict] = []
-    last = max((at for at, one in enumerate(verdicts) if one.outcome == Outcome.STARTED), default=-1)
-    for at, verdict in enumerate(verdicts):
-        if verdict.outcome == Outcome.STARTED and overlap == Overlap.REPLACE and at != last:
-            verdict = _overlapped(verdict, "replaced")
-        elif verdict.outcome == Outcome.STARTED and overlap == Overlap.SKIP and busy:
-            verdict = _overlapped(verdict, "running")
-        elif verdict.outcome == Outcome.STARTED and overlap == Overlap.QUEUE and (busy or waiting):
-            takes_turn = verdict.made_up or not waiting
-            verdict = replace(verdict, outcome=Outcome.WAITING) if takes_turn else _overlapped(verdict, "waiting")
+    arranged: list[Decision] = []
+    last = max((at for at, one in enumerate(decisions) if one.outcome == Outcome.STARTED), default=-1)
+    for at, decision in enumerate(decisions):
+        if decision.outcome == Outcome.STARTED and overlap == Overlap.REPLACE and at != last:
+            decision = _overlapped(decision, "replaced")
+        elif decision.outcome == Outcome.STARTED and overlap == Overlap.SKIP and busy:
+            decision = _overlapped(decision, "running")
+        elif decision.outcome == Outcome.STARTED and overlap == Overlap.QUEUE and (busy or waiting):
+            takes_turn = decision.is_catch_up or not waiting
+            decision = replace(decision, outcome=Outcome.WAITING) if takes_turn else _overlapped(decision, "waiting")
             waiting = True
-        busy = busy or verdict.outcome == Outcome.STARTED
-        arranged.append(verdict)
+        busy = busy or decision.outcome == Outcome.STARTED
+        arranged.append(decision)
     return arranged
 
 
-def _overlapped(verdict: Verdict, reason: str) -> Verdict:
-    return Verdict(due_at=verdict.due_at, outcome=Outcome.OVERLAPPED, reason=reason)
+def _overlapped(decision: Decision, reason: str) -> Decision:
+    return Decision(due_at=decision.due_at, outcome=Outcome.OVERLAPPED, reason=reason)
 
 
 def coming_runs(cron: Cron, rules: Rules, *, now: dt.datetime, count: int) -> list[dt.datetime]:
-    """Return the next moments that nothing known keeps from running, fewer where they are too far away to find."""
+    """Return the next `count` occurrences that no known rule stops; fewer if the search limit is reached."""
     runs: list[dt.datetime] = []
-    moment = cron.next_after(now)
-    for _ in range(_LOOKED_AT):
-        if moment is None or len(runs) == count:
+    at = cron.next_after(now)
+    for _ in range(_SEARCH_LIMIT):
+        if at is None or len(runs) == count:
             break
-        outcome, _reason = _obstacle(moment, rules)
+        outcome, _reason = _obstacle(at, rules)
         if outcome is None:
-            runs.append(moment)
-            moment = cron.next_after(moment)
+            runs.append(at)
+            at = cron.next_after(at)
         else:
-            moment = cron.next_after(max(moment, _end_of(outcome, moment, rules) - _SECOND))
+            at = cron.next_after(max(at, _end_of(outcome, at, rules) - _SECOND))
     return runs
 
 
-def _end_of(outcome: Outcome, moment: dt.datetime, rules: Rules) -> dt.datetime:
-    """Return the earliest time at which what keeps this moment from running may be over."""
+def _end_of(outcome: Outcome, at: dt.datetime, rules: Rules) -> dt.datetime:
+    """Return the earliest time at which the rule that stops this occurrence may end."""
     if outcome == Outcome.PAUSED and rules.paused_until is not None:
         return rules.paused_until
-    local = moment.astimezone(rules.zone)
+    local = at.astimezone(rules.zone)
     if outcome == Outcome.DAY_OFF:
         return dt.datetime.combine(local.date() + _DAY, dt.time(), rules.zone).astimezone(dt.UTC)
     ends = (
@@ -242,15 +247,15 @@ def _end_of(outcome: Outcome, moment: dt.datetime, rules: Rules) -> dt.datetime:
         for later in (0, 1)
         if window.holds(local)
     )
-    return min((end for end in ends if end > moment), default=moment)
+    return min((end for end in ends if end > at), default=at)
 
 
-def occurrence_of(moment: dt.datetime) -> str:
-    """Return the word of a moment, from which the id of its job is made."""
-    return f"{moment.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
+def occurrence_of(at: dt.datetime) -> str:
+    """Return the text of an occurrence from which the id of its job is derived, such as `20300131T080000Z`."""
+    return f"{at.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
 
 
 def spread(job_id: str, jitter_seconds: int) -> dt.timedelta:
-    """Return how much later a job starts: from nothing up to the jitter, the same at every try."""
+    """Return the delay of a job within the jitter. It follows from the id, so a repeated scan gets the same delay."""
     digest = hashlib.sha256(job_id.encode()).digest()
     return dt.timedelta(milliseconds=int.from_bytes(digest[:8]) % (jitter_seconds * 1000 + 1))

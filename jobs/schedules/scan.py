@@ -1,7 +1,7 @@
-"""The moments of schedules: found when they are due, each decided once, with a row that says what became of it.
+"""The scan that finds due occurrences of schedules, decides each once, and records the outcome in a row.
 
-The rules stand in `moments.py`. A scan locks the schedules whose moment has come, writes rows and jobs, and moves each
-on to its next moment, in one transaction; so two scans at once, or none for hours, change only the time.
+One transaction locks the due schedules, writes rows and jobs, and advances each schedule to its next occurrence. So
+two scans at the same time, or no scan for hours, change only when jobs start. `rules.py` holds the rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from jobs.querysets import JobQuerySet, ScheduleQuerySet
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import switch_off, tell_owner
 from jobs.schedules.jobs import Start, enter, has_no_place, start_of
-from jobs.schedules.rules import Verdict, arrange, cron_of, decide, moments_from, occurrence_of, rules_of
+from jobs.schedules.rules import (
+    RESULT_EXPECTED,
+    Decision,
+    apply_overlap,
+    cron_of,
+    decide,
+    occurrence_of,
+    occurrences_until,
+    rules_of,
+)
 from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
 from kernel.ids import lowest_id, occurrence_id
@@ -32,31 +41,29 @@ logger = logging.getLogger(__name__)
 
 SCAN_LIMIT = 100
 KEPT = dt.timedelta(days=90)
-"""So long it is known what became of a moment."""
+"""Rows are kept for this long."""
 
 _LATEST_RUNS = 5
 _SECOND = dt.timedelta(seconds=1)
-_REPORTING = frozenset({Outcome.STARTED, Outcome.WAITING, Outcome.MISSED, Outcome.OVERLAPPED, Outcome.REFUSED})
-"""Moments that should have brought a result. The others were meant to bring none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """What one scan does with one schedule: the rows to write."""
+    """The rows that one scan writes for one schedule."""
 
     schedule: Schedule
     runs: list[ScheduleRun]
 
 
 def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
-    """Decide the moments of at most `limit` schedules up to now and start their jobs; return of how many schedules.
+    """Decide the due occurrences of at most `limit` schedules and start their jobs; return the number of schedules.
 
-    Nothing while the ticker is held or the clock has just jumped. A schedule whose expression no longer means anything
-    is switched off, and its owner told. `now` is the database's time unless a test gives another.
+    Does nothing while the ticker is held or right after a clock jump. A schedule whose expression has no next run is
+    switched off and its owner is notified. `now` is the database's time unless a test passes another.
     """
     if not Schedule.objects.due(now or database_now()).exists():
         return 0
-    with whole("moments.start"):
+    with whole("schedules.start"):
         now = due_time(now or database_now())
         schedules = list(_locked().due(now)[:limit]) if now is not None else []
         if now is None or not schedules:
@@ -72,10 +79,10 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
 
 
 def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = None) -> int:
-    """Start at most `limit` runs that waited for the one before them, which has ended; return how many."""
+    """Start at most `limit` waiting runs whose predecessor has ended; return how many."""
     if not ScheduleRun.objects.filter(outcome=Outcome.WAITING).exists():
         return 0
-    with whole("moments.wait"):
+    with whole("schedules.wait"):
         now = due_time(now or database_now())
         if now is None:
             return 0
@@ -99,7 +106,7 @@ def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = Non
 
 
 def forget_old_runs(*, limit: int = 500, now: dt.datetime | None = None) -> int:
-    """Remove at most `limit` rows of what became of moments long ago; return how many. Jobs stay."""
+    """Delete at most `limit` rows older than KEPT; return how many. Jobs stay."""
     old = ScheduleRun.objects.filter(pk__lt=lowest_id((now or database_now()) - KEPT))
     ids = list(old.exclude(outcome=Outcome.WAITING).order_by("pk").values_list("pk", flat=True)[:limit])
     ScheduleRun.objects.filter(pk__in=ids).delete()
@@ -107,12 +114,12 @@ def forget_old_runs(*, limit: int = 500, now: dt.datetime | None = None) -> int:
 
 
 def _locked() -> ScheduleQuerySet:
-    """Return rows to lock, without those that another scan has locked."""
+    """Return a locking query that skips rows which another scan has locked."""
     return Schedule.objects.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
 
 
 def _steps(schedules: Sequence[Schedule], now: dt.datetime) -> tuple[list[_Step], int]:
-    """Decide what is due of each; return what is to be written, and how many schedules were understood."""
+    """Decide the due occurrences of each schedule; return the rows to write and the number of readable schedules."""
     rows = ScheduleRun.objects.filter(schedule__in=schedules).order_by().values_list("schedule_id")
     latest = dict(rows.annotate(models.Max("due_at")))
     steps: list[_Step] = []
@@ -123,36 +130,36 @@ def _steps(schedules: Sequence[Schedule], now: dt.datetime) -> tuple[list[_Step]
             continue
         known = _known(schedule, latest.get(schedule.pk))
         try:
-            verdicts = _verdicts(schedule, known, now)
+            decisions = _decisions(schedule, known, now)
         except InvalidSchedule as error:
             sentence = _("The schedule %(name)s is off: its expression has no next run any more.")
             _end(schedule, error.reason, sentence, now)
         except Exception:
-            # One row that nobody understands must not keep all others from running.
-            logger.exception("schedule not understood", extra={"action": "schedule.error", "schedule": schedule.pk})
+            # One unreadable row must not stop all other schedules.
+            logger.exception("unreadable schedule", extra={"action": "schedule.error", "schedule": schedule.pk})
             misread += 1
         else:
-            steps.append(_Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, verdicts, now), now)))
+            steps.append(_Step(schedule=schedule, runs=_rows(schedule, _arranged(schedule, decisions, now), now)))
     return steps, len(schedules) - misread
 
 
 def _known(schedule: Schedule, latest: dt.datetime | None) -> set[dt.datetime]:
-    """Return the moments from the next one on that have been decided: a clock that was set back shows them again."""
+    """Return the occurrences from `next_at` on that were decided before. A clock that was set back repeats them."""
     if latest is None or schedule.next_at is None or latest < schedule.next_at:
         return set()
     rows = ScheduleRun.objects.filter(schedule=schedule, due_at__gte=schedule.next_at)
     return set(rows.values_list("due_at", flat=True))
 
 
-def _verdicts(schedule: Schedule, known: set[dt.datetime], now: dt.datetime) -> list[Verdict]:
-    """Say what becomes of the schedule's moments up to now, and move it on to the next. Writes nothing."""
+def _decisions(schedule: Schedule, known: set[dt.datetime], now: dt.datetime) -> list[Decision]:
+    """Decide the due occurrences of a schedule and set `next_at` on the object. Does not write to the database."""
     first = schedule.next_at or now
     cron = cron_of(schedule, after=first - _SECOND)
     rules = rules_of(schedule, cron)
-    moments, following = moments_from(first, cron.next_after, rules, now)
-    verdicts = decide([moment for moment in moments if moment not in known], rules, now=now)
+    due, following = occurrences_until(first, cron.next_after, rules, now)
+    decisions = decide([at for at in due if at not in known], rules, now=now)
     schedule.next_at = following
-    return verdicts
+    return decisions
 
 
 def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) -> None:
@@ -161,21 +168,20 @@ def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) ->
     tell_owner(schedule, sentence, now=now)
 
 
-def _arranged(schedule: Schedule, verdicts: Sequence[Verdict], now: dt.datetime) -> list[Verdict]:
+def _arranged(schedule: Schedule, decisions: Sequence[Decision], now: dt.datetime) -> list[Decision]:
     overlap = Overlap(schedule.overlap)
-    if overlap == Overlap.ALLOW or all(verdict.outcome != Outcome.STARTED for verdict in verdicts):
-        return list(verdicts)
+    if overlap == Overlap.ALLOW or all(decision.outcome != Outcome.STARTED for decision in decisions):
+        return list(decisions)
     live = _live(schedule)
     if overlap == Overlap.REPLACE:
-        wishes = [Cancel(owner_id=job.owner_id, job_id=job.pk, actor=_actor(schedule)) for job in live]
-        cancel_jobs(wishes, now=now)
+        cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor=_actor(schedule)) for job in live], now=now)
     waits = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING)
     waiting = overlap == Overlap.QUEUE and waits.exists()
-    return arrange(verdicts, overlap, busy=bool(live), waiting=waiting)
+    return apply_overlap(decisions, overlap, busy=bool(live), waiting=waiting)
 
 
 def _live(schedule: Schedule) -> list[Job]:
-    """Return the jobs of the schedule's latest runs that have not ended, in whichever attempt."""
+    """Return the jobs of the schedule's latest runs that have not ended, whatever their attempt."""
     latest = ScheduleRun.objects.filter(schedule=schedule).exclude(job_id=None).order_by("-due_at")
     roots = list(latest.values_list("job_id", flat=True)[:_LATEST_RUNS])
     return list(_unended().filter(root_id__in=roots).order_by("-active_at"))
@@ -185,13 +191,14 @@ def _unended() -> JobQuerySet:
     return Job.objects.filter(status__in=WAITING | ACTIVE)
 
 
-def _rows(schedule: Schedule, verdicts: Iterable[Verdict], now: dt.datetime) -> list[ScheduleRun]:
-    """Return a row for each moment that runs or waits.
+def _rows(schedule: Schedule, decisions: Iterable[Decision], now: dt.datetime) -> list[ScheduleRun]:
+    """Return one row for each occurrence that runs or waits.
 
-    Those that do not, for one reason, share a row: of one scan, and with the row before them if it is of the same hour.
+    Consecutive occurrences that do not run for the same reason share a row. They also join the previous row of the
+    schedule if it has the same reason and the same hour.
     """
     rows: list[ScheduleRun] = []
-    for (outcome, reason), group in groupby(verdicts, key=lambda one: (one.outcome, one.reason)):
+    for (outcome, reason), group in groupby(decisions, key=lambda one: (one.outcome, one.reason)):
         members = list(group)
         if outcome in (Outcome.STARTED, Outcome.WAITING):
             rows += [_row(schedule, one, 1, now) for one in members]
@@ -203,19 +210,19 @@ def _rows(schedule: Schedule, verdicts: Iterable[Verdict], now: dt.datetime) -> 
     return rows
 
 
-def _row(schedule: Schedule, verdict: Verdict, count: int, now: dt.datetime) -> ScheduleRun:
+def _row(schedule: Schedule, decision: Decision, count: int, now: dt.datetime) -> ScheduleRun:
     return ScheduleRun(
         schedule=schedule,
-        due_at=verdict.due_at,
-        outcome=verdict.outcome,
-        reason=verdict.reason[:255],
+        due_at=decision.due_at,
+        outcome=decision.outcome,
+        reason=decision.reason[:255],
         count=count,
         created_at=now,
     )
 
 
 def _same_before(schedule: Schedule, outcome: str, reason: str, now: dt.datetime) -> ScheduleRun | None:
-    """Return the newest row of the schedule, if it says the same and is of this hour."""
+    """Return the newest row of the schedule if it has this outcome and reason and was made in this hour."""
     newest = ScheduleRun.objects.filter(schedule=schedule).order_by("-pk").first()
     if newest is None or (newest.outcome, newest.reason) != (outcome, reason):
         return None
@@ -224,7 +231,7 @@ def _same_before(schedule: Schedule, outcome: str, reason: str, now: dt.datetime
 
 
 def _starts(step: _Step, now: dt.datetime) -> list[Start]:
-    """Return the jobs of the runs that start, and let those that wait know what for."""
+    """Return the jobs of the runs that start, and set `awaits` on the runs that wait."""
     starts: list[Start] = []
     awaited = ""
     for run in step.runs:
@@ -242,7 +249,7 @@ def _actor(schedule: Schedule) -> str:
 
 
 def _ready() -> models.QuerySet[ScheduleRun]:
-    """Return the runs that wait and are first of their schedule, where what they wait for has ended."""
+    """Return the first waiting run of each schedule whose predecessor has ended."""
     awaited = _unended().filter(root_id=models.OuterRef("awaits"))
     earlier = ScheduleRun.objects.filter(
         outcome=Outcome.WAITING, schedule=models.OuterRef("schedule"), due_at__lt=models.OuterRef("due_at")
@@ -252,11 +259,11 @@ def _ready() -> models.QuerySet[ScheduleRun]:
 
 
 def _expect(step: _Step) -> None:
-    """A moment that should bring a result begins the grace, unless an earlier one has."""
+    """Start the grace at the first occurrence that should bring a result, unless it already runs."""
     for run in step.runs:
         _expect_from(step.schedule, run.outcome, run.due_at)
 
 
 def _expect_from(schedule: Schedule, outcome: str, due_at: dt.datetime) -> None:
-    if schedule.grace_seconds is not None and schedule.expected_at is None and outcome in _REPORTING:
+    if schedule.grace_seconds is not None and schedule.expected_at is None and outcome in RESULT_EXPECTED:
         schedule.expected_at = due_at + dt.timedelta(seconds=schedule.grace_seconds)

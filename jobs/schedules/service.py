@@ -20,8 +20,8 @@ from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Queue, Schedule, 
 from jobs.schedules.calendars import find_calendar
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import drop_waiting
-from jobs.schedules.rules import cron_of
 from jobs.schedules.quota import require_room_for_a_schedule, shortest_gap_for
+from jobs.schedules.rules import cron_of
 from jobs.watch.service import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration

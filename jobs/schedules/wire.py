@@ -25,8 +25,8 @@ from jobs.models import (
     Schedule,
     ScheduleRun,
 )
-from jobs.schedules.rules import window_of
 from jobs.schedules.preview import Preview
+from jobs.schedules.rules import window_of
 from jobs.schedules.service import LONGEST_GRACE, LONGEST_JITTER, LONGEST_WITHIN, ScheduleFields
 from jobs.watch.policy import policy_json, read_policy
 from kernel.clock import rfc3339

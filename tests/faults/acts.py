@@ -47,7 +47,7 @@ from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite
 from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
 from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.acts_of_queues import bury_some, queue_some
-from tests.faults.acts_of_schedules import let_moments_come, miss_some, read_calendars, schedule_some
+from tests.faults.acts_of_schedules import let_occurrences_come, miss_some, read_calendars, schedule_some
 from tests.faults.evidence import Journal
 
 _numbers = itertools.count(1)
@@ -264,7 +264,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "queue": queue_some,
     "dead": bury_some,
     "schedule": schedule_some,
-    "moments": let_moments_come,
+    "schedules": let_occurrences_come,
     "grace": miss_some,
     "ticker": restore_some,
     "token": _people,

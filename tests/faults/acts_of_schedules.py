@@ -34,8 +34,8 @@ def schedule_some(journal: Journal) -> None:
     journal.note("no schedule", id=schedule.pk)
 
 
-def let_moments_come(journal: Journal) -> None:
-    """Three moments are made up for, one after the other."""
+def let_occurrences_come(journal: Journal) -> None:
+    """Three missed occurrences run, one after the other."""
     agent = _come(_schedule(journal))
     for _ in range(3):
         _succeed(agent)

@@ -11,13 +11,13 @@ from jobs.models import Missed, Outcome, Overlap, WorkCalendar
 from jobs.schedules.calendars import WorkingDays
 from jobs.schedules.cron.schedule import Cron
 from jobs.schedules.rules import (
-    MOST_MADE_UP,
+    CATCH_UP_LIMIT,
+    Decision,
     Rules,
-    Verdict,
-    arrange,
+    apply_overlap,
     coming_runs,
     decide,
-    moments_from,
+    occurrences_until,
     spread,
     window_of,
 )
@@ -31,8 +31,8 @@ _SHORT = {
 }  # fmt: skip
 
 
-def _said(verdicts: list[Verdict]) -> list[str]:
-    return [f"{_SHORT[one.outcome]} {one.reason}".strip() for one in verdicts]
+def _said(decisions: list[Decision]) -> list[str]:
+    return [f"{_SHORT[one.outcome]} {one.reason}".strip() for one in decisions]
 
 
 def _after(absence: dt.timedelta, *, every: dt.timedelta = 5 * _MINUTE, **rules: object) -> list[str]:
@@ -65,9 +65,9 @@ def test_once_runs_the_last_moment_that_may() -> None:
 
 
 def test_no_more_than_a_bounded_number_is_made_up_for() -> None:
-    said = _after(dt.timedelta(seconds=MOST_MADE_UP + 99), every=dt.timedelta(seconds=1), missed=Missed.ALL)
+    said = _after(dt.timedelta(seconds=CATCH_UP_LIMIT + 99), every=dt.timedelta(seconds=1), missed=Missed.ALL)
     assert said[:100] == ["missed limit"] * 100
-    assert len([one for one in said if one.startswith("run")]) == MOST_MADE_UP
+    assert len([one for one in said if one.startswith("run")]) == CATCH_UP_LIMIT
 
 
 def test_a_pause_comes_before_a_blackout_and_that_before_a_day_off() -> None:
@@ -114,13 +114,13 @@ def test_windows() -> None:
 
 
 def _arranged(overlap: Overlap, *kinds: str, busy: bool = False, waiting: bool = False) -> list[str]:
-    verdicts = [
-        Verdict(due_at=_NOON + step * _MINUTE, outcome=Outcome.STARTED, made_up=kind == "late")
+    decisions = [
+        Decision(due_at=_NOON + step * _MINUTE, outcome=Outcome.STARTED, is_catch_up=kind == "late")
         if kind != "off"
-        else Verdict(due_at=_NOON + step * _MINUTE, outcome=Outcome.DAY_OFF)
+        else Decision(due_at=_NOON + step * _MINUTE, outcome=Outcome.DAY_OFF)
         for step, kind in enumerate(kinds)
     ]
-    return _said(arrange(verdicts, overlap, busy=busy, waiting=waiting))
+    return _said(apply_overlap(decisions, overlap, busy=busy, waiting=waiting))
 
 
 def test_overlaps() -> None:
@@ -151,7 +151,7 @@ def test_a_long_absence_is_gone_through_in_parts_and_what_may_run_stays_together
     rules = Rules(zone=_UTC)
     parts, moment = [], cast("dt.datetime | None", first)
     while moment is not None and moment <= now:
-        found, moment = moments_from(moment, steps, rules, now)
+        found, moment = occurrences_until(moment, steps, rules, now)
         parts.append(found)
     assert sum(len(part) for part in parts) == 5 * 8640 + 1
     assert all(len(part) == 2000 for part in parts[:-1])
