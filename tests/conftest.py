@@ -22,7 +22,7 @@ _DATABASE_FREE = (
     "tests/up/",
     "tests/acceptance/",
     "tests/architecture/",
-    "tests/compare/",
+    "tests/watch/",
     "tests/cron/",
     "tests/devtools/",
     "tests/kernel/test_durations.py",

@@ -127,7 +127,7 @@ class NotifyPolicy:
 
     @property
     def needs_memory(self) -> bool:
-        """Whether the policy compares several runs, so that a single run cannot be judged."""
+        """Whether the policy compares several runs, so that a single run cannot be evaluated."""
         return self.when == When.CHANGE or self.max_tries > 1 or self.cooldown_seconds > 0
 
 

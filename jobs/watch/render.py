@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from jobs.watch.judge import Kind, Notice
+from jobs.watch.evaluate import Kind, Notice
 from jobs.watch.policy import PLACEHOLDER, Mode, NotifyPolicy
 from kernel.text import cut, keep_head_and_tail
 from kernel.visible import visible_line, visible_text

@@ -1,7 +1,7 @@
-"""The observer that judges the ends of jobs with a `notify` policy and queues their notices.
+"""The observer that evaluates the ends of jobs with a `notify` policy and queues their notices.
 
 This is the only place that notifies the owner of such a job; callbacks are independent of it. The memory of earlier
-ends is read and stored in the transaction of the end, under a row lock. So ends that race are judged one after the
+ends is read and stored in the transaction of the end, under a row lock. So ends that race are evaluated one after the
 other, each exactly once.
 """
 
@@ -21,7 +21,7 @@ from jobs.life.retry import CANCELED_REASON, attempt_id
 from jobs.models import Job, Schedule, WatchMemory
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove
-from jobs.watch.judge import Judgement, Memory, Run, judge
+from jobs.watch.evaluate import Evaluation, Memory, Run, evaluate
 from jobs.watch.policy import NotifyPolicy, read_policy
 from jobs.watch.render import render_notice
 from kernel.errors import AppError
@@ -38,12 +38,12 @@ NAMES_LIMIT = 1000
 
 _BY_NAME = "job:"
 _BY_SCHEDULE = "schedule:"
-_JUDGED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED})
+_EVALUATED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """An end to judge. `subject` is empty if the job has no memory; `name` is its name in the notice."""
+    """An end to evaluate. `subject` is empty if the job has no memory; `name` is its name in the notice."""
 
     moved: JobMove
     policy: NotifyPolicy
@@ -60,12 +60,12 @@ def notify_of(schedule: Schedule) -> JsonObject | None:
 
 
 def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Observer. Judge the ends of jobs with `notify` and queue at most one message for each.
+    """Observer. Evaluate the ends of jobs with `notify` and queue at most one message for each.
 
-    It runs after the observer that retries failed jobs, so only the end of the last attempt is judged. Canceled jobs
-    are not judged. A late result is judged once; if it is a failure, the expiry already counted as that failure.
+    It runs after the observer that retries failed jobs, so only the end of the last attempt is evaluated. Canceled jobs
+    are not evaluated. A late result is evaluated once; if it is a failure, the expiry already counted as that failure.
     """
-    wanted = [one for one in moved if _is_judged(one) and one.job.notify is not None]
+    wanted = [one for one in moved if _is_evaluated(one) and one.job.notify is not None]
     ends = _ends(wanted) if wanted else []
     if not ends:
         return
@@ -74,14 +74,14 @@ def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
     messages = []
     for end in sorted(ends, key=lambda one: (one.moved.job.owner_id, one.subject)):
         with translation.override(owners[end.moved.job.owner_id].language or settings.LANGUAGE_CODE):
-            message = _judged(end, agents.get(end.moved.job.agent_id or ""), now)
+            message = _evaluated(end, agents.get(end.moved.job.agent_id or ""), now)
         messages += [message] if message is not None else []
     if messages:
         _send(messages, now)
 
 
 def forget_schedule(schedule: Schedule) -> None:
-    """Clear the memory of a schedule. Its next run is judged like a first run."""
+    """Clear the memory of a schedule. Its next run is evaluated like a first run."""
     WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).update(content={})
 
 
@@ -90,8 +90,8 @@ def drop_memory(schedule: Schedule) -> None:
     WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).delete()
 
 
-def _is_judged(one: JobMove) -> bool:
-    return one.after in _JUDGED and not (one.output is not None and one.output.reason == CANCELED_REASON)
+def _is_evaluated(one: JobMove) -> bool:
+    return one.after in _EVALUATED and not (one.output is not None and one.output.reason == CANCELED_REASON)
 
 
 def _ends(moved: Sequence[JobMove]) -> list[_End]:
@@ -132,23 +132,23 @@ def _policy(job: Job) -> NotifyPolicy:
         return NotifyPolicy()
 
 
-def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | None:
-    """Judge an end, store the new memory, and return the message to send, if any."""
+def _evaluated(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | None:
+    """Evaluate an end, store the new memory, and return the message to send, if any."""
     job, row = end.moved.job, None
     if end.subject:
         row = _locked(job.owner_id, end.subject, now)
-    judgement = _judgement(end, row, now)
+    evaluation = _evaluation(end, row, now)
     if row is not None:
-        row.content, row.updated_at = judgement.memory.to_json(), now
+        row.content, row.updated_at = evaluation.memory.to_json(), now
         row.save(update_fields=["content", "updated_at"])
-    if judgement.notice is None:
+    if evaluation.notice is None:
         return None
-    title, text = render_notice(end.policy, judgement.notice, end.name)
+    title, text = render_notice(end.policy, evaluation.notice, end.name)
     return NewMessage(
         owner_id=job.owner_id,
         title=title,
         text=text,
-        level=judgement.notice.level,
+        level=evaluation.notice.level,
         mentions=end.policy.mention,
         channels=end.policy.channels,
         source=agent.name if agent else "",
@@ -158,20 +158,20 @@ def _judged(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | No
     )
 
 
-def _judgement(end: _End, row: WatchMemory | None, now: dt.datetime) -> Judgement:
-    """Judge an end. With an unreadable memory it counts as the first run."""
+def _evaluation(end: _End, row: WatchMemory | None, now: dt.datetime) -> Evaluation:
+    """Evaluate an end. With an unreadable memory it counts as the first run."""
     run = _run(end.moved, now)
     if row is None or not row.content:
-        return judge(end.policy, None, run)
+        return evaluate(end.policy, None, run)
     try:
-        return judge(end.policy, Memory.from_json(row.content), run)
+        return evaluate(end.policy, Memory.from_json(row.content), run)
     except (ValueError, ArithmeticError) as error:
         # The content is not logged: it is output of the owner's programs.
         logger.warning(
             "memory not understood",
             extra={"action": "watch.memory", "memory": row.pk, "job": end.moved.job.pk, "error": type(error).__name__},
         )
-        return judge(end.policy, None, run)
+        return evaluate(end.policy, None, run)
 
 
 def _run(one: JobMove, now: dt.datetime) -> Run:

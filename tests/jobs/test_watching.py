@@ -177,7 +177,7 @@ def test_a_schedule_that_says_nothing_of_it_tells_the_edges_unless_it_has_a_call
     assert job.callback == "disable"
 
 
-def test_only_the_end_of_the_last_attempt_is_judged() -> None:
+def test_only_the_end_of_the_last_attempt_is_evaluated() -> None:
     agent = make_agent()
     now = database_now()
     make_job(agent, notify={"when": "failure", "name": "x"}, retries=2, backoff=[1], now=now)
@@ -199,7 +199,7 @@ def test_what_was_canceled_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, ["x failed", "x works again"]), (1, ["x failed"])])
-def test_a_late_result_is_judged_once_and_one_run_is_one_failure(code: int, expected: list[str]) -> None:
+def test_a_late_result_is_evaluated_once_and_one_run_is_one_failure(code: int, expected: list[str]) -> None:
     agent = make_agent()
     long_ago = database_now() - _HOUR
     job = make_job(agent, notify={"when": "edges", "name": "x"}, now=long_ago)
@@ -289,7 +289,7 @@ def test_it_is_told_in_the_owners_language(monkeypatch: pytest.MonkeyPatch, sett
         assert told(agent) == [f"{language or settings.LANGUAGE_CODE}|x"]
 
 
-def test_without_a_name_nothing_is_remembered_and_an_end_is_judged_alone() -> None:
+def test_without_a_name_nothing_is_remembered_and_an_end_is_evaluated_alone() -> None:
     agent = make_agent()
     for code in (0, 1, 0):
         watch(agent, "y", code, notify={"when": "edges"})

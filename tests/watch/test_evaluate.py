@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.watch.judge import Memory, Notice, Run, judge
+from jobs.watch.evaluate import Memory, Notice, Run, evaluate
 from jobs.watch.memory import MEMORY_LIMIT
 from jobs.watch.policy import NotifyPolicy, read_policy
 
@@ -35,11 +35,11 @@ def _told(notice: Notice | None) -> str:
 def _story(policy: NotifyPolicy, runs: list[object], every: dt.timedelta = 5 * MINUTE) -> list[str]:
     memory, told = None, []
     for number, said in enumerate(runs):
-        judgement = judge(policy, memory, _run(said, START + number * every))
-        told.append(_told(judgement.notice))
+        evaluation = evaluate(policy, memory, _run(said, START + number * every))
+        told.append(_told(evaluation.notice))
         # As it is kept: through JSON.
-        memory = Memory.from_json(json.loads(json.dumps(judgement.memory.to_json())))
-        assert memory == judgement.memory
+        memory = Memory.from_json(json.loads(json.dumps(evaluation.memory.to_json())))
+        assert memory == evaluation.memory
     return told
 
 
@@ -183,23 +183,23 @@ def test_each_story_is_told_as_it_must() -> None:
 
 
 def test_another_way_to_compare_begins_with_a_silent_baseline_and_keeps_the_alert() -> None:
-    before = judge(read_policy(DIFF), None, _run("a", START)).memory
-    failed = judge(read_policy(DIFF), before, _run(FAILED, START)).memory
-    judgement = judge(read_policy({**DIFF, "ignore": ["^#"]}), failed, _run("b", START + MINUTE))
-    assert _told(judgement.notice) == "recovery"
-    assert _told(judge(read_policy(NEW), before, _run("b", START + MINUTE)).notice) == ""
+    before = evaluate(read_policy(DIFF), None, _run("a", START)).memory
+    failed = evaluate(read_policy(DIFF), before, _run(FAILED, START)).memory
+    evaluation = evaluate(read_policy({**DIFF, "ignore": ["^#"]}), failed, _run("b", START + MINUTE))
+    assert _told(evaluation.notice) == "recovery"
+    assert _told(evaluate(read_policy(NEW), before, _run("b", START + MINUTE)).notice) == ""
 
 
 def test_clock_that_was_set_back_does_not_silence() -> None:
     policy = read_policy({**DIFF, "cooldown_seconds": 60})
-    memory = judge(policy, None, _run("a", START)).memory
-    memory = judge(policy, memory, _run("b", START)).memory
-    assert _told(judge(policy, memory, _run("c", START - 60 * MINUTE)).notice) == "news +c -b"
+    memory = evaluate(policy, None, _run("a", START)).memory
+    memory = evaluate(policy, memory, _run("b", START)).memory
+    assert _told(evaluate(policy, memory, _run("c", START - 60 * MINUTE)).notice) == "news +c -b"
 
 
 def test_level_of_a_failure_is_a_warning_at_least() -> None:
     for level, expected in (("info", "warning"), ("warning", "warning"), ("error", "error")):
-        notice = judge(read_policy({"level": level}), None, _run(FAILED, START)).notice
+        notice = evaluate(read_policy({"level": level}), None, _run(FAILED, START)).notice
         assert notice is not None
         assert notice.level == expected
 
@@ -209,31 +209,31 @@ def test_more_than_can_be_kept_is_still_compared() -> None:
     lines = [f"第{number}行 {'字' * 40}" for number in range(6000)]
     for data in (DIFF, NEW):
         policy = read_policy(data)
-        memory = judge(policy, None, _run("\n".join(lines[:4000]), START)).memory
+        memory = evaluate(policy, None, _run("\n".join(lines[:4000]), START)).memory
         assert len(json.dumps(memory.to_json())) <= MEMORY_LIMIT
-        again = judge(policy, memory, _run("\n".join(lines[:4000]), START + MINUTE))
+        again = evaluate(policy, memory, _run("\n".join(lines[:4000]), START + MINUTE))
         assert again.notice is None
         assert len(json.dumps(again.memory.to_json())) <= MEMORY_LIMIT
-        other = judge(policy, memory, _run("\n".join([*lines[:3999], "new"]), START + MINUTE))
+        other = evaluate(policy, memory, _run("\n".join([*lines[:3999], "new"]), START + MINUTE))
         assert _told(other.notice) == ("news +new -…" if data is DIFF else "news +new")
     # New lines at every run: the oldest are forgotten, those that are there never.
     policy, memory = read_policy(NEW), Memory()
     for number in range(7):
         text = "\n".join(f"{number} {line}" for line in range(1500))
-        memory = judge(policy, memory, _run(text, START + number * MINUTE)).memory
+        memory = evaluate(policy, memory, _run(text, START + number * MINUTE)).memory
         assert len(json.dumps(memory.to_json())) <= MEMORY_LIMIT
-        assert judge(policy, memory, _run(text, START + number * MINUTE + MINUTE)).notice is None
-    assert judge(policy, memory, _run("0 0", START + 60 * MINUTE)).notice is not None
-    assert judge(policy, memory, _run("6 0", START + 60 * MINUTE)).notice is None
+        assert evaluate(policy, memory, _run(text, START + number * MINUTE + MINUTE)).notice is None
+    assert evaluate(policy, memory, _run("0 0", START + 60 * MINUTE)).notice is not None
+    assert evaluate(policy, memory, _run("6 0", START + 60 * MINUTE)).notice is None
 
 
 def test_very_long_lines_differ_where_they_end() -> None:
     policy = read_policy(DIFF)
-    memory = judge(policy, None, _run("x" * 5000 + "a", START)).memory
-    notice = judge(policy, memory, _run("x" * 5000 + "b", START)).notice
+    memory = evaluate(policy, None, _run("x" * 5000 + "a", START)).memory
+    notice = evaluate(policy, memory, _run("x" * 5000 + "b", START)).notice
     assert notice is not None
     assert notice.added != notice.removed
-    assert judge(policy, memory, _run("x" * 5000 + "a", START)).notice is None
+    assert evaluate(policy, memory, _run("x" * 5000 + "a", START)).notice is None
 
 
 LINE = st.sampled_from(
@@ -270,21 +270,21 @@ def test_whatever_runs_say(data: dict[str, Any], runs: list[Any]) -> None:
     memory: Memory | None = None
     for number, said in enumerate(runs):
         run = _run(said, START + number * 5 * MINUTE)
-        judgement = judge(policy, memory, run)
-        notice, known = judgement.notice, memory is not None and memory.known
+        evaluation = evaluate(policy, memory, run)
+        notice, known = evaluation.notice, memory is not None and memory.known
         if notice is not None and notice.kind == "news" and policy.mode in COMPARING:
             assert notice.added or notice.removed
             assert all(line.strip() for line in (*notice.added, *notice.removed))
             assert known or policy.first == "notify"
             if run.text.strip() == "" and policy.mode != "exit":
                 assert policy.empty == "change"
-        kept = json.dumps(judgement.memory.to_json())
+        kept = json.dumps(evaluation.memory.to_json())
         kept.encode()
         memory = Memory.from_json(json.loads(kept))
-        assert memory == judgement.memory
+        assert memory == evaluation.memory
         if policy.when == "change" and policy.mode in COMPARING and policy.confirm == 1 and not policy.cooldown_seconds:
             # The same run again, a little later.
-            again = judge(policy, memory, _run(said, run.at + dt.timedelta(seconds=1)))
+            again = evaluate(policy, memory, _run(said, run.at + dt.timedelta(seconds=1)))
             assert again.notice is None or again.notice.kind == "failure"
             if again.notice is None and run.succeeded:
                 assert (again.memory.lines, again.memory.value) == (memory.lines, memory.value)
@@ -295,6 +295,6 @@ def test_whatever_runs_say(data: dict[str, Any], runs: list[Any]) -> None:
 def test_order_of_lines_is_no_news(lines: list[str], random: Any) -> None:
     for data in (DIFF, NEW):
         policy = read_policy(data)
-        memory = judge(policy, None, _run("\n".join(lines), START)).memory
+        memory = evaluate(policy, None, _run("\n".join(lines), START)).memory
         random.shuffle(lines)
-        assert judge(policy, memory, _run("\n".join(lines), START + MINUTE)).notice is None
+        assert evaluate(policy, memory, _run("\n".join(lines), START + MINUTE)).notice is None

@@ -1,7 +1,7 @@
-"""Judge one run against the memory of earlier runs: which notice it makes, and the new memory.
+"""Evaluate one run against the memory of earlier runs: which notice it makes, and the new memory.
 
 The module is pure: no clock, no database, no language. The caller stores the memory in the transaction that queues
-the notice. So a crash may judge a run twice, but the owner gets one notice.
+the notice. So a crash may evaluate a run twice, but the owner gets one notice.
 
 The baseline changes only once a difference was reported. While the difference waits for `confirm` or
 `cooldown_seconds`, the baseline stays, and the next run finds the difference again. `memory.py` has an example.
@@ -22,7 +22,7 @@ from jobs.watch.policy import Empty, First, Mode, NotifyPolicy, When
 from kernel.text import keep_head_and_tail
 from notifications.models import Level
 
-__all__ = ["Judgement", "Kind", "Memory", "Notice", "Run", "judge"]
+__all__ = ["Evaluation", "Kind", "Memory", "Notice", "Run", "evaluate"]
 
 NEWS_EXIT_CODE = 10
 NOTICE_TEXT_BYTES = 8 * 1024
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 class Run:
     """How a job ended, at the aware time `at`.
 
-    `expired` means that no report arrived. `late` means that the report arrived after the expiry was judged.
+    `expired` means that no report arrived. `late` means that the report arrived after the expiry was evaluated.
     """
 
     succeeded: bool
@@ -73,7 +73,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Evaluation:
     """The result of judging a run: the notice, if any, and the new memory."""
 
     notice: Notice | None
@@ -97,14 +97,14 @@ class _Finding:
     same_as: tuple[str, ...] = ()
 
 
-def judge(policy: NotifyPolicy, memory: Memory | None, run: Run) -> Judgement:
+def evaluate(policy: NotifyPolicy, memory: Memory | None, run: Run) -> Evaluation:
     """Return the notice for `run` and the new memory. `memory` is None before the first run."""
     memory = (memory or Memory()).on(digest([policy.mode, policy.key, policy.path, *policy.ignore]))
     items = extract(policy, text=run.text, exit_code=run.exit_code)
     if _failed(policy, run, items):
         if run.late:
             # The expiry already counted as the failure of this run.
-            return Judgement(notice=None, memory=memory)
+            return Evaluation(notice=None, memory=memory)
         return _after_failure(policy, memory, run)
     return _after_success(policy, memory, run, items)
 
@@ -122,17 +122,17 @@ def _failed(policy: NotifyPolicy, run: Run, items: Sequence[Element] | None) -> 
     return failed or (policy.empty == Empty.FAIL and nothing)
 
 
-def _after_failure(policy: NotifyPolicy, memory: Memory, run: Run) -> Judgement:
+def _after_failure(policy: NotifyPolicy, memory: Memory, run: Run) -> Evaluation:
     memory = replace(memory, failures=memory.failures + 1)
     enough = memory.failures >= policy.max_tries
     due = policy.when == When.ALWAYS or (enough and (policy.when == When.FAILURE or not memory.alerted))
     if not due or _cooling(policy, memory, Kind.FAILURE, run.at):
-        return Judgement(notice=None, memory=memory)
+        return Evaluation(notice=None, memory=memory)
     notice = _notice(policy, Kind.FAILURE, run, failures=memory.failures)
-    return Judgement(notice=notice, memory=replace(memory, alerted=True).with_told(Kind.FAILURE, run.at))
+    return Evaluation(notice=notice, memory=replace(memory, alerted=True).with_told(Kind.FAILURE, run.at))
 
 
-def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Element] | None) -> Judgement:
+def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequence[Element] | None) -> Evaluation:
     """Make a notice of the first kind that is due and not cooling down: recovery, news, result."""
     memory = replace(memory, failures=0, alerted=memory.alerted and policy.when != When.FAILURE)
     finding = _Finding(told=memory, kept=memory)
@@ -147,11 +147,11 @@ def _after_success(policy: NotifyPolicy, memory: Memory, run: Run, items: Sequen
     tells_news = finding.is_news and due[:1] in ([Kind.RECOVERY], [Kind.NEWS])
     after = finding.told if tells_news or not finding.is_news else finding.kept
     if not due:
-        return Judgement(notice=None, memory=after)
+        return Evaluation(notice=None, memory=after)
     if due[0] == Kind.RECOVERY:
         after = replace(after, alerted=False)
     notice = _notice(policy, due[0], run, finding if tells_news else None)
-    return Judgement(notice=notice, memory=after.with_told(due[0], run.at))
+    return Evaluation(notice=notice, memory=after.with_told(due[0], run.at))
 
 
 def _confirmed(policy: NotifyPolicy, memory: Memory, finding: _Finding) -> _Finding:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from jobs.watch.judge import Memory, Run, judge
+from jobs.watch.evaluate import Memory, Run, evaluate
 from jobs.watch.policy import read_policy
 from jobs.watch.render import render_notice
 from notifications.models import TITLE_LENGTH
@@ -30,8 +30,8 @@ def _said(data: dict[str, Any], *texts: str, code: int | None = 0, name: str = "
     for number, text in enumerate(texts, 1):
         last = code if number == len(texts) else 0
         run = Run(succeeded=last == 0, exit_code=last, text=text, at=AT + dt.timedelta(minutes=number))
-        judgement = judge(policy, memory, run)
-        memory, notice = judgement.memory, judgement.notice
+        evaluation = evaluate(policy, memory, run)
+        memory, notice = evaluation.memory, evaluation.notice
     assert notice is not None
     return render_notice(policy, notice, name)
 
@@ -65,10 +65,10 @@ def test_failures_in_a_row_and_recovery() -> None:
     said = []
     for number in range(4):
         run = Run(succeeded=number == 3, exit_code=None, text="fine", at=AT, expired=number < 3)
-        judgement = judge(policy, memory, run)
-        memory = judgement.memory
-        if judgement.notice:
-            said.append(render_notice(policy, judgement.notice, "shop"))
+        evaluation = evaluate(policy, memory, run)
+        memory = evaluation.memory
+        if evaluation.notice:
+            said.append(render_notice(policy, evaluation.notice, "shop"))
     assert said == [
         ("shop failed 3 times in a row", "Nobody reported how it ended.\nfine"),
         ("shop works again", "fine"),
