@@ -1,4 +1,4 @@
-"""Jobs for staff, to look at. What agents wrote is shown with its hidden characters made visible."""
+"""Jobs for staff, to look at. Text from agents is shown with its hidden characters made visible."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class JobEventInline(admin.TabularInline):  # type: ignore[type-arg]  # not subs
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """One text for one agent and where it stands."""
+    """One text for one agent, and its status."""
 
     list_display = ("created_at", "line", "agent", "owner", "status", "source", "attempt", "late")
     list_filter = ("status", "late")
@@ -104,7 +104,7 @@ class JobEventAdmin(ReadOnlyAdmin):
 
 @admin.register(JobOutput)
 class JobOutputAdmin(ReadOnlyAdmin):
-    """What jobs put out."""
+    """Outputs of jobs."""
 
     list_display = ("job_id", "size_bytes", "truncated", "exit_code", "signal", "reason", "created_at")
     list_filter = ("truncated",)
@@ -200,7 +200,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
 
 @admin.register(ScheduleRun)
 class ScheduleRunAdmin(ReadOnlyAdmin):
-    """What became of the moments of schedules."""
+    """Outcomes of the occurrences of schedules."""
 
     list_display = ("due_at", "schedule", "outcome", "reason", "count", "job_id")
     list_filter = ("outcome",)
@@ -253,7 +253,7 @@ class WorkCalendarAdmin(_AuditedAdmin):
     fields = ("code", "name", "known_until")
 
     def save_model(self, request: HttpRequest, obj: WorkCalendar, form: ModelForm[WorkCalendar], change: bool) -> None:
-        """Save; where the end of the list moved, staff are warned anew before it."""
+        """Save. If the end of the list moved, staff get a new warning before it."""
         if "known_until" in form.changed_data:
             obj.warned_at = None
         super().save_model(request, obj, form, change)
@@ -286,7 +286,7 @@ class CalendarDayAdmin(_AuditedAdmin):
 
 @admin.register(StateEntry)
 class StateEntryAdmin(ReadOnlyAdmin):
-    """What scripts keep between runs; not what it says."""
+    """Values that scripts keep between runs, without their content."""
 
     list_display = ("name", "owner", "version", "updated_at")
     list_select_related = ("owner",)
@@ -296,7 +296,7 @@ class StateEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(WatchMemory)
 class WatchMemoryAdmin(ReadOnlyAdmin):
-    """What results are compared with; not what they said."""
+    """Memories that results are compared with, without their content."""
 
     list_display = ("subject", "owner", "updated_at")
     list_select_related = ("owner",)

@@ -1,4 +1,4 @@
-"""Who hears of a move, inside its transaction: outbox rows, stream events, retries, chains register here."""
+"""Observers of moves. They run inside the transaction: outbox rows, stream events, retries and chains register here."""
 
 from __future__ import annotations
 

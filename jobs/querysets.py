@@ -22,14 +22,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(owner_id=viewer.pk)
 
     def waiting(self) -> JobQuerySet:
-        """Queuing: nobody took them yet."""
+        """Waiting jobs: no agent has claimed them."""
         return self.filter(status=JobStatus.QUEUING)
 
     def impatient(self) -> JobQuerySet:
-        """Sent by somebody a moment ago: they end when their agent is away.
+        """Jobs that expire when their agent is offline.
 
-        What a moment, a queue, an attempt or another job has made waits for its agent, and so does what its owner gave
-        a time.
+        Jobs of an occurrence, a queue, a retry or another job wait for their agent, and so do jobs with a time limit.
         """
         return self.filter(expires_at=None, parent_id=None, queue=None, attempt=1)
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class JobStatus(models.TextChoices):
-    """Where a job stands. The values are words of the wire and never change."""
+    """The status of a job. The values are words of the wire and never change."""
 
     QUEUING = "queuing", _("queuing")
     """Waits for its agent. Entered at submission; left by a claim, a cancel, or when the wait is over."""
@@ -23,13 +23,13 @@ class JobStatus(models.TextChoices):
     FAILED = "failed", _("failed")
     """The agent reported failure, or refused the job. Final."""
     EXPIRED = "expired", _("expired")
-    """Nobody took it in time, or no word came before the lease ended. Final, but for one late result."""
+    """No agent claimed it in time, or no report came before the lease ended. Final, but for one late result."""
     CANCELED = "canceled", _("canceled")
     """Taken back by its owner, or its agent was removed. Final."""
 
 
 class Move(models.TextChoices):
-    """Why a job moves: the name of the transition, written into its event."""
+    """The name of a transition, written into its event."""
 
     SUBMIT = "submit", _("submitted")
     CLAIM = "claim", _("taken by the agent")

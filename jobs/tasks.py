@@ -1,4 +1,4 @@
-"""What beat rings: scans for what is due. Each is one service; running twice or late changes nothing but timing."""
+"""The tasks that beat runs: scans for due work. Each calls one service; a second or late run changes only timing."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def sweep_keys() -> None:
 def release_delayed() -> None:
     """Fire what is due until the next tick, which beat gives in whole seconds: so nothing waits for a tick.
 
-    Where nothing falls due until then it is one question. A long backlog is left to the next tick too: other sweeps
-    have their turn between two of them.
+    If nothing is due, this costs one query. A long backlog is left to the next tick too: other sweeps have their turn
+    between two of them.
     """
     release.release_while(_TICK_SECONDS)
 
@@ -82,7 +82,7 @@ def sweep_silent_schedules() -> None:
 
 @shared_task(name="jobs.sweep_old_runs")
 def sweep_old_runs() -> None:
-    """Forget what became of moments of schedules long ago."""
+    """Delete old outcomes of schedules."""
     _until_done(scan.forget_old_runs)
 
 

@@ -24,7 +24,9 @@ _WAITS = [
 
 
 class SendForm(forms.Form):
-    """A wish for a job. `key` is made when the form is drawn: sent twice by a nervous finger, it makes one job."""
+    """The form that sends a job. `key` is made when the form is drawn: sent twice by a nervous finger, it makes one
+    job.
+    """
 
     agent = forms.ChoiceField(label=_("Agent"))
     message = forms.CharField(
@@ -62,7 +64,7 @@ class SendForm(forms.Form):
 
 
 class JobFilterForm(forms.Form):
-    """Which jobs of the list; both fields may be empty."""
+    """The filter of the list of jobs. Both fields may be empty."""
 
     status = forms.ChoiceField(label=_("Status"), required=False)
     agent = forms.ChoiceField(label=_("Agent"), required=False)

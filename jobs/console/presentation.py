@@ -25,8 +25,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line of the timeline. `gap` is the time since the line before (None on the first); `left_out` counts lines
-    that stand between and are not shown."""
+    """One line of the timeline. `gap` is the time since the line before (None on the first); `left_out` counts the
+    lines in between that are not shown.
+    """
 
     title: str
     status: JobStatus
@@ -39,7 +40,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownOutput:
-    """What is drawn of an output. `shortened`: the page has less than is kept; `truncated`: less is kept than came."""
+    """The part of an output that a page shows. `shortened`: the page has less than is kept; `truncated`: less is kept
+    than came.
+    """
 
     text: str
     exit_code: int | None

@@ -115,7 +115,7 @@ def job_output(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
 
 @console_page("GET", "POST")
 def job_send(request: HttpRequest, user: User) -> HttpResponse:
-    """Send a job and go to its page; what speaks against it stands at the form."""
+    """Send a job and go to its page. The form shows what is wrong with it."""
     if request.method != "POST":
         initial = {name: request.GET[name] for name in ("agent", "message") if name in request.GET}
         return _send_page(request, _send_form(user, initial=initial))

@@ -1,6 +1,6 @@
 """The HTTP API of coyotes for one agent: form bodies, HTTP 200 whatever happened, the original's envelopes and words.
 
-Only who calls, for which agent, a body over the cap and faults of ours are answered as everywhere else here.
+Only authentication, the agent lookup, the body limit and server errors are answered like in the rest of our API.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SERVER_FAULT = 500
 
 
 class EnvelopeSerializer(serializers.Serializer[Any]):
-    """What every call answers, with HTTP 200."""
+    """The answer of every call, with HTTP 200."""
 
     status_code = serializers.IntegerField(help_text="200, or 500 where `message` says what is wrong.")
     message = serializers.CharField(help_text="`ok`, or the original's words.")
@@ -183,7 +183,7 @@ class OneChannel(CoyotesOperation):
 
     @_describe("channels_delete", "Forget a channel")
     def delete(self, request: Request, agent_id: str, channel: str) -> Response:
-        """`data` is null. What it has is still done; the four that are always there stay."""
+        """`data` is null. Its tasks still run. The four built-in channels stay."""
         return self.answer(request, agent_id, lambda agent: channels.forget_channel(agent, channel))
 
 
@@ -201,7 +201,7 @@ class OneTask(CoyotesOperation):
 
     @_describe("tasks_cancel", "Take a task back")
     def delete(self, request: Request, agent_id: str, channel: str, task_id: str) -> Response:
-        """`data`: the task. One that runs is ended by its agent."""
+        """`data`: the task. The agent ends a running task."""
         actor = caller(request).actor
         return self.answer(
             request,

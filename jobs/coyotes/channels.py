@@ -1,4 +1,4 @@
-"""The channels of an agent: queues, made when somebody asks for them."""
+"""The channels of an agent: queues that are created on first use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PLAIN_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_NAME_LEFT}}}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChannel:
-    """A checked wish for a channel."""
+    """A checked request for a channel."""
 
     agent: Agent
     name: str
@@ -60,9 +60,9 @@ def add_channel(wish: NewChannel) -> None:
 
 
 def forget_channel(agent: Agent, name: str) -> None:
-    """Let a channel go, if there is one: its queue only finishes what it has, under a name that nobody else wants.
+    """Remove a channel, if it exists. Its queue finishes its jobs under a name that no other queue can have.
 
-    Those that are always there stay: the original, too, makes them anew.
+    Built-in channels stay: the original creates them again too.
     """
     if name not in DEFAULT_CHANNELS and (queue := find_channel(agent, name)) is not None:
         run_alone(_forget_queues, queue.pk)

@@ -31,7 +31,7 @@ def failed_job(queue: Queue, task_id: str) -> Job:
 
 
 def retry_failed_task(queue: Queue, task_id: str, *, actor: str) -> None:
-    """Let a failed task begin anew. Raises Refusal; one whose like waits or runs already stays a failed one."""
+    """Start a failed task again. Raises Refusal; one whose like waits or runs already stays a failed one."""
     job = failed_job(queue, task_id)
     try:
         attempts = replay_dead(queue=queue, ids=[job.pk], actor=actor)

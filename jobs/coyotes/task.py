@@ -1,8 +1,8 @@
-"""What a client calls a task, out of a job or a delayed job.
+"""A task as clients see it, made from a job or a delayed job.
 
-What it calls `task_id` is its own word, or an id of ours. It is kept in the job's parameters, because later attempts
-and the job of a delayed task have other ids; the id of the row follows from it, so that the same word again makes no
-second task.
+`task_id` is the client's own name for it, or the id of the job. It is kept in the job's parameters, because later
+attempts and the job of a delayed task have other ids; the id of the row follows from it, so that the same word again
+makes no second task.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobs.states import WAITING, JobStatus
 from kernel.ids import is_id, occurrence_id
 
 TASK_ID, ARGV = "task_id", "argv"
-"""Where `Job.params` keeps the client's name for a task, and its words."""
+"""The keys under which `Job.params` keeps the client's name for a task, and its words."""
 
 TASK_ID_LENGTH = 255
 LISTED_TASKS = 1000
@@ -33,7 +33,7 @@ _Row = TypeVar("_Row", Job, DelayedJob)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What the calls tell of a task. `result` is what its agent said last, the reason of a failure; times may be None.
+    """A task as the calls report it. `result` is what its agent said last, the reason of a failure; times may be None.
 
     `status`: queued, running, or empty for one that failed or is not due.
     """
@@ -60,7 +60,7 @@ def task_of_job(job: Job, queue: Queue) -> Task:
         argv=_words(job),
         channel=queue.channel or queue.name,
         status=status,
-        # What came by itself was for a moment; what was pushed was for at once, which the original writes as no time.
+        # A delayed task has a time. A pushed task runs at once, which the original writes as the zero time.
         execute_at=job.active_at if job.parent_id else None,
         failures=job.attempt if parked else job.attempt - 1,
         failed_at=(job.failed_at or job.expired_at) if parked else None,
@@ -94,7 +94,7 @@ def named_in(jobs: QuerySet[Job], queue: Queue, task_id: str) -> Job:
 
 
 def row_id_of(agent: Agent, own_id: str) -> str:
-    """Return the id of the row of a task that its client has named. Nobody chooses the keys of our rows."""
+    """Return the id of the row of a task that its client has named. Clients cannot choose the ids of our rows."""
     return occurrence_id(agent.pk, f"coyotes:{own_id}")
 
 
@@ -115,7 +115,7 @@ def only(rows: Iterable[_Row], words: str) -> _Row:
 def _result(job: Job, said: str) -> str:
     if said or job.status != JobStatus.EXPIRED:
         return said
-    return str(_("Its agent took the task and was not heard of again in time."))
+    return str(_("The agent took the task and sent no report in time."))
 
 
 def _words(job: Job | DelayedJob) -> tuple[str, ...]:

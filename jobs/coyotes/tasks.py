@@ -37,13 +37,13 @@ from kernel.ids import new_id
 from kernel.strictjson import JsonValue
 
 SOURCE = "coyotes"
-# Nobody is told of every task in a chat; who wants to know asks, as with the original.
+# Tasks send no chat notices. Clients poll, as with the original.
 _TELL_NOBODY = "disable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A checked wish for a task. `message` is `argv` as a text; `own_id` the client's name for it, or empty."""
+    """A checked request for a task. `message` is `argv` as a text; `own_id` the client's name for it, or empty."""
 
     agent: Agent
     actor: str
@@ -58,7 +58,7 @@ class Push:
 
     @property
     def params(self) -> dict[str, JsonValue]:
-        """What travels with the job; the own id is added where the task gets it."""
+        """The parameters of the job. The task's own id is added where it is assigned."""
         return {ARGV: list(self.argv)}
 
 
@@ -159,7 +159,7 @@ def cancel_delayed_task(agent: Agent, task_id: str) -> Task:
 
 
 def count_tasks(agent: Agent) -> Counts:
-    """Count what has become of an agent's tasks. Those that were taken back were not done."""
+    """Count an agent's tasks by their outcome. Canceled tasks do not count as done."""
     channels = channels_of(agent)
     ended = Job.objects.filter(queue__in=channels.values()).terminal().values("status").annotate(n=Count("pk"))
     by_status = Counter({row["status"]: row["n"] for row in ended})

@@ -30,7 +30,7 @@ from kernel.strictjson import JsonValue
 from kernel.text import unstorable_character
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
-"""How Go writes a time that is none."""
+"""Go's zero time."""
 
 _FIELDS_LIMIT = 1000
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -48,7 +48,7 @@ class EnvelopeJson(TypedDict):
 
 
 class CommandJson(TypedDict):
-    """What a task runs; no arguments are null."""
+    """The command of a task. `args` is null without arguments."""
 
     name: str
     args: list[str] | None
@@ -77,7 +77,7 @@ class TasksJson(TypedDict):
 
 
 class PushedJson(TypedDict):
-    """What became of a push."""
+    """The outcome of a push."""
 
     task_id: str
     task_name: str
@@ -103,7 +103,7 @@ class Form:
 def read_form(content_type: str, body: bytes) -> Form:
     """Read a form, urlencoded or multipart; a body of any other type holds no fields.
 
-    Raises InvalidRequest for what is no clean UTF-8, and for a form that was cut: half a command must not run.
+    Raises InvalidRequest for invalid UTF-8 and for a truncated form, because half a command must not run.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
@@ -164,7 +164,7 @@ def read_channel(form: Form, agent: Agent) -> NewChannel:
 def read_push(form: Form, agent: Agent, *, channel: str, actor: str) -> Push:
     """Read the form of a push. Raises Refusal, InvalidRequest, InvalidMessage.
 
-    Without `command`, the name is the command: its words are what stands between single spaces.
+    Without `command`, the name is the command: single spaces separate its words.
     """
     name, command, own_id = form.first("task"), form.first("command"), form.first("id")
     if not name:
@@ -190,7 +190,7 @@ def read_push(form: Form, agent: Agent, *, channel: str, actor: str) -> Push:
 
 
 def _delay(text: str) -> int:
-    """Read seconds; what is no number, or lies in the past, is no delay."""
+    """Read seconds. Anything that is not a number, and a time in the past, counts as no delay."""
     return max(0, int(text)) if _GO_INTEGER.fullmatch(text) else 0
 
 
@@ -255,7 +255,7 @@ def tasks_by_id_json(tasks: Mapping[str, Task]) -> dict[str, TaskJson]:
 
 
 def pushed_json(pushed: Pushed, name: str) -> PushedJson:
-    """Render what became of a push."""
+    """Render the outcome of a push."""
     return {"task_id": pushed.task_id, "task_name": name, "result": pushed.is_new}
 
 

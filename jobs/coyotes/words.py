@@ -1,4 +1,4 @@
-"""What the original said when it refused."""
+"""The refusals of the original, in its words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the jobs' bells do: set the agent's flag and wake the gateways through Redis."""
+"""The effects of the jobs' bells: set the agent's flag and wake the gateways through Redis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wake_job_watchers(ids: Sequence[str]) -> None:
 
 
 def wake_pullers(ids: Sequence[str]) -> None:
-    """Tell every gateway that these queues have work for whoever pulls it."""
+    """Tell every gateway that these queues have work for pullers."""
     pipeline = get_redis_connection().pipeline(transaction=False)
     for queue_id in ids:
         pipeline.publish(WAKE_CHANNEL, f"queue {queue_id}")

@@ -1,6 +1,7 @@
-"""Who is told of a job's moves by programs: the address in its `callback`, and with LETSERVER_EVENTS a Redis stream.
+"""The observer that reports moves of jobs to programs: the job's `callback` address, and Redis streams.
 
-Each is an outbox row in the transaction of the move itself: what was told has happened, and what happened is told.
+Each report is an outbox row in the transaction of the move, so it exists exactly if the move happened. Streams need
+LETSERVER_EVENTS.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _has_address(one: JobMove) -> bool:
 
 
 def _moves(one: JobMove) -> bool:
-    """A wish to cancel leaves the job where it is."""
+    """A cancel request does not change the status."""
     return one.move != Move.ASK_CANCEL
 
 

@@ -13,12 +13,12 @@ from jobs.states import JobStatus
 from kernel.keyset import slice_of
 
 BY_TIME = "created_at"
-"""How jobs are ordered: ids that follow from another's do not grow with time."""
+"""The order of lists. Ids that are derived from another id do not grow with time, so the order is by creation time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs; None or empty: all of them."""
+    """The filter of a list. None or empty means no restriction."""
 
     status: JobStatus | None = None
     agent_id: str | None = None
@@ -45,7 +45,7 @@ def list_jobs(*, viewer: Viewer, wanted: JobFilter, older_than: str = "", size: 
 
 
 def count_waiting(*, viewer: Viewer) -> int:
-    """Return how many of the viewer's jobs nobody took yet."""
+    """Return how many of the viewer's jobs still wait."""
     return Job.objects.visible_to(viewer).waiting().count()
 
 

@@ -1,4 +1,4 @@
-"""What a job prints while it runs: appended by its agent in pieces, read by its owner from any byte on."""
+"""The live log of a job: its agent appends pieces, its owner reads from any byte offset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kernel.ids import is_id
 from kernel.transactions import whole
 
 LOG_LIMIT = 1024 * 1024
-"""Bytes kept of one job's log, from its beginning; its end stands in the output."""
+"""Limit in bytes for the log of one job. It keeps the beginning; the output keeps the end."""
 
 PART_LIMIT = 256 * 1024
 """Bytes that one reading returns."""
@@ -41,9 +41,9 @@ class LogPart:
 def append_log(*, agent_id: str, job_id: str, offset: int, text: str) -> int:
     """Keep a piece of a job's log; return the byte from which the agent goes on.
 
-    What is there already is skipped, a piece that would leave a gap is not kept: the number returned says so. Raises
-    NotFound for a job that this agent does not have or that ended long ago, JobNotFound for one that it did not begin,
-    InvalidRequest where `offset` cuts a character, TooLarge where the log is full.
+    Bytes that are stored already are skipped. A piece that would leave a gap is not stored; the returned offset shows
+    it. Raises NotFound for a job that this agent does not have or that ended long ago, JobNotFound for one that it did
+    not begin, InvalidRequest where `offset` cuts a character, TooLarge where the log is full.
     """
     with whole("log"):
         now = database_now()

@@ -20,10 +20,10 @@ OFFERS_LIMIT = 20
 def expire_overdue_jobs(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Expire at most `limit` jobs whose lease or whose wait is over; return how many.
 
-    One that its agent should have acknowledged first was not started: it is offered again.
+    A job without the acknowledgement that its agent owes was not started, so it is offered again.
 
-    None while no gateway is alive: nobody could have been heard. Looked for without a lock, then locked and looked at
-    again: a result that came in between stands.
+    Returns no jobs while no gateway is alive, because no agent could report. The jobs are found without a lock, then
+    locked and checked again, so that a result in between wins.
     """
     with whole("overdue"):
         now = now or database_now()

@@ -15,7 +15,7 @@ from kernel.errors import InvalidRequest
 from kernel.transactions import whole
 
 RESTORED = "restored"
-"""Why a row was canceled: it is taken for one that fired before the restore."""
+"""The reason of rows that are canceled because they probably fired before the restore."""
 
 _BATCH = 500
 
@@ -30,7 +30,7 @@ def hold_after_restore(*, backup_at: dt.datetime) -> None:
 def due_since_the_backup(*, size: int, now: dt.datetime | None = None) -> tuple[list[DelayedJob], int]:
     """Return the first of the delayed jobs that are due, and how many there are.
 
-    What was due when the backup was taken, and had not fired, is among them: it fired a moment later.
+    Rows that were due when the backup was taken, and had not fired yet, are included: they fired right after it.
     """
     due = _due(now or database_now())
     return list(due.select_related("owner", "agent", "queue").order_by("due_at", "id")[:size]), due.count()

@@ -16,9 +16,9 @@ _BATCH = 250
 
 
 def submit_many(wishes: Sequence[Submission | AppError]) -> list[Job | AppError]:
-    """Submit those that are wishes, in their order, a few hundred in a transaction; return one outcome for each.
+    """Submit the valid orders in their sequence, a few hundred in a transaction; return one outcome for each.
 
-    A batch that loses a race is run item by item: one caller's neighbour is nobody's error.
+    A batch that loses a race is run item by item, so that one conflict fails one item only.
     """
     outcomes: list[Job | AppError] = []
     for at in range(0, len(wishes), _BATCH):

@@ -22,12 +22,12 @@ _PAUSE_SECONDS = 60.0
 
 
 def _steady_seconds() -> float:
-    """Return seconds that no one sets, and that go on while the machine sleeps: a laptop's night is no jump."""
+    """Return seconds of a clock that cannot be set and that counts sleep, so that a sleeping machine is not a jump."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class ClockGuard:
-    """Compares the clock that decides with one that nobody sets. One per process; what it saw before is its yardstick.
+    """Compares the deciding clock with one that cannot be set. One per process; what it saw before is its yardstick.
 
     A difference of more than 30 s since the last look is a jump. For 60 s the new time is not believed, so that a clock
     that is set right again has started nothing; then it is.

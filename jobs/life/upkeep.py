@@ -49,7 +49,8 @@ def is_shift_pending(now: dt.datetime) -> bool:
 
 
 def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
-    """Note that a gateway is alive. In a gap of OUTAGE_SECONDS nobody could speak to us: deadlines move on by it.
+    """Note that a gateway is alive. During a gap of OUTAGE_SECONDS or more no agent could report, so deadlines move by
+    its length.
 
     The row is locked: of several processes that wake together, one sees the gap and shifts, once.
     """

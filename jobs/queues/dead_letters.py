@@ -40,8 +40,8 @@ def list_dead(*, viewer: Viewer, queue: Queue, older_than: str = "", size: int) 
 def replay_dead(*, queue: Queue, ids: Sequence[str] | None, actor: str) -> list[Job]:
     """Give these dead letters of the queue, or with None all that it has now, a new attempt; return the attempts.
 
-    Each has the retries that the job had at first. What the queue refuses (it is full, or another job holds the slot)
-    stays a dead letter. Raises NotFound, and replays nothing, for an id that is none.
+    Each has the retries that the job had at first. A job that the queue refuses (full, or the slot is taken) stays a
+    dead letter. Raises NotFound, and replays nothing, for an id that is none.
     """
     made: list[Job] = []
     for batch in _batches(queue, ids):

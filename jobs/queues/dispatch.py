@@ -1,4 +1,4 @@
-"""What a queue may start next: its width, its rate, its order. Whoever starts a job of a queue asks here."""
+"""Which job a queue may start next: width, rate, order. Every start of a queue's job goes through this module."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ class Line:
         self._started: list[Job] = []
 
     def lock_next(self, queue_id: str) -> Job | None:
-        """Lock and return the job that the queue starts now; None where it may start none, or somebody is at it.
+        """Lock and return the job that the queue starts now. None if it may start none, or another transaction holds
+        the queue.
 
-        Locks the queue's row, so that racing gateways start one after the other, and never waits for it: the holder
-        may wait for us. Whoever holds it rings when it lets go, if there may be more to start; so nobody who came in
-        vain need try again and again. A job returned counts as started.
+        Locks the queue's row, so that racing gateways start one after the other, and never waits for it: the holder may
+        wait for us. The holder of the lock rings after its commit if more may start, so a caller that got None need not
+        retry in a loop. A job returned counts as started.
         """
         skip = connection.features.has_select_for_update_skip_locked
         queue = Queue.objects.select_for_update(skip_locked=skip).filter(pk=queue_id).first()
@@ -101,7 +102,7 @@ class Line:
 
 
 def ring_queues(queues: Iterable[Queue]) -> None:
-    """Ring, after COMMIT, whoever may start the next job of these queues: agents, a group's members, pullers."""
+    """Ring, after COMMIT, every process that may start the next job of these queues: agents, group members, pullers."""
     for queue in queues:
         if queue.agent_id:
             ring("agent", queue.agent_id)

@@ -32,7 +32,8 @@ _MINUTE = dt.timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """What an owner wants of a queue. `agent` (id, name or alias) or `tag` says where it runs; neither: it is pulled.
+    """The settings of a queue that its owner gives. `agent` (id, name or alias) or `tag` says where it runs; neither:
+    it is pulled.
 
     `rate_limit` starts of one rate key within `rate_seconds`; None: any number. `length_limit` None: any length.
     """
@@ -50,7 +51,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueCounts:
-    """How a queue stands: jobs that wait, are at work, are dead letters; since when the oldest waits; ends a minute."""
+    """Counters of a queue: waiting jobs, active jobs, dead letters, age of the oldest waiting job, ends per minute."""
 
     waiting: int
     active: int
@@ -123,7 +124,7 @@ def set_state(*, queue: Queue, state: QueueState) -> Queue:
 
 
 def flush_queue(*, queue: Queue, actor: str) -> int:
-    """Cancel every job that waits in the queue; return how many. What is at work stays."""
+    """Cancel every job that waits in the queue; return how many. Active jobs stay."""
     count = 0
     waiting = Job.objects.waiting().filter(queue=queue).order_by("pk")
     while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
@@ -153,7 +154,7 @@ def delete_queue(*, queue: Queue) -> None:
 
 
 def count_queues(queues: Sequence[Queue], *, now: dt.datetime | None = None) -> dict[str, QueueCounts]:
-    """Return how each queue stands, by id. Two queries."""
+    """Return the counters of each queue, by id. Two queries."""
     now = now or database_now()
     ids = [queue.pk for queue in queues]
     counted = Queue.objects.filter(pk__in=ids).annotate(

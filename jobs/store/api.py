@@ -90,7 +90,7 @@ class OneState(Operation):
         wanted = Condition(none_match=_read_etags(request, "If-None-Match", weak=True))
         if not wanted.holds(etag_of(entry)):
             return Response(status=304, headers=headers)
-        # The bytes are a stranger's: nothing may open them as a page of ours.
+        # The bytes are untrusted: a browser must not open them as one of our pages.
         headers |= {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
         return HttpResponse(bytes(entry.content), content_type=entry.content_type or _ANY_TYPE, headers=headers)
 
@@ -105,7 +105,7 @@ class OneState(Operation):
     def put(self, request: Request, name: str) -> Response:
         """Write the entry whole, any bytes up to 64 KiB: 201 makes it, 204 replaces it. `ETag` names what was written.
 
-        Of several writers with the same `If-Match` one gets through, the others get 412.
+        If several writers send the same `If-Match`, one succeeds and the others get 412.
         """
         condition = _read_condition(request)
         entry, is_new = write_state(
@@ -156,7 +156,7 @@ def _read_condition(request: Request) -> Condition:
 def _read_etags(request: Request, name: str, *, weak: bool) -> frozenset[str] | None:
     """Read a list of quoted ETags, or `*`; None without the header. `weak`: those marked weak count too (RFC 9110).
 
-    What is not quoted is refused: read as "none of mine", it would let a write through that was to be stopped.
+    An unquoted tag is refused: ignoring it would let a write through that the client wanted to stop.
     """
     value = request.headers.get(name)
     if value is None:
@@ -169,6 +169,6 @@ def _read_etags(request: Request, name: str, *, weak: bool) -> frozenset[str] | 
 
 
 def _read_content_type(request: Request) -> str:
-    """Read the type under which the bytes are given back; one that is too long or none at all is no matter."""
+    """Read the content type to store. A missing or overlong one counts as none."""
     sent = (request.headers.get("Content-Type") or "").strip()
     return sent if len(sent) <= 100 and _CONTENT_TYPE.fullmatch(sent) else ""

@@ -1,4 +1,4 @@
-"""What scripts keep between their runs: small values by name, each written by whoever knows the one before.
+"""Small named values that scripts keep between runs, with compare-and-swap writes.
 
 A write is one UPDATE on the version that its writer decided by, so of two that hold the same ETag one gets through;
 there is nothing to lock and nothing to wait for.
@@ -23,13 +23,13 @@ ENTRIES_LIMIT = 1000
 """Entries of one owner. Counted before an entry is made: those made in the same moment may pass it together."""
 
 _NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{STATE_NAME_LENGTH}}}")
-# Each lost race is somebody else's write: so many in one call are a storm.
+# Each lost race means that another write succeeded. The limit stops a call under constant contention.
 _TRIES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What a caller says of the entry that is there: RFC 9110, 13.1. None: nothing; "*": there is one.
+    """The caller's precondition on the stored entry: RFC 9110, 13.1. None: nothing; "*": there is one.
 
     `match`: it has one of these ETags. `none_match`: it has none of these.
     """
@@ -53,12 +53,14 @@ class StatePage:
 
 
 def etag_of(entry: StateEntry) -> str:
-    """Return the ETag of an entry, without quotes. One that was deleted and made again never has an old one."""
+    """Return the ETag of an entry, without quotes. An entry that was deleted and created again never repeats an old
+    version.
+    """
     return hashlib.blake2b(f"{entry.pk}:{entry.version}".encode(), digest_size=10).hexdigest()
 
 
 def read_state(*, owner_id: str, name: str) -> StateEntry:
-    """Return one of the owner's entries; raise NotFound, or InvalidRequest for what is no name."""
+    """Return one of the owner's entries. Raises NotFound, and InvalidRequest for an invalid name."""
     entry = _find(owner_id, name)
     if entry is None:
         raise NotFound
@@ -70,8 +72,8 @@ def write_state(
 ) -> tuple[StateEntry, bool]:
     """Write an entry whole; return it and whether it is new.
 
-    Raises PreconditionFailed where the condition does not hold at the moment of writing, StateLimit, InvalidRequest for
-    what is no name.
+    Raises PreconditionFailed if the condition does not hold at the time of the write, StateLimit, and InvalidRequest
+    for an invalid name.
     """
     for _time in range(_TRIES):
         entry = _find(owner_id, name)
@@ -87,7 +89,7 @@ def write_state(
 
 
 def delete_state(*, owner_id: str, name: str, condition: Condition) -> None:
-    """Delete an entry. Raises NotFound, PreconditionFailed, InvalidRequest for what is no name."""
+    """Delete an entry. Raises NotFound, PreconditionFailed, and InvalidRequest for an invalid name."""
     for _time in range(_TRIES):
         entry = read_state(owner_id=owner_id, name=name)
         if not condition.holds(etag_of(entry)):
@@ -116,7 +118,7 @@ def _find(owner_id: str, name: str) -> StateEntry | None:
 
 
 def _create(owner_id: str, name: str, content: bytes, content_type: str) -> StateEntry | None:
-    """Return the new entry, or None where somebody else was quicker."""
+    """Return the new entry, or None if another writer won the race."""
     if StateEntry.objects.filter(owner_id=owner_id).count() >= ENTRIES_LIMIT:
         raise StateLimit(params={"limit": ENTRIES_LIMIT})
     now = database_now()

@@ -41,7 +41,9 @@ _MARK_BYTES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """Where to continue: rows with an id above `low`, except `returned` (the last six bytes of their ids)."""
+    """The position of a poller: it continues with rows above the id `low`, except `returned` (last six bytes of their
+    ids).
+    """
 
     low: str
     returned: tuple[bytes, ...] = ()

@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a job ended, at the aware time `at`.
+    """The end of a job at the aware time `at`.
 
     `expired` means that no report arrived. `late` means that the report arrived after the expiry was evaluated.
     """

@@ -1,4 +1,4 @@
-"""The notify policy of a job or schedule: when its owner is told of a run, and which differences count as news."""
+"""The notify policy of a job or schedule: which runs notify its owner, and which differences count as news."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVERYBODY = "@all"
 
 
 class When(StrEnum):
-    """Which runs make a notice."""
+    """The runs that make a notice."""
 
     ALWAYS = "always"
     """Every run."""
@@ -51,7 +51,7 @@ class When(StrEnum):
 
 
 class Mode(StrEnum):
-    """What counts as news in a run that succeeded."""
+    """The differences that count as news in a run that succeeded."""
 
     NEW_ITEMS = "new-items"
     """A line, or a JSON element by `key`, that did not occur within `forget_seconds`."""
@@ -60,7 +60,7 @@ class Mode(StrEnum):
     VALUE = "value"
     """The first number in the text: it crosses `above` or `below`, differs by `delta`; without limits, it differs."""
     SCRIPT = "script"
-    """The script decides: exit code 10 is news, 0 is no news, every other code is a failure."""
+    """The script decides: exit code 10 is news, 0 is not, every other code is a failure."""
     ALWAYS = "always"
     """Every success."""
     JSON = "json"
@@ -96,7 +96,7 @@ class NotifyPolicy:
     - `cooldown_seconds`: least time between two notices of one kind; a change in between is reported after it.
     - `key`: "line", or a path inside each JSON element.
     - `level`: level of news. A failure is at least a warning.
-    - `mention`: user names at the service; "@all" mentions everybody.
+    - `mention`: user names at the service; "@all" mentions the whole group.
     - `channels`: names or ids. Empty means the owner's channels for the level.
     - `message`: text of a news notice, with PLACEHOLDERS. Empty means the changed lines.
     """
@@ -134,8 +134,8 @@ class NotifyPolicy:
 def read_policy(data: object) -> NotifyPolicy:
     """Return the policy in a JSON value; missing and null fields have their defaults.
 
-    Raises InvalidRequest that names the field. An unknown field is refused too, because a misspelt one would silence
-    a notice that somebody relies on. `jobs.watch.patterns` bounds the cost of `ignore`.
+    Raises InvalidRequest that names the field. An unknown field is refused too, because a misspelt one would silence a
+    notice that a user relies on. `jobs.watch.patterns` bounds the cost of `ignore`.
     """
     if not isinstance(data, Mapping):
         raise InvalidRequest(_("%(field)s must be an object."), params={"field": "notify"})

@@ -54,9 +54,9 @@ class Command(BaseCommand):
             if backup_taken is None:
                 count = go_on_after_restore(skip=skip)
                 self.stdout.write(
-                    _("%(count)s delayed jobs canceled. What falls due starts again.") % {"count": count}
+                    _("%(count)s delayed jobs canceled. Due work starts again.") % {"count": count}
                     if skip
-                    else _("What is due starts again.")
+                    else _("Due work starts again.")
                 )
                 return
             hold_after_restore(backup_at=backup_taken)

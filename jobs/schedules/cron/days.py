@@ -1,4 +1,4 @@
-"""On which days of a month a schedule runs. Knows dates only: no time of day, no zone."""
+"""The days of a month on which a schedule runs. Knows dates only: no time of day, no zone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from jobs.schedules.cron.grammar import DayKind, DayRule, Fields
 
-# Longer than any holiday; a calendar that includes no day at all must not be searched for ever.
+# Longer than any holiday. The limit ends the search in a calendar without any working day.
 _FURTHEST = 31
 
 

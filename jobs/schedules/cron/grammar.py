@@ -38,7 +38,7 @@ class InvalidSchedule(InvalidRequest):
 
 
 class DayKind(Enum):
-    """What a rule for days says about its `number` (a day of the month, or a weekday with Sunday 0)."""
+    """The modifiers of a rule for days. `number` is a day of the month, or a weekday with Sunday 0."""
 
     DAY = "5"
     BEFORE_LAST = "L-3"

@@ -1,7 +1,7 @@
 """A cron expression in a time zone: when it runs next, how often, and what it says. Start here.
 
-Knows no model and reads no clock but to refuse what is over. The expressions that must work, with their moments, stand
-in tests/cron/examples.json.
+Knows no model and reads no clock but to refuse what is over. tests/cron/examples.json lists the expressions that must
+work, with their times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from jobs.schedules.cron.wall import WallClock
 __all__ = ["Cron", "InvalidSchedule", "WorkingDays"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# What is looked at for the shortest gap. The gaps within a day come early, those between days within two years.
+# The number of runs that are examined for the shortest gap. The gaps within a day come early, those between days within
+# two years.
 _GAP_RUNS = 1000
 _GAP_SPAN = dt.timedelta(days=2 * 366)
 
@@ -46,7 +47,7 @@ class _Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression that runs at least once more. `expression` is as given, `timezone` the one that holds."""
+    """A cron expression that has at least one further run. `expression` is as given, `timezone` the one that holds."""
 
     expression: str
     timezone: str
@@ -94,7 +95,7 @@ class Cron:
     def shortest_gap(self, moment: dt.datetime | None = None) -> dt.timedelta:
         """Return the smallest distance between two of the next 1,000 runs (two years at most, but always two runs).
 
-        `timedelta.max` where it runs only once more.
+        `timedelta.max` if only one run is left.
         """
         start = moment or dt.datetime.now(dt.UTC)
         shortest = dt.timedelta.max
@@ -106,7 +107,7 @@ class Cron:
 
     @property
     def warnings(self) -> list[str]:
-        """What is allowed but easily meant otherwise: sentences in the language that is active now."""
+        """Warnings about valid expressions that often mean something else: sentences in the active language."""
         if isinstance(self._read, dt.timedelta):
             return []
         return [

@@ -1,8 +1,8 @@
-"""When a cron expression runs: the clock on the wall of one zone, and what it does when it is put forward or back.
+"""The run times of a cron expression in local time, including clock changes (DST).
 
-Two kinds of hours. Those that are named (`30 2 * * *`) stand for a time of day: one that the clock jumps over runs
-once, when it has jumped; one that comes twice runs the first time. Those that begin with a star run whenever the wall
-shows a match, so that an hour that comes twice counts twice and nothing is made up for.
+Two kinds of hours. Fixed times (`30 2 * * *`) mean a time of day: a time that the clock skips runs once after the
+change, a repeated time runs the first time only. Fields that begin with a star match every local time, so a repeated
+hour counts twice and a skipped one is not caught up.
 
 The walk over months, days, hours, minutes and seconds is cronsim's, always without a zone: with one, it goes wrong
 where clocks change by half an hour (Australia/Lord_Howe) or at midnight (America/Santiago).
@@ -69,7 +69,7 @@ class WallClock:
     def _after_by_elapsed_time(self, start: dt.datetime) -> dt.datetime | None:
         """Look as if the offset stayed; where it changes before what was found, look again from there.
 
-        Changes are looked for within a day. What is found further ahead is taken up again a day before it.
+        Changes are looked for within a day. A result further ahead is searched again one day before it.
         """
         offset = self._offset(start)
         while (found := self._match_after(self._wall_at(start, offset))) is not None:

@@ -87,7 +87,7 @@ def _every(seconds: int) -> str:
 
 
 def _pace(values: list[int], size: int) -> int | None:
-    """The step, where the values stand at equal distances around a circle of this size, from 0 on."""
+    """The step, if the values have equal distances around a circle of this size, beginning at 0."""
     step = size // len(values)
     return step if values == list(range(0, size, step)) else None
 
