@@ -1,4 +1,4 @@
-"""Finds sentences that open without a subject: a relative or noun clause in its place, or a fragment without a verb."""
+"""Finds sentences that open with a relative or noun clause, a vague pronoun or a negation instead of a subject."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIRST_PART = re.compile(r".*?(?=[:;](?:\s|$)|$)", re.DOTALL)
 _NO_COMMA = r"(?!.*,)"
 _CLAUSE_STARTS = r"(?:an?|the|its?|their|there|they|we|you|he|she|no|some|somebody|someone|nobody|each|every|another)"
 
-# What the sentence opens with, the exceptions first. The first row that matches decides; an empty reason accepts.
+# Openings with their reasons, exceptions first. The first row that matches decides; an empty reason accepts.
 # Patterns see the text up to the first colon or semicolon.
 _OPENINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
@@ -52,7 +52,7 @@ _OPENINGS = tuple(
 
 
 def missing_subject(sentence: Sentence) -> str | None:
-    """Return what stands in place of the subject, None for a sentence that has one. Questions may open freely."""
+    """Return the reason why the subject is missing, None for a sentence that has one. Questions may open freely."""
     text = _LEAD.sub("", sentence.masked)
     if "?" in text:
         return None

@@ -16,7 +16,7 @@ _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
 class Kind(Enum):
-    """Where a paragraph comes from. A label may be a mere noun phrase: only what ends like a sentence is one."""
+    """The source of a paragraph. A label may be a mere noun phrase: only what ends like a sentence is one."""
 
     DOCSTRING = "docstring"
     COMMENT = "comment"

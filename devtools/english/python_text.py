@@ -68,7 +68,7 @@ def _messages(path: str, call: ast.Call) -> Iterator[Paragraph]:
 
 
 def _comments(path: str, source: str) -> Iterator[Paragraph]:
-    """Yield comments; lines that stand below each other in one column are one paragraph."""
+    """Yield comments; consecutive lines in one column are one paragraph."""
     block: list[tuple[int, str]] = []
     last = (0, -1)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -91,7 +91,7 @@ def _comments(path: str, source: str) -> Iterator[Paragraph]:
 
 
 def _is_code(text: str) -> bool:
-    """Tell whether a comment is a line of Python that somebody took out."""
+    """Tell whether a comment is Python code that was commented out."""
     if not re.search(r"[()\[\]{}=]", text):
         return False
     try:

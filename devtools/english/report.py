@@ -118,7 +118,7 @@ def write_ceilings(ceilings: dict[str, Ceiling], path: Path = CEILINGS) -> None:
 
 
 def table(counts: Iterable[RoomCount], ceilings: dict[str, Ceiling]) -> Iterator[str]:
-    """Yield the lines of the table, a room each; a mark stands behind a room above its ceiling."""
+    """Yield the lines of the table, a room each; a room above its ceiling has a mark."""
     yield f"{'room':<16}{'sentences':>10}{'no subject %':>14}{'ceiling':>9}{'listed /1,000':>15}{'ceiling':>9}"
     for count in counts:
         ceiling = ceilings.get(count.room, Ceiling())

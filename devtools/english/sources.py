@@ -1,4 +1,4 @@
-"""Which files are read, and to which room each belongs."""
+"""Finds the files to read, and assigns each to a room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sentences open without a subject."""
+"""The openings that lack a subject, and the ordinary ones that must pass."""
 
 from __future__ import annotations
 

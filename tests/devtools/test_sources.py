@@ -1,4 +1,4 @@
-"""Which texts are read from Python, Markdown and templates, and the line that each is reported with."""
+"""The texts that are read from Python, Markdown and templates, each with its line."""
 
 from __future__ import annotations
 

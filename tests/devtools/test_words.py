@@ -1,4 +1,4 @@
-"""Which listed words are found, and that every row of the list can be."""
+"""The listed words, each with an example, and ordinary uses that must pass."""
 
 from __future__ import annotations
 
