@@ -16,7 +16,7 @@ LOCK = $(ENVIRONMENT) base,dev -m uv pip compile --quiet --generate-hashes --uni
   --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long faults simulator bench lint format types lock messages hooks clean
+.PHONY: help up test test-long faults simulator bench trace lines lint format types lock messages hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ simulator: ## Play WeChat and the other platforms on this machine, with a chat p
 
 bench: ## Measure this machine: each figure beside a yardstick (BENCH="--seconds 5 --only callbacks")
 	@exec $(ENVIRONMENT) base,dev -m benchmarks $(BENCH)
+
+trace: ## Count the product files that each of six calls crosses (TRACE="--files")
+	@exec $(ENVIRONMENT) base,dev -m devtools.trace $(TRACE)
+
+lines: ## Count the lines of the product, per room
+	@exec $(ENVIRONMENT) base,dev -m devtools.lines
 
 lint: ## Check style, English, migrations and production settings
 	@$(ENVIRONMENT) base,dev -m ruff check .

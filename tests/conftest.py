@@ -30,7 +30,15 @@ _DATABASE_FREE = (
     "tests/schedules/test_rules.py",
 )
 # Most of their time they wait for processes that they have started: `make test` runs them beside the others.
-_WAITING = ("tests/skadi/", "tests/up/", "tests/acceptance/", "tests/faults/", "tests/gateway/", "tests/browser/")
+_WAITING = (
+    "tests/skadi/",
+    "tests/up/",
+    "tests/acceptance/",
+    "tests/faults/",
+    "tests/gateway/",
+    "tests/browser/",
+    "tests/devtools/",
+)
 _CALLING = "tests/api/"
 
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
