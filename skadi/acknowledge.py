@@ -1,6 +1,6 @@
 """Ask the server whether a job that was written down may start: the acknowledgement of protocol 2.
 
-Nothing starts without a yes. As long as no definite answer comes, the question is repeated: the server may have taken
+Nothing starts without a yes. As long as no definite answer comes, the question is retried: the server may have taken
 an acknowledgement whose answer was lost, and then counts on the job being run.
 """
 
@@ -14,36 +14,36 @@ from typing import Any, Callable
 from skadi import pace
 from skadi.client import Client, Reply, Unreachable
 from skadi.failpoints import reach
+from skadi.job import Job
 from skadi.log import log
-from skadi.runner import Job
 
 REQUEST_SECONDS = 10.0
 NOT_FINAL = (401, 403, 408, 425, 429)
 
 
-class Verdict(Enum):
+class AckStatus(Enum):
     """What came of asking."""
 
-    YES = "the server counts on us: start it"
-    NO = "it is not ours any more"
+    ACCEPTED = "the server counts on us: start it"
+    REJECTED = "it is not ours any more"
     CANCELED = "its owner took it back"
     UNKNOWN = "the agent stops, and the server may have taken the acknowledgement"
-    UNASKED = "the agent stops, and the server was not asked"
+    NOT_SENT = "the agent stops, and the server was not asked"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The verdict, and whether the server may have taken an earlier acknowledgement."""
+class Acknowledgement:
+    """The status, and whether the server may have taken an earlier acknowledgement."""
 
-    verdict: Verdict
-    repeated: bool
+    status: AckStatus
+    retried: bool
 
 
-def ask(job: Job, get_client: Callable[[], Client], stopping: threading.Event) -> Answer:
+def acknowledge(job: Job, get_client: Callable[[], Client], stopping: threading.Event) -> Acknowledgement:
     """Ask until a definite answer comes or the agent stops. Waits as long as it takes."""
     body: dict[str, Any] = {"result": ""}
     if job.offer is not None:
-        body.update(job.claim(), ack=True)
+        body.update(job.offer_fields(), ack=True)
     failures = 0
     while not stopping.is_set():
         retry_after = None
@@ -54,27 +54,27 @@ def ask(job: Job, get_client: Callable[[], Client], stopping: threading.Event) -
         except Unreachable as error:
             log.warning("job not acknowledged yet", extra={"job": job.id, "error": str(error)})
         else:
-            verdict = _verdict(reply)
-            if verdict is not None:
-                if verdict is not Verdict.YES:
+            status = _read_status(reply)
+            if status is not None:
+                if status is not AckStatus.ACCEPTED:
                     log.warning(
                         "job dropped", extra={"job": job.id, "status": reply.status, "error": reply.error_code()}
                     )
-                return Answer(verdict, failures > 0)
+                return Acknowledgement(status, failures > 0)
             log.warning("job not acknowledged yet", extra={"job": job.id, "status": reply.status})
             retry_after = reply.retry_after(pace.LONGEST_RETRY_AFTER)
         failures += 1
         delay = pace.back_off(failures, job.ack_seconds / 6)
         stopping.wait(delay if retry_after is None else retry_after)
-    return Answer(Verdict.UNKNOWN if failures else Verdict.UNASKED, failures > 0)
+    return Acknowledgement(AckStatus.UNKNOWN if failures else AckStatus.NOT_SENT, failures > 0)
 
 
-def _verdict(reply: Reply) -> Verdict | None:
+def _read_status(reply: Reply) -> AckStatus | None:
     """None when the answer settles nothing."""
     if 200 <= reply.status < 300:
-        return Verdict.YES
+        return AckStatus.ACCEPTED
     if reply.status == 409 and reply.error_code() == "JobCanceled":
-        return Verdict.CANCELED
+        return AckStatus.CANCELED
     if 400 <= reply.status < 500 and reply.status not in NOT_FINAL:
-        return Verdict.NO
+        return AckStatus.REJECTED
     return None

@@ -23,6 +23,7 @@ from skadi.beat import Beat
 from skadi.client import Client
 from skadi.config import Config, ConfigError
 from skadi.executor import Executor
+from skadi.exit_codes import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from skadi.journal import Journal
 from skadi.log import LineFormatter, log
 from skadi.logpump import LogPump
@@ -31,7 +32,6 @@ from skadi.redaction import secret_values
 from skadi.reporter import Reporter
 from skadi.spool import Spool, free_floor_mb
 
-EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
 TICK_SECONDS = 2.0
 DEATHS_WINDOW = 60.0
 FINISH_SECONDS = 5.0
@@ -57,7 +57,7 @@ class Agent:
         self.reporter = Reporter(
             journal,
             lambda: self._client("reporter"),
-            self._job_over,
+            self._report_settled,
             lambda job_id: self.executor.cancel_job(job_id),
         )
         self.executor = Executor(
@@ -120,7 +120,7 @@ class Agent:
             for client in list(self.clients.values()):
                 client.enforce_deadline(time.monotonic())
 
-    def _job_over(self, job_id: str) -> None:
+    def _report_settled(self, job_id: str) -> None:
         """The server has the report of a job: no beat for it any more, and the rest of its log."""
         self.beat.forget(job_id)
         self.pump.wake()
@@ -195,7 +195,7 @@ class Agent:
         self.config = config
         self._announce()
         if moved and "poller" in self.clients:
-            self.poller.meet_again()
+            self.poller.introduce_again()
             self.clients["poller"].interrupt()
 
     def _stop(self, threads: dict[str, threading.Thread]) -> int:

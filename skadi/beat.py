@@ -14,15 +14,15 @@ from typing import Any, Callable
 from skadi import __version__, pace
 from skadi.client import CUT_STATUSES, Client, Reply, Unreachable
 from skadi.failpoints import reach
+from skadi.job import Job
 from skadi.log import log
-from skadi.runner import Job
 
 LONGEST_HOLD = 25.0
 SHORTEST_HOLD = 1.0
 MOST_MARGIN = 10.0
 LEAST_MARGIN = 2.0
-UNKNOWN_RETRY = 240.0
-UNKNOWN_STATUSES = (404, 405, 501)
+UNSUPPORTED_RETRY = 240.0
+UNSUPPORTED_STATUSES = (404, 405, 501)
 
 
 class Beat:
@@ -32,13 +32,13 @@ class Beat:
         self.get_client = get_client
         self.on_cancel = on_cancel
         self.jobs: dict[str, Job] = {}
-        self.instead_of_polls = False
+        self.without_jobs = False
         self.changed = threading.Condition()
-        self.news = False  # a job came that the request on its way does not name
-        self.held: Client | None = None
-        self.told_lease: float | None = None
+        self.has_new_job = False  # a job came that the request on its way does not name
+        self.held_client: Client | None = None
+        self.server_lease: float | None = None
         self.pace = pace.PollPace()
-        self.unknown = False
+        self.unsupported = False
 
     def add(self, job: Job) -> None:
         """Keep the lease of a job from now on."""
@@ -46,9 +46,9 @@ class Beat:
             if job.offer is None or job.id in self.jobs:
                 return
             self.jobs[job.id] = job
-            self.news = True
-            if self.held is not None:
-                self.held.interrupt()
+            self.has_new_job = True
+            if self.held_client is not None:
+                self.held_client.interrupt()
             self.changed.notify()
 
     def forget(self, job_id: str) -> None:
@@ -59,38 +59,38 @@ class Beat:
     def replace_polls(self, wanted: bool) -> None:
         """Whether to be heard without jobs too, because the agent asks for none."""
         with self.changed:
-            if wanted != self.instead_of_polls:
-                self.instead_of_polls = wanted
+            if wanted != self.without_jobs:
+                self.without_jobs = wanted
                 self.changed.notify()
 
     def run(self) -> None:
         """Beat for ever; the body of a thread."""
         while True:
             with self.changed:
-                while not self.jobs and not self.instead_of_polls:
+                while not self.jobs and not self.without_jobs:
                     self.changed.wait()
             self._pause(self._beat())
 
     def lease(self) -> float:
         """Seconds: what the server said last, else the shortest of what the jobs came with."""
-        if self.told_lease is not None:
-            return self.told_lease
+        if self.server_lease is not None:
+            return self.server_lease
         with self.changed:
             return min((job.lease_seconds for job in self.jobs.values()), default=Job.lease_seconds)
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not when a new job has come."""
         with self.changed:
-            self.changed.wait_for(lambda: self.news, seconds)
+            self.changed.wait_for(lambda: self.has_new_job, seconds)
 
     def _beat(self) -> float:
         """One request; the time to wait before the next."""
         lease = self.lease()
-        hold = int(max(SHORTEST_HOLD, min(LONGEST_HOLD, lease / 3, self.pace.asked(time.monotonic()))))
+        hold = int(max(SHORTEST_HOLD, min(LONGEST_HOLD, lease / 3, self.pace.next_hold(time.monotonic()))))
         client = self.get_client()
         with self.changed:
-            self.news = False
-            self.held = client
+            self.has_new_job = False
+            self.held_client = client
             running = [{"id": job.id, "attempt": job.attempt} for job in self.jobs.values()]
         began = time.monotonic()
         try:
@@ -103,30 +103,30 @@ class Beat:
             )
             reach("beat.after_answer")
         except Unreachable as error:
-            if self.news or self.get_client() is not client:
+            if self.has_new_job or self.get_client() is not client:
                 return 0.0
             log.warning("beat not delivered", extra={"error": str(error)})
-            return self._failed(error.cut, time.monotonic() - began, None)
+            return self._retry_delay(error.cut, time.monotonic() - began, None)
         finally:
             with self.changed:
-                self.held = None
-        return self._answered(reply, hold, time.monotonic() - began)
+                self.held_client = None
+        return self._handle_reply(reply, hold, time.monotonic() - began)
 
-    def _answered(self, reply: Reply, hold: int, elapsed: float) -> float:
-        if reply.status in UNKNOWN_STATUSES and reply.protocol() == 1:
-            if not self.unknown:
+    def _handle_reply(self, reply: Reply, hold: int, elapsed: float) -> float:
+        if reply.status in UNSUPPORTED_STATUSES and reply.protocol() == 1:
+            if not self.unsupported:
                 log.warning("server knows no beat", extra={"status": reply.status})
-            self.unknown = True
-            return UNKNOWN_RETRY
+            self.unsupported = True
+            return UNSUPPORTED_RETRY
         body: Any = reply.json()
         if reply.status != 200 or not isinstance(body, dict):
             log.warning("server has no answer to the beat", extra={"status": reply.status, "error": reply.error_code()})
-            return self._failed(reply.status in CUT_STATUSES, elapsed, reply.retry_after(self.lease() / 3))
-        self.unknown = False
-        self.pace.after_job()
+            return self._retry_delay(reply.status in CUT_STATUSES, elapsed, reply.retry_after(self.lease() / 3))
+        self.unsupported = False
+        self.pace.after_success()
         lease = body.get("lease_s")
         if isinstance(lease, (int, float)) and not isinstance(lease, bool) and 0 < lease < 1e6:
-            self.told_lease = float(lease)
+            self.server_lease = float(lease)
         cancel = body.get("cancel")
         for job_id in cancel if isinstance(cancel, list) else []:
             if isinstance(job_id, str):
@@ -134,7 +134,7 @@ class Beat:
         # Answered early: there is word that we have now, which would be sent again at once, or nothing is held here.
         return max(0.0, hold - elapsed) if elapsed < hold / 2 or cancel else 0.0
 
-    def _failed(self, cut: bool, elapsed: float, retry_after: float | None) -> float:
+    def _retry_delay(self, cut: bool, elapsed: float, retry_after: float | None) -> float:
         """Not the pause that a poll would make: the leases run."""
         delay = self.pace.after_cut(elapsed, time.monotonic()) if cut else self.pace.after_failure(retry_after)
         return min(delay, self.lease() / 6) if retry_after is None else min(delay, self.lease() / 3)

@@ -9,14 +9,15 @@ import sys
 from typing import NoReturn, Sequence
 
 from skadi import __version__, shim
-from skadi.agent import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, Agent
-from skadi.config import TOKEN, Config, ConfigError, distrust_of, find_file, load
+from skadi.agent import Agent
+from skadi.config import TOKEN, Config, ConfigError, find_file, load, permission_problem
 from skadi.doctor import examine
 from skadi.edit import write_token
 from skadi.entries import Entry
+from skadi.exit_codes import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from skadi.journal import Journal, StateError, default_state_dir
 from skadi.log import set_up
-from skadi.match import Answer, decide
+from skadi.match import DirectAnswer, decide
 from skadi.remote import run_remote
 from skadi.risks import risks_of
 from skadi.values import duration_text
@@ -156,7 +157,7 @@ def die_with_parent() -> None:
 def explain(path: str, message: str) -> int:
     """`skadi match TEXT`: 0 when it would run or be answered, 1 when it is refused."""
     decision = decide(load(path, os.environ), message)
-    if isinstance(decision, Answer):
+    if isinstance(decision, DirectAnswer):
         sys.stdout.write("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
         return EXIT_OK if decision.ok else EXIT_FAILED
     entry = decision.entry
@@ -182,7 +183,7 @@ def check(path: str) -> int:
         notes.append("there is no token yet, run: skadi TOKEN")
     if config.server is None:
         notes.append("there is no server, add a line such as server: https://letserver.example")
-    if not distrust_of(path) and os.stat(path).st_mode & 0o077:
+    if not permission_problem(path) and os.stat(path).st_mode & 0o077:
         notes.append(f"others can read {path} and the token in it, run: chmod 600 {path}")
     for entry in config.entries:
         notes += [f"line {entry.line}: {entry.kind} {entry.name}: {risk}" for risk in risks_of(entry)]
@@ -198,7 +199,7 @@ def doctor(path: str) -> int:
     """`skadi doctor`: 0 when all is fine, 1 with warnings, 2 when the agent could not work."""
     findings = examine(load(path, os.environ), os.environ)
     sys.stdout.write("".join(map(str, findings)))
-    return max(finding.grade for finding in findings)
+    return max(finding.level for finding in findings)
 
 
 def count_text(entries: Sequence[Entry]) -> str:

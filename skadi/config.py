@@ -146,7 +146,7 @@ def parse_server(text: str, insecure_allowed: bool) -> Server:
     return Server(secure, host, port or (443 if secure else 80), parts.path.rstrip("/"))
 
 
-def distrust_of(path: str) -> str:
+def permission_problem(path: str) -> str:
     """Why the file may not decide what runs: somebody else could have written it. Empty when only we could.
 
     A folder with the sticky bit, such as /tmp, is accepted: others cannot replace our file in it.
@@ -199,7 +199,7 @@ class _Loader:
             defaults=defaults,
             entries=self._entries(defaults),
             warnings=tuple(self.warnings),
-            distrust=distrust_of(self.path) or self._signing(),
+            distrust=permission_problem(self.path) or self._signing(),
         )
 
     def _get(self, key: str, parse: Callable[[Any], Any], default: Any) -> Any:

@@ -9,68 +9,68 @@ from typing import Mapping
 from skadi.client import Client, Unreachable
 from skadi.config import Config, Server
 from skadi.journal import default_state_dir
-from skadi.spool import free_floor_mb, trouble_of
+from skadi.spool import free_floor_mb, write_problem
 from skadi.whoami import ask_who_am_i, read_identity
 
-FINE, DOUBTFUL, BAD = 0, 1, 2
-WORDS = ("ok", "warning", "error")
+OK, WARNING, ERROR = 0, 1, 2
+LEVEL_NAMES = ("ok", "warning", "error")
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line: how bad it is (0 to 2), and a sentence that names the way out."""
 
-    grade: int
+    level: int
     text: str
 
     def __str__(self) -> str:
-        return f"{WORDS[self.grade]}: {self.text}\n"
+        return f"{LEVEL_NAMES[self.level]}: {self.text}\n"
 
 
 def examine(config: Config, environment: Mapping[str, str]) -> list[Finding]:
     """Look at the configuration, the state folder and the way to the server."""
-    findings = [Finding(DOUBTFUL, warning) for warning in config.warnings]
+    findings = [Finding(WARNING, warning) for warning in config.warnings]
     findings += [
-        Finding(DOUBTFUL, f"line {entry.line}: {entry.kind} {entry.name} never runs: {entry.refusal}")
+        Finding(WARNING, f"line {entry.line}: {entry.kind} {entry.name} never runs: {entry.refusal}")
         for entry in config.entries
         if entry.refusal
     ]
     if config.distrust:
-        findings.append(Finding(BAD, f"nothing runs: {config.distrust}"))
+        findings.append(Finding(ERROR, f"nothing runs: {config.distrust}"))
     if not findings:
-        findings.append(Finding(FINE, f"{config.path}: {len(config.entries)} entries"))
+        findings.append(Finding(OK, f"{config.path}: {len(config.entries)} entries"))
     return [*findings, _state(config, environment), _server(config.server, config.token)]
 
 
 def _state(config: Config, environment: Mapping[str, str]) -> Finding:
     folder = environment.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(environment))
     if not os.path.isdir(folder):
-        return Finding(FINE, f"the state folder {folder} is made at the first start")
-    trouble = trouble_of(folder, free_floor_mb(environment))
-    if trouble:
-        return Finding(BAD, f"the state folder {folder} {trouble}: make room, or name another with `state_dir:`")
-    return Finding(FINE, f"the state folder {folder} can be written")
+        return Finding(OK, f"the state folder {folder} is made at the first start")
+    problem = write_problem(folder, free_floor_mb(environment))
+    if problem:
+        return Finding(ERROR, f"the state folder {folder} {problem}: make room, or name another with `state_dir:`")
+    return Finding(OK, f"the state folder {folder} can be written")
 
 
 def _server(server: Server | None, token: str) -> Finding:
     if server is None or not token:
-        return Finding(BAD, "the file names no server or no token: add `server:`, and run: skadi TOKEN")
+        return Finding(ERROR, "the file names no server or no token: add `server:`, and run: skadi TOKEN")
     client = Client(server, token)
     try:
         reply = ask_who_am_i(client)
     except Unreachable as error:
-        return Finding(BAD, f"{server} is not reached ({error}): check `server:` and the network")
+        return Finding(ERROR, f"{server} is not reached ({error}): check `server:` and the network")
     finally:
         client.close()
     identity = read_identity(reply)
     if identity is not None:
-        return Finding(FINE, f"{server} knows this agent as {identity}, protocol {reply.protocol()}")
+        return Finding(OK, f"{server} knows this agent as {identity}, protocol {reply.protocol()}")
     if reply.status == 401:
         return Finding(
-            BAD, f"{server} does not know the token: make a new one on the agent's page, and run: skadi TOKEN"
+            ERROR, f"{server} does not know the token: make a new one on the agent's page, and run: skadi TOKEN"
         )
     if reply.status == 404:
-        return Finding(DOUBTFUL, f"{server} is too old to say whether the token is good")
+        return Finding(WARNING, f"{server} is too old to say whether the token is good")
     return Finding(
-        BAD, f"{server} answers {reply.status} {reply.error_code()}: is it a letserver, and the agent enabled?"
+        ERROR, f"{server} answers {reply.status} {reply.error_code()}: is it a letserver, and the agent enabled?"
     )

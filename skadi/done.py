@@ -11,14 +11,14 @@ import threading
 import time
 
 from skadi.failpoints import reach
-from skadi.shim import write_whole
+from skadi.shim import write_atomically
 
 KEEP_SECONDS = 45 * 86400.0
 COMPACT_SECONDS = 86400.0  # how much older than KEEP_SECONDS the first line may get
 NAME = "done.log"
 
 
-class Done:
+class DoneLog:
     """The ids in one state folder. Methods may be called from any thread."""
 
     def __init__(self, state_dir: str) -> None:
@@ -65,6 +65,6 @@ class Done:
 
     def _compact(self, now: float) -> None:
         kept = {job_id: at for job_id, at in self.ids.items() if at >= now - KEEP_SECONDS}
-        write_whole(self.state_dir, NAME, "".join(f"{int(at)} {job_id}\n" for job_id, at in kept.items()))
+        write_atomically(self.state_dir, NAME, "".join(f"{int(at)} {job_id}\n" for job_id, at in kept.items()))
         self.ids = kept
         self.cut = False

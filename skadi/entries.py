@@ -14,7 +14,15 @@ from typing import Any, Callable, Mapping
 
 from skadi import values
 from skadi.shelltext import needs_shell, parse_shell, shell_operator, shell_runs_code, value_becomes_code
-from skadi.template import MAX_ARGUMENTS, HoleFinder, Template, TemplateError, WordTemplate, parse_words, split_holes
+from skadi.template import (
+    MAX_ARGUMENTS,
+    PlaceholderScanner,
+    Template,
+    TemplateError,
+    WordTemplate,
+    parse_words,
+    split_placeholders,
+)
 from skadi.words import WordsError, split_words
 
 NAME_KEYS = {"shortcut": "short", "command": "prefix", "template": "name"}
@@ -141,7 +149,7 @@ class EntryReader:
             "description": self._get("description", values.text_value, ""),
         }
         wants_shell = self._get("shell", values.flag, None)
-        fields.update(self._meaning(text, wants_shell, fields))
+        fields.update(self._parse_text(text, wants_shell, fields))
         if (fields["user"] or fields["group"]) and os.geteuid() != 0:
             self.problems.append("user and group need an agent that runs as root")
         elif fields["user"] or fields["group"]:
@@ -177,7 +185,7 @@ class EntryReader:
         if self.kind == "shortcut" and ("args" in self.source or "max_args" in self.source):
             self.warn(self.line, "a shortcut takes no arguments: args and max_args have no effect")
 
-    def _meaning(self, text: str, wants_shell: bool | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _parse_text(self, text: str, wants_shell: bool | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields words, template and shell."""
         shell = bool(wants_shell) or bool(fields["unsafe"])
         if self.kind == "shortcut":
@@ -201,7 +209,7 @@ class EntryReader:
     def _template(self, text: str, shell: bool, restricted: bool) -> Template:
         if shell:
             template: Template = parse_shell(text)
-            risk = shell_runs_code(text) if template.holes else ""
+            risk = shell_runs_code(text) if template.placeholders else ""
         else:
             operator = shell_operator(text)
             if operator:
@@ -230,9 +238,9 @@ class EntryReader:
 
 def parse_as_written(text: str) -> Template:
     """For `match: string`: only the number of values counts, they are pasted into the text as the original did."""
-    finder = HoleFinder()
-    parts = split_holes(text, finder)
-    return WordTemplate(holes=tuple(finder.holes), words=(parts,))
+    scanner = PlaceholderScanner()
+    parts = split_placeholders(text, scanner)
+    return WordTemplate(placeholders=tuple(scanner.placeholders), words=(parts,))
 
 
 def _confirm(value: Any) -> bool:

@@ -14,17 +14,17 @@ import time
 from typing import Any, Callable
 
 from skadi import result, runner
-from skadi.acknowledge import Verdict, ask
+from skadi.acknowledge import AckStatus, acknowledge
 from skadi.beat import Beat
 from skadi.client import Client
 from skadi.config import Config
 from skadi.failpoints import reach
+from skadi.job import Job, read_stored_job
 from skadi.journal import Journal, Stage
 from skadi.log import log
 from skadi.logpump import LogPump
-from skadi.match import Answer, decide
+from skadi.match import DirectAnswer, decide
 from skadi.reporter import Reporter
-from skadi.runner import Job
 from skadi.spool import Spool
 
 CONCURRENCY = 1
@@ -149,7 +149,7 @@ class Executor:
             stage = self.journal.stage(job_id)
             if stage is Stage.DELIVERED or job_id in self.journal.done:
                 continue
-            job = runner.read_kept_job(self.journal.read(job_id, "job.json")) or Job(job_id, "")
+            job = read_stored_job(self.journal.read(job_id, "job.json")) or Job(job_id, "")
             if stage is Stage.UNSTARTED:
                 unstarted.append(job)
                 continue
@@ -169,7 +169,7 @@ class Executor:
         with self.lock:
             self.current = job.id
         self._taken(job)
-        if self.journal.has(job.id, "cancel"):
+        if self.journal.has_file(job.id, "cancel"):
             runner.stop_adopted(self.journal, job.id)  # the word may not have reached the shim
         runner.wait_for_adopted(self.journal, job.id)
         with self.lock:
@@ -189,14 +189,14 @@ class Executor:
             text = {"text": job.message} if config.log_messages else {}
             log.info("job received", extra={"job": job.id, **text})
             decision = decide(config, job.message, job.argv)
-            if isinstance(decision, Answer):
+            if isinstance(decision, DirectAnswer):
                 self._answer(job, decision.text, decision.ok)
                 return
             if decision.entry.confirm and not job.confirmed:
-                self._report(job, result.report_of_question(decision.entry.name))
+                self._report(job, result.report_of_confirmation(decision.entry.name))
                 return
-            content = runner.job_file(decision, job, config.defaults, self.start_dir, self.agent_pid)
-            self.journal.move(job.id, "started", **content)
+            content = runner.shim_fields(decision, job, config.defaults, self.start_dir, self.agent_pid)
+            self.journal.set_state(job.id, "started", **content)
             self._report_end(job, self._run(job))
             log.info(
                 "job ended",
@@ -213,22 +213,22 @@ class Executor:
         """Acknowledge a job and note the yes; anything else ends it here. Raises OSError."""
         if job.offer is None and not known:
             return True
-        answer = ask(job, self.get_client, self.stopping)
-        if answer.verdict is Verdict.YES:
-            self.journal.move(job.id, "acked")
+        ack = acknowledge(job, self.get_client, self.stopping)
+        if ack.status is AckStatus.ACCEPTED:
+            self.journal.set_state(job.id, "acked")
             self._taken(job)
             return True
-        if answer.verdict is Verdict.UNKNOWN or (answer.verdict is Verdict.UNASKED and known):
+        if ack.status is AckStatus.UNKNOWN or (ack.status is AckStatus.NOT_SENT and known):
             return False  # the next start asks again
-        if known and not self.journal.forbid(job.id):
+        if known and not self.journal.block_start(job.id):
             self._adopt(job)  # the last agent's shim was only slow
-        elif answer.verdict is Verdict.CANCELED and (known or answer.repeated):
+        elif ack.status is AckStatus.CANCELED and (known or ack.retried):
             # An earlier acknowledgement may have been taken: then the server waits for a report.
             with self.lock:
                 self.canceled.add(job.id)
             self._report_end(job)
         else:
-            self.journal.forget(job.id)
+            self.journal.discard(job.id)
         return False
 
     def _taken(self, job: Job) -> None:
@@ -246,7 +246,7 @@ class Executor:
             self.current = job.id
         self.reporter.keep_alive(job.id)
         code, end = runner.wait_for_shim(process)
-        if code == runner.HAD_ITS_RUN:
+        if code == runner.ALREADY_RUN:
             with self.lock:
                 self.process = None  # a shim of the last agent is at work: signals go to that one
             runner.wait_for_adopted(self.journal, job.id)
@@ -263,7 +263,7 @@ class Executor:
             end = {"rc": None, "signal": None, "reason": "interrupted"}
         with self.lock:
             canceled = job.id in self.canceled
-        if end.get("reason") == "interrupted" and (canceled or self.journal.has(job.id, "cancel")):
+        if end.get("reason") == "interrupted" and (canceled or self.journal.has_file(job.id, "cancel")):
             end = dict(end, reason="canceled")
         content = self.journal.read(job.id, "job.json") or {}
         timeout = content.get("timeout")
@@ -280,7 +280,7 @@ class Executor:
         body = report["body"]
         log_size = body.pop("log_size", None)
         if job.offer is not None:
-            body.update(job.claim(), **({} if log_size is None else {"log_size": log_size}))
+            body.update(job.offer_fields(), **({} if log_size is None else {"log_size": log_size}))
         try:
             reach("report.before_write")
             self.journal.write(job.id, "report.json", report)

@@ -20,9 +20,9 @@ import time
 from enum import Enum
 from typing import Any, Iterator
 
-from skadi.done import Done
+from skadi.done import DoneLog
 from skadi.failpoints import reach
-from skadi.shim import sync_folder, write_whole
+from skadi.shim import sync_folder, write_atomically
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 KEEP_DELIVERED = 50
@@ -65,7 +65,7 @@ class Journal:
             if os.stat(self.state_dir).st_uid == os.geteuid():
                 os.chmod(self.state_dir, 0o700)
             self._lock = os.open(os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            self.done = Done(self.state_dir)
+            self.done = DoneLog(self.state_dir)
         except OSError as error:
             raise StateError(f"the state folder {self.state_dir} cannot be used: {error.strerror}") from error
         try:
@@ -73,7 +73,7 @@ class Journal:
         except OSError as error:
             os.close(self._lock)
             raise StateError(f"another agent uses the state folder {self.state_dir}") from error
-        self._remove_half_made()
+        self._remove_incomplete()
 
     def folder(self, job_id: str) -> str:
         """The folder of a job. Raises ValueError for an id that is no safe name."""
@@ -81,7 +81,7 @@ class Journal:
             raise ValueError("an unsafe job id")
         return os.path.join(self.jobs_dir, job_id)
 
-    def _remove_half_made(self) -> None:
+    def _remove_incomplete(self) -> None:
         """Folders that a crash left before they got their name: the server was told nothing about them."""
         for entry in os.scandir(self.jobs_dir):
             if entry.name.startswith("."):
@@ -98,7 +98,7 @@ class Journal:
         try:
             reach("job.before_write")
             os.mkdir(new, 0o700)
-            write_whole(new, "job.json", json.dumps(dict(content, state="received"), ensure_ascii=False))
+            write_atomically(new, "job.json", json.dumps(dict(content, state="received"), ensure_ascii=False))
             os.rename(new, final)
             sync_folder(self.jobs_dir)
             reach("job.after_write")
@@ -106,7 +106,7 @@ class Journal:
             shutil.rmtree(new, ignore_errors=True)
             raise
 
-    def move(self, job_id: str, state: str, **values: Any) -> None:
+    def set_state(self, job_id: str, state: str, **values: Any) -> None:
         """Note in `job.json` how far an unstarted job is, synced. Raises OSError."""
         reach("move.before_write")
         self.write(job_id, "job.json", {**(self.read(job_id, "job.json") or {}), **values, "state": state})
@@ -116,18 +116,18 @@ class Journal:
         """How far a job came. A shim that has not made its file yet will find it made, or the folder gone."""
         if not os.path.isdir(self.folder(job_id)):
             return Stage.ABSENT
-        if self.has(job_id, "delivered.json"):
+        if self.has_file(job_id, "delivered.json"):
             return Stage.DELIVERED
         if self.read(job_id, "report.json") is not None:
             return Stage.REPORTED
         if self.is_running(job_id):
             return Stage.RUNNING
-        if self.has(job_id, "started") or self.has(job_id, "exit.json"):
+        if self.has_file(job_id, "started") or self.has_file(job_id, "exit.json"):
             return Stage.ENDED
         job = self.read(job_id, "job.json")
         return Stage.UNSTARTED if job is not None and job.get("state") in UNSTARTED_STATES else Stage.ENDED
 
-    def forbid(self, job_id: str) -> bool:
+    def block_start(self, job_id: str) -> bool:
         """Keep a shim that is on its way from starting anything; False when it did start. Raises OSError."""
         path = os.path.join(self.folder(job_id), "started")
         try:
@@ -136,7 +136,7 @@ class Journal:
             return False
         return True
 
-    def forget(self, job_id: str) -> None:
+    def discard(self, job_id: str) -> None:
         """Remove a job of which nothing ran, so that the same id is new when it is offered again. Raises OSError."""
         new = os.path.join(self.jobs_dir, "." + job_id)
         shutil.rmtree(new, ignore_errors=True)
@@ -146,13 +146,13 @@ class Journal:
         reach("forget.after_rename")
         shutil.rmtree(new, ignore_errors=True)
 
-    def has(self, job_id: str, name: str) -> bool:
+    def has_file(self, job_id: str, name: str) -> bool:
         """Whether one of the files is there."""
         return os.path.exists(os.path.join(self.folder(job_id), name))
 
     def write(self, job_id: str, name: str, content: dict[str, Any]) -> None:
         """Store one of the files, synced. Raises OSError."""
-        write_whole(self.folder(job_id), name, json.dumps(content, ensure_ascii=False))
+        write_atomically(self.folder(job_id), name, json.dumps(content, ensure_ascii=False))
 
     def read(self, job_id: str, name: str) -> dict[str, Any] | None:
         """One of the files; None when it is absent or damaged."""
@@ -188,7 +188,7 @@ class Journal:
             os.close(descriptor)
         return False
 
-    def delivered(self, job_id: str, status: int) -> None:
+    def mark_delivered(self, job_id: str, status: int) -> None:
         """Note that the server took the report, and remove the oldest folders it has taken. Raises OSError."""
         self.done.add(job_id)
         if not os.path.isdir(self.folder(job_id)):
@@ -197,7 +197,7 @@ class Journal:
         self.write(job_id, "delivered.json", {"status": status, "at": time.time()})
         reach("delivered.after_write")
         with self.prune_lock:
-            over = [name for name in self.job_ids() if self.has(name, "delivered.json") and name in self.done]
+            over = [name for name in self.job_ids() if self.has_file(name, "delivered.json") and name in self.done]
             for name in over[:-KEEP_DELIVERED]:
                 shutil.rmtree(os.path.join(self.jobs_dir, name), ignore_errors=True)
 
@@ -212,7 +212,7 @@ class Journal:
     def remember_token(self, token: str) -> None:
         """Note that the server accepts this token; only its hash is kept. Raises OSError."""
         if not self.token_worked(token):
-            write_whole(self.state_dir, "token.sha256", _digest(token) + "\n")
+            write_atomically(self.state_dir, "token.sha256", _digest(token) + "\n")
 
 
 def _digest(token: str) -> str:

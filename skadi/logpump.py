@@ -25,7 +25,7 @@ from skadi.journal import Journal
 from skadi.log import log
 from skadi.textstream import TextStream
 
-MARK = "log.json"
+LOG_WANTED = "log.json"
 CHUNK_BYTES = 64 * 1024
 CHUNK_SECONDS = 2.0
 LOOK_SECONDS = 0.3
@@ -63,7 +63,7 @@ class LiveText:
             self._forget(offset)
         if self.base < offset:
             return b""  # the server has more than is made here until now
-        return whole_characters(self.pending, min(CHUNK_BYTES, max(self.text_limit - offset, 0)))
+        return complete_characters(self.pending, min(CHUNK_BYTES, max(self.text_limit - offset, 0)))
 
     def _forget(self, offset: int) -> None:
         gone = min(max(offset - self.base, 0), len(self.pending))
@@ -85,7 +85,7 @@ class LiveText:
         return bool(data)
 
 
-def whole_characters(data: bytes, most: int) -> bytes:
+def complete_characters(data: bytes, most: int) -> bytes:
     """The first bytes of UTF-8, at most `most`, without a character that would be cut in two."""
     if len(data) <= most:
         return data
@@ -95,7 +95,7 @@ def whole_characters(data: bytes, most: int) -> bytes:
 
 
 @dataclass
-class Log:
+class PendingLog:
     """A job whose log is wanted. `offset`: the byte that the server wants next. Times are monotonic."""
 
     job_id: str
@@ -114,32 +114,32 @@ class LogPump:
         self.journal = journal
         self.get_client = get_client
         self.secrets = secrets
-        self.logs: dict[str, Log] = {}
+        self.logs: dict[str, PendingLog] = {}
         self.changed = threading.Condition()
         self.finishing = False
 
     def follow(self, job_id: str) -> None:
         """Send the log of a job that the server has acknowledged. Raises nothing: a log is not worth a job."""
         try:
-            if not self.journal.has(job_id, MARK):
-                self.journal.write(job_id, MARK, {"wanted": True})
+            if not self.journal.has_file(job_id, LOG_WANTED):
+                self.journal.write(job_id, LOG_WANTED, {"wanted": True})
         except OSError as error:
             log.warning("log will not be sent after a restart", extra={"job": job_id, "error": str(error)})
         with self.changed:
-            self.logs.setdefault(job_id, Log(job_id))
+            self.logs.setdefault(job_id, PendingLog(job_id))
             self.changed.notify()
 
     def recover(self) -> None:
         """Take up the logs that the last run of the agent has not sent to their ends."""
         for job_id in self.journal.job_ids():
-            if self.journal.has(job_id, MARK):
+            if self.journal.has_file(job_id, LOG_WANTED):
                 self.follow(job_id)
 
     def wake(self) -> None:
         """A report was delivered, or the server is back: nothing waits out a back-off."""
         with self.changed:
-            for item in self.logs.values():
-                item.due = 0.0
+            for pending_log in self.logs.values():
+                pending_log.due = 0.0
             self.changed.notify()
 
     def finish(self) -> None:
@@ -153,66 +153,66 @@ class LogPump:
         while True:
             with self.changed:
                 finishing = self.finishing
-                items = list(self.logs.values())
+                pending = list(self.logs.values())
             busy = False
-            for item in items:
-                if item.due <= time.monotonic() or (finishing and not item.failures):
-                    busy = self._look(item) or busy
+            for pending_log in pending:
+                if pending_log.due <= time.monotonic() or (finishing and not pending_log.failures):
+                    busy = self._send_next(pending_log) or busy
             with self.changed:
                 if finishing and not busy:
                     return
-                if not busy and not self.finishing and len(items) == len(self.logs):
-                    self.changed.wait(LOOK_SECONDS if items else None)
+                if not busy and not self.finishing and len(pending) == len(self.logs):
+                    self.changed.wait(LOOK_SECONDS if pending else None)
 
-    def _look(self, item: Log) -> bool:
+    def _send_next(self, pending_log: PendingLog) -> bool:
         """Send a piece of one log if it is time; whether there may be more to send at once."""
-        if not os.path.isdir(self.journal.folder(item.job_id)):
-            self._drop(item)  # delivered long ago, or forgotten unstarted
+        if not os.path.isdir(self.journal.folder(pending_log.job_id)):
+            self._stop_following(pending_log)  # delivered long ago, or forgotten unstarted
             return False
-        if self.journal.has(item.job_id, "delivered.json"):
-            return self._send_rest(item)
-        if self.journal.has(item.job_id, "report.json"):
+        if self.journal.has_file(pending_log.job_id, "delivered.json"):
+            return self._send_rest(pending_log)
+        if self.journal.has_file(pending_log.job_id, "report.json"):
             return False  # the result goes first
         now = time.monotonic()
-        text = self._live(item)
+        text = self._live_text(pending_log)
         if text is None:
             return False
-        data = text.chunk(item.offset)
-        if not data or (len(data) < CHUNK_BYTES and now - item.sent_at < CHUNK_SECONDS):
+        data = text.chunk(pending_log.offset)
+        if not data or (len(data) < CHUNK_BYTES and now - pending_log.sent_at < CHUNK_SECONDS):
             return False
-        return self._send(item, data) and len(data) == CHUNK_BYTES
+        return self._send(pending_log, data) and len(data) == CHUNK_BYTES
 
-    def _live(self, item: Log) -> LiveText | None:
-        if item.text is None:
-            job = self.journal.read(item.job_id, "job.json") or {}
+    def _live_text(self, pending_log: PendingLog) -> LiveText | None:
+        if pending_log.text is None:
+            job = self.journal.read(pending_log.job_id, "job.json") or {}
             if "argv" not in job:
                 return None  # not decided yet, or answered without a program
-            path = os.path.join(self.journal.folder(item.job_id), "out.log")
-            item.text = LiveText(path, result.log_limit(job), self.secrets(job))
-        return item.text
+            path = os.path.join(self.journal.folder(pending_log.job_id), "out.log")
+            pending_log.text = LiveText(path, result.log_limit(job), self.secrets(job))
+        return pending_log.text
 
-    def _send_rest(self, item: Log) -> bool:
+    def _send_rest(self, pending_log: PendingLog) -> bool:
         """Send what is missing of a log that is complete; whether to look at it again at once."""
-        job = self.journal.read(item.job_id, "job.json") or {}
-        item.text = None
+        job = self.journal.read(pending_log.job_id, "job.json") or {}
+        pending_log.text = None
         data = b""
         if "argv" in job:
-            end = self.journal.read(item.job_id, "exit.json") or {}
-            folder = self.journal.folder(item.job_id)
+            end = self.journal.read(pending_log.job_id, "exit.json") or {}
+            folder = self.journal.folder(pending_log.job_id)
             text = result.log_of_run(folder, end, result.log_limit(job), self.secrets(job))
             data = text.encode("utf-8")
-        while item.offset < len(data):
-            piece = whole_characters(data[item.offset : item.offset + CHUNK_BYTES + 4], CHUNK_BYTES)
-            before = item.offset
-            if not self._send(item, piece):
+        while pending_log.offset < len(data):
+            piece = complete_characters(data[pending_log.offset : pending_log.offset + CHUNK_BYTES + 4], CHUNK_BYTES)
+            before = pending_log.offset
+            if not self._send(pending_log, piece):
                 return False
-            if item.offset == before:
-                self._again(item, None)  # it answered that it took nothing, and would do so for ever
+            if pending_log.offset == before:
+                self._retry_later(pending_log, None)  # it answered that it took nothing, and would do so for ever
                 return False
-        self._drop(item)
+        self._stop_following(pending_log)
         return False
 
-    def _send(self, item: Log, data: bytes) -> bool:
+    def _send(self, pending_log: PendingLog, data: bytes) -> bool:
         """Send bytes from `offset` on; whether to go on from the new `offset`."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         packed = gzip.compress(data, 6) if len(data) >= GZIP_LEAST_BYTES else data
@@ -220,44 +220,44 @@ class LogPump:
             headers["Content-Encoding"] = "gzip"
         else:
             packed = data
-        path = f"/agent/jobs/{item.job_id}/log?offset={item.offset}"
+        path = f"/agent/jobs/{pending_log.job_id}/log?offset={pending_log.offset}"
         try:
             reach("log.before_send")
             reply = self.get_client().request("PUT", path, packed, seconds=REQUEST_SECONDS, headers=headers)
             reach("log.after_answer")
         except Unreachable as error:
-            log.debug("log not sent", extra={"job": item.job_id, "error": str(error)})
-            self._again(item, None)
+            log.debug("log not sent", extra={"job": pending_log.job_id, "error": str(error)})
+            self._retry_later(pending_log, None)
             return False
         if 200 <= reply.status < 300:
-            item.failures = 0
-            item.sent_at = time.monotonic()
-            item.offset = next_offset(reply, item.offset + len(data))
+            pending_log.failures = 0
+            pending_log.sent_at = time.monotonic()
+            pending_log.offset = next_offset(reply, pending_log.offset + len(data))
             return True
         if reply.status == 401:
-            self._again(item, pace.REFUSED_RETRY)
+            self._retry_later(pending_log, pace.REFUSED_RETRY)
         elif 400 <= reply.status < 500 and reply.status not in TRY_AGAIN:
-            log.info("log ended by the server", extra={"job": item.job_id, "status": reply.status})
-            self._drop(item)
+            log.info("log ended by the server", extra={"job": pending_log.job_id, "status": reply.status})
+            self._stop_following(pending_log)
         else:
-            self._again(item, reply.retry_after(pace.LONGEST_RETRY_AFTER))
+            self._retry_later(pending_log, reply.retry_after(pace.LONGEST_RETRY_AFTER))
         return False
 
-    def _again(self, item: Log, delay: float | None) -> None:
-        item.failures += 1
-        wait = pace.back_off(item.failures, LONGEST_LOG_RETRY) if delay is None else delay
-        item.due = time.monotonic() + wait
+    def _retry_later(self, pending_log: PendingLog, delay: float | None) -> None:
+        pending_log.failures += 1
+        wait = pace.back_off(pending_log.failures, LONGEST_LOG_RETRY) if delay is None else delay
+        pending_log.due = time.monotonic() + wait
 
-    def _drop(self, item: Log) -> None:
+    def _stop_following(self, pending_log: PendingLog) -> None:
         with self.changed:
-            self.logs.pop(item.job_id, None)
+            self.logs.pop(pending_log.job_id, None)
         try:
-            os.unlink(os.path.join(self.journal.folder(item.job_id), MARK))
+            os.unlink(os.path.join(self.journal.folder(pending_log.job_id), LOG_WANTED))
         except FileNotFoundError:
             return
         except OSError as error:
             # It is sent once more after a restart, and the server will say that it has it.
-            log.warning("end of the log cannot be noted", extra={"job": item.job_id, "error": str(error)})
+            log.warning("end of the log cannot be noted", extra={"job": pending_log.job_id, "error": str(error)})
 
 
 def next_offset(reply: Reply, expected: int) -> int:

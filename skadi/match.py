@@ -31,14 +31,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DirectAnswer:
     """Report this text; nothing runs."""
 
     text: str
     ok: bool = False
 
 
-Decision = Union[Plan, Answer]
+Decision = Union[Plan, DirectAnswer]
 
 
 def decide(config: Config, message: str, argv: Sequence[str] | None = None) -> Decision:
@@ -47,24 +47,24 @@ def decide(config: Config, message: str, argv: Sequence[str] | None = None) -> D
     `argv`: None where the job is a text; then only its words count, and `message` is what answers call it.
     """
     if argv is not None and not argv:
-        return Answer("unsupported command: its words cannot be read")
+        return DirectAnswer("unsupported command: its words cannot be read")
     texts = (message,) if argv is None else argv
     try:
         for text in texts:
             check_text(text)
     except WordsError as error:
-        return Answer(f"unsupported command: {error}")
+        return DirectAnswer(f"unsupported command: {error}")
     if sum(len(text.encode("utf-8")) for text in texts) > MAX_MESSAGE_BYTES:
-        return Answer(f"unsupported command: longer than {MAX_MESSAGE_BYTES} bytes")
+        return DirectAnswer(f"unsupported command: longer than {MAX_MESSAGE_BYTES} bytes")
     if message.strip() in HELP if argv is None else list(argv) in [[word] for word in HELP]:
-        return Answer(help_text(config), ok=True)
+        return DirectAnswer(help_text(config), ok=True)
     if config.distrust:
-        return Answer(f"nothing runs here: {config.distrust}")
-    found = _by_entry(config, message) if argv is None else _by_argv(config, argv)
+        return DirectAnswer(f"nothing runs here: {config.distrust}")
+    found = _match_text(config, message) if argv is None else _match_argv(config, argv)
     if found is None:
-        return Answer(f"unsupported command: {message}")
+        return DirectAnswer(f"unsupported command: {message}")
     if isinstance(found, Plan) and found.entry.refusal:
-        return Answer(f"{found.entry.name} does not run: {found.entry.refusal}")
+        return DirectAnswer(f"{found.entry.name} does not run: {found.entry.refusal}")
     return found
 
 
@@ -90,11 +90,11 @@ def _help_line(entry: Entry) -> str:
     return "{} ({})".format(line.rstrip(" "), entry.description) if entry.description else line
 
 
-def _by_entry(config: Config, message: str) -> Decision | None:
+def _match_text(config: Config, message: str) -> Decision | None:
     shortcuts = config.of_kind("shortcut")
     for entry in shortcuts:
         if message in (entry.name, entry.name.strip()) or message.strip() == entry.name:
-            return _shortcut(entry)
+            return _plan_shortcut(entry)
     for entry in config.of_kind("command"):
         if entry.unsafe and entry.name and message.startswith(entry.name):
             return Plan(entry, ("/bin/sh", "-c", message))
@@ -103,45 +103,49 @@ def _by_entry(config: Config, message: str) -> Decision | None:
         words = split_words(message)
     except WordsError as error:
         words, problem = message.split(), str(error)
-    decision = _by_words(config, message, words, problem)
+    decision = _match_words(config, message, words, problem)
     if decision is not None:
         return decision
     folded = [entry for entry in shortcuts if fold(entry.name) == fold(message)]
     if len(folded) == 1:
-        return _shortcut(folded[0])
-    return Answer(help_text(config), ok=True) if fold(message) in HELP else None
+        return _plan_shortcut(folded[0])
+    return DirectAnswer(help_text(config), ok=True) if fold(message) in HELP else None
 
 
-def _by_argv(config: Config, argv: Sequence[str]) -> Decision | None:
+def _match_argv(config: Config, argv: Sequence[str]) -> Decision | None:
     """Word for word. Where the file lets a shell read what comes with a job, the job is refused."""
     for entry in config.of_kind("shortcut"):
         if list(argv) == [entry.name]:
-            return _shortcut(entry)
+            return _plan_shortcut(entry)
     for entry in config.of_kind("command"):
         prefix = entry.words
         if prefix and list(argv[: len(prefix)]) == list(prefix):
-            return _no_shell(entry) or _command(entry, argv[len(prefix) :])
+            return _refuse_shell(entry) or _plan_command(entry, argv[len(prefix) :])
     for entry in config.of_kind("template"):
         if argv[0] == entry.name:
-            return _no_shell(entry) or _filled(entry, argv[1:])
+            return _refuse_shell(entry) or _fill_template(entry, argv[1:])
     return None
 
 
-def _no_shell(entry: Entry) -> Answer | None:
+def _refuse_shell(entry: Entry) -> DirectAnswer | None:
     """A shortcut's text is all local and may need a shell; commands and templates would hand it words of the job."""
-    return Answer(f"{entry.name}: goes through a shell, which a job sent as words never does") if entry.shell else None
+    return (
+        DirectAnswer(f"{entry.name}: goes through a shell, which a job sent as words never does")
+        if entry.shell
+        else None
+    )
 
 
-def _by_words(config: Config, message: str, words: Sequence[str], problem: str) -> Decision | None:
+def _match_words(config: Config, message: str, words: Sequence[str], problem: str) -> Decision | None:
     for entry in config.of_kind("command"):
         prefix = entry.words
         if prefix and not entry.unsafe and _starts_with(words, prefix):
-            return Answer(f"{entry.name}: {problem}") if problem else _command(entry, words[len(prefix) :])
+            return DirectAnswer(f"{entry.name}: {problem}") if problem else _plan_command(entry, words[len(prefix) :])
     for entry in config.of_kind("template"):
         if words and _same_word(words[0], entry.name):
             if entry.unsafe:
-                return _pasted(entry, message.split()[1:])
-            return Answer(f"{entry.name}: {problem}") if problem else _filled(entry, words[1:])
+                return _paste_template(entry, message.split()[1:])
+            return DirectAnswer(f"{entry.name}: {problem}") if problem else _fill_template(entry, words[1:])
     return None
 
 
@@ -156,34 +160,34 @@ def _starts_with(words: Sequence[str], prefix: Sequence[str]) -> bool:
     return list(words[1 : len(prefix)]) == list(prefix[1:])
 
 
-def _shortcut(entry: Entry) -> Plan:
+def _plan_shortcut(entry: Entry) -> Plan:
     return Plan(entry, ("/bin/sh", "-c", entry.text) if entry.shell else entry.words)
 
 
-def _command(entry: Entry, arguments: Sequence[str]) -> Decision:
+def _plan_command(entry: Entry, arguments: Sequence[str]) -> Decision:
     problem = _arguments_problem(entry, arguments)
     if problem:
-        return Answer(f"{entry.name}: {problem}")
+        return DirectAnswer(f"{entry.name}: {problem}")
     if entry.shell:
         return Plan(entry, ("/bin/sh", "-c", entry.text + ' "$@"', "sh", *arguments))
     return Plan(entry, (*entry.words, *arguments))
 
 
-def _filled(entry: Entry, arguments: Sequence[str]) -> Decision:
+def _fill_template(entry: Entry, arguments: Sequence[str]) -> Decision:
     template = entry.template
     if template is None:
         return Plan(entry, ())  # it has a refusal, which `decide` turns into the answer
     problem = _arguments_problem(entry, arguments)
     if problem:
-        return Answer(f"{entry.name}: {problem}")
+        return DirectAnswer(f"{entry.name}: {problem}")
     try:
         template.check(arguments)
     except ArgumentsError as error:
-        return Answer(f"{_usage(entry, template)} ({error})")
+        return DirectAnswer(f"{_usage(entry, template)} ({error})")
     return Plan(entry, tuple(template.fill(arguments)))
 
 
-def _pasted(entry: Entry, arguments: Sequence[str]) -> Decision:
+def _paste_template(entry: Entry, arguments: Sequence[str]) -> Decision:
     """`match: string` on a template: the original's way, values become text of the script."""
     template = entry.template
     if template is None:
@@ -191,7 +195,7 @@ def _pasted(entry: Entry, arguments: Sequence[str]) -> Decision:
     try:
         template.check(arguments)
     except ArgumentsError as error:
-        return Answer(f"{_usage(entry, template)} ({error})")
+        return DirectAnswer(f"{_usage(entry, template)} ({error})")
     return Plan(entry, ("/bin/sh", "-c", "".join(template.fill(arguments))))
 
 

@@ -37,18 +37,18 @@ class PollPace:
         self.last_cut: float | None = None
         self.shortened_at = 0.0
 
-    def asked(self, now: float) -> int:
+    def next_hold(self, now: float) -> int:
         """The hold to ask for; an hour after proxies cut us we try the full one again."""
         if self.hold < LONGEST_HOLD and now - self.shortened_at > FORGET_CUTS_SECONDS:
             self.hold = LONGEST_HOLD
         return self.hold
 
-    def after_job(self) -> float:
+    def after_success(self) -> float:
         """After a job, or any other answer that says that all is well."""
         self.failures = 0
         return 0.0
 
-    def after_nothing(self, elapsed: float) -> float:
+    def after_no_job(self, elapsed: float) -> float:
         """After 204. An early one comes from a server that does not hold: then poll at the plain interval."""
         self.failures = 0
         if self.hold and elapsed >= EARLY_SECONDS:

@@ -9,17 +9,17 @@ from skadi import pace
 from skadi.beat import Beat
 from skadi.client import CUT_STATUSES, Client, Reply, Unreachable
 from skadi.executor import Executor
+from skadi.job import Job, job_to_store, read_job
 from skadi.journal import Journal, Stage
 from skadi.log import log
 from skadi.reporter import Reporter
-from skadi.runner import Job, job_as_received, read_job
 from skadi.spool import Spool
 from skadi.whoami import ask_who_am_i, read_identity
 
 READ_MARGIN = 10.0
 SLOT_LOOK_SECONDS = 1.0
 ROOM_LOOK_SECONDS = 10.0
-REPEATED_KEPT = 10_000
+OFFERED_AGAIN_KEPT = 10_000
 NOT_NOW = (408, 429, 502, 503, 504)
 
 
@@ -45,14 +45,14 @@ class Poller:
         self.on_refused = on_refused
         self.pace = pace.PollPace()
         self.stopping = executor.stopping
-        self.first = True
+        self.first_poll = True
         self.introduced = False
         self.connected = False
-        self.repeated: set[str] = set()
+        self.offered_again: set[str] = set()
 
-    def meet_again(self) -> None:
+    def introduce_again(self) -> None:
         """The server or the token is another now; the rule about a first start is for starts."""
-        self.first = self.introduced = False
+        self.first_poll = self.introduced = False
 
     def run(self) -> None:
         """Poll whenever a job could start at once: what is claimed has a lease that runs."""
@@ -64,9 +64,9 @@ class Poller:
                 continue
             job, delay = None, 0.0
             try:
-                room = self.spool.look()
-                self.beat.replace_polls(not room)
-                job, delay = self._poll() if room else (None, ROOM_LOOK_SECONDS)
+                has_room = self.spool.check_room()
+                self.beat.replace_polls(not has_room)
+                job, delay = self._poll() if has_room else (None, ROOM_LOOK_SECONDS)
             finally:
                 if job is None:
                     self.executor.slots.release()
@@ -93,21 +93,21 @@ class Poller:
             )
             return self.pace.after_failure(None)
         if reply.status == 401:
-            return self._refused(client.token)
+            return self._token_refused(client.token)
         if reply.status in NOT_NOW:
             log.warning("server not ready, trying again", extra={"status": reply.status, "error": reply.error_code()})
             return self.pace.after_failure(reply.retry_after(pace.LONGEST_RETRY_AFTER))
         self.introduced = True
         identity = read_identity(reply)
         if identity is not None:
-            self._worked(client, reply, f" as {identity}")
+            self._token_accepted(client, reply, f" as {identity}")
         return 0.0
 
     def _poll(self) -> tuple[Job | None, float]:
         """One poll: a job or none, and the time to wait before the next."""
         client = self.get_client()
         # The first is not held, so that a good token is known and a bad one refused at once.
-        hold = 0 if self.first else self.pace.asked(time.monotonic())
+        hold = 0 if self.first_poll else self.pace.next_hold(time.monotonic())
         began = time.monotonic()
         try:
             path = f"/agent/job?wait={hold}" if hold else "/agent/job"
@@ -118,50 +118,50 @@ class Poller:
             log.warning("server not reached", extra={"error": str(error)})
             elapsed = time.monotonic() - began
             return None, self.pace.after_cut(elapsed, time.monotonic()) if error.cut else self.pace.after_failure(None)
-        return self._answered(reply, client, time.monotonic() - began)
+        return self._handle_reply(reply, client, time.monotonic() - began)
 
-    def _answered(self, reply: Reply, client: Client, elapsed: float) -> tuple[Job | None, float]:
+    def _handle_reply(self, reply: Reply, client: Client, elapsed: float) -> tuple[Job | None, float]:
         if reply.status == 401:
-            return None, self._refused(client.token)
+            return None, self._token_refused(client.token)
         if reply.status == 200:
-            return self._offered(reply, client)
+            return self._take_offer(reply, client)
         if reply.status == 204:
-            first = self.first
-            self._worked(client, reply)
-            return None, 0.0 if first else self.pace.after_nothing(elapsed)
+            was_first = self.first_poll
+            self._token_accepted(client, reply)
+            return None, 0.0 if was_first else self.pace.after_no_job(elapsed)
         log.warning("server has no answer to the poll", extra={"status": reply.status, "error": reply.error_code()})
         retry_after = reply.retry_after(pace.LONGEST_RETRY_AFTER)
         if reply.status in CUT_STATUSES and retry_after is None:
             return None, self.pace.after_cut(elapsed, time.monotonic())
         return None, self.pace.after_failure(retry_after)
 
-    def _offered(self, reply: Reply, client: Client) -> tuple[Job | None, float]:
+    def _take_offer(self, reply: Reply, client: Client) -> tuple[Job | None, float]:
         """A job, if the answer is one: everything about it is checked before it is believed."""
         job = read_job(reply.json())
         if job is None:
             log.warning("server sent something that is no job")
             return None, self.pace.after_failure(None)
-        self._worked(client, reply)
+        self._token_accepted(client, reply)
         try:
-            if not self._written_down(job):
-                return None, self._after_repeated(job.id)
+            if not self._store(job):
+                return None, self._after_offer_again(job.id)
         except OSError as error:
             log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
             if job.offer is None:  # else it is offered again, as it was not acknowledged
                 text = f"the agent cannot store the job: {error.strerror}"
                 self.reporter.add(job.id, {"kind": "fail", "body": {"result": text}})
             return None, self.pace.after_failure(None)
-        return job, self.pace.after_job()
+        return job, self.pace.after_success()
 
-    def _written_down(self, job: Job) -> bool:
+    def _store(self, job: Job) -> bool:
         """Store a job that may start; False for one that was here before. Raises OSError."""
         stage = self.journal.stage(job.id)
         if job.id not in self.journal.done:
             if stage is Stage.ABSENT:
-                self.journal.receive(job.id, job_as_received(job))
+                self.journal.receive(job.id, job_to_store(job))
                 return True
             if stage is Stage.UNSTARTED and not self.executor.holds(job.id):
-                self.journal.move(job.id, "received", **job_as_received(job))
+                self.journal.set_state(job.id, "received", **job_to_store(job))
                 return True
         log.warning("job was handed out before, not run again", extra={"job": job.id, "stage": stage.name})
         report = self.journal.read(job.id, "report.json")
@@ -169,32 +169,32 @@ class Poller:
             self.reporter.add(job.id, report)
         return False
 
-    def _after_repeated(self, job_id: str) -> float:
+    def _after_offer_again(self, job_id: str) -> float:
         """A server that was restored hands out all that ran since, once each; one that repeats itself waits longer."""
-        if job_id in self.repeated:
+        if job_id in self.offered_again:
             return self.pace.after_failure(None)
-        if len(self.repeated) >= REPEATED_KEPT:
-            self.repeated.clear()
-        self.repeated.add(job_id)
-        return self.pace.after_job()
+        if len(self.offered_again) >= OFFERED_AGAIN_KEPT:
+            self.offered_again.clear()
+        self.offered_again.add(job_id)
+        return self.pace.after_success()
 
-    def _worked(self, client: Client, reply: Reply, who: str = "") -> None:
+    def _token_accepted(self, client: Client, reply: Reply, who: str = "") -> None:
         """The server accepts the token; `who` says for whom, where that is known."""
         if self.pace.failures:
-            self.reporter.hurry()
+            self.reporter.retry_soon()
         if not self.connected:
             self.connected = True
             log.info("connected to %s%s, protocol %d", client.server, who, reply.protocol())
-        if self.first:
-            self.first = False
+        if self.first_poll:
+            self.first_poll = False
             try:
                 self.journal.remember_token(client.token)
             except OSError as error:
                 log.warning("state cannot be written", extra={"error": str(error)})
 
-    def _refused(self, token: str) -> float:
+    def _token_refused(self, token: str) -> float:
         """401: final at the first start; later a mishap of the server must not silence the agent for ever."""
-        if self.first and not self.journal.token_worked(token):
+        if self.first_poll and not self.journal.token_worked(token):
             self.on_refused()
         else:
             log.error(

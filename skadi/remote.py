@@ -19,15 +19,15 @@ from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from skadi import pace
-from skadi.agent import EXIT_CONFIG, EXIT_FAILED
 from skadi.client import TRY_AGAIN, Client, Reply, Unreachable
+from skadi.exit_codes import EXIT_CONFIG, EXIT_FAILED
+from skadi.run_request import RunExit, RunRequest, read_run_request
 from skadi.textstream import CONTROL
-from skadi.wish import Ended, Wish, read_wish
 
 HOLD_SECONDS = 25
 REQUEST_SECONDS = 15.0
 LONGEST_RETRY = 15.0
-NOTE_SECONDS = 10.0  # how long the server is away until a word about it, and how often
+NOTICE_SECONDS = 10.0  # how long the server is away until a word about it, and how often
 EXIT_CANCELED = 130
 EXIT_PIPE = 128 + signal.SIGPIPE
 
@@ -35,51 +35,51 @@ EXIT_PIPE = 128 + signal.SIGPIPE
 class Follower:
     """Submit the job and follow it to its end. `show` prints text of the job, `note` a sentence to the user."""
 
-    def __init__(self, wish: Wish, show: Callable[[str], None], note: Callable[[str], None]) -> None:
-        self.wish = wish
+    def __init__(self, request: RunRequest, show: Callable[[str], None], show_notice: Callable[[str], None]) -> None:
+        self.request = request
         self.show = show
-        self.note = note
-        self.client = Client(wish.server, wish.token)
-        self.until = None if wish.timeout is None else time.monotonic() + wish.timeout
+        self.show_notice = show_notice
+        self.client = Client(request.server, request.token)
+        self.until = None if request.timeout is None else time.monotonic() + request.timeout
         self.job_id = ""
         self.submitted = threading.Event()
 
     def run(self) -> None:
-        """Work until the end. Raises Ended, always."""
+        """Work until the end. Raises RunExit, always."""
         self._submit()
         raise self._end(self._follow())
 
     def cancel(self) -> None:
         """Ask the server to cancel the job, until it answers. For a thread of its own."""
         self.submitted.wait()
-        client = Client(self.wish.server, self.wish.token)
+        client = Client(self.request.server, self.request.token)
         failures = 0
         while True:
             try:
                 reply = client.request("POST", f"/jobs/{quote(self.job_id)}/cancel", {}, seconds=REQUEST_SECONDS)
             except Unreachable:
                 reply = None
-            if reply is not None and not _may_pass(reply):
+            if reply is not None and not _is_temporary(reply):
                 break
             failures += 1
-            time.sleep(_wait(reply, failures))
+            time.sleep(_retry_delay(reply, failures))
         client.close()
         if reply.status >= 300 and reply.error_code() != "JobFinished":
-            self.note(f"the job was not canceled: {_said(reply)}")
+            self.show_notice(f"the job was not canceled: {_server_message(reply)}")
 
     def _submit(self) -> None:
-        body: dict[str, Any] = {"agent": self.wish.agent, "message": self.wish.message, "source": "skadi run"}
-        if self.wish.ttl is not None:
-            body["ttl"] = self.wish.ttl
+        body: dict[str, Any] = {"agent": self.request.agent, "message": self.request.message, "source": "skadi run"}
+        if self.request.ttl is not None:
+            body["ttl"] = self.request.ttl
         # The same key in every try: an answer that got lost does not make a second job.
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        reply = self._ask("POST", "/jobs", body, REQUEST_SECONDS, headers)
+        reply = self._request("POST", "/jobs", body, REQUEST_SECONDS, headers)
         job = reply.json()
         if not 200 <= reply.status < 300:
             hint = " (--wait-for-agent SECONDS lets it wait)" if reply.error_code() == "InvalidAgent" else ""
-            raise Ended(EXIT_FAILED, f"the job was refused: {_said(reply)}{hint}")
+            raise RunExit(EXIT_FAILED, f"the job was refused: {_server_message(reply)}{hint}")
         if not isinstance(job, dict) or not isinstance(job.get("id"), str):
-            raise Ended(EXIT_FAILED, "the server's answer is not understood: is it a letserver?")
+            raise RunExit(EXIT_FAILED, "the server's answer is not understood: is it a letserver?")
         self.job_id = job["id"]
         self.submitted.set()
 
@@ -90,12 +90,14 @@ class Follower:
             hold = HOLD_SECONDS if self.until is None else max(0, min(HOLD_SECONDS, int(self.until - time.monotonic())))
             path = f"/jobs/{quote(self.job_id)}/log?offset={offset}&wait={hold}"
             began = time.monotonic()
-            reply = self._ask("GET", path, None, hold + REQUEST_SECONDS, {})
+            reply = self._request("GET", path, None, hold + REQUEST_SECONDS, {})
             part = reply.json()
             if reply.status != 200:
-                raise Ended(EXIT_FAILED, f"job {self.job_id} cannot be followed: {_said(reply)}")
-            if not _is_part(part):
-                raise Ended(EXIT_FAILED, f"job {self.job_id} cannot be followed: the server's answer is not understood")
+                raise RunExit(EXIT_FAILED, f"job {self.job_id} cannot be followed: {_server_message(reply)}")
+            if not _is_log_part(part):
+                raise RunExit(
+                    EXIT_FAILED, f"job {self.job_id} cannot be followed: the server's answer is not understood"
+                )
             if part["text"]:
                 self.show(part["text"])
             if part["complete"]:
@@ -104,79 +106,79 @@ class Follower:
             if part["next"] <= offset and time.monotonic() - began < min(hold, 1):
                 time.sleep(1)  # it does not hold
             offset = part["next"]
-            self._check_time()
+            self._check_timeout()
 
-    def _end(self, part: Mapping[str, Any]) -> Ended:
+    def _end(self, part: Mapping[str, Any]) -> RunExit:
         """How the job ended, as our own end."""
         status, code = part["status"], part["exit_code"]
         if status == "succeeded":
-            return Ended(code if isinstance(code, int) else 0)
+            return RunExit(code if isinstance(code, int) else 0)
         if status == "failed" and isinstance(code, int) and 0 < code < 256:
-            return Ended(code)
+            return RunExit(code)
         if status == "canceled":
-            return Ended(EXIT_FAILED, f"job {self.job_id} was canceled")
+            return RunExit(EXIT_FAILED, f"job {self.job_id} was canceled")
         if status == "expired":
-            return Ended(EXIT_FAILED, f"job {self.job_id} expired: its agent did not take it in time, or went away")
-        reply = self._ask("GET", f"/jobs/{quote(self.job_id)}", None, REQUEST_SECONDS, {})
+            return RunExit(EXIT_FAILED, f"job {self.job_id} expired: its agent did not take it in time, or went away")
+        reply = self._request("GET", f"/jobs/{quote(self.job_id)}", None, REQUEST_SECONDS, {})
         job = reply.json()
         output = job.get("output") if isinstance(job, dict) else None
         output = output if isinstance(output, dict) else {}
         number, reason = output.get("signal"), output.get("reason")
         words = {"timeout": "ran into its time limit", "interrupted": "was interrupted", "canceled": "was canceled"}
         if isinstance(number, int) and 0 < number < 128 and reason != "canceled":
-            return Ended(128 + number, f"job {self.job_id} {words[reason]}" if reason in words else "")
+            return RunExit(128 + number, f"job {self.job_id} {words[reason]}" if reason in words else "")
         if reason in words:
-            return Ended(EXIT_FAILED, f"job {self.job_id} {words[reason]}")
+            return RunExit(EXIT_FAILED, f"job {self.job_id} {words[reason]}")
         lines = str(output.get("text") or "").strip().splitlines()
         said = lines[0].rstrip(" :")[:200] if lines else "nothing was said about it"
-        return Ended(EXIT_FAILED, f"job {self.job_id} failed without an exit code: {said}")
+        return RunExit(EXIT_FAILED, f"job {self.job_id} failed without an exit code: {said}")
 
-    def _ask(self, method: str, path: str, body: Any, seconds: float, headers: Mapping[str, str]) -> Reply:
-        """A request, repeated until it has an answer that says something. Raises Ended for a refused token."""
-        failures, away_since, noted = 0, time.monotonic(), time.monotonic()
+    def _request(self, method: str, path: str, body: Any, seconds: float, headers: Mapping[str, str]) -> Reply:
+        """A request, repeated until it has an answer that says something. Raises RunExit for a refused token."""
+        failures, away_since, noticed_at = 0, time.monotonic(), time.monotonic()
         while True:
             try:
                 reply = self.client.request(method, path, body, seconds=seconds, headers=headers)
                 trouble = f"answers {reply.status}"
             except Unreachable as error:
                 reply, trouble = None, f"cannot be reached ({error})"
-            if reply is not None and not _may_pass(reply):
+            if reply is not None and not _is_temporary(reply):
                 break
             failures += 1
             now = time.monotonic()
-            if now - noted >= NOTE_SECONDS:
-                noted = now
-                self.note(f"the server {trouble}, for {now - away_since:.0f} s now; still trying")
-            self._check_time()
-            time.sleep(_wait(reply, failures))
+            if now - noticed_at >= NOTICE_SECONDS:
+                noticed_at = now
+                self.show_notice(f"the server {trouble}, for {now - away_since:.0f} s now; still trying")
+            self._check_timeout()
+            time.sleep(_retry_delay(reply, failures))
         if reply.status in (401, 403) or reply.error_code() == "InvalidToken":
-            raise Ended(EXIT_CONFIG, f"the server refuses SKADI_TOKEN: {_said(reply)}")
+            raise RunExit(EXIT_CONFIG, f"the server refuses SKADI_TOKEN: {_server_message(reply)}")
         return reply
 
-    def _check_time(self) -> None:
+    def _check_timeout(self) -> None:
         if self.until is not None and time.monotonic() >= self.until:
             where = f"job {self.job_id} goes on without us" if self.job_id else "it may yet have been taken"
-            raise Ended(EXIT_FAILED, f"no end within the --timeout of {self.wish.timeout or 0:.0f} s; {where}")
+            raise RunExit(EXIT_FAILED, f"no end within the --timeout of {self.request.timeout or 0:.0f} s; {where}")
 
 
-def _may_pass(reply: Reply) -> bool:
+def _is_temporary(reply: Reply) -> bool:
     """Whether another try may be answered differently."""
     return reply.status >= 500 or reply.status in TRY_AGAIN
 
 
-def _wait(reply: Reply | None, failures: int) -> float:
+def _retry_delay(reply: Reply | None, failures: int) -> float:
     asked = reply.retry_after(pace.LONGEST_RETRY) if reply is not None else None
     return pace.back_off(failures, LONGEST_RETRY) if asked is None else asked
 
 
-def _said(reply: Reply) -> str:
+def _server_message(reply: Reply) -> str:
     """The server's own sentence, in one line, or the number of its answer."""
     body = reply.json()
     sentence = body.get("message") if isinstance(body, dict) else None
     return " ".join(sentence.split())[:500] if isinstance(sentence, str) and sentence else f"status {reply.status}"
 
 
-def _is_part(part: Any) -> bool:
+def _is_log_part(part: Any) -> bool:
     wanted = {"next": int, "text": str, "complete": bool, "status": str}
     return isinstance(part, dict) and "exit_code" in part and all(isinstance(part.get(k), t) for k, t in wanted.items())
 
@@ -187,7 +189,7 @@ def show_text(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def note_sentence(text: str) -> None:
+def show_notice(text: str) -> None:
     """Tell the user something that is not of the job."""
     sys.stderr.write(f"skadi: {text}\n")
     sys.stderr.flush()
@@ -196,14 +198,14 @@ def note_sentence(text: str) -> None:
 def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
     """`skadi run AGENT TEXT...`; the exit code."""
     try:
-        wish = read_wish(words, environment)
-    except Ended as refusal:
-        note_sentence(refusal.sentence)
+        request = read_run_request(words, environment)
+    except RunExit as refusal:
+        show_notice(refusal.sentence)
         return refusal.code
-    mailbox: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+    mailbox: queue.SimpleQueue[RunExit | None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: mailbox.put(None))
-    follower = Follower(wish, show_text, note_sentence)
+    follower = Follower(request, show_text, show_notice)
     threading.Thread(target=_work, args=(follower, mailbox), daemon=True).start()
     canceling = False
     while True:
@@ -214,22 +216,22 @@ def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
             continue
         if end is not None:
             if end.sentence:
-                note_sentence(end.sentence)
+                show_notice(end.sentence)
             return EXIT_CANCELED if canceling else end.code
         if canceling:
             return EXIT_CANCELED
         canceling = True
-        note_sentence("canceling the job; once more to leave without waiting for its end")
+        show_notice("canceling the job; once more to leave without waiting for its end")
         threading.Thread(target=follower.cancel, daemon=True).start()
 
 
-def _work(follower: Follower, mailbox: queue.SimpleQueue[Ended | None]) -> None:
+def _work(follower: Follower, mailbox: queue.SimpleQueue[RunExit | None]) -> None:
     try:
         follower.run()
-    except Ended as end:
+    except RunExit as end:
         mailbox.put(end)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails once more when it flushes at its end
-        mailbox.put(Ended(EXIT_PIPE))  # as a program that the signal ends: nobody reads us any more
+        mailbox.put(RunExit(EXIT_PIPE))  # as a program that the signal ends: nobody reads us any more
     except Exception as error:
-        mailbox.put(Ended(EXIT_FAILED, f"fault of the program: {type(error).__name__}: {error}"))
+        mailbox.put(RunExit(EXIT_FAILED, f"fault of the program: {type(error).__name__}: {error}"))

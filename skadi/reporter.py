@@ -19,13 +19,13 @@ from skadi.log import log
 RUNNING_EVERY = 240.0  # the server gives a running job 600 s
 RUNNING_RETRY = 30.0
 KEEP_TRYING = 7 * 86400.0
-HURRY_SECONDS = 2.0
+RETRY_SOON_SECONDS = 2.0
 REQUEST_SECONDS = 15.0
 DELIVERED_CODES = ("JobFinished", "JobNotFound")
 
 
 @dataclass
-class Item:
+class PendingReport:
     """Something to send; `due` is monotonic time."""
 
     job_id: str
@@ -34,7 +34,7 @@ class Item:
     created: float
     due: float = 0.0
     failures: int = 0
-    tries: int = field(default=0)
+    attempts: int = field(default=0)
 
     def headers(self) -> dict[str, str]:
         """Under protocol 2: the key by which the server knows a report that it has taken already."""
@@ -43,55 +43,57 @@ class Item:
 
 
 class Reporter:
-    """Send reports and signs of life. `add`, `keep_alive` and `hurry` may be called from any thread."""
+    """Send reports and signs of life. `add`, `keep_alive` and `retry_soon` may be called from any thread."""
 
     def __init__(
         self,
         journal: Journal,
         get_client: Callable[[], Client],
-        on_over: Callable[[str], None],
+        on_settled: Callable[[str], None],
         on_cancel: Callable[[str], None],
     ) -> None:
-        """`on_over` is called when a report needs no more tries, `on_cancel` when the owner wants the job ended."""
+        """`on_settled` gets the id of a job whose report is settled; `on_cancel` that of a job its owner cancels."""
         self.journal = journal
         self.get_client = get_client
-        self.on_over = on_over
+        self.on_settled = on_settled
         self.on_cancel = on_cancel
-        self.items: list[Item] = []
+        self.pending: list[PendingReport] = []
         self.changed = threading.Condition()
         self.finishing = False
         self.sending = ""
 
-    def add(self, job_id: str, report: dict[str, Any]) -> None:
+    def add(self, job_id: str, content: dict[str, Any]) -> None:
         """Deliver a report as soon as possible; it replaces the signs of life of that job."""
-        kind, body, created = report.get("kind"), report.get("body"), report.get("created")
+        kind, body, created = content.get("kind"), content.get("body"), content.get("created")
         if kind not in ("succeed", "fail") or not isinstance(body, dict):
             log.error("report is damaged", extra={"job": job_id})
             return
         reach("report.after_write")
         with self.changed:
-            waiting = [item for item in self.items if item.job_id == job_id and item.kind != "running"]
-            self.items = [item for item in self.items if item.job_id != job_id] + waiting
+            waiting = [report for report in self.pending if report.job_id == job_id and report.kind != "running"]
+            self.pending = [report for report in self.pending if report.job_id != job_id] + waiting
             if not waiting and self.sending != job_id:
-                self.items.append(
-                    Item(job_id, kind, body, float(created) if isinstance(created, (int, float)) else time.time())
+                self.pending.append(
+                    PendingReport(
+                        job_id, kind, body, float(created) if isinstance(created, (int, float)) else time.time()
+                    )
                 )
             self.changed.notify()
 
     def keep_alive(self, job_id: str) -> None:
         """Tell the server now and then that a job still runs, until its report is added."""
         with self.changed:
-            self.items.append(
-                Item(job_id, "running", {"result": ""}, time.time(), due=time.monotonic() + RUNNING_EVERY)
+            self.pending.append(
+                PendingReport(job_id, "running", {"result": ""}, time.time(), due=time.monotonic() + RUNNING_EVERY)
             )
             self.changed.notify()
 
-    def hurry(self) -> None:
+    def retry_soon(self) -> None:
         """The server is back: what waits out a back-off is due soon."""
         with self.changed:
-            for item in self.items:
-                if item.failures:
-                    item.due = min(item.due, time.monotonic() + pace.jitter(0, HURRY_SECONDS))
+            for report in self.pending:
+                if report.failures:
+                    report.due = min(report.due, time.monotonic() + pace.jitter(0, RETRY_SOON_SECONDS))
             self.changed.notify()
 
     def finish(self) -> None:
@@ -103,93 +105,97 @@ class Reporter:
     def run(self) -> None:
         """Send until `finish`; the body of a thread."""
         while True:
-            item = self._next()
-            if item is None:
+            report = self._next()
+            if report is None:
                 return
             try:
-                self._handle(item)
+                self._send(report)
             finally:
                 with self.changed:
                     self.sending = ""
 
-    def _next(self) -> Item | None:
-        """Wait for the next due item and take it off the list; None when finished."""
+    def _next(self) -> PendingReport | None:
+        """Wait for the next due report and take it off the list; None when finished."""
         with self.changed:
             while True:
-                items = self.items
+                pending = self.pending
                 if self.finishing:
-                    items = [item for item in items if item.kind != "running" and not item.tries]
-                    if not items:
+                    pending = [report for report in pending if report.kind != "running" and not report.attempts]
+                    if not pending:
                         return None
-                first = min(items, key=lambda item: item.due, default=None)
+                first = min(pending, key=lambda report: report.due, default=None)
                 now = time.monotonic()
                 if first is not None and (first.due <= now or self.finishing):
-                    self.items.remove(first)
+                    self.pending.remove(first)
                     self.sending = first.job_id if first.kind != "running" else ""
                     return first
                 self.changed.wait(None if first is None else first.due - now)
 
-    def _handle(self, item: Item) -> None:
-        item.tries += 1
+    def _send(self, report: PendingReport) -> None:
+        report.attempts += 1
         try:
-            path = f"/agent/jobs/{item.job_id}/{item.kind}"
+            path = f"/agent/jobs/{report.job_id}/{report.kind}"
             reach("report.before_send")
-            reply = self.get_client().request("PUT", path, item.body, seconds=REQUEST_SECONDS, headers=item.headers())
+            reply = self.get_client().request(
+                "PUT", path, report.body, seconds=REQUEST_SECONDS, headers=report.headers()
+            )
             reach("report.after_answer")
         except Unreachable as error:
-            log.warning("report not delivered", extra={"job": item.job_id, "kind": item.kind, "error": str(error)})
-            self._again(item, None)
+            log.warning("report not delivered", extra={"job": report.job_id, "kind": report.kind, "error": str(error)})
+            self._retry_later(report, None)
             return
-        if item.kind == "running":
-            self._after_running(item, reply)
+        if report.kind == "running":
+            self._after_running(report, reply)
         elif 200 <= reply.status < 300 or (reply.status == 400 and reply.error_code() in DELIVERED_CODES):
-            self._done(item, reply)
+            self._settle(report, reply)
         elif reply.status == 401:
-            log.warning("report refused because of the token, kept", extra={"job": item.job_id})
-            self._again(item, pace.REFUSED_RETRY)
+            log.warning("report refused because of the token, kept", extra={"job": report.job_id})
+            self._retry_later(report, pace.REFUSED_RETRY)
         elif 400 <= reply.status < 500 and reply.status not in TRY_AGAIN:
             log.warning(
-                "report dropped", extra={"job": item.job_id, "status": reply.status, "error": reply.error_code()}
+                "report dropped", extra={"job": report.job_id, "status": reply.status, "error": reply.error_code()}
             )
-            self._done(item, reply)
+            self._settle(report, reply)
         else:
-            log.warning("report not taken", extra={"job": item.job_id, "status": reply.status})
-            self._again(item, reply.retry_after(pace.LONGEST_RETRY_AFTER))
+            log.warning("report not taken", extra={"job": report.job_id, "status": reply.status})
+            self._retry_later(report, reply.retry_after(pace.LONGEST_RETRY_AFTER))
 
-    def _done(self, item: Item, reply: Reply) -> None:
-        log.debug("report delivered", extra={"job": item.job_id, "kind": item.kind, "status": reply.status})
+    def _settle(self, report: PendingReport, reply: Reply) -> None:
+        log.debug("report delivered", extra={"job": report.job_id, "kind": report.kind, "status": reply.status})
         with self.changed:
             self.sending = ""  # a report that is added from now on answers a later question: it is sent again
-        self.on_over(item.job_id)
+        self.on_settled(report.job_id)
         try:
-            self.journal.delivered(item.job_id, reply.status)
+            self.journal.mark_delivered(report.job_id, reply.status)
         except OSError as error:
             # It will be sent once more after a restart, and the server will say JobFinished.
-            log.warning("delivery cannot be noted", extra={"job": item.job_id, "error": str(error)})
+            log.warning("delivery cannot be noted", extra={"job": report.job_id, "error": str(error)})
 
-    def _after_running(self, item: Item, reply: Reply) -> None:
+    def _after_running(self, report: PendingReport, reply: Reply) -> None:
         if reply.status == 409 and reply.error_code() == "JobCanceled":
-            self.on_cancel(item.job_id)
+            self.on_cancel(report.job_id)
         elif reply.status in (400, 404, 409):
-            log.warning("job is not active on the server any more", extra={"job": item.job_id, "status": reply.status})
+            log.warning(
+                "job is not active on the server any more", extra={"job": report.job_id, "status": reply.status}
+            )
         elif 200 <= reply.status < 300:
-            item.failures = 0
-            self._put_back(item, RUNNING_EVERY)
+            report.failures = 0
+            self._schedule(report, RUNNING_EVERY)
         else:
-            self._again(item, reply.retry_after(RUNNING_RETRY))
+            self._retry_later(report, reply.retry_after(RUNNING_RETRY))
 
-    def _again(self, item: Item, delay: float | None) -> None:
-        item.failures += 1
-        if item.kind != "running" and time.time() - item.created > KEEP_TRYING:
-            log.error("report given up after seven days", extra={"job": item.job_id})
-            self._done(item, Reply(0, {}, b""))
+    def _retry_later(self, report: PendingReport, delay: float | None) -> None:
+        report.failures += 1
+        if report.kind != "running" and time.time() - report.created > KEEP_TRYING:
+            log.error("report given up after seven days", extra={"job": report.job_id})
+            self._settle(report, Reply(0, {}, b""))
             return
-        most = RUNNING_RETRY if item.kind == "running" else pace.LONGEST_REPORT_RETRY
-        self._put_back(item, pace.back_off(item.failures, most) if delay is None else delay)
+        most = RUNNING_RETRY if report.kind == "running" else pace.LONGEST_REPORT_RETRY
+        self._schedule(report, pace.back_off(report.failures, most) if delay is None else delay)
 
-    def _put_back(self, item: Item, delay: float) -> None:
-        item.due = time.monotonic() + delay
+    def _schedule(self, report: PendingReport, delay: float) -> None:
+        report.due = time.monotonic() + delay
         with self.changed:
-            # A running item whose job has ended meanwhile is superseded by the report.
-            if item.kind != "running" or not any(other.job_id == item.job_id for other in self.items):
-                self.items.append(item)
+            # A running report whose job has ended meanwhile is superseded by the report.
+            if report.kind != "running" or not any(other.job_id == report.job_id for other in self.pending):
+                self.pending.append(report)

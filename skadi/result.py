@@ -21,7 +21,7 @@ def clean_output(data: bytes, head: int | None, secrets: Iterable[str]) -> str:
     return stream.feed(data[:head]) + stream.gap() + stream.feed(data[head:]) + stream.finish()
 
 
-def _whole_end(data: bytes) -> bytes:
+def _trim_partial_end(data: bytes) -> bytes:
     """Without the first bytes of a UTF-8 character at the end."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
@@ -33,7 +33,7 @@ def _whole_end(data: bytes) -> bytes:
     return data
 
 
-def _whole_start(data: bytes) -> bytes:
+def _trim_partial_start(data: bytes) -> bytes:
     """Without the last bytes of a UTF-8 character at the start."""
     skip = 0
     while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
@@ -48,7 +48,7 @@ def shorten(text: str, limit: int = MAX_RESULT_BYTES) -> tuple[str, bool]:
         return text, False
     mark = GAP.encode("ascii")
     half = half_of(limit)
-    return (_whole_end(data[:half]) + mark + _whole_start(data[-half:])).decode("utf-8", "replace"), True
+    return (_trim_partial_end(data[:half]) + mark + _trim_partial_start(data[-half:])).decode("utf-8", "replace"), True
 
 
 def half_of(limit: int) -> int:
@@ -107,7 +107,7 @@ def report_of_answer(text: str, ok: bool, secrets: Iterable[str] = ()) -> dict[s
     return {"kind": "succeed" if ok else "fail", "body": {"result": result, "truncated": truncated}}
 
 
-def report_of_question(entry: str) -> dict[str, Any]:
+def report_of_confirmation(entry: str) -> dict[str, Any]:
     """The report on a job that its owner must confirm first: nothing has run. The reason is what the server acts on."""
     sentence = f"{entry} must be confirmed first, nothing has run"
     return {"kind": "fail", "body": {"result": clean(sentence), "truncated": False, "reason": "confirm"}}

@@ -9,7 +9,7 @@ from skadi.entries import Entry
 
 # Programs that can be told by their arguments to run other programs or to write any file.
 # fmt: off
-GENEROUS = frozenset(
+CAN_RUN_PROGRAMS = frozenset(
     [
         "awk", "bash", "busybox", "cargo", "composer", "crontab", "curl", "dash", "docker", "dpkg", "ed",
         "emacs", "env", "expect", "find", "ftp", "gawk", "gdb", "git", "go", "ionice", "java", "journalctl",
@@ -31,7 +31,7 @@ def risks_of(entry: Entry) -> list[str]:
         risks.append("`match: string` lets a message run anything, as the original did; remove it if you can")
     if entry.kind == "command" and not entry.args and entry.max_args > 0 and not entry.unsafe:
         program = os.path.basename(entry.words[0]) if entry.words else ""
-        if program in GENEROUS:
+        if program in CAN_RUN_PROGRAMS:
             risks.append(
                 f"with free arguments {program} can run other programs; say what is allowed with args or max_args"
             )

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Sequence
 
-from skadi.template import Hole, HoleFinder, Template, TemplateError
+from skadi.template import Placeholder, PlaceholderScanner, Template, TemplateError
 
 SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]#~{}!\n]")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -75,7 +75,7 @@ def shell_operator(text: str) -> str:
     return ""
 
 
-def value_becomes_code(words: Sequence[tuple[str | Hole, ...]]) -> str:
+def value_becomes_code(words: Sequence[tuple[str | Placeholder, ...]]) -> str:
     """Why a value of this argument list would be run as code or as a program, or an empty text.
 
     Splitting first keeps a value inside its word, which does not help when the word is a program for `sh -c`.
@@ -84,15 +84,15 @@ def value_becomes_code(words: Sequence[tuple[str | Hole, ...]]) -> str:
     option = False
     choosing = True  # until the word that names the program, behind `sudo -n env X=1` and the like
     for word in words:
-        hole = any(isinstance(part, Hole) for part in word)
+        placeholder = any(isinstance(part, Placeholder) for part in word)
         text = "".join(part for part in word if isinstance(part, str))
         name = os.path.basename(text)
-        if hole and choosing:
+        if placeholder and choosing:
             return "the value would choose the program"
         choosing = choosing and bool(WRAPPERS.match(name) or BEFORE_PROGRAM.match(text))
-        if hole and (option or PROGRAM_AS_TEXT.match(program)):
+        if placeholder and (option or PROGRAM_AS_TEXT.match(program)):
             return f"{program} would read the value as a program"
-        if not hole and (SHELLS.match(name) or INTERPRETERS.match(name) or PROGRAM_AS_TEXT.match(name)):
+        if not placeholder and (SHELLS.match(name) or INTERPRETERS.match(name) or PROGRAM_AS_TEXT.match(name)):
             program, option = name, False
         elif program and CODE_OPTION.match(text):
             option = True
@@ -101,9 +101,9 @@ def value_becomes_code(words: Sequence[tuple[str | Hole, ...]]) -> str:
 
 @dataclass(frozen=True)
 class ShellTemplate(Template):
-    """A template that becomes a script and its positional parameters; `parts` alternates text and (hole, quote)."""
+    """A template that becomes a script and its parameters. A part is text, or a placeholder and its quote."""
 
-    parts: tuple[str | tuple[Hole, str], ...] = ()
+    parts: tuple[str | tuple[Placeholder, str], ...] = ()
 
     def fill(self, values: Sequence[str]) -> list[str]:
         return ["/bin/sh", "-c", self.script(len(values)), "sh", *values]
@@ -115,9 +115,9 @@ class ShellTemplate(Template):
             if isinstance(part, str):
                 text += part
                 continue
-            hole, quote = part
+            placeholder, quote = part
             rest = range(self.least + 1, number + 1)
-            names = [f"${{{index}}}" for index in ([hole.index] if hole.index else rest)]
+            names = [f"${{{index}}}" for index in ([placeholder.index] if placeholder.index else rest)]
             if quote == '"':
                 text += " ".join(names)
             elif quote == "'":
@@ -133,8 +133,8 @@ def parse_shell(text: str) -> ShellTemplate:
     A scanner follows the quotes; whatever it does not follow (substitutions, here-documents, comments, `eval`) is
     refused, so that it never has to be right about it.
     """
-    finder = HoleFinder()
-    parts: list[str | tuple[Hole, str]] = []
+    scanner = PlaceholderScanner()
+    parts: list[str | tuple[Placeholder, str]] = []
     literal = ""
     quote = ""
     position = 0
@@ -144,7 +144,7 @@ def parse_shell(text: str) -> ShellTemplate:
             literal += text[position : position + 2]
             position += 2
             continue
-        found = finder.at(text, position)
+        found = scanner.at(text, position)
         if found is not None:
             item, position = found
             if isinstance(item, str):
@@ -162,12 +162,12 @@ def parse_shell(text: str) -> ShellTemplate:
     parts.append(literal)
     if quote:
         raise TemplateError(f"a quote {quote} is not closed")
-    if finder.holes:
+    if scanner.placeholders:
         _refuse_unfollowed(text, parts)
-    return ShellTemplate(holes=tuple(finder.holes), parts=tuple(part for part in parts if part))
+    return ShellTemplate(placeholders=tuple(scanner.placeholders), parts=tuple(part for part in parts if part))
 
 
-def _refuse_unfollowed(text: str, parts: Sequence[str | tuple[Hole, str]]) -> None:
+def _refuse_unfollowed(text: str, parts: Sequence[str | tuple[Placeholder, str]]) -> None:
     for mark, name in (
         ("`", "backquotes"),
         ("$(", "$(...)"),

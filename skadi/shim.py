@@ -109,7 +109,7 @@ def signal_quietly(pid: int, number: int, group: bool = False) -> None:
         return
 
 
-def write_whole(folder: str, name: str, text: str) -> None:
+def write_atomically(folder: str, name: str, text: str) -> None:
     """Write a file that is complete or absent, also after a power cut."""
     path = os.path.join(folder, name)
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -190,7 +190,7 @@ class Command:
         self.status: int | None = None
         self.maxrss = 0
         self.children_left = True
-        self.stop_asked = False
+        self.stop_requested = False
         self.swept = False
         self.kill_at = float("inf")
         self.term_at = float("inf")
@@ -199,17 +199,17 @@ class Command:
         self.pid = 0
         self.pipe = -1
         self.deadline = 0.0
-        self.wake = os.pipe()
-        for end in self.wake:
+        self.wakeup_pipe = os.pipe()
+        for end in self.wakeup_pipe:
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self.wakeup_pipe[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
-    def _asked_to_stop(self, number: int, frame: object) -> None:
-        self.stop_asked = True
+    def _on_sigterm(self, number: int, frame: object) -> None:
+        self.stop_requested = True
 
     def stop_reason(self) -> str:
         """Why it is asked to stop: by the owner of the job, who is told so, or because the agent goes."""
@@ -221,7 +221,7 @@ class Command:
         failed_reading, failed_writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become(writing, failed_writing)
+            self._exec_child(writing, failed_writing)
         os.close(writing)
         os.close(failed_writing)
         self.pipe = reading
@@ -230,7 +230,7 @@ class Command:
             self.failure = channel.read().decode("utf-8", "replace")
         self.deadline = time.monotonic() + self.job["timeout"]
 
-    def _become(self, writing: int, failed_writing: int) -> None:
+    def _exec_child(self, writing: int, failed_writing: int) -> None:
         """The child's way to exec; never returns. Descriptors above 2 close by themselves at exec (PEP 446)."""
         what = self.job["argv"][0]
         try:
@@ -277,28 +277,28 @@ class Command:
         while True:
             self._reap()
             now = time.monotonic()
-            self._act(now)
+            self._apply_deadlines(now)
             gone = self.status is not None and not self.children_left
             if gone and (self.pipe < 0 or now >= self.kill_at):
                 break
             if self.swept:
                 break  # whatever is still there cannot be killed
             self._wait(now)
-        self._pump(limit=64)  # what a full pipe may still hold
+        self._read_output(limit=64)  # what a full pipe may still hold
         if self.pipe >= 0:
             os.close(self.pipe)
             self.pipe = -1
 
-    def _act(self, now: float) -> None:
+    def _apply_deadlines(self, now: float) -> None:
         """Start the end of the tree, or the last step of it, when its time has come."""
         if self.status is None:
-            if self.stop_asked and self._orphan():
-                self._end(self.stop_reason(), min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
-                self.stop_asked = False
-            elif not self.reason and self.stop_asked:
-                self._end(self.stop_reason(), self.job["kill_after"], now)
+            if self.stop_requested and self._is_orphan():
+                self._terminate(self.stop_reason(), min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
+                self.stop_requested = False
+            elif not self.reason and self.stop_requested:
+                self._terminate(self.stop_reason(), self.job["kill_after"], now)
             elif not self.reason and now >= self.deadline:
-                self._end("timeout", self.job["kill_after"], now)
+                self._terminate("timeout", self.job["kill_after"], now)
         elif self.term_at == float("inf"):
             self.term_at = now + (0 if self.reason else LINGER_SECONDS)
             self.kill_at = min(self.kill_at, now + CLOSE_SECONDS)
@@ -312,14 +312,14 @@ class Command:
         if now >= self.kill_at and not self.swept:
             self._sweep()
 
-    def _orphan(self) -> bool:
+    def _is_orphan(self) -> bool:
         """Whether the agent died that must not be survived.
 
         The signal comes when its first thread ends, at which time it may still be our parent: so this is asked again.
         """
         return self.job.get("agent_pid") is not None and os.getppid() != self.job["agent_pid"]
 
-    def _end(self, reason: str, grace: float, now: float) -> None:
+    def _terminate(self, reason: str, grace: float, now: float) -> None:
         self.reason = self.reason or reason
         self.kill_at = min(self.kill_at, now + grace)
         signal_quietly(self.pid, signal.SIGTERM, group=True)
@@ -356,21 +356,21 @@ class Command:
         """Sleep until output, a signal or the next deadline."""
         if self.status is None:
             until = self.kill_at if self.reason else self.deadline
-            if self.stop_asked and self.job.get("agent_pid") is not None:
+            if self.stop_requested and self.job.get("agent_pid") is not None:
                 until = min(until, now + ORPHAN_LOOK_SECONDS)
         else:
             until = min(self.term_at, self.kill_at)
-        watched = [self.wake[0]] + ([self.pipe] if self.pipe >= 0 else [])
+        watched = [self.wakeup_pipe[0]] + ([self.pipe] if self.pipe >= 0 else [])
         ready, _, _ = select.select(watched, [], [], max(0.0, min(until - now, 3600.0)))
-        if self.wake[0] in ready:
+        if self.wakeup_pipe[0] in ready:
             try:
-                os.read(self.wake[0], 4096)
+                os.read(self.wakeup_pipe[0], 4096)
             except BlockingIOError:
                 return
         if self.pipe in ready:
-            self._pump(limit=16)
+            self._read_output(limit=16)
 
-    def _pump(self, limit: int) -> None:
+    def _read_output(self, limit: int) -> None:
         for _ in range(limit if self.pipe >= 0 else 0):
             try:
                 data = os.read(self.pipe, READ_BYTES)
@@ -383,7 +383,7 @@ class Command:
             self.output.add(data)
 
 
-def how_it_ended(command: Command) -> dict[str, Any]:
+def describe_end(command: Command) -> dict[str, Any]:
     """The fields rc, signal, reason and error of `exit.json`."""
     if command.failure:
         return {"rc": None, "signal": None, "reason": "cannot_start", "error": command.failure}
@@ -400,7 +400,7 @@ def how_it_ended(command: Command) -> dict[str, Any]:
     }
 
 
-def claim(folder: str) -> bool:
+def claim_folder(folder: str) -> bool:
     """Make the one run of a folder ours, for as long as this process lives; False when it had it. Raises OSError."""
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -417,12 +417,12 @@ def claim(folder: str) -> bool:
     return True
 
 
-def leave(folder: str, end: dict[str, Any]) -> None:
+def write_end(folder: str, end: dict[str, Any]) -> None:
     """Write `exit.json`, or tell the agent what would stand in it."""
     text = json.dumps(end)
     reach("exit.before_write")
     try:
-        write_whole(folder, "exit.json", text)
+        write_atomically(folder, "exit.json", text)
     except OSError:
         os.write(1, text.encode())  # less than what a pipe holds, so nobody has to read it yet
     reach("exit.after_write")
@@ -434,28 +434,28 @@ def main(folder: str) -> int:
     with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
         job = json.load(file)
     try:
-        if not claim(folder):
+        if not claim_folder(folder):
             return 3
         output = Output(os.path.join(folder, "out.log"), job["output"])
     except OSError as error:
         message = f"the state folder cannot be written: {error.strerror}"
-        leave(folder, {"rc": None, "signal": None, "reason": "cannot_start", "error": message})
+        write_end(folder, {"rc": None, "signal": None, "reason": "cannot_start", "error": message})
         return 0
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     command = Command(job, output, folder)
     if job.get("agent_pid") is not None:
         # Asked first and compared after: an agent that died in between sends no signal.
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        command.stop_asked = command.stop_asked or os.getppid() != job["agent_pid"]
+        command.stop_requested = command.stop_requested or os.getppid() != job["agent_pid"]
     started = now_text()
-    if command.stop_asked or command.stop_reason() == "canceled":
+    if command.stop_requested or command.stop_reason() == "canceled":
         command.reason = command.stop_reason()
     else:
         command.start()
         reach("command.after_start")
         command.run()
     output.finish()
-    end = how_it_ended(command)
+    end = describe_end(command)
     end.update(
         started=started,
         finished=now_text(),
@@ -464,7 +464,7 @@ def main(folder: str) -> int:
         truncated=output.size > output.limit or output.failed,
         head=output.head_limit if output.size > output.limit else None,
     )
-    leave(folder, end)
+    write_end(folder, end)
     return 0
 
 

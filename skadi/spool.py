@@ -23,7 +23,7 @@ def free_floor_mb(environment: Mapping[str, str]) -> float:
     return float(text) if text.isascii() and text.isdigit() else FREE_FLOOR_MB
 
 
-def trouble_of(folder: str, floor_mb: float) -> str:
+def write_problem(folder: str, floor_mb: float) -> str:
     """Why nothing could be written down in a folder now, in words that follow its name; empty when it could."""
     path = os.path.join(folder, PROBE)
     try:
@@ -45,22 +45,22 @@ class Spool:
     def __init__(self, journal: Journal, floor_mb: float) -> None:
         self.journal = journal
         self.floor_mb = floor_mb
-        self.trouble = ""
+        self.problem = ""
         self.dropped = 0
 
-    def look(self) -> bool:
+    def check_room(self) -> bool:
         """Whether a job could be written down now. The log is told when that changes, not each time."""
-        trouble = trouble_of(self.journal.state_dir, self.floor_mb)
-        if trouble and not self.trouble:
+        problem = write_problem(self.journal.state_dir, self.floor_mb)
+        if problem and not self.problem:
             log.error(
                 "no jobs are taken: the state folder %s. Make room, or name another folder with `state_dir:`",
-                trouble,
+                problem,
                 extra={"folder": self.journal.state_dir},
             )
-        if self.trouble and not trouble:
+        if self.problem and not problem:
             log.info("the state folder can be written again, jobs are taken")
-        self.trouble = trouble
-        return not trouble
+        self.problem = problem
+        return not problem
 
     def trim(self) -> None:
         """Keep the folders of jobs that are over within the cap: first output goes, oldest first, results last.
@@ -72,9 +72,9 @@ class Spool:
         for job_id in self.journal.job_ids():
             size = self._size(job_id)
             total += size
-            if self.journal.has(job_id, "delivered.json"):
+            if self.journal.has_file(job_id, "delivered.json"):
                 delivered.append((job_id, size))
-            elif self.journal.has(job_id, "report.json"):
+            elif self.journal.has_file(job_id, "report.json"):
                 waiting.append(job_id)
         for job_id, size in delivered:
             if (total > CAP_BYTES or self._is_old(job_id)) and job_id in self.journal.done:

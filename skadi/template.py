@@ -28,7 +28,7 @@ class ArgumentsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Hole:
+class Placeholder:
     """A place for a value: argument number `index` from 1, or the rest for 0."""
 
     index: int
@@ -43,22 +43,22 @@ class Hole:
             raise ArgumentsError(f"argument {self.index} does not match {self.pattern.pattern}")
 
 
-class HoleFinder:
-    """Find the holes of a text from left to right, numbering `%s` as Go's Printf does."""
+class PlaceholderScanner:
+    """Find the placeholders of a text from left to right, numbering `%s` as Go's Printf does."""
 
     def __init__(self) -> None:
         self.following = 1
-        self.holes: list[Hole] = []
+        self.placeholders: list[Placeholder] = []
 
-    def at(self, text: str, position: int) -> tuple[Hole | str, int] | None:
-        """The hole (or the literal that `%%` stands for) at a position and where it ends; None for plain text."""
+    def at(self, text: str, position: int) -> tuple[Placeholder | str, int] | None:
+        """Return the placeholder (or the literal for `%%`) at a position, and where it ends; None for plain text."""
         if text[position] == "%":
             return self._verb(text, position)
         if text[position] == "{" and text[position - 1 : position] != "$":
             return self._brace(text, position)
         return None
 
-    def _verb(self, text: str, position: int) -> tuple[Hole | str, int]:
+    def _verb(self, text: str, position: int) -> tuple[Placeholder | str, int]:
         match = VERB.match(text, position)
         if not match:
             raise TemplateError(f"{text[position : position + 2]} is not supported, write %% for a percent sign")
@@ -66,9 +66,9 @@ class HoleFinder:
             return "%", match.end()
         index = int(match.group(1) or self.following)
         self.following = index + 1
-        return self._keep(Hole(index, number=match.group(2) == "d")), match.end()
+        return self._keep(Placeholder(index, number=match.group(2) == "d")), match.end()
 
-    def _brace(self, text: str, position: int) -> tuple[Hole, int] | None:
+    def _brace(self, text: str, position: int) -> tuple[Placeholder, int] | None:
         match = BRACE.match(text, position)
         if not match:
             return None
@@ -89,22 +89,22 @@ class HoleFinder:
             end += 1
         else:
             return None
-        return self._keep(Hole(0 if match.group(1) else int(match.group(2)), pattern=pattern)), end
+        return self._keep(Placeholder(0 if match.group(1) else int(match.group(2)), pattern=pattern)), end
 
-    def _keep(self, hole: Hole) -> Hole:
-        if hole.index > MAX_ARGUMENTS:
+    def _keep(self, placeholder: Placeholder) -> Placeholder:
+        if placeholder.index > MAX_ARGUMENTS:
             raise TemplateError(f"more than {MAX_ARGUMENTS} arguments")
-        self.holes.append(hole)
-        return hole
+        self.placeholders.append(placeholder)
+        return placeholder
 
 
-def split_holes(text: str, finder: HoleFinder) -> tuple[str | Hole, ...]:
-    """Literal parts and holes of one word."""
-    parts: list[str | Hole] = []
+def split_placeholders(text: str, scanner: PlaceholderScanner) -> tuple[str | Placeholder, ...]:
+    """Literal parts and placeholders of one word."""
+    parts: list[str | Placeholder] = []
     literal = ""
     position = 0
     while position < len(text):
-        found = finder.at(text, position)
+        found = scanner.at(text, position)
         if found is None:
             literal += text[position]
             position += 1
@@ -126,17 +126,17 @@ def split_holes(text: str, finder: HoleFinder) -> tuple[str | Hole, ...]:
 class Template(abc.ABC):
     """How many arguments a template takes, and what each must look like."""
 
-    holes: tuple[Hole, ...]
+    placeholders: tuple[Placeholder, ...]
 
     @property
     def least(self) -> int:
         """How many values are needed."""
-        return max([hole.index for hole in self.holes], default=0)
+        return max([placeholder.index for placeholder in self.placeholders], default=0)
 
     @property
     def takes_rest(self) -> bool:
         """Whether there may be more of them."""
-        return any(hole.index == 0 for hole in self.holes)
+        return any(placeholder.index == 0 for placeholder in self.placeholders)
 
     def check(self, values: Sequence[str]) -> None:
         """Raise ArgumentsError unless number and form of the values fit."""
@@ -145,9 +145,9 @@ class Template(abc.ABC):
             raise ArgumentsError(
                 "needs {}{}, got {}".format("at least " if self.takes_rest else "", wanted, len(values))
             )
-        for hole in self.holes:
-            if hole.index:
-                hole.check(values[hole.index - 1])
+        for placeholder in self.placeholders:
+            if placeholder.index:
+                placeholder.check(values[placeholder.index - 1])
 
     @abc.abstractmethod
     def fill(self, values: Sequence[str]) -> list[str]:
@@ -162,18 +162,18 @@ class Template(abc.ABC):
 class WordTemplate(Template):
     """A template that becomes an argument list."""
 
-    words: tuple[tuple[str | Hole, ...], ...] = ()
+    words: tuple[tuple[str | Placeholder, ...], ...] = ()
 
     def fill(self, values: Sequence[str]) -> list[str]:
         argv: list[str] = []
         for word in self.words:
-            if len(word) == 1 and isinstance(word[0], Hole) and word[0].index == 0:
+            if len(word) == 1 and isinstance(word[0], Placeholder) and word[0].index == 0:
                 argv.extend(self.rest(values))
             else:
                 argv.append("".join(self._text(part, values) for part in word))
         return argv
 
-    def _text(self, part: str | Hole, values: Sequence[str]) -> str:
+    def _text(self, part: str | Placeholder, values: Sequence[str]) -> str:
         if isinstance(part, str):
             return part
         return values[part.index - 1] if part.index else " ".join(self.rest(values))
@@ -187,6 +187,6 @@ def parse_words(text: str) -> WordTemplate:
         raise TemplateError(str(error)) from error
     if not words:
         raise TemplateError("the template is empty")
-    finder = HoleFinder()
-    filled = tuple(split_holes(word, finder) for word in words)
-    return WordTemplate(holes=tuple(finder.holes), words=filled)
+    scanner = PlaceholderScanner()
+    filled = tuple(split_placeholders(word, scanner) for word in words)
+    return WordTemplate(placeholders=tuple(scanner.placeholders), words=filled)

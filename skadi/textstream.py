@@ -55,7 +55,7 @@ class TextStream:
             elif len(self.line) - at >= LINE_BYTES:
                 piece = bytes(self.line[at : at + LINE_BYTES])
                 overwritten = piece.rstrip(b"\r").rfind(b"\r") + 1
-                cut = overwritten or _whole(piece, self.after_gap)
+                cut = overwritten or _complete_length(piece, self.after_gap)
                 if not overwritten:
                     done.append(self._text(piece[:cut]))
                 at += cut
@@ -78,7 +78,7 @@ class TextStream:
         Characters and secrets that the gap has cut in two are dropped on both sides.
         """
         line = bytes(self.line)
-        rest = [self._text(line[: _whole(line)])] if line else []
+        rest = [self._text(line[: _complete_length(line)])] if line else []
         self._forget_line()
         text = self.redactor.feed("".join(rest)) + self.redactor.gap() + GAP
         self.after_gap = True
@@ -92,7 +92,7 @@ class TextStream:
         if not self.after_gap:
             return clean(_decode(line))
         self.after_gap = False
-        return self.redactor.after_gap(clean(_decode(_whole_start(line))))
+        return self.redactor.after_gap(clean(_decode(_trim_partial_start(line))))
 
 
 def _decode(line: bytes) -> str:
@@ -104,7 +104,7 @@ def _decode(line: bytes) -> str:
     return line.decode("utf-8", "replace")
 
 
-def _whole(piece: bytes, after_gap: bool = False) -> int:
+def _complete_length(piece: bytes, after_gap: bool = False) -> int:
     """How many bytes of a cut line make whole characters, and no half of an escape sequence.
 
     After a gap the line may begin with up to three bytes of a character that was cut in two.
@@ -123,7 +123,7 @@ def _whole(piece: bytes, after_gap: bool = False) -> int:
     return len(piece)
 
 
-def _whole_start(line: bytes) -> bytes:
+def _trim_partial_start(line: bytes) -> bytes:
     """Without the last bytes of a character that was cut in two: up to three, if the line makes sense without them."""
     for encoding in ("utf-8", "gb18030"):
         for drop in range(min(4, len(line) + 1)):

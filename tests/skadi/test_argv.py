@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from skadi import config, match
-from skadi.runner import Job, job_as_received, read_job, read_kept_job
+from skadi.job import Job, job_to_store, read_job, read_stored_job
 from skadi.words import split_words
 from tests.skadi.fake_server import FakeServer, Handler
 from tests.skadi.support import AgentProcess, wait_until
@@ -56,7 +56,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> config.Config:
 
 def outcome(loaded: config.Config, argv: Sequence[str]) -> Sequence[str] | str:
     decision = match.decide(loaded, shlex.join(argv), argv)
-    return decision.text if isinstance(decision, match.Answer) else list(decision.argv)
+    return decision.text if isinstance(decision, match.DirectAnswer) else list(decision.argv)
 
 
 def test_words_choose_an_entry_of_the_file(loaded: config.Config) -> None:
@@ -126,7 +126,7 @@ def test_what_is_no_list_of_words_is_not_taken_for_a_text(loaded: config.Config)
         job = read_job({"id": "one", "message": "date", "argv": value})
         assert job is not None
         assert job.argv == (), value
-        assert isinstance(match.decide(loaded, job.message, job.argv), match.Answer), value
+        assert isinstance(match.decide(loaded, job.message, job.argv), match.DirectAnswer), value
     for body in ({"id": "one", "message": "date"}, {"id": "one", "message": "date", "argv": None}):
         assert read_job(body) == Job("one", "date")
     assert read_job({"id": "one", "message": "date", "argv": ["date", ""]}) == Job("one", "date", argv=("date", ""))
@@ -134,12 +134,12 @@ def test_what_is_no_list_of_words_is_not_taken_for_a_text(loaded: config.Config)
 
 def test_words_are_kept_over_a_restart_apart_from_what_runs() -> None:
     job = Job("one", "Hi a", argv=("Hi", "a"))
-    kept: dict[str, Any] = json.loads(json.dumps(job_as_received(job)))
-    assert read_kept_job(kept) == job
+    kept: dict[str, Any] = json.loads(json.dumps(job_to_store(job)))
+    assert read_stored_job(kept) == job
     # What the shim is to run is added before it starts; a job of an earlier version has no words of its own.
-    assert read_kept_job({**kept, "argv": ["echo", "I", "am", "not", "a!"]}) == job
-    assert read_kept_job({**job_as_received(Job("one", "free")), "argv": ["free"]}) == Job("one", "free")
-    assert read_kept_job(None) is None
+    assert read_stored_job({**kept, "argv": ["echo", "I", "am", "not", "a!"]}) == job
+    assert read_stored_job({**job_to_store(Job("one", "free")), "argv": ["free"]}) == Job("one", "free")
+    assert read_stored_job(None) is None
 
 
 def test_the_agent_runs_words_as_they_are(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_plain_http_is_for_loopback_or_on_request(load: Load) -> None:
 def test_an_entry_that_is_wrong_answers_why_and_never_runs(load: Load, keys: str, words: str) -> None:
     loaded = load(f"commands:\n  - prefix: free\n    {keys}\n  - prefix: df\n")
     decision = match.decide(loaded, "free -k")
-    assert isinstance(decision, match.Answer)
+    assert isinstance(decision, match.DirectAnswer)
     assert decision.text.startswith("free does not run: ")
     import re
 
@@ -168,7 +168,7 @@ def test_unknown_and_later_keys_are_warned_about(load: Load) -> None:
 def test_wanting_signatures_means_that_nothing_runs(load: Load) -> None:
     loaded = load("signing: {mode: require}\nshortcuts:\n  - {short: a, cmd: b}\n")
     decision = match.decide(loaded, "a")
-    assert isinstance(decision, match.Answer)
+    assert isinstance(decision, match.DirectAnswer)
     assert "signing is wanted" in decision.text
     assert load("signing: {mode: none}\n").distrust == ""
 
@@ -177,7 +177,7 @@ def test_wanting_signatures_means_that_nothing_runs(load: Load) -> None:
 def test_a_file_others_can_write_decides_nothing(load: Load, mode: int) -> None:
     loaded = load(TOP + "shortcuts:\n  - {short: a, cmd: b}\n", mode=mode)
     decision = match.decide(loaded, "a")
-    assert isinstance(decision, match.Answer)
+    assert isinstance(decision, match.DirectAnswer)
     assert decision.text.startswith("nothing runs here: ")
     assert "can be written by others" in match.help_text(loaded)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from skadi import cli, config, match
-from skadi.runner import Job, job_as_received, read_kept_job
+from skadi.job import Job, job_to_store, read_stored_job
 from tests.skadi.fake_server import FakeServer, Handler
 from tests.skadi.support import AgentProcess, wait_until
 
@@ -48,8 +48,8 @@ def test_a_confirmed_offer_runs(server: FakeServer, make_agent: Make) -> None:
 
 def test_a_job_that_waited_over_a_restart_is_still_confirmed() -> None:
     job = Job("one", "restart", confirmed=True)
-    assert read_kept_job(job_as_received(job)) == job
-    assert read_kept_job(job_as_received(Job("one", "restart"))) == Job("one", "restart")
+    assert read_stored_job(job_to_store(job)) == job
+    assert read_stored_job(job_to_store(Job("one", "restart"))) == Job("one", "restart")
 
 
 @pytest.mark.parametrize(

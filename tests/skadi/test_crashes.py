@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from skadi.done import Done
+from skadi.done import DoneLog
 from tests.skadi.fake_server import FakeServer
 from tests.skadi.support import AgentProcess, alive, wait_until
 
@@ -66,9 +66,9 @@ STEPS = {
     "before anything is written": 'die_at(journal.Journal, "receive", "before")',
     "the folder is half made": 'die_at(journal.os, "rename", "before", lambda old, new: "/jobs/." in old)',
     "written, not acknowledged": 'die_at(journal.Journal, "receive", "after")',
-    "acknowledged, the answer lost": 'die_at(executor, "ask", "after")',
+    "acknowledged, the answer lost": 'die_at(executor, "acknowledge", "after")',
     "acknowledged and noted, not started": (
-        'die_at(journal.Journal, "move", "after", lambda journal, job, state: state == "acked")'
+        'die_at(journal.Journal, "set_state", "after", lambda journal, job, state: state == "acked")'
     ),
     "about to start": 'die_at(runner, "start_shim", "before")',
     "just started": 'die_at(runner, "start_shim", "after")',
@@ -78,7 +78,7 @@ STEPS = {
     "report stored, not sent": (
         'die_at(journal.Journal, "write", "after", lambda journal, job, name, content: name == "report.json")'
     ),
-    "report taken, not noted": 'die_at(journal.Journal, "delivered", "before")',
+    "report taken, not noted": 'die_at(journal.Journal, "mark_delivered", "before")',
     "noted in done.log only": (
         'die_at(journal.Journal, "write", "before", lambda journal, job, name, content: name == "delivered.json")'
     ),
@@ -209,15 +209,15 @@ def test_random_kills_never_run_an_id_twice(server: FakeServer, make_agent: Make
 def test_done_log_forgets_after_45_days_and_survives_a_cut_line(tmp_path: Path) -> None:
     now = int(time.time())
     (tmp_path / "done.log").write_text(f"{now - 47 * 86400} old\n{now - 86400} kept\nnonsense\n{now} cu")
-    done = Done(str(tmp_path))
+    done = DoneLog(str(tmp_path))
     assert "kept" in done
     assert "cu" not in done
     done.add("new")
     assert [line.split()[1] for line in (tmp_path / "done.log").read_text().splitlines()] == ["kept", "new"]
     (tmp_path / "done.log").write_text(f"{now} whole\n{now} cu")
-    done = Done(str(tmp_path))
+    done = DoneLog(str(tmp_path))
     done.add("next")
-    again = Done(str(tmp_path))
+    again = DoneLog(str(tmp_path))
     assert {job for job in ("whole", "cu", "next") if job in again} == {"whole", "next"}
 
 

@@ -140,7 +140,7 @@ def load(home: Path, text: str) -> config.Config:
 
 def execute(decision: match.Decision, folder: Path) -> str | None:
     """The output of what was decided; None when nothing is run."""
-    if isinstance(decision, match.Answer):
+    if isinstance(decision, match.DirectAnswer):
         return None
     done = subprocess.run(
         list(decision.argv),

@@ -32,13 +32,13 @@ def load(tmp_path: Path, text: str = SAMPLE) -> config.Config:
 def outcome(tmp_path: Path, text: str, message: str) -> Sequence[str] | str:
     """The argument list, or the text of the answer."""
     decision = match.decide(load(tmp_path, text), message)
-    return decision.text if isinstance(decision, match.Answer) else list(decision.argv)
+    return decision.text if isinstance(decision, match.DirectAnswer) else list(decision.argv)
 
 
 @pytest.mark.parametrize("message", ["help", "all", "HELP", " help "])
 def test_help_is_byte_for_byte_the_originals(tmp_path: Path, message: str) -> None:
     decision = match.decide(load(tmp_path), message)
-    assert decision == match.Answer(HELP, ok=True)
+    assert decision == match.DirectAnswer(HELP, ok=True)
 
 
 def test_help_marks_what_the_original_did_not_have(tmp_path: Path) -> None:

@@ -61,29 +61,29 @@ def test_a_server_that_does_not_hold_is_polled_at_the_interval(server: FakeServe
 
 def test_pace_of_polls() -> None:
     pace = PollPace()
-    assert pace.asked(0) == 25
-    assert pace.after_nothing(25.0) == 0.0
+    assert pace.next_hold(0) == 25
+    assert pace.after_no_job(25.0) == 0.0
     for _ in range(100):
-        assert 0.8 * INTERVAL <= pace.after_nothing(0.2) <= 1.2 * INTERVAL
-    assert pace.after_job() == 0.0
+        assert 0.8 * INTERVAL <= pace.after_no_job(0.2) <= 1.2 * INTERVAL
+    assert pace.after_success() == 0.0
 
 
 def test_cuts_at_the_same_age_shorten_the_hold_and_an_hour_forgets_them() -> None:
     pace = PollPace()
     pace.after_cut(20.0, now=0)
-    assert pace.asked(1) == 25  # once is an accident
+    assert pace.next_hold(1) == 25  # once is an accident
     holds = []
     for _ in range(10):
         pace.after_cut(20.3, now=10)
-        holds.append(pace.asked(10))
+        holds.append(pace.next_hold(10))
     assert holds[:1] == [12]
     assert sorted(set(holds), reverse=True) == [12, 6, 5, 0]
-    assert pace.after_nothing(3.0) > 1  # no longer held: the plain interval
-    assert pace.asked(3700) == 25
+    assert pace.after_no_job(3.0) > 1  # no longer held: the plain interval
+    assert pace.next_hold(3700) == 25
     other = PollPace()
     for elapsed in (3.0, 17.0, 9.0, 22.0):
         other.after_cut(elapsed, now=0)
-    assert other.asked(1) == 25
+    assert other.next_hold(1) == 25
 
 
 def test_back_off_grows_is_spread_and_has_a_limit() -> None:

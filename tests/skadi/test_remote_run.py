@@ -125,7 +125,7 @@ def test_every_run_has_a_key_of_its_own(log_server: LogServer, run: Run) -> None
 
 def test_a_server_that_is_away_is_waited_for_with_a_word_about_it(log_server: LogServer, run: Run) -> None:
     log_server.replies.extend([(503, {})] * 40)
-    process = run("nas", "x", constants="remote.NOTE_SECONDS = 0.05; remote.LONGEST_RETRY = 0.05")
+    process = run("nas", "x", constants="remote.NOTICE_SECONDS = 0.05; remote.LONGEST_RETRY = 0.05")
     log_server.end()
     code, _, err = end_of(process)
     assert (code, "the server answers 503" in err, "still trying" in err) == (0, True, True)

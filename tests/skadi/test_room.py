@@ -123,7 +123,7 @@ def make_job(journal: Journal, job_id: str, age: float, *, delivered: bool = Fal
         journal.write(job_id, "exit.json", {"rc": 0})
         journal.write(job_id, "report.json", {"kind": "succeed", "body": {"result": "y" * 500}})
     if delivered:
-        journal.delivered(job_id, 204)
+        journal.mark_delivered(job_id, 204)
         os.utime(folder / "delivered.json", (time.time() - age, time.time() - age))
     os.utime(folder, (time.time() - age, time.time() - age))
     return folder

@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
-from skadi.agent import EXIT_CONFIG
 from skadi.config import ConfigError, Server, parse_server
+from skadi.exit_codes import EXIT_CONFIG
 
 USER_TOKEN = re.compile(r"ls[uj]_[!-~]+\Z")
 OPTIONS = ("--server", "--ttl", "--wait-for-agent", "--timeout")
 MOST_SECONDS = 400 * 86400
 
 
-class Ended(Exception):
+class RunExit(Exception):
     """The end of `skadi run`: an exit code, and a sentence for stderr or none."""
 
     def __init__(self, code: int, sentence: str = "") -> None:
@@ -24,7 +24,7 @@ class Ended(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunRequest:
     """What the command line asks for. `ttl` and `timeout` in seconds; None: not given."""
 
     agent: str
@@ -35,8 +35,8 @@ class Wish:
     timeout: float | None = None
 
 
-def read_wish(words: Sequence[str], environment: Mapping[str, str]) -> Wish:
-    """Read the words behind `run`. Options stand anywhere before `--`; all else is the text. Raises Ended."""
+def read_run_request(words: Sequence[str], environment: Mapping[str, str]) -> RunRequest:
+    """Read the words behind `run`. Options stand anywhere before `--`; all else is the text. Raises RunExit."""
     options: dict[str, str] = {}
     text: list[str] = []
     rest = list(words)
@@ -50,15 +50,15 @@ def read_wish(words: Sequence[str], environment: Mapping[str, str]) -> Wish:
             text.append(word)
             continue
         if not equals and not rest:
-            raise Ended(EXIT_CONFIG, f"{name} needs a value")
+            raise RunExit(EXIT_CONFIG, f"{name} needs a value")
         options[name] = value if equals else rest.pop(0)
     if len(text) < 2 or not " ".join(text[1:]).strip():
-        raise Ended(EXIT_CONFIG, "say which agent and what to run: skadi run AGENT TEXT")
+        raise RunExit(EXIT_CONFIG, "say which agent and what to run: skadi run AGENT TEXT")
     if "--ttl" in options and "--wait-for-agent" in options:
-        raise Ended(EXIT_CONFIG, "--ttl and --wait-for-agent are the same, give one of them")
+        raise RunExit(EXIT_CONFIG, "--ttl and --wait-for-agent are the same, give one of them")
     ttl = options.get("--ttl", options.get("--wait-for-agent"))
     timeout = options.get("--timeout")
-    return Wish(
+    return RunRequest(
         agent=text[0],
         message=" ".join(text[1:]),
         server=_server(options.get("--server") or environment.get("SKADI_SERVER", "")),
@@ -70,26 +70,26 @@ def read_wish(words: Sequence[str], environment: Mapping[str, str]) -> Wish:
 
 def _server(address: str) -> Server:
     if not address:
-        raise Ended(EXIT_CONFIG, "say where the server is: --server https://letserver.example, or set SKADI_SERVER")
+        raise RunExit(EXIT_CONFIG, "say where the server is: --server https://letserver.example, or set SKADI_SERVER")
     try:
         return parse_server(address, insecure_allowed=False)
     except ConfigError as error:
         if address.startswith("http://"):
-            raise Ended(
+            raise RunExit(
                 EXIT_CONFIG, "plain http shows the token to the network, it is for this machine only: use https://"
             ) from error
-        raise Ended(EXIT_CONFIG, f"--{error}") from error
+        raise RunExit(EXIT_CONFIG, f"--{error}") from error
 
 
 def _token(token: str) -> str:
     if not token:
-        raise Ended(EXIT_CONFIG, "set SKADI_TOKEN to a token of yours for jobs (lsj_... or lsu_...)")
+        raise RunExit(EXIT_CONFIG, "set SKADI_TOKEN to a token of yours for jobs (lsj_... or lsu_...)")
     if not USER_TOKEN.match(token):
-        raise Ended(EXIT_CONFIG, "SKADI_TOKEN holds no token for jobs: those begin with lsj_ or lsu_")
+        raise RunExit(EXIT_CONFIG, "SKADI_TOKEN holds no token for jobs: those begin with lsj_ or lsu_")
     return token
 
 
 def _seconds(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= MOST_SECONDS and len(text) <= 10):
-        raise Ended(EXIT_CONFIG, f"{name} needs a whole number of seconds, not {text}")
+        raise RunExit(EXIT_CONFIG, f"{name} needs a whole number of seconds, not {text}")
     return int(text)
