@@ -1,11 +1,10 @@
-"""The running agent: who does what, and how it stops.
+"""The running agent: its parts, its threads, and how it stops.
 
-Threads: the poller asks for work, the executor runs one job at a time through a shim, the reporter delivers, the beat
-keeps leases and hears of cancels, the pump sends logs; the main thread waits for signals and looks after the others.
-They share the journal, and meet in `slots` and in the lists of the executor, the reporter, the beat and the pump;
-everything else belongs to one thread.
+Threads: the poller asks for jobs, the executor runs one job at a time through a shim, the reporter delivers reports,
+the beat renews leases and hears of cancels, the pump sends logs. The main thread waits for signals and watches the
+others. All of them share the journal; every other object says which of its methods any thread may call.
 
-A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); all decisions are made in `run`.
+A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); `run` makes all decisions.
 """
 
 from __future__ import annotations
@@ -16,124 +15,121 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable, Mapping
+from functools import partial
+from typing import Callable
 
 from skadi import __version__
+from skadi.active_jobs import ActiveJobs
 from skadi.beat import Beat
-from skadi.client import Client
-from skadi.config import Config, ConfigError
+from skadi.config import Config, ConfigError, CurrentConfig
+from skadi.connections import Connections
 from skadi.executor import Executor
 from skadi.exit_codes import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
+from skadi.job import Job
 from skadi.journal import Journal
 from skadi.log import LineFormatter, log
 from skadi.logpump import LogPump
 from skadi.poller import Poller
-from skadi.redaction import secret_values
+from skadi.recovery import recover
+from skadi.redaction import secrets_of_job
+from skadi.report_writer import ReportWriter
 from skadi.reporter import Reporter
 from skadi.spool import Spool, free_floor_mb
+from skadi.workers import Workers
 
 TICK_SECONDS = 2.0
-DEATHS_WINDOW = 60.0
 FINISH_SECONDS = 5.0
 SWEEP_MARGIN = 8.0
+SIGNAL_WORDS = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"}
 
 
 class Agent:
-    """One agent with its threads. `reload` reads the configuration anew."""
+    """One agent with its threads. Each part is built from parts that stand above it."""
 
     def __init__(
-        self, config: Config, journal: Journal, formatter: LineFormatter, reload: Callable[[], Config]
+        self, config: Config, journal: Journal, formatter: LineFormatter, load_config: Callable[[], Config]
     ) -> None:
-        self.config = config
+        """`load_config` reads the configuration again, at SIGHUP. It raises ConfigError."""
+        self.load_config = load_config
         self.formatter = formatter
-        self.reload = reload
         self.mailbox: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.clients: dict[str, Client] = {}
-        self.clients_lock = threading.Lock()
-        self.deaths: list[float] = []
-        spool = Spool(journal, free_floor_mb(os.environ))
-        self.beat = Beat(lambda: self._client("beat"), lambda job_id: self.executor.cancel_job(job_id))
-        self.pump = LogPump(journal, lambda: self._client("pump"), self._secrets)
+        self.stopping = threading.Event()
+        self.current = CurrentConfig(config)
+        self.connections = Connections(self.current, formatter)
+        client_of = self.connections.getter
+        secrets = partial(secrets_of_job, tokens=formatter.secrets)
+        formatter.secrets.add(config.token)
+        self.active = ActiveJobs(journal)
+        self.beat = Beat(client_of("beat"), on_cancel=self.active.cancel)
+        self.pump = LogPump(journal, client_of("pump"), secrets)
         self.reporter = Reporter(
-            journal,
-            lambda: self._client("reporter"),
-            self._report_settled,
-            lambda job_id: self.executor.cancel_job(job_id),
+            journal, client_of("reporter"), on_settled=self._report_settled, on_cancel=self.active.cancel
         )
+        writer = ReportWriter(journal, self.reporter, secrets)
+        spool = Spool(journal, free_floor_mb(os.environ))
         self.executor = Executor(
-            journal,
-            self.reporter,
-            self.beat,
-            self.pump,
-            spool,
-            lambda: self.config,
-            lambda: self._client("executor"),
-            lambda: self.mailbox.put("idle"),
+            journal=journal,
+            active=self.active,
+            writer=writer,
+            reporter=self.reporter,
+            spool=spool,
+            current=self.current,
+            get_client=client_of("executor"),
+            stopping=self.stopping,
+            on_acknowledged=self._job_acknowledged,
+            on_idle=partial(self.mailbox.put, "idle"),
         )
         self.poller = Poller(
-            journal,
-            self.executor,
-            self.reporter,
-            self.beat,
-            spool,
-            lambda: self._client("poller"),
-            lambda: self.mailbox.put("refused"),
+            journal=journal,
+            executor=self.executor,
+            active=self.active,
+            reporter=self.reporter,
+            beat=self.beat,
+            spool=spool,
+            get_client=client_of("poller"),
+            stopping=self.stopping,
+            on_refused=partial(self.mailbox.put, "refused"),
         )
-        if os.environ.get("SKADI_DIE_WITH_PARENT") == "1":
-            self.executor.agent_pid = os.getpid()
+        self.recover = partial(recover, journal, self.beat, self.reporter, writer)
+        self.workers = Workers(
+            {
+                "executor": self.executor.run,
+                "reporter": self.reporter.run,
+                "beat": self.beat.run,
+                "pump": self.pump.run,
+                "poller": self.poller.run,
+            }
+        )
 
     def run(self) -> int:
-        """Work until a signal; the exit code."""
-        for number, word in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
-            signal.signal(number, self._handler(word))
-        self._announce()
+        """Work until a signal. Return the exit code."""
+        for number in SIGNAL_WORDS:
+            signal.signal(number, self._on_signal)
+        self._log_config()
         self.pump.recover()
-        self.executor.recover()
-        threads = {
-            name: threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
-            for name, work in (
-                ("executor", self.executor.run),
-                ("reporter", self.reporter.run),
-                ("beat", self.beat.run),
-                ("pump", self.pump.run),
-                ("poller", self.poller.run),
-            )
-        }
-        for thread in threads.values():
-            thread.start()
+        self.executor.take_up(self.recover())
+        self.workers.start()
         while True:
             word = self._next_word(TICK_SECONDS)
             if word == "stop":
-                return self._stop(threads)
+                return self._stop()
             if word == "refused":
-                sys.stderr.write(
-                    f"skadi: the server refuses the token: {self.config.server} does not know it. "
-                    f"Check `token:` in {self.config.path}, or make a new one on the agent's page there (New token) "
-                    "and run: skadi TOKEN\n"
-                )
+                self._explain_refusal()
                 return EXIT_CONFIG
-            if word == "death" and self._dies_too_often():
-                log.error("a part of the agent keeps failing, giving up")
+            try:
+                if word == "reload":
+                    self._reload()
+                self.connections.enforce_deadlines()
+                alive = self.workers.watch()
+            except Exception:
+                log.exception("the main thread failed, it goes on")
+                continue
+            if not alive:
+                log.error("threads keep dying, the agent gives up")
                 return EXIT_FAILED
-            if word == "reload":
-                self._reload()
-            for client in list(self.clients.values()):
-                client.enforce_deadline(time.monotonic())
 
-    def _report_settled(self, job_id: str) -> None:
-        """The server has the report of a job: no beat for it any more, and the rest of its log."""
-        self.beat.forget(job_id)
-        self.pump.wake()
-
-    def _secrets(self, job: Mapping[str, Any]) -> list[str]:
-        """What a job with this `job.json` must not show: tokens we have used, secret variables of ours and its own."""
-        environment = job.get("env")
-        variables = {**os.environ, **environment} if isinstance(environment, dict) else dict(os.environ)
-        found = {*secret_values(variables, self.config.token, *self.formatter.secrets), *secret_values(os.environ)}
-        return sorted(found)
-
-    def _handler(self, word: str) -> Callable[[int, object], None]:
-        return lambda number, frame: self.mailbox.put(word)
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.mailbox.put(SIGNAL_WORDS[signal.Signals(number)])
 
     def _next_word(self, seconds: float) -> str:
         try:
@@ -141,8 +137,19 @@ class Agent:
         except queue.Empty:
             return ""
 
-    def _announce(self) -> None:
-        config = self.config
+    def _job_acknowledged(self, job: Job) -> None:
+        """The server counts on us for a job: renew its lease, and send its log if the server takes logs."""
+        self.beat.add(job)
+        if job.offer is not None:
+            self.pump.follow(job.id)
+
+    def _report_settled(self, job_id: str) -> None:
+        """The server needs no more reports of a job: end its beats, and send the rest of its log."""
+        self.beat.forget(job_id)
+        self.pump.wake()
+
+    def _log_config(self) -> None:
+        config = self.current.config
         log.info(
             "agent started",
             extra={
@@ -157,70 +164,50 @@ class Agent:
         if config.distrust:
             log.error("nothing will run: %s", config.distrust)
 
-    def _client(self, thread: str) -> Client:
-        """The connection of a thread, a new one after the server or the token has changed."""
-        config = self.config
-        client = self.clients.get(thread)
-        if client is None or client.server != config.server or client.token != config.token:
-            if config.server is None:
-                raise ConfigError("no server")  # refused before: a reload keeps the old configuration
-            with self.clients_lock:
-                if client is not None:
-                    client.close()
-                self.formatter.secrets.add(config.token)
-                client = self.clients[thread] = Client(config.server, config.token)
-        return client
-
-    def _guard(self, name: str, work: Callable[[], None]) -> None:
-        """Run a thread's loop; a fault in it is logged and the loop started again, in the same thread."""
-        while True:
-            try:
-                return work()
-            except Exception:
-                log.exception("%s failed, starting it again", name)
-                self.mailbox.put("death")
-
-    def _dies_too_often(self) -> bool:
-        now = time.monotonic()
-        self.deaths = [moment for moment in self.deaths if now - moment < DEATHS_WINDOW] + [now]
-        return len(self.deaths) > 1
+    def _explain_refusal(self) -> None:
+        config = self.current.config
+        sys.stderr.write(
+            f"skadi: the server refuses the token: {config.server} does not know it. "
+            f"Check `token:` in {config.path}, or make a new one on the agent's page there (New token) "
+            "and run: skadi TOKEN\n"
+        )
 
     def _reload(self) -> None:
+        old = self.current.config
         try:
-            config = self.reload()
+            new = self.load_config()
         except ConfigError as error:
             log.error("configuration not reloaded, the old one stays: %s", error)
             return
-        moved = (config.server, config.token) != (self.config.server, self.config.token)
-        self.config = config
-        self._announce()
-        if moved and "poller" in self.clients:
+        self.formatter.secrets.add(new.token)
+        self.current.config = new
+        self._log_config()
+        if (new.server, new.token) != (old.server, old.token):
             self.poller.introduce_again()
-            self.clients["poller"].interrupt()
+            self.connections.interrupt("poller")
 
-    def _stop(self, threads: dict[str, threading.Thread]) -> int:
-        """Stop polling; let the running job end; then end it; deliver reports. A second signal shortens the wait."""
+    def _stop(self) -> int:
+        """Stop polling, let the running job end (or end it), deliver reports. A second signal shortens the wait."""
         log.info("agent stopping")
-        self.executor.stopping.set()
-        if "poller" in self.clients:
-            self.clients["poller"].interrupt(stop=True)
-        threads["poller"].join(0.5)  # a job that was on its way is handed over in this time
-        if "executor" in self.clients:
-            # An acknowledgement that is not answered by now is left to the next start.
-            self.clients["executor"].interrupt(stop=True)
-        until = time.monotonic() + self.config.stop_timeout
-        canceled = False
-        while not self.executor.idle() and time.monotonic() < until:
+        self.stopping.set()
+        self.connections.interrupt("poller", stop=True)
+        self.workers.join("poller", 0.5)  # a job that was on its way reaches the executor in this time
+        # An acknowledgement without an answer by now is left to the next start.
+        self.connections.interrupt("executor", stop=True)
+        config = self.current.config
+        until = time.monotonic() + config.stop_timeout
+        ending = False
+        while not self.active.is_empty() and time.monotonic() < until:
             word = self._next_word(until - time.monotonic())
-            if not canceled and (word == "stop" or time.monotonic() >= until):
+            if not ending and (word == "stop" or time.monotonic() >= until):
                 log.warning("ending the running job")
-                canceled = True
-                longest = max([entry.kill_after for entry in self.config.entries], default=0.0)
+                ending = True
+                longest = max([entry.kill_after for entry in config.entries], default=0.0)
                 until = time.monotonic() + longest + SWEEP_MARGIN
-                self.executor.cancel()
+                self.active.end_all()
         self.reporter.finish()
-        threads["reporter"].join(FINISH_SECONDS)
+        self.workers.join("reporter", FINISH_SECONDS)
         self.pump.finish()
-        threads["pump"].join(FINISH_SECONDS)
+        self.workers.join("pump", FINISH_SECONDS)
         log.info("agent stopped")
         return EXIT_OK

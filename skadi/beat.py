@@ -69,7 +69,15 @@ class Beat:
             with self.changed:
                 while not self.jobs and not self.without_jobs:
                     self.changed.wait()
-            self._pause(self._beat())
+            try:
+                delay = self._beat()
+            except Exception:
+                with self.changed:
+                    self.has_new_job = False  # or the pause would end at once, again and again
+                    job_ids = ",".join(self.jobs)
+                log.exception("beat failed, beats go on", extra={"jobs": job_ids})
+                delay = self._retry_delay(False, 0.0, None)
+            self._pause(delay)
 
     def lease(self) -> float:
         """Seconds: what the server said last, else the shortest of what the jobs came with."""

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import NoReturn, Sequence
 
-from skadi import __version__, shim
+from skadi import __version__, runner, shim
 from skadi.agent import Agent
 from skadi.config import TOKEN, Config, ConfigError, find_file, load, permission_problem
 from skadi.doctor import examine
@@ -116,7 +116,6 @@ def run(path: str) -> int:
     config = usable(path)
     os.umask(0o077)
     formatter = set_up(config.debug)
-    formatter.secrets.add(config.token)
     try:
         journal = Journal(os.environ.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(os.environ)))
     except StateError as error:
@@ -146,7 +145,7 @@ def usable(path: str) -> Config:
 
 def die_with_parent() -> None:
     """Under a development supervisor: be killed with it, so that a kill -9 of it leaves nothing behind."""
-    if os.environ.get("SKADI_DIE_WITH_PARENT") != "1":
+    if not runner.dies_with_parent():
         return
     parent = os.getppid()
     shim.prctl(shim.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -90,6 +90,13 @@ class Config:
         return [entry for entry in self.entries if entry.kind == kind]
 
 
+class CurrentConfig:
+    """The configuration in force. A reload replaces it as one, so read `config` once for each decision."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+
 def find_file(given: str | None) -> str:
     """The path of the configuration. Raises ConfigError."""
     if given:

@@ -90,7 +90,7 @@ class Journal:
     def receive(self, job_id: str, content: dict[str, Any]) -> None:
         """Make the folder of a new job with its `job.json`, synced; it is there as a whole or not at all.
 
-        Raises OSError, also FileExistsError when there is such a folder.
+        Raises OSError, also FileExistsError when there is such a folder; ValueError for text that UTF-8 cannot hold.
         """
         final, new = self.folder(job_id), os.path.join(self.jobs_dir, "." + job_id)
         if os.path.lexists(final):
@@ -102,7 +102,7 @@ class Journal:
             os.rename(new, final)
             sync_folder(self.jobs_dir)
             reach("job.after_write")
-        except OSError:
+        except (OSError, ValueError):
             shutil.rmtree(new, ignore_errors=True)
             raise
 
@@ -159,7 +159,7 @@ class Journal:
         try:
             with open(os.path.join(self.folder(job_id), name), encoding="utf-8") as file:
                 content = json.load(file)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return content if isinstance(content, dict) else None
 

@@ -16,13 +16,14 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Callable
 
 from skadi import pace, result
 from skadi.client import TRY_AGAIN, Client, Reply, Unreachable
 from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
+from skadi.redaction import SecretsOfJob
 from skadi.textstream import TextStream
 
 LOG_WANTED = "log.json"
@@ -33,8 +34,6 @@ READ_BYTES = 64 * 1024
 GZIP_LEAST_BYTES = 512
 REQUEST_SECONDS = 15.0
 LONGEST_LOG_RETRY = 60.0
-
-Secrets = Callable[[Mapping[str, Any]], "list[str]"]
 
 
 class LiveText:
@@ -109,7 +108,7 @@ class PendingLog:
 class LogPump:
     """Send logs. `follow`, `wake` and `finish` may be called from any thread."""
 
-    def __init__(self, journal: Journal, get_client: Callable[[], Client], secrets: Secrets) -> None:
+    def __init__(self, journal: Journal, get_client: Callable[[], Client], secrets: SecretsOfJob) -> None:
         """`secrets` says, for the content of a `job.json`, what must not be shown."""
         self.journal = journal
         self.get_client = get_client
@@ -157,12 +156,21 @@ class LogPump:
             busy = False
             for pending_log in pending:
                 if pending_log.due <= time.monotonic() or (finishing and not pending_log.failures):
-                    busy = self._send_next(pending_log) or busy
+                    busy = self._guard(pending_log) or busy
             with self.changed:
                 if finishing and not busy:
                     return
                 if not busy and not self.finishing and len(pending) == len(self.logs):
                     self.changed.wait(LOOK_SECONDS if pending else None)
+
+    def _guard(self, pending_log: PendingLog) -> bool:
+        """Do `_send_next`. An unexpected error delays this log, no other."""
+        try:
+            return self._send_next(pending_log)
+        except Exception:
+            log.exception("log cannot be sent", extra={"job": pending_log.job_id})
+            self._retry_later(pending_log, None)
+            return False
 
     def _send_next(self, pending_log: PendingLog) -> bool:
         """Send a piece of one log if it is time; whether there may be more to send at once."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Callable
 
 from skadi import pace
+from skadi.active_jobs import ActiveJobs
 from skadi.beat import Beat
 from skadi.client import CUT_STATUSES, Client, Reply, Unreachable
 from skadi.executor import Executor
@@ -28,23 +30,27 @@ class Poller:
 
     def __init__(
         self,
+        *,
         journal: Journal,
         executor: Executor,
+        active: ActiveJobs,
         reporter: Reporter,
         beat: Beat,
         spool: Spool,
         get_client: Callable[[], Client],
+        stopping: threading.Event,
         on_refused: Callable[[], None],
     ) -> None:
         self.journal = journal
         self.executor = executor
+        self.active = active
         self.reporter = reporter
         self.beat = beat
         self.spool = spool
         self.get_client = get_client
         self.on_refused = on_refused
         self.pace = pace.PollPace()
-        self.stopping = executor.stopping
+        self.stopping = stopping
         self.first_poll = True
         self.introduced = False
         self.connected = False
@@ -57,23 +63,31 @@ class Poller:
     def run(self) -> None:
         """Poll whenever a job could start at once: what is claimed has a lease that runs."""
         while not self.stopping.is_set():
-            if not self.introduced:
-                self.stopping.wait(self._introduce())
-                continue
-            if not self.executor.slots.acquire(timeout=SLOT_LOOK_SECONDS):
-                continue
-            job, delay = None, 0.0
             try:
-                has_room = self.spool.check_room()
-                self.beat.replace_polls(not has_room)
-                job, delay = self._poll() if has_room else (None, ROOM_LOOK_SECONDS)
-            finally:
-                if job is None:
-                    self.executor.slots.release()
-            if job is not None:
-                # Also while stopping: a server of protocol 1 would not give it to anybody again.
-                self.executor.submit(job)
+                delay = self._step()
+            except Exception:
+                log.exception("poll failed, polling goes on")
+                delay = self.pace.after_failure(None)
             self.stopping.wait(delay)
+
+    def _step(self) -> float:
+        """Do the next of: introduce, wait for a slot, poll. Return the seconds to wait before the next step."""
+        if not self.introduced:
+            return self._introduce()
+        if not self.executor.slots.acquire(timeout=SLOT_LOOK_SECONDS):
+            return 0.0
+        job, delay = None, 0.0
+        try:
+            has_room = self.spool.check_room()
+            self.beat.replace_polls(not has_room)
+            job, delay = self._poll() if has_room else (None, ROOM_LOOK_SECONDS)
+        finally:
+            if job is None:
+                self.executor.slots.release()
+        if job is not None:
+            # Also while stopping: a server of protocol 1 would not hand it out again.
+            self.executor.submit(job)
+        return delay
 
     def _introduce(self) -> float:
         """Ask who we are, until there is an answer; the time to wait before what comes next.
@@ -145,10 +159,11 @@ class Poller:
         try:
             if not self._store(job):
                 return None, self._after_offer_again(job.id)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a text that UTF-8 cannot hold
             log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
             if job.offer is None:  # else it is offered again, as it was not acknowledged
-                text = f"the agent cannot store the job: {error.strerror}"
+                reason = error.strerror if isinstance(error, OSError) else error
+                text = f"the agent cannot store the job: {reason}"
                 self.reporter.add(job.id, {"kind": "fail", "body": {"result": text}})
             return None, self.pace.after_failure(None)
         return job, self.pace.after_success()
@@ -160,7 +175,7 @@ class Poller:
             if stage is Stage.ABSENT:
                 self.journal.receive(job.id, job_to_store(job))
                 return True
-            if stage is Stage.UNSTARTED and not self.executor.holds(job.id):
+            if stage is Stage.UNSTARTED and not self.active.holds(job.id):
                 self.journal.set_state(job.id, "received", **job_to_store(job))
                 return True
         log.warning("job was handed out before, not run again", extra={"job": job.id, "stage": stage.name})

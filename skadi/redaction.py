@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
-from typing import Iterable, Mapping
+from typing import Any, Callable, Iterable, List, Mapping
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
@@ -28,6 +29,17 @@ def secret_values(environment: Mapping[str, str], *more: str) -> list[str]:
     found = [value for name, value in environment.items() if SECRET_NAME.search(name)]
     values = {value.strip() for value in [*found, *more]}
     return sorted(value for value in values if len(value) >= LEAST_CHARACTERS)
+
+
+SecretsOfJob = Callable[[Mapping[str, Any]], List[str]]
+"""Takes the content of a `job.json` and returns what must not be shown of that job."""
+
+
+def secrets_of_job(job: Mapping[str, Any], tokens: Iterable[str]) -> list[str]:
+    """Return the values to hide in the output of a job: tokens, and secret variables of the agent and of the job."""
+    own = job.get("env")
+    variables = {**os.environ, **own} if isinstance(own, dict) else dict(os.environ)
+    return sorted({*secret_values(variables, *tokens), *secret_values(os.environ)})
 
 
 def _forms(value: str) -> set[str]:

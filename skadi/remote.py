@@ -206,13 +206,17 @@ def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: mailbox.put(None))
     follower = Follower(request, show_text, show_notice)
-    threading.Thread(target=_work, args=(follower, mailbox), daemon=True).start()
+    worker = threading.Thread(target=_follow, args=(follower, mailbox), daemon=True)
+    worker.start()
     canceling = False
     while True:
         try:
             end = mailbox.get(timeout=1.0)  # with a timeout: a wait without one hears no signal on some systems
         except queue.Empty:
             follower.client.enforce_deadline(time.monotonic())
+            if not worker.is_alive() and mailbox.empty():
+                show_notice("fault of the program: the thread that follows the job has died")
+                return EXIT_FAILED
             continue
         if end is not None:
             if end.sentence:
@@ -222,10 +226,17 @@ def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
             return EXIT_CANCELED
         canceling = True
         show_notice("canceling the job; once more to leave without waiting for its end")
-        threading.Thread(target=follower.cancel, daemon=True).start()
+        threading.Thread(target=_cancel, args=(follower,), daemon=True).start()
 
 
-def _work(follower: Follower, mailbox: queue.SimpleQueue[RunExit | None]) -> None:
+def _cancel(follower: Follower) -> None:
+    try:
+        follower.cancel()
+    except Exception as error:
+        show_notice(f"the job was not canceled, fault of the program: {type(error).__name__}: {error}")
+
+
+def _follow(follower: Follower, mailbox: queue.SimpleQueue[RunExit | None]) -> None:
     try:
         follower.run()
     except RunExit as end:

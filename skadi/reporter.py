@@ -110,6 +110,9 @@ class Reporter:
                 return
             try:
                 self._send(report)
+            except Exception:
+                log.exception("report cannot be sent", extra={"job": report.job_id, "kind": report.kind})
+                self._retry_later(report, None)
             finally:
                 with self.changed:
                     self.sending = ""
@@ -147,7 +150,7 @@ class Reporter:
         if report.kind == "running":
             self._after_running(report, reply)
         elif 200 <= reply.status < 300 or (reply.status == 400 and reply.error_code() in DELIVERED_CODES):
-            self._settle(report, reply)
+            self._settle(report, reply.status)
         elif reply.status == 401:
             log.warning("report refused because of the token, kept", extra={"job": report.job_id})
             self._retry_later(report, pace.REFUSED_RETRY)
@@ -155,18 +158,18 @@ class Reporter:
             log.warning(
                 "report dropped", extra={"job": report.job_id, "status": reply.status, "error": reply.error_code()}
             )
-            self._settle(report, reply)
+            self._settle(report, reply.status)
         else:
             log.warning("report not taken", extra={"job": report.job_id, "status": reply.status})
             self._retry_later(report, reply.retry_after(pace.LONGEST_RETRY_AFTER))
 
-    def _settle(self, report: PendingReport, reply: Reply) -> None:
-        log.debug("report delivered", extra={"job": report.job_id, "kind": report.kind, "status": reply.status})
+    def _settle(self, report: PendingReport, status: int) -> None:
+        log.debug("report delivered", extra={"job": report.job_id, "kind": report.kind, "status": status})
         with self.changed:
             self.sending = ""  # a report that is added from now on answers a later question: it is sent again
         self.on_settled(report.job_id)
         try:
-            self.journal.mark_delivered(report.job_id, reply.status)
+            self.journal.mark_delivered(report.job_id, status)
         except OSError as error:
             # It will be sent once more after a restart, and the server will say JobFinished.
             log.warning("delivery cannot be noted", extra={"job": report.job_id, "error": str(error)})
@@ -188,7 +191,7 @@ class Reporter:
         report.failures += 1
         if report.kind != "running" and time.time() - report.created > KEEP_TRYING:
             log.error("report given up after seven days", extra={"job": report.job_id})
-            self._settle(report, Reply(0, {}, b""))
+            self._settle(report, 0)
             return
         most = RUNNING_RETRY if report.kind == "running" else pace.LONGEST_REPORT_RETRY
         self._schedule(report, pace.back_off(report.failures, most) if delay is None else delay)

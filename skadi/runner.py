@@ -43,7 +43,7 @@ def command_environment(
     return environment
 
 
-def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_pid: int | None) -> dict[str, Any]:
+def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str) -> dict[str, Any]:
     """What is added to `job.json`: all the shim needs. Raises KeyError for a user or group that is gone."""
     entry = plan.entry
     account: pwd.struct_passwd | None
@@ -63,12 +63,17 @@ def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str, agent_
         "timeout": entry.timeout,
         "kill_after": entry.kill_after,
         "output": entry.output,
-        "agent_pid": agent_pid,
+        "agent_pid": os.getpid() if dies_with_parent() else None,
     }
     if entry.user and account:
         group = grp.getgrnam(entry.group).gr_gid if entry.group else account.pw_gid
         content.update(user=entry.user, uid=account.pw_uid, gid=group)
     return content
+
+
+def dies_with_parent() -> bool:
+    """Whether the agent runs under a development supervisor, at whose end nothing may be left."""
+    return os.environ.get("SKADI_DIE_WITH_PARENT") == "1"
 
 
 def start_shim(folder: str) -> subprocess.Popen[bytes]:

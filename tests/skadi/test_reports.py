@@ -18,10 +18,10 @@ QUICK = "pace.FIRST_RETRY = 0.02"
 SLOW_DISK = """
 import time
 from skadi.journal import Journal
-def slow(journal, job_id, status, noted=Journal.delivered):
+def slow(journal, job_id, status, noted=Journal.mark_delivered):
     noted(journal, job_id, status)
     time.sleep(1)
-Journal.delivered = slow
+Journal.mark_delivered = slow
 """
 
 
