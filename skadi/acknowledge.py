@@ -1,7 +1,7 @@
-"""Ask the server whether a job that was written down may start: the acknowledgement of protocol 2.
+"""Acknowledge a stored job to the server, under protocol 2. The job starts only after the server accepts that.
 
-Nothing starts without a yes. As long as no definite answer comes, the question is retried: the server may have taken
-an acknowledgement whose answer was lost, and then counts on the job being run.
+The request is retried until a definite answer comes: the server may have taken an acknowledgement whose answer was
+lost, and then it expects the job to run.
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ NOT_FINAL = (401, 403, 408, 425, 429)
 
 
 class AckStatus(Enum):
-    """What came of asking."""
+    """The result of an acknowledgement."""
 
-    ACCEPTED = "the server counts on us: start it"
-    REJECTED = "it is not ours any more"
-    CANCELED = "its owner took it back"
-    UNKNOWN = "the agent stops, and the server may have taken the acknowledgement"
-    NOT_SENT = "the agent stops, and the server was not asked"
+    ACCEPTED = "the server lets the job start"
+    REJECTED = "the server does not let it start: drop it"
+    CANCELED = "its owner has canceled it"
+    UNKNOWN = "the agent stops; the server may have taken an acknowledgement"
+    NOT_SENT = "the agent stops before any attempt"
 
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """The status, and whether the server may have taken an earlier acknowledgement."""
+    """The status; `retried` says whether the server may have taken an earlier acknowledgement."""
 
     status: AckStatus
     retried: bool
 
 
 def acknowledge(job: Job, get_client: Callable[[], Client], stopping: threading.Event) -> Acknowledgement:
-    """Ask until a definite answer comes or the agent stops. Waits as long as it takes."""
+    """Acknowledge a job, with retries until a definite answer comes or the agent stops.
+
+    May block without limit. It returns UNKNOWN or NOT_SENT only if `stopping` is set.
+    """
     body: dict[str, Any] = {"result": ""}
     if job.offer is not None:
         body.update(job.offer_fields(), ack=True)
@@ -70,7 +73,7 @@ def acknowledge(job: Job, get_client: Callable[[], Client], stopping: threading.
 
 
 def _read_status(reply: Reply) -> AckStatus | None:
-    """None when the answer settles nothing."""
+    """Return the status, or None if the job must be acknowledged again."""
     if 200 <= reply.status < 300:
         return AckStatus.ACCEPTED
     if reply.status == 409 and reply.error_code() == "JobCanceled":

@@ -14,7 +14,7 @@ from skadi.log import log
 
 
 class ActiveJobs:
-    """Ids of the unfinished jobs, in one place for all threads. Any thread may call the methods."""
+    """The ids of the unfinished jobs, and their cancels. Any thread may call the methods."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal

@@ -1,7 +1,7 @@
 """The running agent: its parts, its threads, and how it stops.
 
 Threads: the poller asks for jobs, the executor runs one job at a time through a shim, the reporter delivers reports,
-the beat renews leases and hears of cancels, the pump sends logs. The main thread waits for signals and watches the
+the beat renews leases and receives cancels, the pump sends logs. The main thread waits for signals and watches the
 others. All of them share the journal; every other object says which of its methods any thread may call.
 
 A signal handler only puts a word into the mailbox (SimpleQueue.put is reentrant); `run` makes all decisions.
@@ -44,7 +44,7 @@ SIGNAL_WORDS = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "r
 
 
 class Agent:
-    """One agent with its threads. Each part is built from parts that stand above it."""
+    """One agent with its threads. Each part is built from parts that exist already."""
 
     def __init__(
         self, config: Config, journal: Journal, formatter: LineFormatter, load_config: Callable[[], Config]

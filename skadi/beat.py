@@ -1,8 +1,8 @@
-"""One held request that keeps the leases of our jobs and brings word of those whose owner wants them ended.
+"""The beat: one held request that renews the leases of our jobs and returns the ids of canceled ones.
 
-It goes on as long as there are acknowledged jobs whose report the server has not taken, and while the agent asks for no
-jobs, so that it does not show as offline. A server that does not know the call keeps the leases by the reporter's signs
-of life alone, and cannot send such word.
+Beats go on while the server waits for the report of an acknowledged job, and while the agent does not poll, so that it
+does not show as offline. An old server does not know the call. There the reporter's heartbeats keep the leases, and a
+cancel arrives only as their answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ UNSUPPORTED_STATUSES = (404, 405, 501)
 
 
 class Beat:
-    """The loop. All but `run` may be called from any thread; `on_cancel` is called for each id, maybe again."""
+    """The beat's thread. Any thread may call the methods except `run`. `on_cancel` may get the same id several
+    times.
+    """
 
     def __init__(self, get_client: Callable[[], Client], on_cancel: Callable[[str], None]) -> None:
         self.get_client = get_client
@@ -34,14 +36,14 @@ class Beat:
         self.jobs: dict[str, Job] = {}
         self.without_jobs = False
         self.changed = threading.Condition()
-        self.has_new_job = False  # a job came that the request on its way does not name
+        self.has_new_job = False  # the request in flight does not name the newest job
         self.held_client: Client | None = None
         self.server_lease: float | None = None
         self.pace = pace.PollPace()
         self.unsupported = False
 
     def add(self, job: Job) -> None:
-        """Keep the lease of a job from now on."""
+        """Renew the lease of a job from now on. A job of protocol 1 has no lease and is ignored."""
         with self.changed:
             if job.offer is None or job.id in self.jobs:
                 return
@@ -52,19 +54,19 @@ class Beat:
             self.changed.notify()
 
     def forget(self, job_id: str) -> None:
-        """The server took the report, or the job is not ours."""
+        """Stop renewing the lease of a job: the server has its report, or gave the job to another agent."""
         with self.changed:
             self.jobs.pop(job_id, None)
 
     def replace_polls(self, wanted: bool) -> None:
-        """Whether to be heard without jobs too, because the agent asks for none."""
+        """Send beats without jobs too (or not any more), because the agent does not poll."""
         with self.changed:
             if wanted != self.without_jobs:
                 self.without_jobs = wanted
                 self.changed.notify()
 
     def run(self) -> None:
-        """Beat for ever; the body of a thread."""
+        """Run the thread. It never returns."""
         while True:
             with self.changed:
                 while not self.jobs and not self.without_jobs:
@@ -73,26 +75,26 @@ class Beat:
                 delay = self._beat()
             except Exception:
                 with self.changed:
-                    self.has_new_job = False  # or the pause would end at once, again and again
+                    self.has_new_job = False  # otherwise the pause would end at once, again and again
                     job_ids = ",".join(self.jobs)
                 log.exception("beat failed, beats go on", extra={"jobs": job_ids})
                 delay = self._retry_delay(False, 0.0, None)
             self._pause(delay)
 
     def lease(self) -> float:
-        """Seconds: what the server said last, else the shortest of what the jobs came with."""
+        """Return the lease in seconds: the server's last answer, or the shortest lease of the jobs."""
         if self.server_lease is not None:
             return self.server_lease
         with self.changed:
             return min((job.lease_seconds for job in self.jobs.values()), default=Job.lease_seconds)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, but not when a new job has come."""
+        """Wait, or return at once if a new job needs a beat."""
         with self.changed:
             self.changed.wait_for(lambda: self.has_new_job, seconds)
 
     def _beat(self) -> float:
-        """One request; the time to wait before the next."""
+        """Send one beat. Return the seconds to wait before the next."""
         lease = self.lease()
         hold = int(max(SHORTEST_HOLD, min(LONGEST_HOLD, lease / 3, self.pace.next_hold(time.monotonic()))))
         client = self.get_client()
@@ -123,12 +125,12 @@ class Beat:
     def _handle_reply(self, reply: Reply, hold: int, elapsed: float) -> float:
         if reply.status in UNSUPPORTED_STATUSES and reply.protocol() == 1:
             if not self.unsupported:
-                log.warning("server knows no beat", extra={"status": reply.status})
+                log.warning("the server does not support beats", extra={"status": reply.status})
             self.unsupported = True
             return UNSUPPORTED_RETRY
         body: Any = reply.json()
         if reply.status != 200 or not isinstance(body, dict):
-            log.warning("server has no answer to the beat", extra={"status": reply.status, "error": reply.error_code()})
+            log.warning("unexpected answer to the beat", extra={"status": reply.status, "error": reply.error_code()})
             return self._retry_delay(reply.status in CUT_STATUSES, elapsed, reply.retry_after(self.lease() / 3))
         self.unsupported = False
         self.pace.after_success()
@@ -139,10 +141,11 @@ class Beat:
         for job_id in cancel if isinstance(cancel, list) else []:
             if isinstance(job_id, str):
                 self.on_cancel(job_id)
-        # Answered early: there is word that we have now, which would be sent again at once, or nothing is held here.
+        # An early answer either repeats cancels that we have, or comes from a server that does not hold. Do not
+        # hurry.
         return max(0.0, hold - elapsed) if elapsed < hold / 2 or cancel else 0.0
 
     def _retry_delay(self, cut: bool, elapsed: float, retry_after: float | None) -> float:
-        """Not the pause that a poll would make: the leases run."""
+        """Return a pause that is shorter than the poller's: the leases would expire during a long one."""
         delay = self.pace.after_cut(elapsed, time.monotonic()) if cut else self.pace.after_failure(retry_after)
         return min(delay, self.lease() / 6) if retry_after is None else min(delay, self.lease() / 3)

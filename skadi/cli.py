@@ -25,18 +25,18 @@ from skadi.values import duration_text
 USAGE = """\
 skadi [--config FILE]               run the agent
 skadi [--config FILE] TOKEN         write the token (20 letters and digits) into skadi.yml
-skadi [--config FILE] match TEXT    explain what a message would do here; runs nothing
+skadi [--config FILE] match TEXT    show what a message would do here; runs nothing
 skadi [--config FILE] check         check skadi.yml
-skadi [--config FILE] doctor        check whether the agent could work: skadi.yml, disk, server, token; 2 if not
-skadi run AGENT TEXT...             run a job on an agent of yours, show its output, exit as it exits
+skadi [--config FILE] doctor        check skadi.yml, disk, server and token; exit with 2 if the agent cannot work
+skadi run AGENT TEXT...             run a job on your agent, show its output, exit with its exit code
 skadi version
 
-FILE is ./skadi.yml or else /etc/skadi/skadi.yml if you do not name one.
+Without --config, FILE is ./skadi.yml, or else /etc/skadi/skadi.yml.
 
-skadi run AGENT TEXT... takes a token of yours from SKADI_TOKEN (lsj_... or lsu_...), and options before or in TEXT:
-  --server URL                      where the server is; else SKADI_SERVER
-  --wait-for-agent SECONDS, --ttl   let the job wait so long for an agent that is away
-  --timeout SECONDS                 give up following it after so long; the job goes on
+skadi run AGENT TEXT... reads your token (lsj_... or lsu_...) from SKADI_TOKEN. Options may be before or in TEXT:
+  --server URL                      the address of the server; else SKADI_SERVER
+  --wait-for-agent SECONDS, --ttl   let the job wait this long for an agent that is offline
+  --timeout SECONDS                 stop following the job after this long; the job goes on
   --                                what follows is TEXT
 
 Exit codes: 0 fine; 1 refused or failed; 78 the configuration or the token is bad. skadi run: the exit code of the
@@ -45,7 +45,7 @@ command, 128 + N if signal N ended it; 130 after Ctrl-C.
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our exit code."""
+    """argparse with our exit code and our help text."""
 
     def error(self, message: str) -> NoReturn:
         raise SystemExit(complain(message))
@@ -55,13 +55,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def complain(message: str) -> int:
-    """Say what was wrong with the command line; the exit code."""
+    """Print an error of the command line. Return the exit code."""
     sys.stderr.write(f"skadi: {message}\nTry: skadi --help\n")
     return EXIT_FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; the exit code."""
+    """Run the program. Return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) > 1 and given[0] == "run" and not given[1].startswith(("--config", "--help", "-h")):
         return run_remote(given[1:], os.environ)
@@ -85,19 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return explain(find_file(options.config), " ".join(words[1:]))
         if len(words) == 1:
             return set_token(options.config, words[0])
-        return complain("I do not understand: {}".format(" ".join(words)))
+        return complain("unknown command: {}".format(" ".join(words)))
     except ConfigError as error:
         sys.stderr.write(f"skadi: {error}\n")
         return EXIT_CONFIG
 
 
 def set_token(given: str | None, token: str) -> int:
-    """`skadi TOKEN`."""
+    """Do `skadi TOKEN`. Return the exit code."""
     if not TOKEN.match(token):
         sys.stderr.write(
             "skadi: this is neither a command nor a token: a token has 20 letters and digits, "
             f"this has {len(token)} characters.\n"
-            "Copy the agent's token from the server once more, or try: skadi --help\n"
+            "Copy the agent's token from the server again, or try: skadi --help\n"
         )
         return EXIT_FAILED
     try:
@@ -111,7 +111,7 @@ def set_token(given: str | None, token: str) -> int:
 
 
 def run(path: str) -> int:
-    """Run the agent until a signal."""
+    """Run the agent until a signal. Return the exit code."""
     die_with_parent()
     config = usable(path)
     os.umask(0o077)
@@ -125,7 +125,9 @@ def run(path: str) -> int:
 
 
 def usable(path: str) -> Config:
-    """A configuration the agent can work with. Raises ConfigError."""
+    """Load a configuration that an agent can run with. Raises ConfigError if the token, the server or ssl is
+    missing.
+    """
     config = load(path, os.environ)
     if not config.token:
         raise ConfigError(f"{path} has no token yet. Copy it from the server and run: skadi TOKEN")
@@ -144,7 +146,9 @@ def usable(path: str) -> Config:
 
 
 def die_with_parent() -> None:
-    """Under a development supervisor: be killed with it, so that a kill -9 of it leaves nothing behind."""
+    """Under a development supervisor: ask the kernel to kill us when it dies, so that its kill -9 leaves nothing
+    behind.
+    """
     if not runner.dies_with_parent():
         return
     parent = os.getppid()
@@ -154,7 +158,7 @@ def die_with_parent() -> None:
 
 
 def explain(path: str, message: str) -> int:
-    """`skadi match TEXT`: 0 when it would run or be answered, 1 when it is refused."""
+    """Do `skadi match TEXT`. Return 0 if the text would run or be answered, 1 if it would be refused."""
     decision = decide(load(path, os.environ), message)
     if isinstance(decision, DirectAnswer):
         sys.stdout.write("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
@@ -168,13 +172,13 @@ def explain(path: str, message: str) -> int:
         ("timeout", f"{duration_text(entry.timeout)}, then {duration_text(entry.kill_after)} until it is killed"),
     ]
     if entry.confirm:
-        lines.append(("confirm", "its owner must say yes in the chat first"))
+        lines.append(("confirm", "the owner must confirm it in the chat first"))
     sys.stdout.write("".join(f"{title:<12} {text}\n" for title, text in lines))
     return EXIT_OK
 
 
 def check(path: str) -> int:
-    """`skadi check`: 0 when everything may run (warnings or not), 1 when something never runs, 78 when nothing does."""
+    """Do `skadi check`. Return 0 if every entry may run (even with warnings), 1 if some never runs."""
     config = load(path, os.environ)
     problems = [entry for entry in config.entries if entry.refusal]
     notes = list(config.warnings)
@@ -195,13 +199,13 @@ def check(path: str) -> int:
 
 
 def doctor(path: str) -> int:
-    """`skadi doctor`: 0 when all is fine, 1 with warnings, 2 when the agent could not work."""
+    """Do `skadi doctor`. Return 0 if all is fine, 1 for warnings, 2 if the agent could not work."""
     findings = examine(load(path, os.environ), os.environ)
     sys.stdout.write("".join(map(str, findings)))
     return max(finding.level for finding in findings)
 
 
 def count_text(entries: Sequence[Entry]) -> str:
-    """How many of the entries can run, in words."""
+    """Return how many of the entries can run, as text."""
     good = sum(1 for entry in entries if not entry.refusal)
     return f"{good} of {len(entries)} entries can run"

@@ -1,7 +1,7 @@
-"""One keep-alive connection to the server, for one thread; another thread may cut it.
+"""One keep-alive connection to the server, for one thread. Other threads may cut its request.
 
-`http.client` and not `urllib`, which follows redirects and sends the token along to the new host. Nothing is followed
-here. A reply is read up to a limit and a deadline, so that no server can hold or fill the agent.
+It uses `http.client`, because `urllib` follows redirects and sends the token to the new host. This client follows none.
+A reply has a maximum size and a deadline, so that no server can block the agent or fill its memory.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from skadi.config import LOOPBACK, Server
 CONNECT_SECONDS = 3.0
 MAX_REPLY_BYTES = 1024 * 1024
 PROTOCOL = 2
-TRY_AGAIN = (408, 425, 429)  # of the 4xx: those that say nothing about the request itself
-CUT_STATUSES = (408, 502, 504)  # a proxy's word for a request that it held too long
+TRY_AGAIN = (408, 425, 429)  # the 4xx that do not reject the request itself, so that a retry may succeed
+CUT_STATUSES = (408, 502, 504)  # a proxy sends these for a request that it held too long
 
 
 class Unreachable(Exception):
-    """No usable reply; `cut` when the connection ended although the server had taken the request."""
+    """There is no usable reply. `cut` is true if the connection ended after the server had accepted the request."""
 
     def __init__(self, message: str, cut: bool = False) -> None:
         super().__init__(message)
@@ -37,43 +37,43 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """Status, headers with lower-case names, and body."""
+    """An HTTP reply. The names of `headers` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON; None when it is none."""
+        """Return the body as JSON, or None if it is not valid JSON."""
         try:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError):
             return None
 
     def protocol(self) -> int:
-        """What the server speaks: 2, or 1 when it does not say so. Errors of a proxy say nothing either."""
+        """Return the server's protocol: 2, or 1 without a header. A proxy's error page looks like 1."""
         return PROTOCOL if self.headers.get("skadi-protocol", "").strip() == str(PROTOCOL) else 1
 
     def error_code(self) -> str:
-        """The `error` of an error body, or an empty text."""
+        """Return the `error` of an error body, or ""."""
         body = self.json()
         code = body.get("error") if isinstance(body, dict) else ""
         return code if isinstance(code, str) else ""
 
     def retry_after(self, most: float) -> float | None:
-        """Seconds the server asks us to wait, at most `most`; None when it does not ask (dates are not read)."""
+        """Return the seconds of Retry-After, at most `most`; None without the header, or if it is a date."""
         text = self.headers.get("retry-after", "")
         return min(float(text), most) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def agent_header() -> str:
-    """Version and platform, such as `2.0.0 linux-x86_64`."""
+    """Return version and platform, such as `2.0.0 linux-x86_64`."""
     system = os.uname()
     return f"{__version__} {system.sysname.lower()}-{system.machine}"
 
 
 def proxy_for(server: Server, environment: Mapping[str, str]) -> str:
-    """The proxy to reach a server through CONNECT, or an empty text. Plain http never goes through one."""
+    """Return the proxy that reaches a server through CONNECT, or "". Plain http never uses a proxy."""
     if not server.secure or LOOPBACK.match(server.host):
         return ""
     for item in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(","):
@@ -84,7 +84,7 @@ def proxy_for(server: Server, environment: Mapping[str, str]) -> str:
 
 
 class Client:
-    """Requests to the server, one at a time. `interrupt` and `enforce_deadline` may be called from other threads."""
+    """Send requests to the server, one at a time. Any thread may call `interrupt` and `enforce_deadline`."""
 
     def __init__(self, server: Server, token: str, environment: Mapping[str, str] = os.environ) -> None:
         self.server = server
@@ -102,8 +102,9 @@ class Client:
     ) -> Reply:
         """Send a request and read the whole reply. Raises Unreachable.
 
-        A body is sent as JSON, bytes as they are; `headers` stand over the usual ones.
-        A kept-alive connection that turns out to be closed is opened once more: the server ended it while it was idle.
+        A body is sent as JSON, or as it is if it is bytes. `headers` override the default ones. If a kept-alive
+        connection turns out to be closed, the request is sent again on a new one: the server had closed it while it was
+        idle.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode("utf-8")
         while True:
@@ -145,7 +146,7 @@ class Client:
         response = connection.getresponse()
         content = response.read(MAX_REPLY_BYTES + 1)
         if response.length and len(content) <= MAX_REPLY_BYTES:
-            raise http.client.IncompleteRead(content, response.length)  # read(n) itself does not mind
+            raise http.client.IncompleteRead(content, response.length)  # read(n) raises nothing for a short body
         if len(content) > MAX_REPLY_BYTES:
             raise ValueError(f"an answer of more than {MAX_REPLY_BYTES} bytes")
         if response.will_close or not response.isclosed():
@@ -171,7 +172,7 @@ class Client:
         server = self.server
         if not server.secure:
             return http.client.HTTPConnection(server.host, server.port, timeout=CONNECT_SECONDS)
-        # Here and not at the top: a Python without ssl, as on small systems, can still talk to a server on loopback.
+        # Imported here, because small systems have a Python without ssl; it can still use a server on loopback.
         import ssl
 
         context = ssl.create_default_context()
@@ -189,7 +190,7 @@ class Client:
         return connection
 
     def interrupt(self, stop: bool = False) -> None:
-        """Cut a request that another thread waits for; with `stop`, refuse every later one as well."""
+        """Cut the request that another thread waits for. With `stop`, refuse every later one as well."""
         with self._lock:
             self._interrupted = True
             self._stopped = self._stopped or stop
@@ -198,16 +199,16 @@ class Client:
             try:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
-                return  # it was closed already, which is what we wanted
+                return  # the connection is closed already
 
     def enforce_deadline(self, now: float) -> None:
-        """Cut a reply that drips in too slowly for the timeout of a single read to notice."""
+        """Cut a reply that arrives so slowly that the timeout of a single read never ends it."""
         deadline = self._deadline
         if deadline is not None and now > deadline:
             self.interrupt()
 
     def close(self) -> None:
-        """End the connection; the next request opens another."""
+        """Close the connection. The next request opens another."""
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:

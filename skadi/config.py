@@ -1,7 +1,7 @@
-"""skadi.yml: where it is found, what it says, and whether it can be trusted.
+"""skadi.yml: find it, read it, and check whether it can be trusted.
 
-Read once into a frozen Config; a reload makes a new one. Scalars are read as text (the file of the original is typed
-by the program that reads it), so `prefix: 007` and a token of digits only keep their characters.
+The result is a frozen Config; a reload creates a new one. Scalars are read as text, as the original did, so that
+`prefix: 007` and a token that has only digits keep their characters.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)\Z")
 
 
 class ConfigError(ValueError):
-    """A configuration the agent cannot start with; the text says what to do."""
+    """The agent cannot start with this configuration. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server is."""
+    """The address of the server. `prefix` is the path before every call, without a slash at its end."""
 
     secure: bool
     host: str
@@ -71,7 +71,9 @@ class Server:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything skadi.yml and the environment say; `distrust` is why nothing of it may run, or empty."""
+    """The content of skadi.yml and of the environment. `distrust` says why nothing may run; it is empty if all is
+    well.
+    """
 
     path: str
     token: str
@@ -86,19 +88,19 @@ class Config:
     distrust: str = ""
 
     def of_kind(self, kind: str) -> list[Entry]:
-        """The entries of a kind (`shortcut`, `command`, `template`), in the order of the file."""
+        """Return the entries of a kind (`shortcut`, `command`, `template`), in the order of the file."""
         return [entry for entry in self.entries if entry.kind == kind]
 
 
 class CurrentConfig:
-    """The configuration in force. A reload replaces it as one, so read `config` once for each decision."""
+    """The configuration in force. A reload replaces it, so read `config` once for each decision."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
 
 def find_file(given: str | None) -> str:
-    """The path of the configuration. Raises ConfigError."""
+    """Return the path of the configuration. Raises ConfigError."""
     if given:
         return os.path.abspath(given)
     for path in SEARCH:
@@ -108,7 +110,7 @@ def find_file(given: str | None) -> str:
 
 
 def read_text(path: str) -> str:
-    """The text of the file. Raises ConfigError."""
+    """Return the text of the file. Raises ConfigError."""
     try:
         with open(path, "rb") as file:
             data = file.read(yamlet.MAX_CHARACTERS * 4)
@@ -120,7 +122,7 @@ def read_text(path: str) -> str:
 
 
 def load(path: str, environment: Mapping[str, str]) -> Config:
-    """Read and check a configuration. Raises ConfigError; a single bad entry does not, see Entry.refusal."""
+    """Read and check a configuration. Raises ConfigError, but not for a bad entry: that one gets a `refusal`."""
     try:
         document = yamlet.load(read_text(path), typed=False)
     except yamlet.YamlError as error:
@@ -133,13 +135,13 @@ def load(path: str, environment: Mapping[str, str]) -> Config:
 
 
 def parse_server(text: str, insecure_allowed: bool) -> Server:
-    """Check the address of the server. Raises ConfigError."""
+    """Parse the address of the server. Raises ConfigError."""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"server: {text} is no address: {error}") from error
+        raise ConfigError(f"server: {text} is not a valid address: {error}") from error
     if parts.scheme not in ("http", "https") or not host or re.search(r"[^!-~]", text):
         raise ConfigError("server: must be an address such as https://letserver.example, not %s" % (text or "empty"))
     if parts.username or parts.query or parts.fragment:
@@ -154,21 +156,21 @@ def parse_server(text: str, insecure_allowed: bool) -> Server:
 
 
 def permission_problem(path: str) -> str:
-    """Why the file may not decide what runs: somebody else could have written it. Empty when only we could.
+    """Return why another user could have written the file, or "" if only its owner and root could.
 
-    A folder with the sticky bit, such as /tmp, is accepted: others cannot replace our file in it.
+    A folder with the sticky bit, such as /tmp, is accepted, because other users cannot replace our file there.
     """
     real = os.path.realpath(path)
-    for place, mask in ((real, 0o022), (os.path.dirname(real), 0o022)):
+    for checked in (real, os.path.dirname(real)):
         try:
-            status = os.stat(place)
+            status = os.stat(checked)
         except OSError as error:
-            return f"{place}: {error.strerror}"
+            return f"{checked}: {error.strerror}"
         if status.st_uid not in (0, os.geteuid()):
-            return f"{place} belongs to another user: chown it to the user of the agent"
+            return f"{checked} belongs to another user: chown it to the user of the agent"
         sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        if status.st_mode & mask and not sticky_folder:
-            return f"{place} can be written by others: run chmod go-w {place}"
+        if status.st_mode & 0o022 and not sticky_folder:
+            return f"{checked} can be written by others: run chmod go-w {checked}"
     return ""
 
 
@@ -184,7 +186,7 @@ class _Loader:
         self.warnings: list[str] = []
 
     def load(self) -> Config:
-        """The configuration. Raises ConfigError."""
+        """Return the configuration. Raises ConfigError."""
         self._check_keys(self.document, KEYS, LATER, 0)
         debug = _override(self.environment, "DEBUG")
         token = _override(self.environment, "TOKEN") or self._get("token", values.text_value, "")
@@ -233,12 +235,12 @@ class _Loader:
                 self._warn(source.lines.get(key, line), f"unknown key {key}{hint}")
 
     def _signing(self) -> str:
-        """`signing` is not in this version; wanting it means that unsigned jobs must not run."""
+        """Return why nothing may run: this version cannot check signatures, so it must not run unsigned jobs."""
         wanted = self.document.get("signing")
         mode = wanted.get("mode") if isinstance(wanted, dict) else wanted
         if wanted is None or mode == "none":
             return ""
-        return f"signing is wanted in {self.path} but not supported by this version"
+        return f"{self.path} asks for signing, which this version does not support"
 
     def _defaults(self) -> Defaults:
         source = self.document.get("defaults")

@@ -1,4 +1,4 @@
-"""`skadi doctor`: whether an agent with this configuration could work here, and if not, what to do. Runs no command."""
+"""`skadi doctor`: check whether an agent with this configuration could work here. It runs no command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVEL_NAMES = ("ok", "warning", "error")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: how bad it is (0 to 2), and a sentence that names the way out."""
+    """One line of the result: the level, and a sentence that says what to do."""
 
     level: int
     text: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def examine(config: Config, environment: Mapping[str, str]) -> list[Finding]:
-    """Look at the configuration, the state folder and the way to the server."""
+    """Check the configuration, the state folder and the connection to the server."""
     findings = [Finding(WARNING, warning) for warning in config.warnings]
     findings += [
         Finding(WARNING, f"line {entry.line}: {entry.kind} {entry.name} never runs: {entry.refusal}")
@@ -54,7 +54,7 @@ def _state(config: Config, environment: Mapping[str, str]) -> Finding:
 
 def _server(server: Server | None, token: str) -> Finding:
     if server is None or not token:
-        return Finding(ERROR, "the file names no server or no token: add `server:`, and run: skadi TOKEN")
+        return Finding(ERROR, "the file has no server or no token: add `server:`, and run: skadi TOKEN")
     client = Client(server, token)
     try:
         reply = ask_who_am_i(client)

@@ -1,7 +1,7 @@
-"""The ids of the jobs that are over, kept for 45 days: an id that stands here is never run again.
+"""The ids of finished jobs, kept for 45 days. A job whose id is in the file never runs again.
 
-`STATE/done.log` has one line `SECONDS ID` for each, appended and synced before the folder of the job may go. A line
-that a crash or a full disk cut short is ignored, and the file written anew before the next.
+`STATE/done.log` has a line `SECONDS ID` for each. It is appended and synced before the folder of the job may be
+removed. A line that a crash or a full disk cut short is ignored, and the file is rewritten before the next line.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from skadi.failpoints import reach
 from skadi.shim import write_atomically
 
 KEEP_SECONDS = 45 * 86400.0
-COMPACT_SECONDS = 86400.0  # how much older than KEEP_SECONDS the first line may get
+COMPACT_SECONDS = 86400.0  # the oldest line may be this much older than KEEP_SECONDS before the file is rewritten
 NAME = "done.log"
 
 
 class DoneLog:
-    """The ids in one state folder. Methods may be called from any thread."""
+    """The finished ids of one state folder. Any thread may call the methods."""
 
     def __init__(self, state_dir: str) -> None:
-        """Read the file. Raises OSError when it is there and cannot be read."""
+        """Read the file. Raises OSError if it exists and cannot be read."""
         self.state_dir = state_dir
         self.path = os.path.join(state_dir, NAME)
         self.lock = threading.Lock()
@@ -46,7 +46,7 @@ class DoneLog:
             return job_id in self.ids
 
     def add(self, job_id: str) -> None:
-        """Note an id, synced. Raises OSError; the id is then not in here."""
+        """Append an id and sync. Raises OSError; the id is then not in the set."""
         with self.lock:
             if job_id in self.ids:
                 return
@@ -54,7 +54,7 @@ class DoneLog:
             if self.cut or (self.ids and min(self.ids.values()) < now - KEEP_SECONDS - COMPACT_SECONDS):
                 self._compact(now)
             reach("done.before_write")
-            self.cut = True  # until it is known to be whole
+            self.cut = True  # until the write has succeeded, the last line may be cut
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(f"{int(now)} {job_id}\n")
                 file.flush()

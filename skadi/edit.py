@@ -1,4 +1,4 @@
-"""`skadi TOKEN`: put a token into skadi.yml as text, so that comments and layout stay."""
+"""`skadi TOKEN`: write a token into skadi.yml by changing its text, so that comments and layout stay."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ TOKEN_LINE = re.compile(
 
 
 def with_token(text: str, token: str) -> str:
-    """The text of a configuration with another token. Raises ConfigError when the line cannot be found safely."""
+    """Return the text of a configuration with another token. Raises ConfigError if the line cannot be changed
+    safely.
+    """
     breaks = "\r\n" if "\r\n" in text else "\n"
     plain = text.replace("\r\n", "\n")
-    # In quotes only where the bare word would be read as a number.
+    # YAML would read some tokens as a number; only those get quotes.
     written = token if yamlet.load(token) == token else f'"{token}"'
     found = TOKEN_LINE.findall(plain)
     if len(found) == 1:
@@ -47,7 +49,7 @@ def write_token(path: str, token: str) -> None:
         raise ConfigError(f"{real} was not changed: {error}. Write it yourself: token: (your token)") from error
     try:
         status = os.stat(real)
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(real), prefix=".skadi-")  # made with mode 0600
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(real), prefix=".skadi-")  # its mode is 0600
         try:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(text)

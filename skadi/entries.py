@@ -1,7 +1,7 @@
 """One entry of the whitelist: a shortcut, a command or a template, read strictly from its map in skadi.yml.
 
-An entry that is wrong is kept with a `refusal`: it still answers, by saying why it does not run. So a mistake in one
-line neither stops the agent nor lets something run with less protection than was written down.
+A bad entry is kept with a `refusal`, and a job for it fails with that text. So a mistake in one line does not stop the
+agent, and no command runs with less protection than the file asks for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OPTION_KEYS = frozenset(
         "confirm",
     ]
 )
-# Keys of later versions. Without the first kind an entry would run with less protection than its writer asked for.
+# Keys of later versions. Without a key of the first set, an entry would run with less protection than the file asks.
 PROTECTING_LATER = frozenset(["secrets", "limits", "redact", "before", "signing"])
 OTHER_LATER = frozenset(
     [
@@ -72,7 +72,7 @@ MOST_SECONDS = 7 * 86400.0
 
 @dataclass(frozen=True)
 class Defaults:
-    """What an entry gets when it says nothing."""
+    """The values for keys that an entry leaves out."""
 
     timeout: float = 600.0
     kill_after: float = 10.0
@@ -83,7 +83,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Entry:
-    """A whitelist entry, ready to be matched; `refusal` is why it never runs, or empty."""
+    """An entry of the whitelist, ready to be matched. `refusal` says why it never runs; it is empty if it may."""
 
     kind: str
     name: str
@@ -111,7 +111,7 @@ class Entry:
 
 
 class EntryReader:
-    """Read one map into an Entry, collecting what is wrong with it."""
+    """Read one map into an Entry and collect its problems."""
 
     def __init__(self, kind: str, source: Any, line: int, defaults: Defaults, warn: Callable[[int, str], None]) -> None:
         self.kind = kind
@@ -123,7 +123,7 @@ class EntryReader:
         self.problems: list[str] = []
 
     def read(self) -> Entry:
-        """The entry; never raises for a bad value, see `Entry.refusal`."""
+        """Return the entry. A bad value raises nothing, see `Entry.refusal`."""
         name = self._get(NAME_KEYS[self.kind], values.text_value, "")
         text = self._get(TEXT_KEYS[self.kind], values.text_value, "")
         for key in {NAME_KEYS[self.kind], TEXT_KEYS[self.kind]}:
@@ -186,7 +186,7 @@ class EntryReader:
             self.warn(self.line, "a shortcut takes no arguments: args and max_args have no effect")
 
     def _parse_text(self, text: str, wants_shell: bool | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields words, template and shell."""
+        """Return the fields words, template and shell."""
         shell = bool(wants_shell) or bool(fields["unsafe"])
         if self.kind == "shortcut":
             shell = shell or (wants_shell is None and needs_shell(text))
@@ -237,14 +237,14 @@ class EntryReader:
 
 
 def parse_as_written(text: str) -> Template:
-    """For `match: string`: only the number of values counts, they are pasted into the text as the original did."""
+    """Parse a template with `match: string`. Its values are pasted into the text, so only their number is checked."""
     scanner = PlaceholderScanner()
     parts = split_placeholders(text, scanner)
     return WordTemplate(placeholders=tuple(scanner.placeholders), words=(parts,))
 
 
 def _confirm(value: Any) -> bool:
-    """Whether the person is asked before it runs. One-time passwords are for a later version."""
+    """Return whether the owner must confirm the job. One-time passwords are for a later version."""
     if not value:
         raise ValueError("has no value")
     try:

@@ -1,4 +1,4 @@
-"""A job as the server hands it out, and as `job.json` keeps it."""
+"""A job, as the server sends it and as `job.json` stores it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MOST_WORDS = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What the server handed out. `offer` is None under protocol 1, which knows no acknowledgement and no beat.
+    """One attempt of a job. `offer` is None under protocol 1, which has no acknowledgement and no beat.
 
-    `argv` are the words of a job that is no text, empty where they make no sense; None where `message` is all there is.
+    `argv` is None if the job is the text `message`. It is empty if the server sent words that cannot be read.
     """
 
     id: str
@@ -28,12 +28,12 @@ class Job:
     argv: tuple[str, ...] | None = None
 
     def offer_fields(self) -> dict[str, int]:
-        """What tells the server which hand-out of the job is meant; nothing under protocol 1."""
+        """Return the fields that name this offer of the job to the server; none under protocol 1."""
         return {} if self.offer is None else {"attempt": self.attempt, "offer": self.offer}
 
 
 def read_job(body: Any) -> Job | None:
-    """A job from the answer to a poll; None if it is none. Nothing is believed unchecked."""
+    """Read a job from the answer to a poll. Return None if it is not a valid one. Every field is checked."""
     if not isinstance(body, dict):
         return None
     job_id, message = body.get("id"), body.get("message")
@@ -52,7 +52,9 @@ def read_job(body: Any) -> Job | None:
 
 
 def _words(value: object) -> tuple[str, ...] | None:
-    """The words of a job. What is there and cannot be read is not taken for a text: it matches nothing."""
+    """Read the words of a job. Invalid words become (), which matches no entry; the job is never read as text
+    instead.
+    """
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MOST_WORDS or not all(isinstance(word, str) for word in value):
@@ -61,12 +63,12 @@ def _words(value: object) -> tuple[str, ...] | None:
 
 
 def read_stored_job(content: dict[str, Any] | None) -> Job | None:
-    """A job from `job.json`, where `argv` is what the shim is to run."""
+    """Read a job from `job.json`, where `argv` is the shim's command and `words` is the job's own."""
     return None if content is None else read_job({**content, "argv": content.get("words")})
 
 
 def _is_confirmed(params: object) -> bool:
-    """Whether the owner was asked about this very job and said yes."""
+    """Return whether the owner has confirmed this job."""
     return isinstance(params, dict) and params.get("confirmed") is True
 
 
@@ -79,7 +81,7 @@ def _seconds(value: object) -> float | None:
 
 
 def job_to_store(job: Job) -> dict[str, Any]:
-    """The first content of `job.json`, from which `read_stored_job` makes the job again."""
+    """Return the first content of `job.json`; `read_stored_job` reads it back."""
     return {
         "id": job.id,
         "message": job.message,

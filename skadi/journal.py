@@ -1,10 +1,16 @@
-"""The folders of jobs on disk: what was taken, how far it came, how it ended, what was reported.
+"""The folders of jobs on disk: each file is one step of a job, synced before the next step begins.
 
-`STATE/jobs/<id>/` holds `job.json` (before the server is told that we have the job), `started` (made by the shim before
-it starts anything), `cancel` (the owner wants it ended), `out.log` and `exit.json` (from the shim), `report.json`
-(before the first try to deliver it) and `delivered.json` (the server took it). Everything is synced before the next
-step, so that after a crash the folder says how far the job can have come; see `stage`. The ids of the jobs that are
-over stand in `done.log`. The state folder belongs to one agent at a time.
+`STATE/jobs/<id>/` holds, in this order:
+
+1. `job.json`, written before the server gets the acknowledgement;
+2. `started`, written by the shim before it starts the command;
+3. `cancel`, if the owner has canceled the job;
+4. `out.log` and `exit.json`, from the shim;
+5. `report.json`, written before the first attempt to deliver it;
+6. `delivered.json`, when the server has taken the report.
+
+After a crash the folder shows how far the job can be; see `stage`. `done.log` has the ids of finished jobs. One agent
+at a time uses a state folder.
 """
 
 from __future__ import annotations
@@ -26,26 +32,27 @@ from skadi.shim import sync_folder, write_atomically
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 KEEP_DELIVERED = 50
-UNSTARTED_STATES = ("received", "acked", "started")  # of `job.json`; whether it did start, the file `started` says
+# The states in `job.json`. Only the file `started` shows whether the command did start.
+UNSTARTED_STATES = ("received", "acked", "started")
 
 
 class Stage(Enum):
-    """How far a job came, as its folder says."""
+    """The stage of a job, as its folder shows it."""
 
-    ABSENT = "no folder"
-    UNSTARTED = "written down; nothing of it can have run"
-    RUNNING = "a shim is at work"
-    ENDED = "it ran to its end or was cut off; no report is stored"
+    ABSENT = "it has no folder"
+    UNSTARTED = "it is stored, and its command cannot have started"
+    RUNNING = "a shim runs its command"
+    ENDED = "its command ended or was interrupted; no report is stored"
     REPORTED = "its report is stored"
-    DELIVERED = "its report was taken"
+    DELIVERED = "the server has taken its report"
 
 
 class StateError(Exception):
-    """A state folder that cannot be used; the text says why."""
+    """The state folder cannot be used. The text says why."""
 
 
 def default_state_dir(environment: dict[str, str]) -> str:
-    """Where state is kept when nobody says: /var/lib for root, the XDG place for others."""
+    """Return the default state folder: /var/lib/skadi for root, the XDG folder for others."""
     if os.geteuid() == 0:
         return "/var/lib/skadi"
     home = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -53,7 +60,7 @@ def default_state_dir(environment: dict[str, str]) -> str:
 
 
 class Journal:
-    """The job folders of one state folder. Raises StateError when the folder cannot be used or is in use."""
+    """The job folders of one state folder. Raises StateError if it cannot be used or another agent uses it."""
 
     def __init__(self, state_dir: str) -> None:
         self.state_dir = os.path.abspath(state_dir)
@@ -76,21 +83,21 @@ class Journal:
         self._remove_incomplete()
 
     def folder(self, job_id: str) -> str:
-        """The folder of a job. Raises ValueError for an id that is no safe name."""
+        """Return the folder of a job. Raises ValueError for an id that is not a safe file name."""
         if not JOB_ID.match(job_id):
             raise ValueError("an unsafe job id")
         return os.path.join(self.jobs_dir, job_id)
 
     def _remove_incomplete(self) -> None:
-        """Folders that a crash left before they got their name: the server was told nothing about them."""
+        """Remove the folders that a crash left under a temporary name. The server got no acknowledgement for them."""
         for entry in os.scandir(self.jobs_dir):
             if entry.name.startswith("."):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
     def receive(self, job_id: str, content: dict[str, Any]) -> None:
-        """Make the folder of a new job with its `job.json`, synced; it is there as a whole or not at all.
+        """Create the folder of a new job with its `job.json`, atomically and synced.
 
-        Raises OSError, also FileExistsError when there is such a folder; ValueError for text that UTF-8 cannot hold.
+        Raises OSError, FileExistsError if the folder exists, and ValueError for text that UTF-8 cannot encode.
         """
         final, new = self.folder(job_id), os.path.join(self.jobs_dir, "." + job_id)
         if os.path.lexists(final):
@@ -107,13 +114,16 @@ class Journal:
             raise
 
     def set_state(self, job_id: str, state: str, **values: Any) -> None:
-        """Note in `job.json` how far an unstarted job is, synced. Raises OSError."""
+        """Store the state of an unstarted job in `job.json`, synced. Raises OSError."""
         reach("move.before_write")
         self.write(job_id, "job.json", {**(self.read(job_id, "job.json") or {}), **values, "state": state})
         reach("move.after_write")
 
     def stage(self, job_id: str) -> Stage:
-        """How far a job came. A shim that has not made its file yet will find it made, or the folder gone."""
+        """Return the stage of a job.
+
+        A job is UNSTARTED even if its shim is about to begin. `block_start` decides the race between that shim and us.
+        """
         if not os.path.isdir(self.folder(job_id)):
             return Stage.ABSENT
         if self.has_file(job_id, "delivered.json"):
@@ -128,7 +138,7 @@ class Journal:
         return Stage.UNSTARTED if job is not None and job.get("state") in UNSTARTED_STATES else Stage.ENDED
 
     def block_start(self, job_id: str) -> bool:
-        """Keep a shim that is on its way from starting anything; False when it did start. Raises OSError."""
+        """Prevent a shim from starting the command of a job. Return False if it has started. Raises OSError."""
         path = os.path.join(self.folder(job_id), "started")
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -137,25 +147,26 @@ class Journal:
         return True
 
     def discard(self, job_id: str) -> None:
-        """Remove a job of which nothing ran, so that the same id is new when it is offered again. Raises OSError."""
+        """Remove a job that never started, so that the server can offer its id again. Raises OSError."""
         new = os.path.join(self.jobs_dir, "." + job_id)
         shutil.rmtree(new, ignore_errors=True)
         reach("forget.before_rename")
-        os.rename(self.folder(job_id), new)  # at once: a folder that is half removed would look like a lost run
+        # A rename is atomic; a half-removed folder would look like an interrupted command.
+        os.rename(self.folder(job_id), new)
         sync_folder(self.jobs_dir)
         reach("forget.after_rename")
         shutil.rmtree(new, ignore_errors=True)
 
     def has_file(self, job_id: str, name: str) -> bool:
-        """Whether one of the files is there."""
+        """Return whether a file of a job exists."""
         return os.path.exists(os.path.join(self.folder(job_id), name))
 
     def write(self, job_id: str, name: str, content: dict[str, Any]) -> None:
-        """Store one of the files, synced. Raises OSError."""
+        """Write a file of a job atomically, synced. Raises OSError."""
         write_atomically(self.folder(job_id), name, json.dumps(content, ensure_ascii=False))
 
     def read(self, job_id: str, name: str) -> dict[str, Any] | None:
-        """One of the files; None when it is absent or damaged."""
+        """Read a file of a job. Return None if it is absent or damaged."""
         try:
             with open(os.path.join(self.folder(job_id), name), encoding="utf-8") as file:
                 content = json.load(file)
@@ -164,18 +175,18 @@ class Journal:
         return content if isinstance(content, dict) else None
 
     def job_ids(self) -> Iterator[str]:
-        """Ids of all folders, oldest first."""
+        """Return the ids of all job folders, oldest first."""
         found = []
         for entry in os.scandir(self.jobs_dir):
             try:
                 if JOB_ID.match(entry.name) and entry.is_dir(follow_symlinks=False):
                     found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
             except FileNotFoundError:
-                continue  # another thread removed it while we looked
+                continue  # another thread removed it in between
         return (name for _, name in sorted(found))
 
     def is_running(self, job_id: str) -> bool:
-        """Whether a shim holds the folder."""
+        """Return whether a shim holds the lock of a folder."""
         try:
             descriptor = os.open(os.path.join(self.folder(job_id), "lock"), os.O_RDWR)
         except OSError:
@@ -189,10 +200,10 @@ class Journal:
         return False
 
     def mark_delivered(self, job_id: str, status: int) -> None:
-        """Note that the server took the report, and remove the oldest folders it has taken. Raises OSError."""
+        """Store that the server took the report, and remove the oldest delivered folders. Raises OSError."""
         self.done.add(job_id)
         if not os.path.isdir(self.folder(job_id)):
-            return  # it could not be stored, or its folder had to go
+            return  # the job was never stored, or the spool has removed its folder
         reach("delivered.before_write")
         self.write(job_id, "delivered.json", {"status": status, "at": time.time()})
         reach("delivered.after_write")
@@ -202,7 +213,7 @@ class Journal:
                 shutil.rmtree(os.path.join(self.jobs_dir, name), ignore_errors=True)
 
     def token_worked(self, token: str) -> bool:
-        """Whether the server accepted this token before."""
+        """Return whether the server has accepted this token before."""
         try:
             with open(os.path.join(self.state_dir, "token.sha256"), encoding="ascii") as file:
                 return file.read().strip() == _digest(token)
@@ -210,7 +221,7 @@ class Journal:
             return False
 
     def remember_token(self, token: str) -> None:
-        """Note that the server accepts this token; only its hash is kept. Raises OSError."""
+        """Store the hash of a token that the server accepts. Raises OSError."""
         if not self.token_worked(token):
             write_atomically(self.state_dir, "token.sha256", _digest(token) + "\n")
 

@@ -1,4 +1,4 @@
-"""Logging: one line each on stderr, with journald's priorities where it listens, and never the token."""
+"""Logging: one line per message on stderr, with priorities if journald reads it, and never with a token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-21 10:00:00 INFO job started job=... entry=date`; fields come from `extra`."""
+    """Format a line such as `2026-11-21 10:00:00 INFO job started job=... entry=date`; the fields come from `extra`."""
 
     def __init__(self, journald: bool) -> None:
         super().__init__("%(levelname)s %(message)s" if journald else "%(asctime)s %(levelname)s %(message)s")
@@ -34,13 +34,13 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up(debug: bool) -> LineFormatter:
-    """Send log lines to stderr; tokens added to the formatter's `secrets` never appear."""
+    """Send the log to stderr. Add each token to `secrets` of the returned formatter: then no line shows it."""
     formatter = LineFormatter("JOURNAL_STREAM" in os.environ)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if debug else logging.INFO)
-    # A full disk or a closed stderr must not print a traceback for every line, let alone end a thread.
+    # A full disk or a closed stderr must not print a traceback for every line.
     logging.raiseExceptions = False
     return formatter

@@ -1,12 +1,12 @@
-"""Send what a command prints to the server while it runs, as clean text, and the rest of it after its result.
+"""Send the output of a command to the server while it runs, as clean text, and the rest after its report.
 
-The files of a job's folder say all there is to know: `log.json` (made here: the log is wanted and not all sent),
-`out.log`, `report.json` (the command has ended; until it is delivered, nothing of the log is sent) and
-`delivered.json`. So a new start of the agent goes on where the last one was: the text is made again from its beginning,
-and the server answers from which byte on it wants more.
+The files of the job's folder hold all state: `log.json` (written here: the log is wanted and not complete), `out.log`,
+`report.json` (the command has ended; the log waits for the delivery of the report) and `delivered.json`. So a restarted
+agent builds the text again from the beginning, and the server answers with the byte that it wants next.
 
-While a command runs, only the first half of what may be kept is sent: the shim may still replace the second half by the
-end of a longer output.
+While a command runs, only the first half of the limit is sent, because the shim may still replace the second half by
+the end of a longer output. With a limit of 1 MiB and an output of 3 MiB, the server gets the first 512 KiB while the
+command runs, and the last 512 KiB after its report.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LONGEST_LOG_RETRY = 60.0
 
 
 class LiveText:
-    """The log of a running command: clean text of the part of `out.log` that does not change any more."""
+    """The log of a running command: clean text of the part of `out.log` that cannot change any more."""
 
     def __init__(self, path: str, limit: int, secrets: list[str]) -> None:
         self.path = path
@@ -47,21 +47,23 @@ class LiveText:
         self.rewind()
 
     def rewind(self) -> None:
-        """Begin again, because the server wants bytes that were forgotten here."""
+        """Read from the beginning again, because the server wants bytes that this object has dropped."""
         self.stream = TextStream(self.secrets)
         self.read = 0
         self.base = 0
         self.pending = b""
 
     def chunk(self, offset: int) -> bytes:
-        """At most CHUNK_BYTES of the log from byte `offset` on, whole characters; empty when there is no more yet."""
+        """Return at most CHUNK_BYTES of the log from byte `offset` on, cut between characters; b"" if there is none
+        yet.
+        """
         if offset < self.base:
             self.rewind()
         self._forget(offset)
         while len(self.pending) < CHUNK_BYTES and self._read_more():
             self._forget(offset)
         if self.base < offset:
-            return b""  # the server has more than is made here until now
+            return b""  # the server has more than this object has read
         return complete_characters(self.pending, min(CHUNK_BYTES, max(self.text_limit - offset, 0)))
 
     def _forget(self, offset: int) -> None:
@@ -78,14 +80,14 @@ class LiveText:
                 file.seek(self.read)
                 data = file.read(room)
         except OSError:
-            return False  # the command has not begun yet
+            return False  # the command has not started yet
         self.read += len(data)
         self.pending += self.stream.feed(data).encode("utf-8")
         return bool(data)
 
 
 def complete_characters(data: bytes, most: int) -> bytes:
-    """The first bytes of UTF-8, at most `most`, without a character that would be cut in two."""
+    """Return at most the first `most` bytes of UTF-8, cut between characters."""
     if len(data) <= most:
         return data
     while most > 0 and data[most] & 0xC0 == 0x80:
@@ -95,7 +97,9 @@ def complete_characters(data: bytes, most: int) -> bytes:
 
 @dataclass
 class PendingLog:
-    """A job whose log is wanted. `offset`: the byte that the server wants next. Times are monotonic."""
+    """A log that is not complete on the server. `offset` is the next byte that the server wants; times are
+    monotonic.
+    """
 
     job_id: str
     offset: int = 0
@@ -106,10 +110,10 @@ class PendingLog:
 
 
 class LogPump:
-    """Send logs. `follow`, `wake` and `finish` may be called from any thread."""
+    """The pump's thread. Any thread may call `follow`, `wake` and `finish`."""
 
     def __init__(self, journal: Journal, get_client: Callable[[], Client], secrets: SecretsOfJob) -> None:
-        """`secrets` says, for the content of a `job.json`, what must not be shown."""
+        """`secrets` returns what must not be shown of a job."""
         self.journal = journal
         self.get_client = get_client
         self.secrets = secrets
@@ -118,7 +122,7 @@ class LogPump:
         self.finishing = False
 
     def follow(self, job_id: str) -> None:
-        """Send the log of a job that the server has acknowledged. Raises nothing: a log is not worth a job."""
+        """Send the log of an acknowledged job from now on. Raises nothing, because a log must not fail its job."""
         try:
             if not self.journal.has_file(job_id, LOG_WANTED):
                 self.journal.write(job_id, LOG_WANTED, {"wanted": True})
@@ -129,26 +133,26 @@ class LogPump:
             self.changed.notify()
 
     def recover(self) -> None:
-        """Take up the logs that the last run of the agent has not sent to their ends."""
+        """Follow the logs that the last run of the agent did not complete."""
         for job_id in self.journal.job_ids():
             if self.journal.has_file(job_id, LOG_WANTED):
                 self.follow(job_id)
 
     def wake(self) -> None:
-        """A report was delivered, or the server is back: nothing waits out a back-off."""
+        """Retry every log now: a report was delivered."""
         with self.changed:
             for pending_log in self.logs.values():
                 pending_log.due = 0.0
             self.changed.notify()
 
     def finish(self) -> None:
-        """Let `run` return once every log was tried that may be sent now; the rest waits for the next start."""
+        """Let `run` return after one more attempt for each log. The next start of the agent sends the rest."""
         with self.changed:
             self.finishing = True
             self.changed.notify()
 
     def run(self) -> None:
-        """Send until `finish`; the body of a thread."""
+        """Run the thread until `finish`."""
         while True:
             with self.changed:
                 finishing = self.finishing
@@ -164,7 +168,7 @@ class LogPump:
                     self.changed.wait(LOOK_SECONDS if pending else None)
 
     def _guard(self, pending_log: PendingLog) -> bool:
-        """Do `_send_next`. An unexpected error delays this log, no other."""
+        """Do `_send_next`. An unexpected error delays this log only."""
         try:
             return self._send_next(pending_log)
         except Exception:
@@ -173,14 +177,14 @@ class LogPump:
             return False
 
     def _send_next(self, pending_log: PendingLog) -> bool:
-        """Send a piece of one log if it is time; whether there may be more to send at once."""
+        """Send the next chunk of a log if it is due. Return whether more can be sent at once."""
         if not os.path.isdir(self.journal.folder(pending_log.job_id)):
-            self._stop_following(pending_log)  # delivered long ago, or forgotten unstarted
+            self._stop_following(pending_log)  # the folder was removed after the delivery, or the job was discarded
             return False
         if self.journal.has_file(pending_log.job_id, "delivered.json"):
             return self._send_rest(pending_log)
         if self.journal.has_file(pending_log.job_id, "report.json"):
-            return False  # the result goes first
+            return False  # the report goes first
         now = time.monotonic()
         text = self._live_text(pending_log)
         if text is None:
@@ -194,13 +198,13 @@ class LogPump:
         if pending_log.text is None:
             job = self.journal.read(pending_log.job_id, "job.json") or {}
             if "argv" not in job:
-                return None  # not decided yet, or answered without a program
+                return None  # no command has been chosen, or the job needs none
             path = os.path.join(self.journal.folder(pending_log.job_id), "out.log")
             pending_log.text = LiveText(path, result.log_limit(job), self.secrets(job))
         return pending_log.text
 
     def _send_rest(self, pending_log: PendingLog) -> bool:
-        """Send what is missing of a log that is complete; whether to look at it again at once."""
+        """Send the rest of a complete log. Always returns False: a failure waits for the next attempt."""
         job = self.journal.read(pending_log.job_id, "job.json") or {}
         pending_log.text = None
         data = b""
@@ -215,13 +219,13 @@ class LogPump:
             if not self._send(pending_log, piece):
                 return False
             if pending_log.offset == before:
-                self._retry_later(pending_log, None)  # it answered that it took nothing, and would do so for ever
+                self._retry_later(pending_log, None)  # the server accepted nothing, and would do so forever
                 return False
         self._stop_following(pending_log)
         return False
 
     def _send(self, pending_log: PendingLog, data: bytes) -> bool:
-        """Send bytes from `offset` on; whether to go on from the new `offset`."""
+        """Send bytes from `offset` on and advance `offset`. Return whether the server accepted them."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         packed = gzip.compress(data, 6) if len(data) >= GZIP_LEAST_BYTES else data
         if len(packed) < len(data):
@@ -264,11 +268,11 @@ class LogPump:
         except FileNotFoundError:
             return
         except OSError as error:
-            # It is sent once more after a restart, and the server will say that it has it.
+            # It is sent again after a restart, and the server answers that it has everything.
             log.warning("end of the log cannot be noted", extra={"job": pending_log.job_id, "error": str(error)})
 
 
 def next_offset(reply: Reply, expected: int) -> int:
-    """The byte from which the server wants more; a server that does not say has taken all."""
+    """Return the byte that the server wants next; without the header it has taken everything."""
     text = reply.headers.get("skadi-log-offset", "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else expected

@@ -1,9 +1,9 @@
-"""Decide what a message means: an entry of the local file and its argument list, or an answer without a program.
+"""Decide what a message means: an entry of skadi.yml with its argument list, or an answer without a command.
 
-Order, as the original's: help and all, shortcuts, commands, templates; then, only if nothing was equal as written,
-shortcuts once more without regard to case and width of the letters. The message chooses an entry and its arguments,
-never a program. A job may come as words instead (`argv`): they are compared as they are, nothing splits or folds them,
-and none of them ever reaches a shell. This module starts nothing and reads nothing but its arguments.
+The order is the original's: help and all, shortcuts, commands, templates. If none of them is equal as written,
+shortcuts match without regard to the case and width of letters. A message chooses an entry and its arguments, never a
+program. A job may come as words (`argv`) instead: these are compared as they are, without splitting or folding, and no
+shell ever reads them. This module starts nothing and reads nothing but its arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECTION_TITLES = (("Shortcuts", "shortcut"), ("Commands", "command"), ("Template
 
 @dataclass(frozen=True)
 class Plan:
-    """Run this argument list as this entry says."""
+    """Run this argument list as the entry says."""
 
     entry: Entry
     argv: tuple[str, ...]
@@ -32,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class DirectAnswer:
-    """Report this text; nothing runs."""
+    """Report this text. No command runs."""
 
     text: str
     ok: bool = False
@@ -42,9 +42,9 @@ Decision = Union[Plan, DirectAnswer]
 
 
 def decide(config: Config, message: str, argv: Sequence[str] | None = None) -> Decision:
-    """What to do with a message, or with the words that stand for it. Never raises for what either can contain.
+    """Decide about a job: the text `message`, or `argv` if it is not None. Raises nothing for any content of either.
 
-    `argv`: None where the job is a text; then only its words count, and `message` is what answers call it.
+    With `argv`, `message` is only used to name the job in an answer.
     """
     if argv is not None and not argv:
         return DirectAnswer("unsupported command: its words cannot be read")
@@ -69,7 +69,9 @@ def decide(config: Config, message: str, argv: Sequence[str] | None = None) -> D
 
 
 def help_text(config: Config) -> str:
-    """The whitelist, byte for byte as the original printed it; marks and notes come only where ours has more to say."""
+    """Return the whitelist, byte for byte as the original printed it. Marks and notes appear only on entries that it
+    lacks.
+    """
     text = ""
     for title, kind in SECTION_TITLES:
         lines = [_help_line(entry) for entry in config.of_kind(kind) if not entry.hidden]
@@ -113,7 +115,7 @@ def _match_text(config: Config, message: str) -> Decision | None:
 
 
 def _match_argv(config: Config, argv: Sequence[str]) -> Decision | None:
-    """Word for word. Where the file lets a shell read what comes with a job, the job is refused."""
+    """Match words exactly. An entry that hands words to a shell refuses the job."""
     for entry in config.of_kind("shortcut"):
         if list(argv) == [entry.name]:
             return _plan_shortcut(entry)
@@ -128,7 +130,9 @@ def _match_argv(config: Config, argv: Sequence[str]) -> Decision | None:
 
 
 def _refuse_shell(entry: Entry) -> DirectAnswer | None:
-    """A shortcut's text is all local and may need a shell; commands and templates would hand it words of the job."""
+    """Refuse an entry that hands words to a shell. The text of a shortcut has no words of the job, so it may use
+    one.
+    """
     return (
         DirectAnswer(f"{entry.name}: goes through a shell, which a job sent as words never does")
         if entry.shell
@@ -150,7 +154,7 @@ def _match_words(config: Config, message: str, words: Sequence[str], problem: st
 
 
 def _same_word(word: str, name: str) -> bool:
-    """Equal, or equal but for the width of the letters: phones send full-width ones."""
+    """Return whether a word equals a name, except for full-width letters, which phones send."""
     return word == name or unicodedata.normalize("NFKC", word) == name
 
 
@@ -176,7 +180,7 @@ def _plan_command(entry: Entry, arguments: Sequence[str]) -> Decision:
 def _fill_template(entry: Entry, arguments: Sequence[str]) -> Decision:
     template = entry.template
     if template is None:
-        return Plan(entry, ())  # it has a refusal, which `decide` turns into the answer
+        return Plan(entry, ())  # the entry has a refusal, which becomes the answer in `decide`
     problem = _arguments_problem(entry, arguments)
     if problem:
         return DirectAnswer(f"{entry.name}: {problem}")
@@ -188,7 +192,7 @@ def _fill_template(entry: Entry, arguments: Sequence[str]) -> Decision:
 
 
 def _paste_template(entry: Entry, arguments: Sequence[str]) -> Decision:
-    """`match: string` on a template: the original's way, values become text of the script."""
+    """Fill a template with `match: string`: as in the original, values become text of the script."""
     template = entry.template
     if template is None:
         return Plan(entry, ())
@@ -207,7 +211,7 @@ def _usage(entry: Entry, template: Template) -> str:
 
 
 def _arguments_problem(entry: Entry, arguments: Sequence[str]) -> str:
-    """Why these arguments are not allowed, or an empty text."""
+    """Return why the arguments are not allowed, or ""."""
     most = min(entry.max_args, MAX_ARGUMENTS)
     if len(arguments) > most:
         return f"more than {most} arguments"

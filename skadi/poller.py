@@ -1,4 +1,4 @@
-"""Ask the server for work, hand it over, and never fail for what it answers."""
+"""Poll the server for jobs and hand them to the executor. No answer of the server can end the poller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_NOW = (408, 429, 502, 503, 504)
 
 
 class Poller:
-    """The loop that claims jobs. `on_refused` is called when the server refuses a token that never worked."""
+    """The poller's thread. `on_refused` is called if the server refuses a token that it never accepted."""
 
     def __init__(
         self,
@@ -57,11 +57,13 @@ class Poller:
         self.offered_again: set[str] = set()
 
     def introduce_again(self) -> None:
-        """The server or the token is another now; the rule about a first start is for starts."""
+        """Ask the server for our identity again, after a reload has changed the server or the token."""
         self.first_poll = self.introduced = False
 
     def run(self) -> None:
-        """Poll whenever a job could start at once: what is claimed has a lease that runs."""
+        """Run the thread until `stopping` is set. It polls only while a slot is free, because a claimed job has a
+        lease.
+        """
         while not self.stopping.is_set():
             try:
                 delay = self._step()
@@ -71,7 +73,7 @@ class Poller:
             self.stopping.wait(delay)
 
     def _step(self) -> float:
-        """Do the next of: introduce, wait for a slot, poll. Return the seconds to wait before the next step."""
+        """Do the next step: introduce us, wait for a slot, or poll. Return the seconds to wait before the next step."""
         if not self.introduced:
             return self._introduce()
         if not self.executor.slots.acquire(timeout=SLOT_LOOK_SECONDS):
@@ -85,14 +87,14 @@ class Poller:
             if job is None:
                 self.executor.slots.release()
         if job is not None:
-            # Also while stopping: a server of protocol 1 would not hand it out again.
+            # Also while the agent stops: a server of protocol 1 would not offer it again.
             self.executor.submit(job)
         return delay
 
     def _introduce(self) -> float:
-        """Ask who we are, until there is an answer; the time to wait before what comes next.
+        """Ask the server for our identity. Return the seconds to wait before the next step.
 
-        The polls find out whatever it does not say: a server from before this call knows nothing of it.
+        An old server answers 404. Then the first poll shows whether it accepts the token.
         """
         self.connected = False
         client = self.get_client()
@@ -118,9 +120,9 @@ class Poller:
         return 0.0
 
     def _poll(self) -> tuple[Job | None, float]:
-        """One poll: a job or none, and the time to wait before the next."""
+        """Poll. Return a job or None, and the seconds to wait before the next step."""
         client = self.get_client()
-        # The first is not held, so that a good token is known and a bad one refused at once.
+        # The first poll is not held, so that the token is accepted or refused at once.
         hold = 0 if self.first_poll else self.pace.next_hold(time.monotonic())
         began = time.monotonic()
         try:
@@ -143,25 +145,25 @@ class Poller:
             was_first = self.first_poll
             self._token_accepted(client, reply)
             return None, 0.0 if was_first else self.pace.after_no_job(elapsed)
-        log.warning("server has no answer to the poll", extra={"status": reply.status, "error": reply.error_code()})
+        log.warning("unexpected answer to the poll", extra={"status": reply.status, "error": reply.error_code()})
         retry_after = reply.retry_after(pace.LONGEST_RETRY_AFTER)
         if reply.status in CUT_STATUSES and retry_after is None:
             return None, self.pace.after_cut(elapsed, time.monotonic())
         return None, self.pace.after_failure(retry_after)
 
     def _take_offer(self, reply: Reply, client: Client) -> tuple[Job | None, float]:
-        """A job, if the answer is one: everything about it is checked before it is believed."""
+        """Take the job of an answer, if it is a valid one, and store it."""
         job = read_job(reply.json())
         if job is None:
-            log.warning("server sent something that is no job")
+            log.warning("the server sent an invalid job")
             return None, self.pace.after_failure(None)
         self._token_accepted(client, reply)
         try:
             if not self._store(job):
                 return None, self._after_offer_again(job.id)
-        except (OSError, ValueError) as error:  # ValueError: a text that UTF-8 cannot hold
+        except (OSError, ValueError) as error:  # ValueError: a text that UTF-8 cannot encode
             log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
-            if job.offer is None:  # else it is offered again, as it was not acknowledged
+            if job.offer is None:  # otherwise the server offers it again, because it is not acknowledged
                 reason = error.strerror if isinstance(error, OSError) else error
                 text = f"the agent cannot store the job: {reason}"
                 self.reporter.add(job.id, {"kind": "fail", "body": {"result": text}})
@@ -169,7 +171,7 @@ class Poller:
         return job, self.pace.after_success()
 
     def _store(self, job: Job) -> bool:
-        """Store a job that may start; False for one that was here before. Raises OSError."""
+        """Store a job that may start. Return False if this agent has had it before. Raises OSError and ValueError."""
         stage = self.journal.stage(job.id)
         if job.id not in self.journal.done:
             if stage is Stage.ABSENT:
@@ -180,12 +182,14 @@ class Poller:
                 return True
         log.warning("job was handed out before, not run again", extra={"job": job.id, "stage": stage.name})
         report = self.journal.read(job.id, "report.json")
-        if report is not None:  # its end is what the server wants to hear
+        if report is not None:  # the server waits for this report
             self.reporter.add(job.id, report)
         return False
 
     def _after_offer_again(self, job_id: str) -> float:
-        """A server that was restored hands out all that ran since, once each; one that repeats itself waits longer."""
+        """Return the pause after a job that we have had before. A restored server offers each again, so the first is
+        0.
+        """
         if job_id in self.offered_again:
             return self.pace.after_failure(None)
         if len(self.offered_again) >= OFFERED_AGAIN_KEPT:
@@ -193,13 +197,13 @@ class Poller:
         self.offered_again.add(job_id)
         return self.pace.after_success()
 
-    def _token_accepted(self, client: Client, reply: Reply, who: str = "") -> None:
-        """The server accepts the token; `who` says for whom, where that is known."""
+    def _token_accepted(self, client: Client, reply: Reply, identity: str = "") -> None:
+        """Note that the server accepts the token. `identity` is "" or words for the log."""
         if self.pace.failures:
             self.reporter.retry_soon()
         if not self.connected:
             self.connected = True
-            log.info("connected to %s%s, protocol %d", client.server, who, reply.protocol())
+            log.info("connected to %s%s, protocol %d", client.server, identity, reply.protocol())
         if self.first_poll:
             self.first_poll = False
             try:
@@ -208,7 +212,7 @@ class Poller:
                 log.warning("state cannot be written", extra={"error": str(error)})
 
     def _token_refused(self, token: str) -> float:
-        """401: final at the first start; later a mishap of the server must not silence the agent for ever."""
+        """Return the pause after 401. It ends the agent if the token never worked; otherwise the server may recover."""
         if self.first_poll and not self.journal.token_worked(token):
             self.on_refused()
         else:

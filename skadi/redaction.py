@@ -1,7 +1,7 @@
-"""Hide secrets in what is reported: the token, and values of variables whose names say that they are secret.
+"""Hide secrets in reports and logs: tokens, and values of variables whose names mark them as secret.
 
-A secret is also found where a program wrote it in quotes, escaped, or in base64. What cannot be found: a secret that a
-program has changed in another way (hex, compressed, one character a line).
+A secret is also found in quotes, escaped, or in base64. It is not found if a program has changed it in another way
+(hex, compressed, one character per line).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ SHELL_ACTIVE = re.compile(r"([^A-Za-z0-9_@%+=:,./\n-])")
 
 
 def secret_values(environment: Mapping[str, str], *more: str) -> list[str]:
-    """Values to hide: those of variables with names like *_TOKEN, *_SECRET, *_PASSWORD, *_KEY, and `more`.
+    """Return the values to hide: those of variables named like *_TOKEN, *_SECRET, *_PASSWORD or *_KEY, and `more`.
 
-    Shorter ones than 6 characters are left out: hiding `dev` everywhere would make the text unreadable, and tell.
+    Values of fewer than 6 characters are left out. Hiding `dev` everywhere would make the text unreadable and reveal
+    it.
     """
     found = [value for name, value in environment.items() if SECRET_NAME.search(name)]
     values = {value.strip() for value in [*found, *more]}
@@ -32,7 +33,7 @@ def secret_values(environment: Mapping[str, str], *more: str) -> list[str]:
 
 
 SecretsOfJob = Callable[[Mapping[str, Any]], List[str]]
-"""Takes the content of a `job.json` and returns what must not be shown of that job."""
+"""Takes the content of a `job.json` and returns the values to hide."""
 
 
 def secrets_of_job(job: Mapping[str, Any], tokens: Iterable[str]) -> list[str]:
@@ -43,7 +44,7 @@ def secrets_of_job(job: Mapping[str, Any], tokens: Iterable[str]) -> list[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """A secret as it is and as programs write it."""
+    """Return a secret as it is and as programs write it."""
     in_double = re.sub(r'([\\"$`])', r"\\\1", value)
     forms = {
         value,
@@ -62,9 +63,9 @@ def _forms(value: str) -> set[str]:
 
 
 def _base64_forms(value: str) -> set[str]:
-    """Base64 of a secret alone, and the part of it that stays the same inside base64 of a longer text.
+    """Return the base64 of a secret, and the part that stays the same inside the base64 of a longer text.
 
-    Three bytes become four letters, so there are three ways for a secret to lie in the letters, as in `user:secret`.
+    Three bytes become four letters, so a secret inside `user:secret` can begin at three offsets.
     """
     data = value.encode("utf-8", "surrogatepass")
     forms = set()
@@ -80,14 +81,14 @@ def _base64_forms(value: str) -> set[str]:
 
 
 class Redactor:
-    """Replace secrets in a text that comes in portions, wherever the portions are cut.
+    """Replace secrets in a text that comes in pieces, also where a piece ends inside a secret.
 
-    Text that may be the beginning of a secret is held back until more of it is there.
+    Text that may be the beginning of a secret is kept back until the next piece.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         forms = {form for value in values for form in _forms(value)}
-        # The longest first: where one secret begins another, the whole longer one goes.
+        # The longest first: if one secret is the beginning of another, the longer one is hidden.
         self.forms = sorted(forms, key=lambda form: (-len(form), form))
         self.firsts = frozenset(form[0] for form in self.forms)
         self.longest = len(self.forms[0]) if self.forms else 0
@@ -95,7 +96,7 @@ class Redactor:
         self.held = ""
 
     def feed(self, text: str) -> str:
-        """The text so far that cannot change any more."""
+        """Return the text that cannot change any more."""
         if self.pattern is None:
             return text
         text = self.held + text
@@ -112,12 +113,12 @@ class Redactor:
         return "".join([*done, text[at:open_at]])
 
     def finish(self) -> str:
-        """What was held back: no more text comes."""
+        """Return the text that was kept back. No more pieces come."""
         held, self.held = self.held, ""
         return self.pattern.sub(HIDDEN, held) if self.pattern else held
 
     def gap(self) -> str:
-        """What was held back, where the text is cut: the first part of a secret is hidden too."""
+        """Return the text that was kept back before a gap, and hide it if it may be the first part of a secret."""
         held = self.held
         if len(held) >= LEAST_REMNANT:
             self.held = ""
@@ -125,7 +126,7 @@ class Redactor:
         return self.finish()
 
     def after_gap(self, line: str) -> str:
-        """The first line after a cut, without the last part of a secret at its start."""
+        """Return the first line after a gap, and hide the last part of a secret at its beginning."""
         for form in self.forms:
             for size in range(len(form) - 1, LEAST_REMNANT - 1, -1):
                 if line.startswith(form[-size:]):
@@ -133,7 +134,7 @@ class Redactor:
         return line
 
     def _open_at(self, text: str, at: int) -> int:
-        """Where, from `at` on, a secret begins that is not complete, or was not until now; else the end."""
+        """Return where, from `at` on, an incomplete secret may begin; the length of the text if nowhere."""
         for start in range(max(at, len(text) - self.longest + 1), len(text)):
             if text[start] in self.firsts:
                 rest = text[start:]
@@ -143,6 +144,6 @@ class Redactor:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """A whole text with its secrets hidden."""
+    """Return a complete text with its secrets hidden."""
     redactor = Redactor(values)
     return redactor.feed(text) + redactor.finish()

@@ -1,9 +1,9 @@
-"""`skadi run AGENT TEXT`: send a job to an agent, show what it prints as it comes, and end as it ended.
+"""`skadi run AGENT TEXT`: send a job to an agent, show its output as it comes, and exit as its command did.
 
-The user's token comes from SKADI_TOKEN and from nowhere else: a command line can be read by everybody on a machine.
+The user's token comes from SKADI_TOKEN only, because every user of a machine can read a command line.
 
-Two threads: one submits and follows the job, the main one waits for signals. The first signal asks the server to cancel
-the job, from a third thread, while its last lines still come; the second leaves at once.
+One thread submits and follows the job, and the main thread waits for signals. At the first signal a third thread
+cancels the job, while its last lines still come. The second signal exits at once.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from skadi.textstream import CONTROL
 HOLD_SECONDS = 25
 REQUEST_SECONDS = 15.0
 LONGEST_RETRY = 15.0
-NOTICE_SECONDS = 10.0  # how long the server is away until a word about it, and how often
+NOTICE_SECONDS = 10.0  # print a notice when the server has been away this long, and again after as much time
 EXIT_CANCELED = 130
 EXIT_PIPE = 128 + signal.SIGPIPE
 
 
 class Follower:
-    """Submit the job and follow it to its end. `show` prints text of the job, `note` a sentence to the user."""
+    """Submit the job and follow it to its end. `show` prints text of the job, `show_notice` a sentence for the user."""
 
     def __init__(self, request: RunRequest, show: Callable[[str], None], show_notice: Callable[[str], None]) -> None:
         self.request = request
@@ -45,12 +45,12 @@ class Follower:
         self.submitted = threading.Event()
 
     def run(self) -> None:
-        """Work until the end. Raises RunExit, always."""
+        """Work until the end. Always raises RunExit."""
         self._submit()
         raise self._end(self._follow())
 
     def cancel(self) -> None:
-        """Ask the server to cancel the job, until it answers. For a thread of its own."""
+        """Cancel the job, with retries until the server answers. Call it in a thread of its own."""
         self.submitted.wait()
         client = Client(self.request.server, self.request.token)
         failures = 0
@@ -71,7 +71,7 @@ class Follower:
         body: dict[str, Any] = {"agent": self.request.agent, "message": self.request.message, "source": "skadi run"}
         if self.request.ttl is not None:
             body["ttl"] = self.request.ttl
-        # The same key in every try: an answer that got lost does not make a second job.
+        # Each retry sends the same key, so that a lost answer does not create a second job.
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         reply = self._request("POST", "/jobs", body, REQUEST_SECONDS, headers)
         job = reply.json()
@@ -84,7 +84,7 @@ class Follower:
         self.submitted.set()
 
     def _follow(self) -> dict[str, Any]:
-        """Show the log to its end; the last answer."""
+        """Show the log to its end. Return the last answer."""
         offset = 0
         while True:
             hold = HOLD_SECONDS if self.until is None else max(0, min(HOLD_SECONDS, int(self.until - time.monotonic())))
@@ -104,12 +104,12 @@ class Follower:
                 answer: dict[str, Any] = part
                 return answer
             if part["next"] <= offset and time.monotonic() - began < min(hold, 1):
-                time.sleep(1)  # it does not hold
+                time.sleep(1)  # the server does not hold
             offset = part["next"]
             self._check_timeout()
 
     def _end(self, part: Mapping[str, Any]) -> RunExit:
-        """How the job ended, as our own end."""
+        """Return our exit for the end of the job."""
         status, code = part["status"], part["exit_code"]
         if status == "succeeded":
             return RunExit(code if isinstance(code, int) else 0)
@@ -130,11 +130,11 @@ class Follower:
         if reason in words:
             return RunExit(EXIT_FAILED, f"job {self.job_id} {words[reason]}")
         lines = str(output.get("text") or "").strip().splitlines()
-        said = lines[0].rstrip(" :")[:200] if lines else "nothing was said about it"
+        said = lines[0].rstrip(" :")[:200] if lines else "its report has no text"
         return RunExit(EXIT_FAILED, f"job {self.job_id} failed without an exit code: {said}")
 
     def _request(self, method: str, path: str, body: Any, seconds: float, headers: Mapping[str, str]) -> Reply:
-        """A request, repeated until it has an answer that says something. Raises RunExit for a refused token."""
+        """Send a request, with retries while the server is away or busy. Raises RunExit for a refused token."""
         failures, away_since, noticed_at = 0, time.monotonic(), time.monotonic()
         while True:
             try:
@@ -157,12 +157,14 @@ class Follower:
 
     def _check_timeout(self) -> None:
         if self.until is not None and time.monotonic() >= self.until:
-            where = f"job {self.job_id} goes on without us" if self.job_id else "it may yet have been taken"
-            raise RunExit(EXIT_FAILED, f"no end within the --timeout of {self.request.timeout or 0:.0f} s; {where}")
+            where = f"job {self.job_id} goes on without us" if self.job_id else "the server may have taken it"
+            raise RunExit(
+                EXIT_FAILED, f"the job did not end within --timeout of {self.request.timeout or 0:.0f} s; {where}"
+            )
 
 
 def _is_temporary(reply: Reply) -> bool:
-    """Whether another try may be answered differently."""
+    """Return whether a retry may get another answer."""
     return reply.status >= 500 or reply.status in TRY_AGAIN
 
 
@@ -172,7 +174,7 @@ def _retry_delay(reply: Reply | None, failures: int) -> float:
 
 
 def _server_message(reply: Reply) -> str:
-    """The server's own sentence, in one line, or the number of its answer."""
+    """Return the server's message in one line, or the status without one."""
     body = reply.json()
     sentence = body.get("message") if isinstance(body, dict) else None
     return " ".join(sentence.split())[:500] if isinstance(sentence, str) and sentence else f"status {reply.status}"
@@ -184,19 +186,19 @@ def _is_log_part(part: Any) -> bool:
 
 
 def show_text(text: str) -> None:
-    """Print text of the job at once, as UTF-8 whatever the locale. Old agents leave commands to terminals in it."""
+    """Print text of the job at once, as UTF-8 in every locale. Old agents leave terminal commands in it; drop them."""
     sys.stdout.buffer.write(CONTROL.sub("", text).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
 
 def show_notice(text: str) -> None:
-    """Tell the user something that is not of the job."""
+    """Print a sentence for the user on stderr."""
     sys.stderr.write(f"skadi: {text}\n")
     sys.stderr.flush()
 
 
 def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """`skadi run AGENT TEXT...`; the exit code."""
+    """Do `skadi run AGENT TEXT...`. Return the exit code."""
     try:
         request = read_run_request(words, environment)
     except RunExit as refusal:
@@ -211,11 +213,11 @@ def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
     canceling = False
     while True:
         try:
-            end = mailbox.get(timeout=1.0)  # with a timeout: a wait without one hears no signal on some systems
+            end = mailbox.get(timeout=1.0)  # on some systems a wait without a timeout blocks signals
         except queue.Empty:
             follower.client.enforce_deadline(time.monotonic())
             if not worker.is_alive() and mailbox.empty():
-                show_notice("fault of the program: the thread that follows the job has died")
+                show_notice("internal error: the thread that follows the job has died")
                 return EXIT_FAILED
             continue
         if end is not None:
@@ -225,7 +227,7 @@ def run_remote(words: Sequence[str], environment: Mapping[str, str]) -> int:
         if canceling:
             return EXIT_CANCELED
         canceling = True
-        show_notice("canceling the job; once more to leave without waiting for its end")
+        show_notice("canceling the job; a second Ctrl-C leaves without waiting for its end")
         threading.Thread(target=_cancel, args=(follower,), daemon=True).start()
 
 
@@ -233,7 +235,7 @@ def _cancel(follower: Follower) -> None:
     try:
         follower.cancel()
     except Exception as error:
-        show_notice(f"the job was not canceled, fault of the program: {type(error).__name__}: {error}")
+        show_notice(f"the job was not canceled, internal error: {type(error).__name__}: {error}")
 
 
 def _follow(follower: Follower, mailbox: queue.SimpleQueue[RunExit | None]) -> None:
@@ -242,7 +244,9 @@ def _follow(follower: Follower, mailbox: queue.SimpleQueue[RunExit | None]) -> N
     except RunExit as end:
         mailbox.put(end)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails once more when it flushes at its end
-        mailbox.put(RunExit(EXIT_PIPE))  # as a program that the signal ends: nobody reads us any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python fails again when it flushes stdout at exit
+        mailbox.put(
+            RunExit(EXIT_PIPE)
+        )  # the exit code of a program that SIGPIPE ends: the reader of our output is gone
     except Exception as error:
-        mailbox.put(RunExit(EXIT_FAILED, f"fault of the program: {type(error).__name__}: {error}"))
+        mailbox.put(RunExit(EXIT_FAILED, f"internal error: {type(error).__name__}: {error}"))

@@ -30,7 +30,7 @@ class ReportWriter:
         """
         end = self.journal.read(job.id, "exit.json") or end
         if end is None:
-            log.warning("job has no end", extra={"job": job.id})
+            log.warning("job left no exit.json", extra={"job": job.id})
             end = {"rc": None, "signal": None, "reason": "interrupted"}
         if end.get("reason") == "interrupted" and (canceled or self.journal.has_file(job.id, "cancel")):
             end = dict(end, reason="canceled")

@@ -1,6 +1,6 @@
-"""Deliver reports until the server takes them, and keep the lease of a running job.
+"""Deliver reports until the server takes them, and send heartbeats for the running job.
 
-One thread and one list ordered by due time, so that a report the server chokes on delays no other.
+One thread has one list, ordered by due time. So a report that the server cannot handle delays no other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skadi.failpoints import reach
 from skadi.journal import Journal
 from skadi.log import log
 
-RUNNING_EVERY = 240.0  # the server gives a running job 600 s
+RUNNING_EVERY = 240.0  # the server waits 600 s for a heartbeat
 RUNNING_RETRY = 30.0
 KEEP_TRYING = 7 * 86400.0
 RETRY_SOON_SECONDS = 2.0
@@ -26,7 +26,7 @@ DELIVERED_CODES = ("JobFinished", "JobNotFound")
 
 @dataclass
 class PendingReport:
-    """Something to send; `due` is monotonic time."""
+    """A report that is not delivered; `kind` is running, succeed or fail. `due` is monotonic time."""
 
     job_id: str
     kind: str
@@ -37,13 +37,13 @@ class PendingReport:
     attempts: int = field(default=0)
 
     def headers(self) -> dict[str, str]:
-        """Under protocol 2: the key by which the server knows a report that it has taken already."""
+        """Return the key by which the server recognizes a report that it has; none under protocol 1."""
         attempt = self.body.get("attempt")
         return {} if attempt is None else {"Idempotency-Key": f"{self.job_id}:{attempt}"}
 
 
 class Reporter:
-    """Send reports and signs of life. `add`, `keep_alive` and `retry_soon` may be called from any thread."""
+    """The reporter's thread. Any thread may call `add`, `keep_alive` and `retry_soon`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Reporter:
         self.sending = ""
 
     def add(self, job_id: str, content: dict[str, Any]) -> None:
-        """Deliver a report as soon as possible; it replaces the signs of life of that job."""
+        """Deliver a report as soon as possible. It replaces the heartbeats of the job."""
         kind, body, created = content.get("kind"), content.get("body"), content.get("created")
         if kind not in ("succeed", "fail") or not isinstance(body, dict):
             log.error("report is damaged", extra={"job": job_id})
@@ -81,7 +81,7 @@ class Reporter:
             self.changed.notify()
 
     def keep_alive(self, job_id: str) -> None:
-        """Tell the server now and then that a job still runs, until its report is added."""
+        """Send heartbeats for a running job until its report is added."""
         with self.changed:
             self.pending.append(
                 PendingReport(job_id, "running", {"result": ""}, time.time(), due=time.monotonic() + RUNNING_EVERY)
@@ -89,7 +89,7 @@ class Reporter:
             self.changed.notify()
 
     def retry_soon(self) -> None:
-        """The server is back: what waits out a back-off is due soon."""
+        """Retry soon what waits for a backoff: the server is back."""
         with self.changed:
             for report in self.pending:
                 if report.failures:
@@ -97,13 +97,13 @@ class Reporter:
             self.changed.notify()
 
     def finish(self) -> None:
-        """Let `run` return once every report was tried; what is not taken stays on disk for the next start."""
+        """Let `run` return after one attempt for each report. The next start of the agent sends the rest."""
         with self.changed:
             self.finishing = True
             self.changed.notify()
 
     def run(self) -> None:
-        """Send until `finish`; the body of a thread."""
+        """Run the thread until `finish`."""
         while True:
             report = self._next()
             if report is None:
@@ -118,7 +118,7 @@ class Reporter:
                     self.sending = ""
 
     def _next(self) -> PendingReport | None:
-        """Wait for the next due report and take it off the list; None when finished."""
+        """Wait for the next due report and remove it from the list. Return None after `finish`."""
         with self.changed:
             while True:
                 pending = self.pending
@@ -152,7 +152,7 @@ class Reporter:
         elif 200 <= reply.status < 300 or (reply.status == 400 and reply.error_code() in DELIVERED_CODES):
             self._settle(report, reply.status)
         elif reply.status == 401:
-            log.warning("report refused because of the token, kept", extra={"job": report.job_id})
+            log.warning("the server refuses the token, the report is kept", extra={"job": report.job_id})
             self._retry_later(report, pace.REFUSED_RETRY)
         elif 400 <= reply.status < 500 and reply.status not in TRY_AGAIN:
             log.warning(
@@ -166,12 +166,12 @@ class Reporter:
     def _settle(self, report: PendingReport, status: int) -> None:
         log.debug("report delivered", extra={"job": report.job_id, "kind": report.kind, "status": status})
         with self.changed:
-            self.sending = ""  # a report that is added from now on answers a later question: it is sent again
+            self.sending = ""  # A report that is added from now on answers a later offer of the job, so it is sent.
         self.on_settled(report.job_id)
         try:
             self.journal.mark_delivered(report.job_id, status)
         except OSError as error:
-            # It will be sent once more after a restart, and the server will say JobFinished.
+            # It will be sent again after a restart, and the server will answer JobFinished.
             log.warning("delivery cannot be noted", extra={"job": report.job_id, "error": str(error)})
 
     def _after_running(self, report: PendingReport, reply: Reply) -> None:
@@ -179,7 +179,7 @@ class Reporter:
             self.on_cancel(report.job_id)
         elif reply.status in (400, 404, 409):
             log.warning(
-                "job is not active on the server any more", extra={"job": report.job_id, "status": reply.status}
+                "the job is not active on the server any more", extra={"job": report.job_id, "status": reply.status}
             )
         elif 200 <= reply.status < 300:
             report.failures = 0
@@ -199,6 +199,6 @@ class Reporter:
     def _schedule(self, report: PendingReport, delay: float) -> None:
         report.due = time.monotonic() + delay
         with self.changed:
-            # A running report whose job has ended meanwhile is superseded by the report.
+            # A heartbeat is dropped if the report of its job was added in between.
             if report.kind != "running" or not any(other.job_id == report.job_id for other in self.pending):
                 self.pending.append(report)

@@ -1,4 +1,4 @@
-"""What is reported: the kept output as clean text, and how the command ended, in the words of the original."""
+"""The content of a report: the output as clean text, and how the command ended, in the words of the original."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_RESULT_BYTES = 1024 * 1024
 
 
 def clean_output(data: bytes, head: int | None, secrets: Iterable[str]) -> str:
-    """Kept output as text; `head` is where bytes were left out of the middle."""
+    """Return output as clean text. `head` is the offset where the middle is missing, or None."""
     stream = TextStream(secrets)
     if head is None or head >= len(data):
         return stream.feed(data) + stream.finish()
@@ -22,7 +22,7 @@ def clean_output(data: bytes, head: int | None, secrets: Iterable[str]) -> str:
 
 
 def _trim_partial_end(data: bytes) -> bytes:
-    """Without the first bytes of a UTF-8 character at the end."""
+    """Return the bytes without an incomplete UTF-8 character at the end."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte >= 0xC0:
@@ -34,7 +34,7 @@ def _trim_partial_end(data: bytes) -> bytes:
 
 
 def _trim_partial_start(data: bytes) -> bytes:
-    """Without the last bytes of a UTF-8 character at the start."""
+    """Return the bytes without an incomplete UTF-8 character at the start."""
     skip = 0
     while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
         skip += 1
@@ -42,7 +42,7 @@ def _trim_partial_start(data: bytes) -> bytes:
 
 
 def shorten(text: str, limit: int = MAX_RESULT_BYTES) -> tuple[str, bool]:
-    """At most `limit` bytes of UTF-8: head and tail, cut between characters. True when something was left out."""
+    """Keep the head and tail of a text, at most `limit` bytes of UTF-8. Also return whether something was left out."""
     data = text.encode("utf-8", "replace")
     if len(data) <= limit:
         return text, False
@@ -52,12 +52,12 @@ def shorten(text: str, limit: int = MAX_RESULT_BYTES) -> tuple[str, bool]:
 
 
 def half_of(limit: int) -> int:
-    """How many bytes of a text that `shorten` cuts are left of its beginning, and of its end."""
+    """Return how many bytes `shorten` keeps of the head, and of the tail."""
     return max((limit - len(GAP)) // 2, 1)
 
 
 def read_output(path: str, head: int | None) -> tuple[bytes, int | None]:
-    """Kept output, not more than can be reported, and where its middle is missing."""
+    """Read the output, at most what a report can carry, and the offset where the middle is missing."""
     try:
         with open(path, "rb") as file:
             length = os.fstat(file.fileno()).st_size
@@ -72,7 +72,7 @@ def read_output(path: str, head: int | None) -> tuple[bytes, int | None]:
 
 
 def failure_sentence(end: Mapping[str, Any], timeout: float) -> str:
-    """How it failed, as the original says it: `exit status 1`, `signal: killed`."""
+    """Return the failure in the words of the original, such as `exit status 1` or `signal: killed`."""
     reason, number = end.get("reason"), end.get("signal")
     if reason == "timeout":
         return f"timeout after {duration_text(timeout)}"
@@ -90,25 +90,25 @@ def failure_sentence(end: Mapping[str, Any], timeout: float) -> str:
 
 
 def log_limit(job: Mapping[str, Any]) -> int:
-    """Bytes of log that are sent for a job at most, by its `job.json`."""
+    """Return how many bytes of log are sent for a job at most, by its `job.json`."""
     output = job.get("output")
     return min(output, MAX_RESULT_BYTES) if isinstance(output, int) else MAX_RESULT_BYTES
 
 
 def log_of_run(folder: str, end: Mapping[str, Any], limit: int, secrets: Iterable[str]) -> str:
-    """The whole log of a command that ended: what it printed, at most `limit` bytes of UTF-8."""
+    """Return the complete log of a command that ended, at most `limit` bytes of UTF-8."""
     data, head = read_output(os.path.join(folder, "out.log"), _head(end))
     return shorten(clean_output(data, head, secrets), limit)[0]
 
 
 def report_of_answer(text: str, ok: bool, secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """The report on a job that needed no program."""
+    """Return the report of a job for which no command ran."""
     result, truncated = shorten(redact(clean(text), secrets))
     return {"kind": "succeed" if ok else "fail", "body": {"result": result, "truncated": truncated}}
 
 
 def report_of_confirmation(entry: str) -> dict[str, Any]:
-    """The report on a job that its owner must confirm first: nothing has run. The reason is what the server acts on."""
+    """Return the report of a job that its owner must confirm before it runs. The server acts on the reason."""
     sentence = f"{entry} must be confirmed first, nothing has run"
     return {"kind": "fail", "body": {"result": clean(sentence), "truncated": False, "reason": "confirm"}}
 
@@ -120,7 +120,7 @@ def report_of_run(
     secrets: Iterable[str] = (),
     limit: int = MAX_RESULT_BYTES,
 ) -> dict[str, Any]:
-    """The report on a command that ended: `end` is its `exit.json`. `limit` is the one of its log, see `log_limit`."""
+    """Return the report of a command. `end` is its `exit.json`, `limit` the one of its log, see `log_limit`."""
     data, head = read_output(os.path.join(folder, "out.log"), _head(end))
     output = clean_output(data, head, secrets)
     ok = end.get("reason") == "exit" and end.get("rc") == 0

@@ -1,4 +1,4 @@
-"""Entries that are allowed and still give much away; `skadi check` names them."""
+"""Allowed entries that permit more than they seem to; `skadi check` names them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 
 from skadi.entries import Entry
 
-# Programs that can be told by their arguments to run other programs or to write any file.
+# Programs whose arguments can make them run other programs or write any file.
 # fmt: off
 CAN_RUN_PROGRAMS = frozenset(
     [
@@ -25,10 +25,10 @@ CAN_RUN_PROGRAMS = frozenset(
 
 
 def risks_of(entry: Entry) -> list[str]:
-    """Sentences about what this entry allows beyond what its writer may have meant."""
+    """Return sentences about what this entry allows beyond its text."""
     risks = []
     if entry.unsafe:
-        risks.append("`match: string` lets a message run anything, as the original did; remove it if you can")
+        risks.append("`match: string` lets a message run any command, as in the original; remove it if you can")
     if entry.kind == "command" and not entry.args and entry.max_args > 0 and not entry.unsafe:
         program = os.path.basename(entry.words[0]) if entry.words else ""
         if program in CAN_RUN_PROGRAMS:

@@ -1,4 +1,4 @@
-"""What `skadi run AGENT TEXT` is asked for: its command line and its two environment variables."""
+"""The request of `skadi run AGENT TEXT`, read from its command line and two environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_SECONDS = 400 * 86400
 
 
 class RunExit(Exception):
-    """The end of `skadi run`: an exit code, and a sentence for stderr or none."""
+    """`skadi run` ends with this exit code; `sentence` is for stderr, or empty."""
 
     def __init__(self, code: int, sentence: str = "") -> None:
         super().__init__(sentence)
@@ -25,7 +25,7 @@ class RunExit(Exception):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the command line asks for. `ttl` and `timeout` in seconds; None: not given."""
+    """A job to run on an agent. `ttl` and `timeout` are seconds, or None if not given."""
 
     agent: str
     message: str
@@ -36,7 +36,7 @@ class RunRequest:
 
 
 def read_run_request(words: Sequence[str], environment: Mapping[str, str]) -> RunRequest:
-    """Read the words behind `run`. Options stand anywhere before `--`; all else is the text. Raises RunExit."""
+    """Read the words behind `run`. Options may come anywhere before `--`; the rest is the text. Raises RunExit."""
     options: dict[str, str] = {}
     text: list[str] = []
     rest = list(words)
@@ -85,7 +85,7 @@ def _token(token: str) -> str:
     if not token:
         raise RunExit(EXIT_CONFIG, "set SKADI_TOKEN to a token of yours for jobs (lsj_... or lsu_...)")
     if not USER_TOKEN.match(token):
-        raise RunExit(EXIT_CONFIG, "SKADI_TOKEN holds no token for jobs: those begin with lsj_ or lsu_")
+        raise RunExit(EXIT_CONFIG, "SKADI_TOKEN is not a token for jobs: those begin with lsj_ or lsu_")
     return token
 
 

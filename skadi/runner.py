@@ -1,4 +1,4 @@
-"""Start a shim for a plan, wait for it, stop it. The agent itself never starts anything else."""
+"""Start a shim, wait for it, and stop it. The agent itself starts no other program."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from skadi.match import Plan
 
 ADOPTED_LOOK_SECONDS = 0.5
 PASSED_ON = ("TZ",)
-ALREADY_RUN = 3  # the shim's exit code when another was there before it
+ALREADY_RUN = 3  # the shim's exit code if another shim has had the folder
 
 
 def command_environment(
     entry: Entry, job_id: str, defaults: Defaults, account: pwd.struct_passwd | None
 ) -> dict[str, str]:
-    """The environment of a command, built from nothing: no token, no proxy, nothing of the agent's own."""
+    """Build the environment of a command from scratch: no token, no proxy, nothing of the agent's own."""
     environment = {
         "PATH": defaults.path,
         "LANG": "C.UTF-8",
@@ -44,7 +44,7 @@ def command_environment(
 
 
 def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str) -> dict[str, Any]:
-    """What is added to `job.json`: all the shim needs. Raises KeyError for a user or group that is gone."""
+    """Return all that the shim needs, for `job.json`. Raises KeyError for a user or group that does not exist."""
     entry = plan.entry
     account: pwd.struct_passwd | None
     if entry.user:
@@ -53,7 +53,7 @@ def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str) -> dic
         try:
             account = pwd.getpwuid(os.geteuid())
         except KeyError:
-            account = None  # a container may run under a number that has no name
+            account = None  # in a container the user id may have no name
     content: dict[str, Any] = {
         "entry": entry.name,
         "argv": list(plan.argv),
@@ -72,15 +72,15 @@ def shim_fields(plan: Plan, job: Job, defaults: Defaults, start_dir: str) -> dic
 
 
 def dies_with_parent() -> bool:
-    """Whether the agent runs under a development supervisor, at whose end nothing may be left."""
+    """Return whether a development supervisor started the agent, after whose end nothing may run."""
     return os.environ.get("SKADI_DIE_WITH_PARENT") == "1"
 
 
 def start_shim(folder: str) -> subprocess.Popen[bytes]:
-    """Start the shim of a job folder in a session of its own. Call from a thread that lives as long as the agent.
+    """Start the shim of a job folder in its own session. Call it in a thread that lives as long as the agent.
 
-    Its standard output is a pipe, see `wait_for_shim`; the command does not get this one.
-    With -I -S it reads no environment, no site packages and nothing from the current folder. Raises OSError.
+    Its standard output is a pipe, see `wait_for_shim`; the command does not inherit it. With -I and -S the shim ignores
+    the environment, site packages and the current folder. Raises OSError.
     """
     environment: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **failpoints.inherited()}
     failpoints.reach("spawn.before")
@@ -100,7 +100,7 @@ def start_shim(folder: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_shim(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any] | None]:
-    """Wait for a shim: its exit code, and the content of `exit.json` where the disk did not take it."""
+    """Wait for a shim. Return its exit code, and the content of `exit.json` if it could not write that file."""
     said, _ = process.communicate()
     try:
         end = json.loads(said.decode("utf-8"))
@@ -110,13 +110,13 @@ def wait_for_shim(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any]
 
 
 def wait_for_adopted(journal: Journal, job_id: str) -> None:
-    """Wait for a shim that an earlier run of the agent has started."""
+    """Wait for a shim that the last run of the agent started."""
     while journal.is_running(job_id):
         time.sleep(ADOPTED_LOOK_SECONDS)
 
 
 def stop_adopted(journal: Journal, job_id: str) -> None:
-    """Ask such a shim to end its command; its number is its own as long as it holds the lock of the folder."""
+    """Send SIGTERM to such a shim. Its pid cannot be reused while it holds the lock of the folder."""
     try:
         with open(os.path.join(journal.folder(job_id), "started"), encoding="ascii") as file:
             pid = int(file.read())

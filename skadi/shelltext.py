@@ -1,6 +1,6 @@
-"""What a local text would mean to a shell: whether it needs one, where values may stand in it, what is risky.
+"""The meaning of a local text for a shell: whether it needs one, where values may be, and which values are risky.
 
-The texts looked at here come from skadi.yml only, never from a message.
+The texts come from skadi.yml only, never from a message.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ CODE_OPTION = re.compile(r"-[A-Za-z]*[cer]\Z|--(?:command|eval|run)\Z")
 
 
 def needs_shell(text: str) -> bool:
-    """Whether a fixed local command means something that only a shell can do."""
+    """Return whether a local command uses something that only a shell can do."""
     first = text.split(None, 1)[0] if text.split() else ""
     return bool(SHELL_CHARACTERS.search(text) or ASSIGNMENT.match(first) or first in BUILTINS)
 
 
 def shell_operator(text: str) -> str:
-    """The first character outside of quotes that a shell would act on; empty when there is none."""
+    """Return the first unquoted character that a shell would act on, or ""."""
     quote = ""
     position = 0
     while position < len(text):
@@ -76,13 +76,13 @@ def shell_operator(text: str) -> str:
 
 
 def value_becomes_code(words: Sequence[tuple[str | Placeholder, ...]]) -> str:
-    """Why a value of this argument list would be run as code or as a program, or an empty text.
+    """Return why a value in this argument list would run as code or as a program, or "".
 
-    Splitting first keeps a value inside its word, which does not help when the word is a program for `sh -c`.
+    A value stays inside its word. That does not help if the word is a script, as in `sh -c`.
     """
     program = ""
     option = False
-    choosing = True  # until the word that names the program, behind `sudo -n env X=1` and the like
+    choosing = True  # until the word that names the program, which may follow `sudo -n env X=1` and the like
     for word in words:
         placeholder = any(isinstance(part, Placeholder) for part in word)
         text = "".join(part for part in word if isinstance(part, str))
@@ -109,7 +109,7 @@ class ShellTemplate(Template):
         return ["/bin/sh", "-c", self.script(len(values)), "sh", *values]
 
     def script(self, number: int) -> str:
-        """The script for a number of values: it depends on nothing else of them."""
+        """Return the script for a number of values. It does not depend on the values themselves."""
         text = ""
         for part in self.parts:
             if isinstance(part, str):
@@ -128,10 +128,10 @@ class ShellTemplate(Template):
 
 
 def parse_shell(text: str) -> ShellTemplate:
-    """A template for a shell. Raises TemplateError where a value could not be kept out of the script.
+    """Parse a template for a shell. Raises TemplateError if a value could become part of the script.
 
-    A scanner follows the quotes; whatever it does not follow (substitutions, here-documents, comments, `eval`) is
-    refused, so that it never has to be right about it.
+    The scanner follows quotes. Everything that it cannot follow (substitutions, here-documents, comments, `eval`) is
+    refused.
     """
     scanner = PlaceholderScanner()
     parts: list[str | tuple[Placeholder, str]] = []
@@ -198,7 +198,7 @@ def _refuse_unfollowed(text: str, parts: Sequence[str | tuple[Placeholder, str]]
 
 
 def shell_runs_code(text: str) -> str:
-    """Why a shell text hands its values to another interpreter, or an empty text; rather too often than too rarely."""
+    """Return why a shell text hands its values to another interpreter, or "". A false alarm is better than a miss."""
     program = ""
     for word in re.split(r"[\s;&|()'\"]+", text):
         name = os.path.basename(word)

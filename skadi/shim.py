@@ -1,17 +1,18 @@
-"""Run one command to its end and write down how it ended.
+"""Run one command to its end and store how it ended.
 
-Started by path and alone, `python -I -S shim.py JOB_FOLDER`, so that a job outlives the agent that asked for it;
-therefore this file imports nothing of the package. It reads `job.json` and writes, in the same folder:
+The agent starts this file by its path, `python -I -S shim.py JOB_FOLDER`, so that a job outlives the agent. With -I
+Python cannot import the files beside it: therefore this stays one file that imports nothing of the package. It reads
+`job.json` and writes to the same folder:
 
-1. `lock`, held for as long as this process lives, and `started`, made once: a folder is never run twice;
-2. `out.log`, the beginning and the end of what the command printed, never more than `output` bytes;
-3. `exit.json`, complete or absent, when the command and everything it started are gone. Where the disk does not take
-   it, its content goes to standard output, for the agent that started us.
+1. `lock`, held while this process lives, and `started`, written once: no folder runs twice;
+2. `out.log`, the head and the tail of the output, at most `output` bytes;
+3. `exit.json`, complete or absent, after the command and all its descendants have ended. If the disk does not take it,
+   its content goes to standard output, to the agent.
 
-SIGTERM ends the command: reason `canceled` where a file `cancel` says that the owner wanted it, else `interrupted`.
+SIGTERM ends the command. The reason is `canceled` if the file `cancel` exists, otherwise `interrupted`.
 
-One thread and one loop: forking is safe, and the thread that made the command lives as long as this process, which is
-what the kernel's parent-death signal is tied to.
+There is one thread and one loop. So forking is safe, and the thread that started the command lives as long as this
+process: the kernel ties the parent-death signal to that thread.
 """
 
 from __future__ import annotations
@@ -31,22 +32,24 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 READ_BYTES = 65536
-LINGER_SECONDS = 0.3  # for a background reader such as `> >(tee log)` to write its last lines
-CLOSE_SECONDS = 2.0  # then the pipe is closed, whoever holds it
-ORPHAN_GRACE_SECONDS = 1.0  # instead of kill_after, when the agent died and nothing may survive it
+LINGER_SECONDS = 0.3  # a background reader such as `> >(tee log)` needs this to write its last lines
+CLOSE_SECONDS = 2.0  # then the pipe is closed, even if another process holds it
+ORPHAN_GRACE_SECONDS = 1.0  # instead of kill_after, if the agent died and nothing may outlive it
 ORPHAN_LOOK_SECONDS = 0.1
 SWEEP_SECONDS = 5.0
+# This process or its Python has changed these; a command gets the defaults.
+CHANGED_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def armed_failpoint(text: str) -> tuple[str, int, str]:
-    """Name, count and file of `name:n[:file]`, see failpoints.py; an empty name for an empty text."""
+    """Return name, count and file of `name:n[:file]`, see failpoints.py. The name is "" for an empty text."""
     name, _, rest = text.partition(":")
     number, _, file = rest.partition(":")
     return name, int(number or 0), file
 
 
 def die_at(name: str, file: str) -> None:
-    """Say which point this is, and end as in a power cut."""
+    """Append the name of the point to the file, and die as in a power cut."""
     if file:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(descriptor, f"{name} {os.getpid()}\n".encode())
@@ -55,14 +58,16 @@ def die_at(name: str, file: str) -> None:
 
 
 def reach(name: str) -> None:
-    """Die here if a test has armed this point. A shim reaches each once, so the count is the agent's affair."""
+    """Die here if a test has armed this point. A shim reaches each point once, so the count matters to the agent
+    only.
+    """
     armed, _, file = armed_failpoint(os.environ.get("SKADI_FAILPOINT", ""))
     if armed == name:
         die_at(name, file)
 
 
 def prctl(option: int, value: int) -> bool:
-    """Call prctl(2); False where it does not exist (not Linux, no ctypes)."""
+    """Call prctl(2). Return False if it does not exist (not Linux, no ctypes)."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -74,7 +79,7 @@ def prctl(option: int, value: int) -> bool:
 
 
 def descendants(root: int) -> list[int]:
-    """Processes below `root`, from /proc; empty where there is none."""
+    """Return the processes below `root`, from /proc; none without /proc."""
     children: dict[int, list[int]] = {}
     try:
         names = os.listdir("/proc")
@@ -87,7 +92,7 @@ def descendants(root: int) -> list[int]:
             with open(f"/proc/{name}/stat", "rb") as stat:
                 parent = int(stat.read().rpartition(b")")[2].split()[1])
         except (OSError, IndexError, ValueError):
-            continue  # it ended while we looked
+            continue  # it ended in between
         children.setdefault(parent, []).append(int(name))
     found: list[int] = []
     waiting = [root]
@@ -99,7 +104,7 @@ def descendants(root: int) -> list[int]:
 
 
 def signal_quietly(pid: int, number: int, group: bool = False) -> None:
-    """Send a signal; a process that is gone or that changed its user is no error."""
+    """Send a signal. Ignore a process that has ended or that runs as another user."""
     try:
         if group:
             os.killpg(pid, number)
@@ -110,7 +115,7 @@ def signal_quietly(pid: int, number: int, group: bool = False) -> None:
 
 
 def write_atomically(folder: str, name: str, text: str) -> None:
-    """Write a file that is complete or absent, also after a power cut."""
+    """Write a file that is complete or absent, also after a power cut. Raises OSError."""
     path = os.path.join(folder, name)
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
@@ -121,7 +126,7 @@ def write_atomically(folder: str, name: str, text: str) -> None:
 
 
 def sync_folder(folder: str) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Sync the names in a folder, so that they survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -130,15 +135,15 @@ def sync_folder(folder: str) -> None:
 
 
 def now_text() -> str:
-    """The time as RFC 3339 has it, in UTC, with milliseconds."""
+    """Return the current time as RFC 3339 text, in UTC, with milliseconds."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
 
 
 class Output:
     """Keep the head and the tail of a stream in a file of at most `limit` bytes.
 
-    The file holds everything until `limit`; beyond, only the last half is remembered, in memory, and `finish` puts it
-    behind the first half. Memory stays flat and the writer of the pipe is never held up, not even by a full disk.
+    The file takes everything up to `limit`. Beyond, only the last half is kept, in memory, and `finish` writes it
+    behind the first half. So memory stays flat, and the command is never blocked, not even by a full disk.
     """
 
     def __init__(self, path: str, limit: int) -> None:
@@ -152,7 +157,7 @@ class Output:
         self.file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by `finish`)
 
     def add(self, data: bytes) -> None:
-        """Take what the command has printed."""
+        """Add output of the command."""
         self.size += len(data)
         room = self.limit - self.on_disk
         if room > 0 and not self.failed:
@@ -162,7 +167,7 @@ class Output:
             del self.tail[: len(self.tail) - self.tail_limit]
 
     def finish(self) -> None:
-        """Put the tail into its place; call it once, at the end."""
+        """Write the tail behind the head. Call it once, at the end."""
         if self.size > self.limit and not self.failed:
             self.file.truncate(self.head_limit)
             self.file.seek(self.head_limit)
@@ -186,7 +191,7 @@ class Command:
         self.job = job
         self.output = output
         self.folder = folder
-        self.reason = ""  # why it was ended; empty as long as nobody ended it
+        self.reason = ""  # the first reason to end it; "" while it may run
         self.status: int | None = None
         self.maxrss = 0
         self.children_left = True
@@ -212,11 +217,11 @@ class Command:
         self.stop_requested = True
 
     def stop_reason(self) -> str:
-        """Why it is asked to stop: by the owner of the job, who is told so, or because the agent goes."""
+        """Return the reason of a requested stop: the owner canceled the job, or the agent stops."""
         return "canceled" if os.path.exists(os.path.join(self.folder, "cancel")) else "interrupted"
 
     def start(self) -> None:
-        """Fork and exec; `failure` says why the program could not be started."""
+        """Fork and exec. `failure` says why the program could not start."""
         reading, writing = os.pipe()
         failed_reading, failed_writing = os.pipe()
         self.pid = os.fork()
@@ -231,7 +236,7 @@ class Command:
         self.deadline = time.monotonic() + self.job["timeout"]
 
     def _exec_child(self, writing: int, failed_writing: int) -> None:
-        """The child's way to exec; never returns. Descriptors above 2 close by themselves at exec (PEP 446)."""
+        """Prepare the child and exec; never returns. Descriptors above 2 are closed by exec (PEP 446)."""
         what = self.job["argv"][0]
         try:
             os.setsid()
@@ -239,14 +244,7 @@ class Command:
             for source, target in ((null, 0), (writing, 1), (writing, 2)):
                 os.dup2(source, target)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
-            for number in (
-                signal.SIGHUP,
-                signal.SIGINT,
-                signal.SIGTERM,
-                signal.SIGCHLD,
-                signal.SIGPIPE,
-                signal.SIGXFSZ,
-            ):
+            for number in CHANGED_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             if self.job.get("uid") is not None:
@@ -254,7 +252,7 @@ class Command:
                 os.initgroups(self.job["user"], self.job["gid"])
                 os.setgid(self.job["gid"])
                 os.setuid(self.job["uid"])
-            # After setuid, which clears it: a command whose shim was killed has no timeout any more and must not go on.
+            # After setuid, which clears it. A command whose shim was killed has no timeout any more and must end.
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self.shim_pid:
                 os._exit(126)
@@ -273,7 +271,7 @@ class Command:
         os._exit(127)
 
     def run(self) -> None:
-        """Pump, watch the deadlines and reap until nothing is left."""
+        """Read output, apply deadlines and reap until no process is left."""
         while True:
             self._reap()
             now = time.monotonic()
@@ -282,15 +280,15 @@ class Command:
             if gone and (self.pipe < 0 or now >= self.kill_at):
                 break
             if self.swept:
-                break  # whatever is still there cannot be killed
+                break  # the remaining processes cannot be killed
             self._wait(now)
-        self._read_output(limit=64)  # what a full pipe may still hold
+        self._read_output(limit=64)  # a full pipe may still hold this
         if self.pipe >= 0:
             os.close(self.pipe)
             self.pipe = -1
 
     def _apply_deadlines(self, now: float) -> None:
-        """Start the end of the tree, or the last step of it, when its time has come."""
+        """Begin to end the process tree, or take the next step of it, if it is due."""
         if self.status is None:
             if self.stop_requested and self._is_orphan():
                 self._terminate(self.stop_reason(), min(ORPHAN_GRACE_SECONDS, self.job["kill_after"]), now)
@@ -307,15 +305,16 @@ class Command:
             below = descendants(os.getpid())
             for pid in below:
                 signal_quietly(pid, signal.SIGTERM)
-            if not below:  # no /proc: the group is all we know of
+            if not below:  # without /proc only the group is known
                 signal_quietly(self.pid, signal.SIGTERM, group=True)
         if now >= self.kill_at and not self.swept:
             self._sweep()
 
     def _is_orphan(self) -> bool:
-        """Whether the agent died that must not be survived.
+        """Return whether the agent has died and its commands must end too.
 
-        The signal comes when its first thread ends, at which time it may still be our parent: so this is asked again.
+        The signal comes when the agent's first thread ends. It may still be our parent then, so this is checked again
+        later.
         """
         return self.job.get("agent_pid") is not None and os.getppid() != self.job["agent_pid"]
 
@@ -325,11 +324,11 @@ class Command:
         signal_quietly(self.pid, signal.SIGTERM, group=True)
 
     def _sweep(self) -> None:
-        """KILL every descendant until none is left: those of a killed parent come to us, the subreaper."""
+        """Send KILL to all descendants until none is left. As subreaper we adopt those whose parent was killed."""
         self.swept = True
         give_up = time.monotonic() + SWEEP_SECONDS
         while time.monotonic() < give_up:
-            # The group only while its leader is not reaped, or its number could belong to somebody else by now.
+            # The group only before its leader is reaped: afterwards another process may have its number.
             if self.status is None:
                 signal_quietly(self.pid, signal.SIGKILL, group=True)
             for pid in descendants(os.getpid()):
@@ -353,7 +352,7 @@ class Command:
                 self.maxrss = usage.ru_maxrss
 
     def _wait(self, now: float) -> None:
-        """Sleep until output, a signal or the next deadline."""
+        """Wait for output, a signal or the next deadline."""
         if self.status is None:
             until = self.kill_at if self.reason else self.deadline
             if self.stop_requested and self.job.get("agent_pid") is not None:
@@ -384,7 +383,7 @@ class Command:
 
 
 def describe_end(command: Command) -> dict[str, Any]:
-    """The fields rc, signal, reason and error of `exit.json`."""
+    """Return the fields rc, signal, reason and error of `exit.json`."""
     if command.failure:
         return {"rc": None, "signal": None, "reason": "cannot_start", "error": command.failure}
     status = command.status
@@ -401,7 +400,7 @@ def describe_end(command: Command) -> dict[str, Any]:
 
 
 def claim_folder(folder: str) -> bool:
-    """Make the one run of a folder ours, for as long as this process lives; False when it had it. Raises OSError."""
+    """Claim the only run of a folder. Return False if it has run, or runs in another process. Raises OSError."""
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -412,24 +411,24 @@ def claim_folder(folder: str) -> bool:
     os.write(started_file, b"%d\n" % os.getpid())
     os.fsync(started_file)
     os.close(started_file)
-    sync_folder(folder)  # before the command: after a power cut it must not look as if nothing had run
+    sync_folder(folder)  # before the command starts: after a power cut it must not look as if nothing had run
     reach("started.after_write")
     return True
 
 
 def write_end(folder: str, end: dict[str, Any]) -> None:
-    """Write `exit.json`, or tell the agent what would stand in it."""
+    """Write `exit.json`, or print its content for the agent."""
     text = json.dumps(end)
     reach("exit.before_write")
     try:
         write_atomically(folder, "exit.json", text)
     except OSError:
-        os.write(1, text.encode())  # less than what a pipe holds, so nobody has to read it yet
+        os.write(1, text.encode())  # less than a pipe holds, so this does not block
     reach("exit.after_write")
 
 
 def main(folder: str) -> int:
-    """Run the job of a folder; 0 when it has its end, 3 when the folder had its run already."""
+    """Run the job of a folder. Return 0 at its end, 3 if the folder has had its run."""
     os.umask(0o077)
     with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
         job = json.load(file)
@@ -444,7 +443,7 @@ def main(folder: str) -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     command = Command(job, output, folder)
     if job.get("agent_pid") is not None:
-        # Asked first and compared after: an agent that died in between sends no signal.
+        # Ask for the signal, then compare: an agent that died before this line sends no signal.
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         command.stop_requested = command.stop_requested or os.getppid() != job["agent_pid"]
     started = now_text()

@@ -1,4 +1,4 @@
-"""How much of the disk the agent may use: no job is taken when there is little left, and what is kept has a cap."""
+"""The disk space that the agent may use: it takes no job if little is free, and what it keeps has a limit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PROBE = "probe"
 
 
 def free_floor_mb(environment: Mapping[str, str]) -> float:
-    """Megabytes that must be free for a job to be taken; SKADI_MIN_FREE_MB stands over the default."""
+    """Return the megabytes that must be free to take a job. SKADI_MIN_FREE_MB overrides the default."""
     text = environment.get("SKADI_MIN_FREE_MB", "")
     return float(text) if text.isascii() and text.isdigit() else FREE_FLOOR_MB
 
 
 def write_problem(folder: str, floor_mb: float) -> str:
-    """Why nothing could be written down in a folder now, in words that follow its name; empty when it could."""
+    """Return why nothing can be written to a folder, in words that follow its name; "" if it can."""
     path = os.path.join(folder, PROBE)
     try:
         room = os.statvfs(folder)
@@ -32,7 +32,7 @@ def write_problem(folder: str, floor_mb: float) -> str:
             return f"has less than {floor_mb:g} MB free"
         with open(path, "wb") as file:
             file.write(b"x")
-        with contextlib.suppress(FileNotFoundError):  # `skadi doctor` does the same at the same time
+        with contextlib.suppress(FileNotFoundError):  # `skadi doctor` may do the same at the same time
             os.unlink(path)
     except OSError as error:
         return f"cannot be written: {error.strerror}"
@@ -40,7 +40,7 @@ def write_problem(folder: str, floor_mb: float) -> str:
 
 
 class Spool:
-    """Looks after the room of a journal. `look` belongs to the poller, `trim` may be called from any thread."""
+    """The disk space of a journal. Only the poller calls `check_room`; any thread may call `trim`."""
 
     def __init__(self, journal: Journal, floor_mb: float) -> None:
         self.journal = journal
@@ -49,7 +49,7 @@ class Spool:
         self.dropped = 0
 
     def check_room(self) -> bool:
-        """Whether a job could be written down now. The log is told when that changes, not each time."""
+        """Return whether a job could be stored now. Log each change of that, not each check."""
         problem = write_problem(self.journal.state_dir, self.floor_mb)
         if problem and not self.problem:
             log.error(
@@ -63,9 +63,10 @@ class Spool:
         return not problem
 
     def trim(self) -> None:
-        """Keep the folders of jobs that are over within the cap: first output goes, oldest first, results last.
+        """Keep the folders of finished jobs within the limit: drop delivered jobs, then output, then reports, oldest
+        first.
 
-        What was delivered is nobody's loss and goes first of all. Folders of jobs that are not over are left alone.
+        The folders of unfinished jobs are not touched.
         """
         delivered, waiting = [], []
         total = 0
@@ -97,16 +98,19 @@ class Spool:
         try:
             return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(self.journal.folder(job_id)))
         except OSError:
-            return 0  # it was removed while we looked
+            return 0  # it was removed in between
 
     def _drop(self, job_id: str, name: str) -> int:
-        """Remove a file of a job; the bytes that became free."""
+        """Remove a file of a job. Return how many bytes that has freed."""
         path = os.path.join(self.journal.folder(job_id), name)
         try:
             size = os.stat(path).st_size
-            os.unlink(path)  # of a report: how the command ended is still in `exit.json`
+            os.unlink(path)  # for a report, `exit.json` still shows how the command ended
         except OSError:
             return 0
         self.dropped += 1
-        log.warning("dropped, too much is kept", extra={"job": job_id, "file": name, "dropped": self.dropped})
+        log.warning(
+            "dropped a file, because the kept jobs exceed their limit",
+            extra={"job": job_id, "file": name, "dropped": self.dropped},
+        )
         return size

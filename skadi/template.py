@@ -1,7 +1,7 @@
 """Templates: the local text is split first, then each value is filled in inside one word.
 
-Values never become text of a script. Without a shell they are (parts of) arguments; with `shell: true` they arrive as
-positional parameters and the script says `"${1}"` where the template said `%s`, by the quotes around it.
+Values never become text of a script. Without a shell they are arguments or parts of them. With `shell: true` they are
+positional parameters, and the script has `"${1}"` instead of `%s`, quoted as the text around it needs.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 
 
 class TemplateError(ValueError):
-    """A template that cannot be used; the text says how to write it."""
+    """The template cannot be used. The text says how to write it."""
 
 
 class ArgumentsError(ValueError):
-    """Arguments that do not fit; the text is for the person who sent them."""
+    """The arguments do not fit. The text is for the sender of the job."""
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A place for a value: argument number `index` from 1, or the rest for 0."""
+    """A placeholder for a value: argument number `index` from 1, or all remaining ones for 0."""
 
     index: int
     number: bool = False
     pattern: re.Pattern[str] | None = None
 
     def check(self, value: str) -> None:
-        """Raise ArgumentsError unless the form of the value fits."""
+        """Raise ArgumentsError unless the value fits."""
         if self.number and not NUMBER.match(value):
             raise ArgumentsError(f"argument {self.index} must be a whole number")
         if self.pattern and not self.pattern.fullmatch(value):
@@ -44,7 +44,7 @@ class Placeholder:
 
 
 class PlaceholderScanner:
-    """Find the placeholders of a text from left to right, numbering `%s` as Go's Printf does."""
+    """Find the placeholders of a text from left to right. `%s` is numbered as in Go's Printf."""
 
     def __init__(self) -> None:
         self.following = 1
@@ -99,7 +99,7 @@ class PlaceholderScanner:
 
 
 def split_placeholders(text: str, scanner: PlaceholderScanner) -> tuple[str | Placeholder, ...]:
-    """Literal parts and placeholders of one word."""
+    """Split one word into literal parts and placeholders."""
     parts: list[str | Placeholder] = []
     literal = ""
     position = 0
@@ -124,22 +124,22 @@ def split_placeholders(text: str, scanner: PlaceholderScanner) -> tuple[str | Pl
 
 @dataclass(frozen=True)
 class Template(abc.ABC):
-    """How many arguments a template takes, and what each must look like."""
+    """The number of arguments, and the form that each must have."""
 
     placeholders: tuple[Placeholder, ...]
 
     @property
     def least(self) -> int:
-        """How many values are needed."""
+        """Return how many values are needed."""
         return max([placeholder.index for placeholder in self.placeholders], default=0)
 
     @property
     def takes_rest(self) -> bool:
-        """Whether there may be more of them."""
+        """Return whether more values may follow."""
         return any(placeholder.index == 0 for placeholder in self.placeholders)
 
     def check(self, values: Sequence[str]) -> None:
-        """Raise ArgumentsError unless number and form of the values fit."""
+        """Raise ArgumentsError unless the number and the form of the values fit."""
         wanted = self.least
         if len(values) < wanted or (len(values) > wanted and not self.takes_rest):
             raise ArgumentsError(
@@ -151,16 +151,16 @@ class Template(abc.ABC):
 
     @abc.abstractmethod
     def fill(self, values: Sequence[str]) -> list[str]:
-        """The argument list for values that were checked."""
+        """Return the argument list for checked values."""
 
     def rest(self, values: Sequence[str]) -> Sequence[str]:
-        """The values behind those that are needed."""
+        """Return the values after those that are needed."""
         return values[self.least :]
 
 
 @dataclass(frozen=True)
 class WordTemplate(Template):
-    """A template that becomes an argument list."""
+    """A template that becomes an argument list without a shell."""
 
     words: tuple[tuple[str | Placeholder, ...], ...] = ()
 
@@ -180,7 +180,7 @@ class WordTemplate(Template):
 
 
 def parse_words(text: str) -> WordTemplate:
-    """A template without a shell. Raises TemplateError."""
+    """Parse a template without a shell. Raises TemplateError."""
     try:
         words = split_words(text)
     except WordsError as error:

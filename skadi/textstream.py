@@ -1,8 +1,8 @@
-"""Clean text of a program's bytes, while they come. What comes out does not depend on how the bytes were cut.
+"""Turn the bytes of a program into clean text while they come. The result does not depend on how they were cut.
 
-The bytes are taken line by line, in three steps: decode; drop colours, overwritten progress and control characters;
-hide secrets. A line break is the same byte in UTF-8 and in GB18030 and never a part of another character, so each line
-is decoded on its own: programs of one job may write either.
+Each line goes through three steps: decode; drop colours, overwritten progress and control characters; hide secrets. A
+line break is the same byte in UTF-8 and in GB18030, and never part of another character. So each line is decoded by
+itself, and the programs of one job may write either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Without colours, progress that was overwritten, and control characters other than line breaks and tabs."""
+    """Return text without colours, overwritten progress, and control characters other than line breaks and tabs."""
     text = ANSI.sub("", text)
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
@@ -31,9 +31,9 @@ def clean(text: str) -> str:
 
 
 class TextStream:
-    """Bytes in, clean text out, a line at a time; a line of more than 64 KiB comes in pieces.
+    """Take bytes and return clean text, line by line. A line of more than 64 KiB comes in pieces.
 
-    Only the line that is not complete is kept, so memory stays flat.
+    Only the incomplete line is kept, so memory stays flat.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -43,7 +43,7 @@ class TextStream:
         self.after_gap = False
 
     def feed(self, data: bytes) -> str:
-        """The text that is complete with these bytes."""
+        """Return the text that these bytes complete."""
         self.line += data
         done = []
         at = 0
@@ -67,15 +67,15 @@ class TextStream:
         return self.redactor.feed("".join(done))
 
     def finish(self) -> str:
-        """The rest, when no more bytes come."""
+        """Return the rest. No more bytes come."""
         rest = [self._text(bytes(self.line))] if self.line else []
         self._forget_line()
         return self.redactor.feed("".join(rest)) + self.redactor.finish()
 
     def gap(self) -> str:
-        """The rest before bytes that were left out, and a line that says so; `feed` goes on behind the gap.
+        """Return the rest before a gap in the bytes, and a line that marks it. `feed` continues behind the gap.
 
-        Characters and secrets that the gap has cut in two are dropped on both sides.
+        Characters and secrets that the gap cuts in two are dropped on both sides.
         """
         line = bytes(self.line)
         rest = [self._text(line[: _complete_length(line)])] if line else []
@@ -105,9 +105,9 @@ def _decode(line: bytes) -> str:
 
 
 def _complete_length(piece: bytes, after_gap: bool = False) -> int:
-    """How many bytes of a cut line make whole characters, and no half of an escape sequence.
+    """Return how many bytes of a cut line are complete characters and complete escape sequences.
 
-    After a gap the line may begin with up to three bytes of a character that was cut in two.
+    After a gap the line may begin with up to three bytes of a cut character.
     """
     escape = OPEN_ESCAPE.search(piece, max(len(piece) - ESCAPE_BYTES, 1))
     if escape:
@@ -124,7 +124,7 @@ def _complete_length(piece: bytes, after_gap: bool = False) -> int:
 
 
 def _trim_partial_start(line: bytes) -> bytes:
-    """Without the last bytes of a character that was cut in two: up to three, if the line makes sense without them."""
+    """Return the line without the last bytes of a cut character: up to three, if the rest can be decoded."""
     for encoding in ("utf-8", "gb18030"):
         for drop in range(min(4, len(line) + 1)):
             try:

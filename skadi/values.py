@@ -1,4 +1,6 @@
-"""Values of skadi.yml: durations, sizes, modes, lists. Every function raises ValueError with a sentence."""
+"""Values of skadi.yml: durations, sizes, modes, lists. Every function raises ValueError with a sentence for the
+user.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def text_value(value: Any) -> str:
-    """A text; nothing is an empty one. Raises ValueError."""
+    """Return a text, "" for None."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -25,7 +27,7 @@ def text_value(value: Any) -> str:
 
 
 def flag(value: Any) -> bool:
-    """true or false; YAML 1.1 words such as yes would mean different things to different tools."""
+    """Return a boolean from true or false. Tools disagree about YAML 1.1 words such as yes, so they are refused."""
     text = text_value(value).lower()
     if text in ("true", "false", ""):
         return text == "true"
@@ -33,7 +35,7 @@ def flag(value: Any) -> bool:
 
 
 def seconds(value: Any, least: float, most: float) -> float:
-    """A duration such as 90, 90s, 1m30s, 500ms, in seconds, within bounds."""
+    """Return a duration such as 90, 90s, 1m30s or 500ms in seconds, within bounds."""
     text = text_value(value)
     if re.match(r"[0-9]+(?:\.[0-9]+)?\Z", text):
         result = float(text)
@@ -47,7 +49,7 @@ def seconds(value: Any, least: float, most: float) -> float:
 
 
 def duration_text(value: float) -> str:
-    """A duration as people write it: 90 -> 1m30s."""
+    """Return a duration as people write it: 1m30s for 90."""
     if value < 60:
         return f"{value:g}s"
     whole = int(value)
@@ -56,7 +58,7 @@ def duration_text(value: float) -> str:
 
 
 def size(value: Any, least: int, most: int) -> int:
-    """A number of bytes such as 65536, 64K, 64KiB, 1MiB; K is always 1024."""
+    """Return a size such as 65536, 64K, 64KiB or 1MiB in bytes, within bounds. K is always 1024."""
     match = SIZE.match(text_value(value))
     if not match:
         raise ValueError(f"must be a size such as 64KiB or 1MiB, not {value}")
@@ -67,7 +69,7 @@ def size(value: Any, least: int, most: int) -> int:
 
 
 def count(value: Any, least: int, most: int) -> int:
-    """A whole number. Raises ValueError."""
+    """Return a whole number within bounds."""
     text = text_value(value)
     if not re.match(r"[0-9]{1,9}\Z", text) or not least <= int(text) <= most:
         raise ValueError(f"must be a number between {least} and {most}, not {value}")
@@ -75,7 +77,7 @@ def count(value: Any, least: int, most: int) -> int:
 
 
 def mode(value: Any) -> int:
-    """An octal mask such as 022 or 0o022."""
+    """Return an octal mask such as 022 or 0o022."""
     text = text_value(value)
     if not re.match(r"(?:0o)?[0-7]{1,4}\Z", text):
         raise ValueError(f"must be octal such as 022, not {value}")
@@ -83,7 +85,7 @@ def mode(value: Any) -> int:
 
 
 def patterns(value: Any) -> tuple[re.Pattern[str], ...]:
-    """A list of regular expressions, one for each argument."""
+    """Return a list of regular expressions, one for each argument."""
     if not isinstance(value, list) or not value:
         raise ValueError("must be a list of regular expressions such as ['^[a-z]+$']")
     compiled = []
@@ -91,17 +93,17 @@ def patterns(value: Any) -> tuple[re.Pattern[str], ...]:
         try:
             compiled.append(re.compile(text_value(item)))
         except re.error as error:
-            raise ValueError(f"{item} is no regular expression: {error}") from error
+            raise ValueError(f"{item} is not a regular expression: {error}") from error
     return tuple(compiled)
 
 
 def variables(value: Any) -> dict[str, str]:
-    """A map of environment variables."""
+    """Return a map of environment variables."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise ValueError("must be a map such as {LANG: zh_CN.UTF-8}")
     for name in value:
         if not isinstance(name, str) or not VARIABLE.match(name):
-            raise ValueError(f"{name} is no name for an environment variable")
+            raise ValueError(f"{name} is not a valid name of an environment variable")
     return {name: text_value(item) for name, item in value.items()}

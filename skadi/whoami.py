@@ -1,4 +1,4 @@
-"""Whose agent a token is: asked at the start of the agent, and by `skadi doctor`."""
+"""The identity behind a token, for the start of the agent and for `skadi doctor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the server says we are."""
+    """The agent and its owner, as the server names them."""
 
     name: str
     owner: str
@@ -22,12 +22,12 @@ class Identity:
 
 
 def ask_who_am_i(client: Client) -> Reply:
-    """Ask; servers from before this call answer 404. Raises Unreachable."""
+    """Ask the server. An old one answers 404. Raises Unreachable."""
     return client.request("GET", "/agent/whoami", seconds=REQUEST_SECONDS)
 
 
 def read_identity(reply: Reply) -> Identity | None:
-    """Who we are by an answer; None if it does not say so. Nothing is believed unchecked."""
+    """Read the identity from an answer. Return None without a valid one. Every field is checked."""
     body = reply.json() if reply.status == 200 else None
     if not isinstance(body, dict):
         return None

@@ -1,7 +1,7 @@
-"""Split a message into words as a POSIX shell would, with nothing else of a shell: no variables, no operators.
+"""Split a message into words as a POSIX shell would, but without variables and operators.
 
-The same words as `shlex.split`, and three kindnesses for text typed on a phone: typographic quotes around a whole
-word count as quotes, and a full-width space ends the first word. `$(id)`, `;` and `|` are plain characters here.
+The result is that of `shlex.split`, with two additions for phones: typographic quotes around a complete word count as
+quotes, and a full-width space ends the first word. `$(id)`, `;` and `|` are plain characters here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ FULL_WIDTH_SPACE = "\u3000"
 
 
 class WordsError(ValueError):
-    """A text that cannot be split: an unbalanced quote, or a character no program could be given."""
+    """The text cannot be split: a quote is not closed, or it has a character that no argument can have."""
 
 
 def fold(text: str) -> str:
-    """The form in which names are compared when they are not equal as written: NFKC, case folded."""
+    """Return the form in which names are compared if they are not equal as written: NFKC, case folded."""
     return unicodedata.normalize("NFKC", " ".join(text.split())).casefold()
 
 
 def check_text(text: str) -> None:
-    """Refuse what cannot be an argument of a program."""
+    """Raise WordsError for a text that cannot be an argument."""
     if "\0" in text:
         raise WordsError("the text contains a NUL character")
     try:
@@ -33,7 +33,7 @@ def check_text(text: str) -> None:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text. Raises WordsError."""
+    """Return the words of a text. Raises WordsError."""
     check_text(text)
     words: list[str] = []
     word: str | None = None
@@ -70,7 +70,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _until(text: str, position: int, quote: str, escapes: bool) -> tuple[str, int]:
-    """The text up to a closing quote, and the position behind it."""
+    """Return the text up to a closing quote, and the position behind it."""
     part = ""
     while position < len(text):
         char = text[position]
@@ -85,6 +85,6 @@ def _until(text: str, position: int, quote: str, escapes: bool) -> tuple[str, in
 
 
 def _closes(text: str, position: int, quote: str) -> bool:
-    """Whether the next such quote ends a word; otherwise it is an apostrophe or a quotation inside a word."""
+    """Return whether the next such quote ends a word. Otherwise it is an apostrophe or a quotation inside a word."""
     end = text.find(quote, position)
     return end >= 0 and (end + 1 == len(text) or text[end + 1] in BLANKS)

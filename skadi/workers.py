@@ -15,7 +15,7 @@ class Workers:
     """Run each loop in a thread of its own. Only the main thread calls the methods."""
 
     def __init__(self, loops: Mapping[str, Callable[[], None]]) -> None:
-        """A loop that returns has done its work. One that raises has died; `watch` starts it again."""
+        """A loop that returns has done its work. A loop that raises has died, and `watch` starts it again."""
         self.loops = loops
         self.threads: dict[str, threading.Thread] = {}
         self.finished: set[str] = set()

@@ -1,8 +1,8 @@
-"""A strict reader for the part of YAML that skadi.yml needs; the agent has no third-party import.
+"""A strict parser for the part of YAML that skadi.yml needs; the agent has no third-party import.
 
-Block maps and lists, flow `[..]` and `{..}`, plain and quoted scalars, `|` and `>` blocks, comments. Tabs, anchors,
-aliases, tags, merge keys, several documents and duplicate keys are refused with the line and a hint. Whatever is
-accepted means what YAML 1.2 (core schema) says it means; a test holds this against PyYAML.
+It reads block maps and lists, flow `[..]` and `{..}`, plain and quoted scalars, `|` and `>` blocks, and comments. Tabs,
+anchors, aliases, tags, merge keys, several documents and duplicate keys are refused with the line and a hint. Accepted
+text means the same as in YAML 1.2 (core schema); a test compares the results with PyYAML's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, Dict
 
 from skadi.yamlet_flow import FlowReader
-from skadi.yamlet_scalars import Quoted, YamlError, check_plain_start, core_type, text_or_null
+from skadi.yamlet_scalars import Quoted, YamlError, check_plain_start, core_type, join_block, text_or_null
 
 __all__ = ["Map", "YamlError", "load"]
 
@@ -22,7 +22,7 @@ HEADER = re.compile(r"[|>](?:([+-])([1-9])?|([1-9])([+-])?)?(?: +(?:#.*)?)?\Z")
 
 
 class Map(Dict[Any, Any]):
-    """A mapping that remembers the line of each key, for messages about its content."""
+    """A mapping that remembers the line of each key, for error messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Map(Dict[Any, Any]):
 
 
 def load(text: str, typed: bool = True) -> Any:
-    """Parse one document; with typed=False plain scalars stay text (null forms are None). Raises YamlError."""
+    """Parse one document. With typed=False plain scalars stay text, and null is None. Raises YamlError."""
     return _Reader(text, core_type if typed else text_or_null).document()
 
 
@@ -55,7 +55,7 @@ def _split_lines(text: str) -> list[str]:
 
 
 class _Reader:
-    """Recursive descent over lines; `row` is the next line that nobody has taken."""
+    """A recursive descent parser over lines. `row` is the next unread line."""
 
     def __init__(self, text: str, resolve: Callable[[str, int], Any]) -> None:
         self.lines = _split_lines(text)
@@ -64,7 +64,7 @@ class _Reader:
         self.depth = 0
 
     def document(self) -> Any:
-        """The one document of the text. Raises YamlError."""
+        """Return the only document of the text. Raises YamlError."""
         self._skip_blank()
         if self.row < len(self.lines) and self.lines[self.row].startswith("%"):
             raise self._error("directives (%) are not supported")
@@ -91,7 +91,7 @@ class _Reader:
             self.row += 1
 
     def _indent(self) -> int:
-        """Indentation of the next line with content; -1 at the end of the document."""
+        """Return the indentation of the next line with content; -1 at the end of the document."""
         self._skip_blank()
         if self.row >= len(self.lines):
             return -1
@@ -101,7 +101,7 @@ class _Reader:
         return len(line) - len(line.lstrip(" "))
 
     def _block(self, min_indent: int, parent: int) -> Any:
-        """The node on the next lines; None when nothing is indented by at least `min_indent`."""
+        """Return the node on the next lines; None if they are indented by less than `min_indent`."""
         indent = self._indent()
         if indent < min_indent or indent < 0:
             return None
@@ -133,7 +133,7 @@ class _Reader:
                 continue
             column = len(line) - len(rest)
             if self._is_item(line, column) or self._key_end(line, column) is not None:
-                # A list or map that begins behind the dash: read it as if it stood alone.
+                # A list or map begins behind the dash: read it as if the dash were a space.
                 self.lines[self.row] = " " * column + rest
                 items.append(self._block(indent + 1, indent))
             else:
@@ -165,7 +165,7 @@ class _Reader:
         self.row += 1
         following = self._indent()
         if following == indent and self._is_item(self.lines[self.row], indent):
-            return self._block(indent, indent)  # a list may stand in the column of its key
+            return self._block(indent, indent)  # a list may have the column of its key
         return self._block(indent + 1, indent)
 
     def _key(self, text: str, indent: int) -> Any:
@@ -178,7 +178,7 @@ class _Reader:
         return self.resolve(text, self.row + 1)
 
     def _key_end(self, line: str, column: int) -> int | None:
-        """Column of the colon when a key begins at `column`, else None."""
+        """Return the column of the colon if a key begins at `column`, else None."""
         first = line[column]
         if first in "[{":
             return None
@@ -187,7 +187,7 @@ class _Reader:
             try:
                 quoted.read()
             except YamlError:
-                return None  # it goes on over more lines, so it is a text
+                return None  # it continues on the next line, so it is a text
             after = line[quoted.column :]
             end = len(line) - len(after.lstrip(" "))
             return end if re.match(r" *:(?: |\Z)", after) else None
@@ -197,7 +197,7 @@ class _Reader:
         return found.start() if found and found.group(1) else None
 
     def _inline(self, column: int, parent: int) -> Any:
-        """A scalar or flow collection that begins in this line."""
+        """Return a scalar or flow collection that begins in this line."""
         line = self.lines[self.row]
         first = line[column]
         if first in "|>":
@@ -246,14 +246,14 @@ class _Reader:
         return self.resolve(text, first_row + 1)
 
     def _plain_part(self, text: str) -> tuple[str, bool]:
-        """The part before a comment, and whether a comment ended the scalar."""
+        """Return the part before a comment, and whether a comment ended the scalar."""
         part, comment, _ = text.partition(" #")
         if re.search(r":(?: |\Z)", part.rstrip(" ")):
             raise self._error("a second `: ` in one line", "put the value in quotes")
         return part.rstrip(" "), bool(comment)
 
     def _literal(self, header: str, parent: int) -> str:
-        """A `|` or `>` block; the folding rules are those of the YAML specification, 8.1.3."""
+        """Read a `|` or `>` block. The folding rules are those of the YAML specification, 8.1.3."""
         match = HEADER.match(header)
         if not match:
             raise self._error("a block text begins with | or > and nothing else in its line", "put the text in quotes")
@@ -267,13 +267,13 @@ class _Reader:
             if line.strip(" ") and len(line) - len(line.lstrip(" ")) < indent:
                 break
             if self.row == len(self.lines) - 1 and not line[indent:]:
-                self.row += 1  # what follows the last line break is no line
+                self.row += 1  # there is no line after the last line break
                 break
             rows.append(line[indent:])
             self.row += 1
         cut = bool(rows) and self.row == len(self.lines) and rows[-1] == self.lines[-1][indent:] != ""
-        text = _chomp(rows, chomp, folded=header[0] == ">")
-        return text[:-1] if cut and chomp != "-" else text  # a file that ends without a line break
+        text = join_block(rows, chomp, folded=header[0] == ">")
+        return text[:-1] if cut and chomp != "-" else text  # the file ends without a line break
 
     def _literal_indent(self, minimum: int) -> int:
         blank = 0
@@ -287,31 +287,3 @@ class _Reader:
                 return indent
             blank = max(blank, len(line))
         return max(blank, minimum)
-
-
-def _chomp(rows: list[str], chomp: str, folded: bool) -> str:
-    """Join the lines of a block text; `chomp` is "-", "+" or "" for the line breaks at its end."""
-    content = len(rows)
-    while content and not rows[content - 1]:
-        content -= 1
-    text = ""
-    position = 0
-    while position < content and not rows[position]:
-        text += "\n"
-        position += 1
-    while position < content:
-        line = rows[position]
-        text += line
-        following = position + 1
-        while following < content and not rows[following]:
-            following += 1
-        if following < content:
-            empty = following - position - 1
-            plain = folded and line[:1] != " " and rows[following][:1] != " "
-            text += ("\n" * empty if empty else " ") if plain else "\n" * (empty + 1)
-        position = following
-    if chomp == "-":
-        return text if content else ""
-    if chomp == "+":
-        return text + "\n" * (len(rows) - content + (1 if content else 0))
-    return text + "\n" if content else ""

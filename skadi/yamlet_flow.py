@@ -1,4 +1,6 @@
-"""Flow collections of the YAML subset: `[a, b]` and `{a: 1}`, which may wrap until the bracket closes."""
+"""Flow collections of the YAML subset: `[a, b]` and `{a: 1}`, which may continue over lines until the bracket
+closes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ PLAIN_END = re.compile(r"[,\[\]{}]|:(?=[ ,\[\]{}]|\Z)| #|\Z")
 
 
 class FlowReader:
-    """Read one collection from a line and column; afterwards `row` and `column` stand behind its bracket."""
+    """Read one collection from a line and column. Afterwards `row` and `column` are behind its bracket."""
 
     def __init__(
         self, lines: list[str], row: int, column: int, resolve: Callable[[str, int], Any], new_map: Callable[[], Any]
@@ -26,7 +28,7 @@ class FlowReader:
         self.depth = 0
 
     def read(self) -> Any:
-        """The map or list, up to its closing bracket. Raises YamlError."""
+        """Return the map or list, up to its closing bracket. Raises YamlError."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self._error(f"nested more than {MAX_DEPTH} deep")
@@ -43,7 +45,7 @@ class FlowReader:
         return char
 
     def _peek(self) -> str:
-        """The next character that is neither blank nor comment, over line ends."""
+        """Return the next character that is not blank and not in a comment, on this or a later line."""
         while True:
             line = self.lines[self.row]
             while self.column < len(line) and line[self.column] == " ":
@@ -117,7 +119,7 @@ class FlowReader:
         if is_key and text == "<<":
             raise self._error("merge keys (<<) are not supported", "write the keys out")
         if "?" in text:
-            # YAML 1.1 and 1.2 disagree on its meaning here, so nobody can rely on it.
+            # YAML 1.1 and 1.2 disagree about its meaning here.
             raise self._error("a ? inside brackets", "put the text in quotes")
         row = self.row
         self.column = stop

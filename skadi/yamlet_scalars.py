@@ -1,4 +1,4 @@
-"""Scalars of the YAML subset: what a plain word means, quoted text, and the error that names the line."""
+"""Scalars of the YAML subset: plain words, quoted text, and the error that names the line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+\Z")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
 NOT_A_NUMBER = re.compile(r"\.(?:nan|NaN|NAN)\Z")
-MAX_DIGITS = 4000  # Python refuses to convert more, in newer versions
+MAX_DIGITS = 4000  # newer Pythons convert no longer number
 
 ESCAPES = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b", " ": " ",
@@ -24,7 +24,7 @@ HEX_ESCAPES = {"x": 2, "u": 4, "U": 8}
 
 
 class YamlError(ValueError):
-    """A document outside of the subset; `line` counts from 1."""
+    """The document is outside of the subset. `line` counts from 1."""
 
     def __init__(self, line: int, message: str, hint: str = "") -> None:
         super().__init__("line {}: {}{}".format(line, message, f" ({hint})" if hint else ""))
@@ -34,7 +34,7 @@ class YamlError(ValueError):
 
 
 def core_type(text: str, line: int) -> Any:
-    """The value of a plain scalar after the YAML 1.2 core schema; yes, no, on and off stay text."""
+    """Return the value of a plain scalar by the YAML 1.2 core schema. The words yes, no, on and off stay text."""
     if NULL.match(text):
         return None
     if TRUE.match(text):
@@ -59,15 +59,15 @@ def core_type(text: str, line: int) -> Any:
 
 
 def text_or_null(text: str, line: int) -> Any:
-    """Plain scalars kept as written, so that a key which wants text gets `007`, not 7."""
+    """Return a plain scalar as written, so that a key that wants text gets `007`, not 7."""
     return None if NULL.match(text) else text
 
 
 class Quoted:
-    """Read one quoted scalar that starts at a column of a line and may go on over the next lines.
+    """Read one quoted scalar that starts at a column of a line and may continue over the next lines.
 
-    After `read`, `line` and `column` stand behind the closing quote. Lines are joined as YAML folds them: one line
-    break becomes a space, n empty lines become n line breaks.
+    After `read`, `line` and `column` are behind the closing quote. Lines are joined as YAML folds them: one line break
+    becomes a space, n empty lines become n line breaks.
     """
 
     def __init__(self, lines: list[str], line: int, column: int, min_indent: int) -> None:
@@ -79,8 +79,8 @@ class Quoted:
         self.min_indent = min_indent
 
     def read(self) -> str:
-        """The text, up to its closing quote. Raises YamlError."""
-        # Blanks written as they are may be stripped at a line's end, those from an escape may not: hence `kept`.
+        """Return the text, up to its closing quote. Raises YamlError."""
+        # Literal blanks at the end of a line are stripped, escaped ones are not: the first `kept` characters stay.
         text = ""
         kept = 0
         while True:
@@ -138,12 +138,12 @@ class Quoted:
             raise YamlError(self.line + 1, f"\\{code} needs {HEX_ESCAPES[code]} hexadecimal digits")
         number = int(digits, 16)
         if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-            raise YamlError(self.line + 1, f"\\{code}{digits} is no character")
+            raise YamlError(self.line + 1, f"\\{code}{digits} is not a character")
         return chr(number)
 
 
 def check_plain_start(text: str, line: int, flow: bool) -> None:
-    """Refuse what a plain scalar may not begin with, naming what the writer probably meant."""
+    """Raise YamlError for text that a plain scalar cannot begin with, and name what the writer probably meant."""
     first, second = text[:1], text[1:2]
     names = {"&": "anchors", "*": "aliases", "!": "tags"}
     if first in names:
@@ -154,3 +154,31 @@ def check_plain_start(text: str, line: int, flow: bool) -> None:
         raise YamlError(line, "explicit keys (?) are not supported", "write key: value")
     if first in ("-", ":") and (second in ("", " ") or (flow and (first == ":" or second in ",[]{}"))):
         raise YamlError(line, f"{first} does not fit here", "put the text in quotes")
+
+
+def join_block(rows: list[str], chomp: str, folded: bool) -> str:
+    """Join the lines of a block text. `chomp` is "-", "+" or "", for the line breaks at its end."""
+    content = len(rows)
+    while content and not rows[content - 1]:
+        content -= 1
+    text = ""
+    position = 0
+    while position < content and not rows[position]:
+        text += "\n"
+        position += 1
+    while position < content:
+        line = rows[position]
+        text += line
+        following = position + 1
+        while following < content and not rows[following]:
+            following += 1
+        if following < content:
+            empty = following - position - 1
+            plain = folded and line[:1] != " " and rows[following][:1] != " "
+            text += ("\n" * empty if empty else " ") if plain else "\n" * (empty + 1)
+        position = following
+    if chomp == "-":
+        return text if content else ""
+    if chomp == "+":
+        return text + "\n" * (len(rows) - content + (1 if content else 0))
+    return text + "\n" if content else ""

@@ -169,7 +169,7 @@ def test_wanting_signatures_means_that_nothing_runs(load: Load) -> None:
     loaded = load("signing: {mode: require}\nshortcuts:\n  - {short: a, cmd: b}\n")
     decision = match.decide(loaded, "a")
     assert isinstance(decision, match.DirectAnswer)
-    assert "signing is wanted" in decision.text
+    assert "asks for signing" in decision.text
     assert load("signing: {mode: none}\n").distrust == ""
 
 

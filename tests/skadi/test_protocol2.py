@@ -211,7 +211,7 @@ def test_a_server_that_went_back_to_protocol_1_keeps_the_job_by_signs_of_life(
     agent = make_agent(staying(tmp_path, "sleep 1")).start(constants="reporter.RUNNING_EVERY = 0.2")
     job = server.add("stay")
     assert wait_until(lambda: server.reports.get(job))[0] == "succeed"
-    assert "server knows no beat" in agent.log()
+    assert "the server does not support beats" in agent.log()
     assert server.signs
     assert server.beats == []
 

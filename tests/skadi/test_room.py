@@ -57,7 +57,7 @@ def test_an_old_server_hears_nothing_of_an_agent_without_room(make_agent: Make) 
     old = FakeServer(hold=True)
     try:
         agent = make_agent("", server=old.url).start(constants=QUICK, env={"SKADI_MIN_FREE_MB": EVERYTHING_MB})
-        wait_until(lambda: "server knows no beat" in agent.log())
+        wait_until(lambda: "the server does not support beats" in agent.log())
         assert old.polls == []
         assert "Traceback" not in agent.log()
     finally:
