@@ -19,6 +19,10 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         """Not deleted."""
         return self.filter(deleted_at=None)
 
+    def usable(self) -> AgentQuerySet:
+        """Neither deleted nor disabled: `agents.services.find.is_usable` as a filter."""
+        return self.present().filter(enabled=True)
+
     def visible_to(self, viewer: Viewer) -> AgentQuerySet:
         """The user's own that are not deleted."""
         return self.present().filter(owner_id=viewer.pk)
