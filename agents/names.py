@@ -1,15 +1,14 @@
-"""Rules for the name and the alias of an agent (docs: the HTTP API of existing clients)."""
+"""Rules for the names, aliases and tags of agents (docs: the HTTP API of existing clients)."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import NAME_LENGTH
-from kernel.errors import InvalidRequest
-from kernel.ids import is_id
-from kernel.text import name_key, unstorable_character
+from kernel.names import NameRule
+from kernel.text import name_key
 
-# A list of words in quotes would be three screens wide (SIM905).
+# The words are listed in one text because a list of quoted words would fill three screens.
 RESERVED = frozenset(
     map(
         name_key,
@@ -20,34 +19,28 @@ RESERVED = frozenset(
         """.split(),  # noqa: SIM905
     )
 )
-_KEY_LENGTH = 150
+_NAME = NameRule(
+    shortest=2,
+    longest=NAME_LENGTH,
+    longest_key=150,
+    wrong_length=_("A name has 2 to %(limit)s characters."),
+    wrong_character=_("A name has no white space and no invisible characters."),
+    may_be_id=False,
+    reserved=RESERVED,
+    is_reserved=_("The name %(name)s is a word of the commands. Choose another."),
+)
+_TAG = NameRule(
+    longest=NAME_LENGTH,
+    wrong_length=_("A tag has 1 to %(limit)s characters."),
+    wrong_character=_("A tag has no white space and no invisible characters."),
+)
 
 
 def checked_tag(tag: str) -> str:
-    """Return a tag as it is kept; raise InvalidRequest for one that may not be used.
-
-    A tag has 1 to 50 characters, no white space and no control character; its case and width do not matter.
-    """
-    key = name_key(tag)
-    if not key or len(tag) > NAME_LENGTH or len(key) > NAME_LENGTH:
-        raise InvalidRequest(_("A tag has 1 to %(limit)s characters."), params={"limit": NAME_LENGTH})
-    if unstorable_character(key) or not key.isprintable() or key.split() != [key]:
-        raise InvalidRequest(_("A tag has no white space and no invisible characters."))
-    return key
+    """Return a tag in the form in which it is stored and compared; raise InvalidRequest that says what is wrong."""
+    return _TAG.check_key(tag)
 
 
 def checked_key(name: str) -> str:
-    """Return the comparison key of a name that may be used; raise InvalidRequest that says what is wrong with it.
-
-    A name has 2 to 50 characters, no white space, no control character, is no reserved word and not shaped like an id.
-    """
-    key = name_key(name)
-    if len(name) < 2 or len(key) < 2 or len(name) > NAME_LENGTH or len(key) > _KEY_LENGTH:
-        raise InvalidRequest(_("A name has 2 to %(limit)s characters."), params={"limit": NAME_LENGTH})
-    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or key.split() != [key]:
-        raise InvalidRequest(_("A name has no white space and no invisible characters."))
-    if key in RESERVED:
-        raise InvalidRequest(_("The name %(name)s is a word of the commands. Choose another."), params={"name": name})
-    if is_id(key):
-        raise InvalidRequest(_("A name must not look like an id."))
-    return key
+    """Return the form in which a name or alias is compared; raise InvalidRequest that says what is wrong."""
+    return _NAME.check_key(name)

@@ -22,12 +22,18 @@ from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
 from kernel.ids import lowest_id
-from kernel.text import unstorable_character
+from kernel.names import NameRule
 from kernel.transactions import whole
 
 WIDTH_LIMIT = 1000
 _BATCH = 500
 _MINUTE = dt.timedelta(minutes=1)
+_NAME = NameRule(
+    longest=QUEUE_NAME_LENGTH,
+    never="/",
+    wrong_length=_("The name of a queue has 1 to %(limit)s characters."),
+    wrong_character=_("The name of a queue has no white space, no slash and no invisible characters."),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ def put_queue(*, viewer: Viewer, name: str, wish: QueueSettings, channel: str | 
     Jobs that wait go where the queue now runs. `channel`: the channel of the coyotes API that a new queue is.
     Raises InvalidRequest for a name or a tag that may not be used, AgentNotFound.
     """
-    checked_queue_name(name)
+    _NAME.check(name)
     if wish.agent and wish.tag:
         raise InvalidRequest(_("Send agent or tag, not both."))
     agent = find_agent(viewer=viewer, called=wish.agent) if wish.agent else None
@@ -178,17 +184,6 @@ def count_queues(queues: Sequence[Queue], *, now: dt.datetime | None = None) -> 
         )
         for row in counted
     }
-
-
-def checked_queue_name(name: str) -> str:
-    """Return a name that may be used: 1 to 64 characters, none of them white space, a slash or invisible."""
-    if not 0 < len(name) <= QUEUE_NAME_LENGTH:
-        raise InvalidRequest(
-            _("The name of a queue has 1 to %(limit)s characters."), params={"limit": QUEUE_NAME_LENGTH}
-        )
-    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or "/" in name:
-        raise InvalidRequest(_("The name of a queue has no white space, no slash and no invisible characters."))
-    return name
 
 
 def _locked(queue: Queue) -> Queue:

@@ -34,8 +34,8 @@ from kernel.errors import (
 )
 from kernel.ids import is_id
 from kernel.keyset import Slice, slice_of
+from kernel.names import NameRule
 from kernel.strictjson import JsonObject
-from kernel.text import unstorable_character
 from kernel.transactions import whole
 
 LONGEST_JITTER = dt.timedelta(hours=1)
@@ -44,6 +44,15 @@ LONGEST_GRACE = dt.timedelta(days=30)
 
 # Words of the paths and of the chat: a schedule with such a name could not be asked for.
 _RESERVED = frozenset("preview list add del delete pause resume run 列表 添加 删除 暂停 恢复 执行".split())  # noqa: SIM905
+_NAME = NameRule(
+    longest=SCHEDULE_NAME_LENGTH,
+    never="/",
+    wrong_length=_("The name of a schedule has 1 to %(limit)s characters."),
+    wrong_character=_("The name of a schedule has no white space, no slash and no invisible characters."),
+    may_be_id=False,
+    reserved=_RESERVED,
+    is_reserved=_("A schedule cannot be called %(name)s. Choose another name."),
+)
 
 
 class ScheduleFields(TypedDict, total=False):
@@ -257,14 +266,7 @@ def _queue(owner: User, name: str) -> Queue:
 
 
 def _rename(owner: User, schedule: Schedule, name: str) -> None:
-    if not 1 <= len(name) <= SCHEDULE_NAME_LENGTH:
-        raise InvalidRequest(
-            _("The name of a schedule has 1 to %(limit)s characters."), params={"limit": SCHEDULE_NAME_LENGTH}
-        )
-    if unstorable_character(name) or not name.isprintable() or name.split() != [name] or "/" in name:
-        raise InvalidRequest(_("The name of a schedule has no white space, no slash and no invisible characters."))
-    if is_id(name) or name.lower() in _RESERVED:
-        raise InvalidRequest(_("A schedule cannot be called %(name)s. Choose another name."), params={"name": name})
+    _NAME.check(name)
     if Schedule.objects.filter(owner=owner, name=name).exclude(pk=schedule.pk).exists():
         raise NameTaken(params={"name": name})
     schedule.name = name

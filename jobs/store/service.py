@@ -7,7 +7,7 @@ there is nothing to lock and nothing to wait for.
 from __future__ import annotations
 
 import hashlib
-import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,12 +17,19 @@ from django.utils.translation import gettext_lazy as _
 
 from jobs.models import STATE_NAME_LENGTH, StateEntry
 from kernel.clock import database_now
-from kernel.errors import InvalidRequest, NotFound, PreconditionFailed, StateLimit, Unavailable
+from kernel.errors import NotFound, PreconditionFailed, StateLimit, Unavailable
+from kernel.names import NameRule
 
 ENTRIES_LIMIT = 1000
 """Entries of one owner. Counted before an entry is made: those made in the same moment may pass it together."""
 
-_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{STATE_NAME_LENGTH}}}")
+_WRONG_NAME = _("A name has 1 to %(limit)s letters, digits, dots, lines and dashes.")
+_NAME = NameRule(
+    longest=STATE_NAME_LENGTH,
+    only=string.ascii_letters + string.digits + "._-",
+    wrong_length=_WRONG_NAME,
+    wrong_character=_WRONG_NAME,
+)
 # Each lost race means that another write succeeded. The limit stops a call under constant contention.
 _TRIES = 50
 
@@ -109,11 +116,7 @@ def list_state(*, owner_id: str, older_than: str, size: int) -> StatePage:
 
 
 def _find(owner_id: str, name: str) -> StateEntry | None:
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest(
-            _("A name has 1 to %(limit)s letters, digits, dots, lines and dashes."),
-            params={"limit": STATE_NAME_LENGTH},
-        )
+    _NAME.check(name)
     return StateEntry.objects.filter(owner_id=owner_id, name=name).first()
 
 
