@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils.translation import override
 from pytest_django import Settings
 
 from accounts.models import User
@@ -19,8 +21,10 @@ from tests.factories import make_agent, make_user
 
 
 @pytest.fixture(autouse=True)
-def _three_agents(settings: Settings) -> None:
+def _three_agents_in_english(settings: Settings) -> Iterator[None]:
     settings.AGENTS_PER_USER = 3
+    with override("en"):
+        yield
 
 
 @pytest.mark.django_db
