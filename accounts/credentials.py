@@ -41,11 +41,6 @@ class Principal:
     is_authenticated = True
 
     @property
-    def pk(self) -> str:
-        """The id of the user for whom this caller acts: `.visible_to(principal)` shows what is theirs."""
-        return self.owner_id
-
-    @property
     def actor(self) -> str:
         """The name under which events and audit entries remember this caller."""
         return f"agent:{self.agent_id}" if self.agent_id else f"user:{self.owner_id}"

@@ -26,6 +26,11 @@ class User(AbstractUser):
         # Twice a second every process asks who was frozen or thawed in the last seconds.
         indexes = [models.Index(fields=["changed_at"], name="user_changed")]
 
+    @property
+    def owner_id(self) -> str:
+        """The user's own id, so that a user and a token's principal are both a `Viewer` (`accounts.querysets`)."""
+        return str(self.pk)
+
 
 class TokenScope(models.TextChoices):
     """What a user token may do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from django.db import models
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Viewer(Protocol):
-    """Whoever stands for a user: the user, or the principal of a token of theirs. `pk` is the user's id."""
+    """A user, or the principal of a token: whatever says whose things are meant."""
 
     @property
-    def pk(self) -> Any:
-        """The user's id."""
+    def owner_id(self) -> str:
+        """The id of the user whose things may be seen."""
 
 
 class UserTokenQuerySet(models.QuerySet["UserToken"]):
@@ -27,7 +27,7 @@ class UserTokenQuerySet(models.QuerySet["UserToken"]):
 
     def visible_to(self, viewer: Viewer) -> UserTokenQuerySet:
         """The user's own."""
-        return self.filter(user_id=viewer.pk)
+        return self.filter(user_id=viewer.owner_id)
 
 
 class ChatIdentityQuerySet(models.QuerySet["ChatIdentity"]):
@@ -39,4 +39,4 @@ class ChatIdentityQuerySet(models.QuerySet["ChatIdentity"]):
 
     def visible_to(self, viewer: Viewer) -> ChatIdentityQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)

@@ -25,7 +25,7 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 
     def visible_to(self, viewer: Viewer) -> AgentQuerySet:
         """The user's own that are not deleted."""
-        return self.present().filter(owner_id=viewer.pk)
+        return self.present().filter(owner_id=viewer.owner_id)
 
     def silent_since(self, moment: dt.datetime) -> AgentQuerySet:
         """Marked online, but without a word since `moment`."""

@@ -17,4 +17,4 @@ class ChatLineQuerySet(models.QuerySet["ChatLine"]):
 
     def visible_to(self, viewer: Viewer) -> ChatLineQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)

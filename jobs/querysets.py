@@ -19,7 +19,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def visible_to(self, viewer: Viewer) -> JobQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)
 
     def waiting(self) -> JobQuerySet:
         """Waiting jobs: no agent has claimed them."""
@@ -66,7 +66,7 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
 
     def visible_to(self, viewer: Viewer) -> ScheduleQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)
 
     def due(self, now: dt.datetime) -> ScheduleQuerySet:
         """Switched on, with a moment to look at; the longest overdue first."""

@@ -19,7 +19,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
     def visible_to(self, viewer: Viewer) -> ChannelQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)
 
     def in_order(self) -> ChannelQuerySet:
         """The first is tried first."""
@@ -35,7 +35,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def visible_to(self, viewer: Viewer) -> MessageQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -43,7 +43,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def visible_to(self, viewer: Viewer) -> DeliveryQuerySet:
         """The user's own."""
-        return self.filter(owner_id=viewer.pk)
+        return self.filter(owner_id=viewer.owner_id)
 
     def open(self) -> DeliveryQuerySet:
         """Those that have not ended."""

@@ -26,9 +26,8 @@ class DelayedFilter:
 
 def read_delayed(*, viewer: Viewer, delayed_id: str) -> DelayedJob:
     """Return one, agent and queue loaded; raise NotFound. One query."""
-    rows = (
-        DelayedJob.objects.filter(owner_id=viewer.pk, pk=delayed_id) if is_id(delayed_id) else DelayedJob.objects.none()
-    )
+    mine = DelayedJob.objects.filter(owner_id=viewer.owner_id)
+    rows = mine.filter(pk=delayed_id) if is_id(delayed_id) else mine.none()
     row = rows.select_related("agent", "queue").first()
     if row is None:
         raise NotFound
@@ -37,7 +36,7 @@ def read_delayed(*, viewer: Viewer, delayed_id: str) -> DelayedJob:
 
 def list_delayed(*, viewer: Viewer, wanted: DelayedFilter, older_than: str = "", size: int) -> Slice[DelayedJob]:
     """Return up to `size` of them, the newest first, agents and queues loaded. One query."""
-    rows = DelayedJob.objects.filter(owner_id=viewer.pk).select_related("agent", "queue")
+    rows = DelayedJob.objects.filter(owner_id=viewer.owner_id).select_related("agent", "queue")
     if wanted.state is not None:
         rows = rows.filter(state=wanted.state)
     if wanted.agent_id is not None:

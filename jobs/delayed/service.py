@@ -101,11 +101,6 @@ class NewDelayedJob:
     delayed_id: str = field(default_factory=new_id)
 
     @property
-    def pk(self) -> str:
-        """Whose it is: `.visible_to(wish)` shows what is theirs."""
-        return self.owner_id
-
-    @property
     def idempotency_digest(self) -> str | None:
         """The key as it is kept."""
         return digest_of_key(self.idempotency_key)

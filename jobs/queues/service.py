@@ -68,7 +68,7 @@ class QueueCounts:
 
 def find_queue(*, viewer: Viewer, name: str) -> Queue:
     """Return the viewer's queue of that name, its agent loaded; raise QueueNotFound. One query."""
-    row = Queue.objects.select_related("agent").filter(owner_id=viewer.pk, name=name).first()
+    row = Queue.objects.select_related("agent").filter(owner_id=viewer.owner_id, name=name).first()
     # Databases that compare padded take a name with a blank at its end for the name.
     if row is None or row.name != name:
         raise QueueNotFound(params={"name": name[:QUEUE_NAME_LENGTH]})
@@ -77,7 +77,7 @@ def find_queue(*, viewer: Viewer, name: str) -> Queue:
 
 def list_queues(*, viewer: Viewer) -> list[Queue]:
     """Return the viewer's queues by name, agents loaded. One query."""
-    return list(Queue.objects.select_related("agent").filter(owner_id=viewer.pk).order_by("name"))
+    return list(Queue.objects.select_related("agent").filter(owner_id=viewer.owner_id).order_by("name"))
 
 
 def put_queue(*, viewer: Viewer, name: str, wish: QueueSettings, channel: str | None = None) -> tuple[Queue, bool]:
@@ -104,7 +104,7 @@ def put_queue(*, viewer: Viewer, name: str, wish: QueueSettings, channel: str | 
     with whole("queue.put"):
         now = database_now()
         new = {**values, "created_at": now, "updated_at": now, "channel": channel}
-        queue, is_new = Queue.objects.get_or_create(owner_id=viewer.pk, name=name, defaults=new)
+        queue, is_new = Queue.objects.get_or_create(owner_id=viewer.owner_id, name=name, defaults=new)
         if not is_new:
             queue = lock_queues([queue.pk])[queue.pk]
             for field, value in values.items():
