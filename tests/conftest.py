@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.lanes.costs import Costs
 from tests.lanes.lane import CALLING, MARIADB, PARTS, PARTS_OF, WAITING, WORKING, Lane, start_lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
@@ -44,11 +45,12 @@ _CALLING = "tests/api/"
 # At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
 _TOLD = pytest.StashKey[list[str]]()
+_COSTS = Costs()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make test` uses to run a lane in parts and to build its last lines."""
-    parser.addoption("--lane-report", metavar="PATH", help="write counts and skip reasons there, as JSON")
+    parser.addoption("--lane-report", metavar="PATH", help="write counts, skip reasons and costs there, as JSON")
     parser.addoption("--part", choices=PARTS, help="only the tests of that part of the lane")
 
 
@@ -90,6 +92,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=list(elsewhere))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Add the test, with its fixtures, to the cost of its file."""
+    with _COSTS.measure(item.nodeid.partition("::")[0]):
+        return (yield)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show what the tests told, and write the lane's report."""
     told = config.stash.get(_TOLD, [])
@@ -102,7 +111,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         stats = terminalreporter.stats
         reasons = sorted({str(report.longrepr[2]) for report in stats.get("skipped", []) if report.longrepr})
         counts = {name: len(stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
-        Path(path).write_text(json.dumps({**counts, "reasons": reasons}), encoding="utf-8")
+        Path(path).write_text(json.dumps({**counts, "reasons": reasons, "files": _COSTS.files}), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from letserver import bootstrap
 from tests.lanes import debian
+from tests.lanes.costs import PartCost
 from tests.lanes.lane import MARIADB, PARTS_OF, SQLITE, WAITING, WORKING
 from tests.lanes.services import ROOT
 
@@ -29,6 +30,8 @@ _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
 _NO_TESTS = 5
 _AT_ONCE = 4
 """So many processes of pytest: with more, tests of what must come in time would measure each other."""
+
+_COSTLIEST = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Outcome:
     exit_code: int
     report: dict[str, int] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    costs: list[PartCost] = field(default_factory=list)
 
     @property
     def line(self) -> str:
@@ -114,6 +118,7 @@ def _together(lane: str, parts: list[Outcome], long: bool) -> Outcome:
         exit_code=failures[0] if failures else _NO_TESTS if none_ran else 0,
         report=dict(counts),
         reasons=sorted({reason for part in parts for reason in part.reasons}),
+        costs=[cost for part in parts for cost in part.costs],
     )
 
 
@@ -124,6 +129,7 @@ class _Run:
         self.lane, self.is_short = lane, (lane, part) == (MARIADB, WAITING)
         self._title = f"{_NAMES[lane]}, {part}" if part else _NAMES[lane]
         self._report = folder / f"{lane}{part}.json"
+        self._seconds = self._cpu = 0.0
         self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
         command = [sys.executable, "-m", "pytest", "-m", marks, f"--lane-report={self._report}"]
         # Only the long tests run in one piece.
@@ -131,17 +137,22 @@ class _Run:
 
     def work(self) -> int:
         """Run it to its end; return pytest's exit code."""
+        began = time.monotonic()
         with ExitStack() as stack:
             output = stack.enter_context(self._kept.open("wb")) if self._kept is not None else None
-            return subprocess.run(
+            process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
                 env={**os.environ, "LETSERVER_TEST_LANE": self.lane, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
-                check=False,
-            ).returncode
+            )
+            # Popen.wait() does not tell the CPU time, and that of all children would mix the parts.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self._seconds, self._cpu = time.monotonic() - began, usage.ru_utime + usage.ru_stime
+        return process.returncode
 
     def outcome(self, wait: Callable[[], int]) -> Outcome:
         """Wait for the end, show what was kept, and return the result."""
@@ -152,15 +163,20 @@ class _Run:
             print(f"\n━━━ {self._title} ━━━", flush=True)
             print(self._kept.read_text(encoding="utf-8", errors="replace"), flush=True)
         found = json.loads(self._report.read_text(encoding="utf-8")) if self._report.exists() else {}
-        reasons = found.pop("reasons", [])
+        reasons, files = found.pop("reasons", []), found.pop("files", {})
+        cost = PartCost(title=self._title, seconds=self._seconds, cpu=self._cpu, files=files)
         if exit_code and not found:
             found = {"error": 1}  # pytest did not come to its end
-        return Outcome(lane=self.lane, exit_code=exit_code, report=found, reasons=reasons)
+        return Outcome(lane=self.lane, exit_code=exit_code, report=found, reasons=reasons, costs=[cost])
 
 
 def _tell(outcomes: list[Outcome], not_run: list[str], *, seconds: float) -> None:
-    """Print the last lines."""
-    print(f"\n━━━ {seconds:.0f} s in all ━━━")
+    """Print the costs of every part and the last lines."""
+    costs = [cost for outcome in outcomes for cost in outcome.costs]
+    for cost in costs:
+        print(f"\n{cost.table(count=_COSTLIEST)}")
+    cpu = sum(cost.cpu for cost in costs)
+    print(f"\n━━━ {seconds:.0f} s in all, {cpu:.0f} s of CPU time on {os.cpu_count()} cores ━━━")
     for outcome in outcomes:
         print(outcome.line)
         if outcome.exit_code != 0:
