@@ -1,19 +1,18 @@
 """What the app keeps: jobs and their queues, delayed jobs, schedules, memories, clocks."""
 
 from jobs.models.clock import GatewayClock, Ticker
-from jobs.models.delayed import KEY_LENGTH, DelayedJob, DelayedState
-from jobs.models.job import (
+from jobs.models.delayed import DelayedJob, DelayedState
+from jobs.models.job import Job, JobEvent, JobLogChunk, JobOutput
+from jobs.models.memory import STATE_NAME_LENGTH, StateEntry, WatchMemory
+from jobs.models.options import (
     CALLBACK_LENGTH,
+    KEY_LENGTH,
     MESSAGE_LENGTH,
     RATE_KEY_LENGTH,
     SOURCE_LENGTH,
     TASK_LENGTH,
-    Job,
-    JobEvent,
-    JobLogChunk,
-    JobOutput,
+    JobOptions,
 )
-from jobs.models.memory import STATE_NAME_LENGTH, StateEntry, WatchMemory
 from jobs.models.queue import QUEUE_NAME_LENGTH, Queue, QueueState
 from jobs.models.schedule import (
     EXPRESSION_LENGTH,
@@ -47,6 +46,7 @@ __all__ = [
     "Job",
     "JobEvent",
     "JobLogChunk",
+    "JobOptions",
     "JobOutput",
     "Missed",
     "Outcome",

@@ -6,13 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent
-from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH, TASK_LENGTH
-from jobs.models.queue import Queue
+from jobs.models.options import CALLBACK_LENGTH, KEY_LENGTH, JobOptions
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
-
-KEY_LENGTH = 255
 
 
 class DelayedState(models.TextChoices):
@@ -23,7 +19,7 @@ class DelayedState(models.TextChoices):
     CANCELED = "canceled", _("canceled")
 
 
-class DelayedJob(models.Model):
+class DelayedJob(JobOptions):
     """A job for a later moment: for an agent, or a queue, or as a signed POST to an address (`url`).
 
     At its moment the row fires once: one transaction marks it and inserts its job, whose id follows from this one's.
@@ -33,26 +29,8 @@ class DelayedJob(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="delayed_jobs", verbose_name=_("owner")
     )
-    agent = models.ForeignKey(
-        Agent, on_delete=models.PROTECT, null=True, related_name="delayed_jobs", verbose_name=_("agent")
-    )
-    queue = models.ForeignKey(
-        Queue, on_delete=models.SET_NULL, null=True, related_name="delayed_jobs", verbose_name=_("queue")
-    )
     url = models.CharField(_("address"), max_length=CALLBACK_LENGTH, blank=True)
-    message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
-    task = models.CharField(_("task"), max_length=TASK_LENGTH, blank=True)
-    params = models.JSONField(_("parameters"), null=True)
-    source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
     actor = models.CharField(_("actor"), max_length=64)
-    callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
-    priority = models.SmallIntegerField(_("priority"), default=0)
-    distinct_key = models.CharField(_("distinct key"), max_length=255, blank=True)
-    rate_key = models.CharField(_("rate key"), max_length=64, blank=True)
-    retries = models.PositiveSmallIntegerField(_("retries"), default=0)
-    backoff = models.JSONField(_("pauses between attempts"), null=True)
-    idempotent = models.BooleanField(_("may run twice"), default=False)
-    then = models.JSONField(_("what follows"), null=True)
 
     # The owner's word for the business it belongs to; `key_slot` holds its digest while the row is scheduled.
     key = models.CharField(_("key"), max_length=KEY_LENGTH, blank=True)

@@ -6,21 +6,14 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent
-from jobs.models.queue import Queue
+from jobs.models.options import JobOptions
 from jobs.querysets import JobQuerySet
 from jobs.states import TERMINAL, JobStatus, Move
 from kernel.fields import IdField
 from kernel.ids import ID_LENGTH
 
-MESSAGE_LENGTH = 4096
-TASK_LENGTH = 255
-RATE_KEY_LENGTH = 64
-SOURCE_LENGTH = 255
-CALLBACK_LENGTH = 255
 
-
-class Job(models.Model):
+class Job(JobOptions):
     """One text for one agent, and where it stands. Changed only by `jobs.transitions`.
 
     What differs from job to job at an end (result, exit code, reason) is an inserted row, `JobOutput`; so a whole set
@@ -31,24 +24,7 @@ class Job(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs", verbose_name=_("owner")
     )
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="jobs", verbose_name=_("agent"))
-    queue = models.ForeignKey(Queue, on_delete=models.SET_NULL, null=True, related_name="jobs", verbose_name=_("queue"))
-    message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
-    task = models.CharField(_("task"), max_length=TASK_LENGTH, blank=True)
     method = models.CharField(_("method"), max_length=50, blank=True)
-    params = models.JSONField(_("parameters"), null=True)
-    source = models.CharField(_("source"), max_length=SOURCE_LENGTH, blank=True)
-    callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
-    # Only within a queue: the higher starts first, then the older.
-    priority = models.SmallIntegerField(_("priority"), default=0)
-    rate_key = models.CharField(_("rate key"), max_length=RATE_KEY_LENGTH, blank=True)
-
-    # What follows an end: up to `retries` more attempts, another job, a notice only when something changed.
-    retries = models.PositiveSmallIntegerField(_("retries"), default=0)
-    backoff = models.JSONField(_("pauses between attempts"), null=True)
-    idempotent = models.BooleanField(_("may run twice"), default=False)
-    then = models.JSONField(_("what follows"), null=True)
-    notify = models.JSONField(_("when to tell"), null=True)
 
     status = models.CharField(_("status"), max_length=16, choices=JobStatus, default=JobStatus.QUEUING)
     events_count = models.PositiveIntegerField(_("events"), default=0)
@@ -68,7 +44,6 @@ class Job(models.Model):
 
     created_at = models.DateTimeField(_("created at"))
     active_at = models.DateTimeField(_("due at"))
-    expires_at = models.DateTimeField(_("waits until"), null=True)
     lease_until = models.DateTimeField(_("lease ends"), null=True)
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     sent_at = models.DateTimeField(_("sent at"), null=True)

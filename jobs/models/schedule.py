@@ -6,9 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent
-from jobs.models.job import CALLBACK_LENGTH, MESSAGE_LENGTH
-from jobs.models.queue import Queue
+from jobs.models.options import JobOptions
 from jobs.querysets import ScheduleQuerySet
 from jobs.schedules.cron.grammar import LONGEST_EXPRESSION
 from kernel.fields import IdField
@@ -74,7 +72,7 @@ class CalendarDay(models.Model):
         return f"{self.day} {self.name}"
 
 
-class Schedule(models.Model):
+class Schedule(JobOptions):
     """A job that comes again and again. `next_at` is the next moment to look at; a due scan moves it on."""
 
     id = IdField()
@@ -82,15 +80,10 @@ class Schedule(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="schedules", verbose_name=_("owner")
     )
     name = models.CharField(_("name"), max_length=SCHEDULE_NAME_LENGTH)
-    agent = models.ForeignKey(
-        Agent, on_delete=models.PROTECT, null=True, related_name="schedules", verbose_name=_("agent")
-    )
-    queue = models.ForeignKey(
-        Queue, on_delete=models.SET_NULL, null=True, related_name="schedules", verbose_name=_("queue")
-    )
-    message = models.CharField(_("message"), max_length=MESSAGE_LENGTH)
-    callback = models.CharField(_("callback"), max_length=CALLBACK_LENGTH, blank=True)
     actor = models.CharField(_("actor"), max_length=64)
+
+    # A single time cannot limit jobs that recur; their ttl can.
+    expires_at = None
 
     cron = models.CharField(_("cron expression"), max_length=EXPRESSION_LENGTH)
     timezone = models.CharField(_("time zone"), max_length=ZONE_LENGTH)
@@ -107,11 +100,6 @@ class Schedule(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     paused_until = models.DateTimeField(_("paused until"), null=True)
 
-    retries = models.PositiveSmallIntegerField(_("retries"), default=0)
-    backoff = models.JSONField(_("pauses between attempts"), null=True)
-    idempotent = models.BooleanField(_("may run twice"), default=False)
-    then = models.JSONField(_("what follows"), null=True)
-    notify = models.JSONField(_("when to tell"), null=True)
     # Within so many seconds of its moment a run must have ended well; else its owner is told, once.
     grace_seconds = models.PositiveIntegerField(_("grace"), null=True)
     expected_at = models.DateTimeField(_("a result is expected by"), null=True)
