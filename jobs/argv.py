@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from jobs.models import MESSAGE_LENGTH
 from kernel.errors import InvalidMessage
-from kernel.strictjson import JsonValue
 from kernel.text import unstorable_character
 
 WORDS_LIMIT = 64
@@ -19,15 +18,10 @@ WORDS_LIMIT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What a job says to its agent: a text, and the words that it stands for where it was sent as words."""
+    """What a job says to its agent: a text, and its words if it was sent as words."""
 
     message: str
     argv: tuple[str, ...] | None = None
-
-    @property
-    def params(self) -> dict[str, JsonValue] | None:
-        """What `Job.params` keeps of it."""
-        return None if self.argv is None else {"argv": list(self.argv)}
 
 
 def read_argv(value: object) -> Command:

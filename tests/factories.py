@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from dataclasses import fields, replace
+from typing import Any
 
 from accounts.models import User
 from accounts.services.users import get_or_create_user
@@ -16,6 +18,8 @@ from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import GatewayClock, Job
+from jobs.order import JobOrder, OrderChange
+from jobs.schedules.service import ScheduleFields
 from jobs.states import JobStatus
 from jobs.transitions import Output
 from kernel.clock import database_now
@@ -54,9 +58,33 @@ def agreed(channel: Channel) -> Channel:
     return channel
 
 
-def submission(agent: Agent, message: str = "date", **more: object) -> Submission:
-    """A wish for a job for this agent."""
-    return Submission(owner_id=agent.owner_id, agent=agent.pk, message=message, actor="test", **more)  # type: ignore[arg-type]
+def order(message: str = "date", *, then: object = (), **options: Any) -> JobOrder:
+    """An order with these options; `then` as bodies have it."""
+    followers = JobOrder.from_body({"then": then}).then if isinstance(then, list) else then  # type: ignore[dict-item]
+    return JobOrder(message=message, then=followers, **options)
+
+
+def order_job(owner_id: str, message: str = "date", *, key: str | None = None, **options: Any) -> Submission:
+    """A submission of that owner; `key` is its idempotency key."""
+    return Submission(owner_id=owner_id, actor="test", order=order(message, **options), idempotency_key=key)
+
+
+def submission(agent: Agent, message: str = "date", *, idempotency_key: str | None = None, **more: Any) -> Submission:
+    """A submission for this agent."""
+    made = order_job(agent.owner_id, message, key=idempotency_key, **{"agent": agent.pk} | _options(more))
+    return replace(made, **more)
+
+
+def _options(more: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of the order out of what a submission is to be made of."""
+    names = {one.name for one in fields(JobOrder)}
+    return {name: more.pop(name) for name in list(more) if name in names}
+
+
+def schedule_fields(said: dict[str, Any]) -> ScheduleFields:
+    """What is said of a schedule, options of its jobs among it."""
+    own = dict(said)
+    return ScheduleFields(order=OrderChange(_options(own)), **own)  # type: ignore[typeddict-item]
 
 
 def make_job(agent: Agent, message: str = "date", *, now: dt.datetime | None = None, **more: object) -> Job:

@@ -13,13 +13,14 @@ from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded, phrases
 from jobs.delayed.listing import DelayedFilter, list_delayed
 from jobs.delayed.service import (
-    DelayedCancel,
+    DelayedRef,
     Moment,
     NewDelayedJob,
     cancel_delayed,
     create_delayed,
 )
 from jobs.models import MESSAGE_LENGTH, DelayedJob, DelayedState
+from jobs.order import JobOrder
 from kernel.alone import run_alone
 from kernel.durations import parse_duration
 from kernel.errors import InvalidMessage, NotFound
@@ -40,16 +41,14 @@ def run_delay(call: Call) -> Reply:
     text = " ".join(call.words[2:])
     if len(text) > MESSAGE_LENGTH:
         raise InvalidMessage(_("A job has at most %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
-    wish = NewDelayedJob(
+    new = NewDelayedJob(
         owner_id=call.owner.pk,
         actor=call.line.actor,
-        agent=call.words[1],
-        message=text,
+        order=JobOrder(agent=call.words[1], message=text, source=call.line.source),
         moment=Moment(delay=parse_duration(folded(call.words[0]))),
-        source=call.line.source,
         idempotency_key=f"chat:{call.line.message_id}" if call.line.message_id else None,
     )
-    row = run_alone(create_delayed, wish).row
+    row = run_alone(create_delayed, new).row
     words = {"agent": row.agent.name if row.agent else "–", "time": _clock(row.due_at), "id": _short_id(row)}
     return Reply(text=_("⏰ %(agent)s gets it at %(time)s. #%(id)s") % words)
 
@@ -68,7 +67,7 @@ def run_list(call: Call) -> Reply:
 def run_delete(call: Call) -> Reply:
     """Take back one that waits."""
     row = _find(call)
-    run_alone(cancel_delayed, DelayedCancel(owner_id=call.owner.pk, delayed_id=row.pk))
+    run_alone(cancel_delayed, DelayedRef(owner_id=call.owner.pk, delayed_id=row.pk))
     return Reply(text=_("⬜ Canceled. #%(id)s") % {"id": _short_id(row)})
 
 

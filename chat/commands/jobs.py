@@ -16,6 +16,7 @@ from jobs.life.listing import BY_TIME, JobFilter, list_jobs
 from jobs.life.read import read_job
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import MESSAGE_LENGTH, Job, JobOutput
+from jobs.order import JobOrder
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
@@ -69,11 +70,10 @@ def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool =
         )
     submission = Submission(
         owner_id=line.owner_id,
-        agent=agent.pk,
-        message=text,
         actor=line.actor,
-        source=line.source,
-        params={"confirmed": True} if confirmed else None,
+        order=JobOrder(
+            agent=agent.pk, message=text, source=line.source, params={"confirmed": True} if confirmed else {}
+        ),
         idempotency_key=f"chat:{line.message_id}" if line.message_id else None,
     )
     job = run_alone(submit_jobs, submission)

@@ -17,6 +17,7 @@ from chat.commands.jobs import SIGNS, short_id
 from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded, phrases
 from jobs.models import MESSAGE_LENGTH, Job, Schedule, ScheduleRun
+from jobs.order import OrderChange
 from jobs.schedules.cron.schedule import Cron, InvalidSchedule
 from jobs.schedules.jobs import run_now
 from jobs.schedules.preview import preview_schedule
@@ -77,7 +78,8 @@ def run_add(call: Call) -> Reply:
     name, said = call.words[0], _read(call.owner, call.words[1:])
     if len(said.text) > MESSAGE_LENGTH:
         raise InvalidMessage(_("A job has at most %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
-    fields = ScheduleFields(name=name, cron=said.cron, agent=said.agent, message=said.text)
+    order = OrderChange({"agent": said.agent, "message": said.text})
+    fields = ScheduleFields(name=name, cron=said.cron, order=order)
     schedule = create_schedule(owner_id=call.owner.pk, fields=fields, actor=call.line.actor)
     cron = preview_schedule(schedule).cron
     words = {"name": schedule.name, "time": _clock(schedule.next_at, cron) if schedule.next_at else "–"}

@@ -1,7 +1,8 @@
 """Reads what job calls take.
 
 Readers take the parsed body (`kernel.strictjson`), the query or a header and return checked values, or raise
-InvalidRequest or InvalidMessage that names the field. Unknown fields are ignored: old and new clients send some.
+InvalidRequest or InvalidMessage that names the field. Calls of the original and of agents ignore unknown fields,
+because old and new clients send some; our own refuse them (`kernel.http.bodies`).
 """
 
 from __future__ import annotations
@@ -15,26 +16,18 @@ from django.utils.translation import gettext_lazy as _
 from accounts.credentials import SYSTEM_ACTOR, Principal
 from agents.services.find import LONGEST_CALL
 from agents.services.presence import VERSION_LENGTH
-from jobs.api.fields import read_flag, read_moment, read_number, read_text
-from jobs.api.following import read_backoff, read_notify, read_retries, read_then
-from jobs.argv import Command, read_argv
+from jobs.api.fields import read_flag, read_number, read_text
+from jobs.api.order import QueuedSerializer, check_callback, check_message, read_order
 from jobs.life.beat import Beat
 from jobs.life.log import LOG_LIMIT
 from jobs.life.report import Report, ReportKind
 from jobs.life.submit import Submission
-from jobs.models import (
-    CALLBACK_LENGTH,
-    KEY_LENGTH,
-    MESSAGE_LENGTH,
-    QUEUE_NAME_LENGTH,
-    RATE_KEY_LENGTH,
-    SOURCE_LENGTH,
-    TASK_LENGTH,
-)
+from jobs.models import SOURCE_LENGTH
+from jobs.order import JobOrder
 from jobs.transitions import Output
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
+from kernel.http.bodies import checked_body
 from kernel.ids import ID_LENGTH, is_id
-from kernel.outbound import check_url
 from kernel.strictjson import JsonObject
 from kernel.text import collapse_spaces, keep_head_and_tail, unstorable_character
 
@@ -42,70 +35,20 @@ REPORT_BODY_LIMIT = 8 * 1024 * 1024
 WAIT_LIMIT_SECONDS = 55
 PROTOCOL = 2
 BEAT_JOBS_LIMIT = 500
-TTL_LIMIT_SECONDS = 400 * 86_400
-PRIORITY_LIMIT = 1000
-CHAT_SOURCE = "chat:"
-"""So begins the source of what a person said in a chat; they alone can say yes where an agent asks first."""
 
 _REASON_LENGTH = 64
 
 
 def read_submission(
-    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api", into: str = ""
+    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
 ) -> Submission:
-    """Read the body of POST /jobs, or with the name of a queue in `into` that of POST /queues/{name}/jobs."""
-    queue = into or read_text(data, "queue", QUEUE_NAME_LENGTH)
-    if queue and data.get("agent") is not None:
-        raise InvalidRequest(_("Send agent or queue, not both: a queue says where its jobs run."))
-    agent = "" if queue else read_text(data, "agent", LONGEST_CALL, required=True)
-    distinct_key, rate_key = read_text(data, "distinct_key", KEY_LENGTH), read_text(data, "rate_key", RATE_KEY_LENGTH)
-    priority = read_number(data, "priority", -PRIORITY_LIMIT, PRIORITY_LIMIT) or 0
-    if not queue and (distinct_key or rate_key or priority):
-        raise InvalidRequest(_("priority, distinct_key and rate_key belong to a queue."))
-    command = read_command(data)
-    wait_until = read_moment(data, "wait_until")
-    ttl_seconds = read_number(data, "ttl", 1, TTL_LIMIT_SECONDS)
-    if wait_until is not None and ttl_seconds is not None:
-        raise InvalidRequest(_("Send wait_until or ttl, not both."))
+    """Read the body of POST /jobs."""
     return Submission(
         owner_id=principal.owner_id,
         actor=principal.actor,
-        agent=agent,
-        message=command.message,
-        params=command.params,
-        source=read_source(data) or default_source,
-        callback=read_callback(data),
-        wait_until=wait_until,
-        ttl_seconds=ttl_seconds,
+        order=read_order(checked_body(QueuedSerializer, data), source=default_source),
         idempotency_key=idempotency_key,
-        queue=queue,
-        task=read_text(data, "task", TASK_LENGTH),
-        priority=priority,
-        distinct_key=distinct_key,
-        rate_key=rate_key,
-        retries=read_retries(data),
-        backoff=read_backoff(data),
-        idempotent=read_flag(data, "idempotent"),
-        then=read_then(data),
-        notify=read_notify(data),
     )
-
-
-def read_command(data: JsonObject) -> Command:
-    """Read what a job says: `message`, a text, or `argv`, a list of words. Raises InvalidMessage, InvalidRequest."""
-    if data.get("argv") is None:
-        return Command(message=_message(data))
-    if data.get("message") is not None:
-        raise InvalidRequest(_("Send message or argv, not both."))
-    return read_argv(data["argv"])
-
-
-def read_source(data: JsonObject) -> str:
-    """Read where a job says that it comes from. Not out of a chat: there a person is asked, and answers for it."""
-    source = read_text(data, "source", SOURCE_LENGTH)
-    if source.startswith(CHAT_SOURCE):
-        raise InvalidRequest(_("A source cannot begin with %(word)s."), params={"word": CHAT_SOURCE})
-    return source
 
 
 def read_system_submission(data: JsonObject, *, idempotency_key: str | None) -> Submission:
@@ -113,10 +56,12 @@ def read_system_submission(data: JsonObject, *, idempotency_key: str | None) -> 
     return Submission(
         owner_id=read_text(data, "user_id", ID_LENGTH, required=True),
         actor=SYSTEM_ACTOR,
-        agent=read_text(data, "agent_id", ID_LENGTH, required=True),
-        message=_message(data),
-        source=read_text(data, "source", SOURCE_LENGTH) or SYSTEM_ACTOR,
-        callback=read_callback(data),
+        order=JobOrder(
+            agent=read_text(data, "agent_id", ID_LENGTH, required=True),
+            message=check_message(data.get("message"), "message"),
+            source=read_text(data, "source", SOURCE_LENGTH) or SYSTEM_ACTOR,
+            callback=read_callback(data),
+        ),
         idempotency_key=idempotency_key,
     )
 
@@ -132,17 +77,19 @@ def read_job_line(line: object, *, principal: Principal, idempotency_key: str | 
         raise InvalidMessage(_("message must be text: <agent> <job>."))
     if len(agent) > LONGEST_CALL:
         raise AgentNotFound(params={"name": agent[:LONGEST_CALL] + "…"})
-    if len(message) > MESSAGE_LENGTH:
-        raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
     source = principal.actor if principal.agent_id else "api"
     return Submission(
         owner_id=principal.owner_id,
         actor=principal.actor,
-        agent=agent,
-        message=message,
-        source=source,
+        order=JobOrder(agent=agent, message=check_message(message, "message"), source=source),
         idempotency_key=idempotency_key,
     )
+
+
+def read_callback(data: JsonObject) -> str:
+    """Read `callback` of one of the original's calls; empty if it is missing."""
+    value = data.get("callback")
+    return "" if value is None else check_callback(value, "callback")
 
 
 def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal, protocol: int = 1) -> Report:
@@ -240,30 +187,3 @@ def read_wait(values: Sequence[str]) -> int:
     if len(values) > 1 or not re.fullmatch(r"[0-9]{1,9}", values[0]):
         raise InvalidRequest(_("wait is a whole number of seconds."))
     return min(int(values[0]), WAIT_LIMIT_SECONDS)
-
-
-def read_callback(data: JsonObject) -> str:
-    """Read `callback`: empty, `disable`, or an address that this server may call, in its normal form."""
-    callback = read_text(data, "callback", CALLBACK_LENGTH)
-    if callback in ("", "disable"):
-        return callback
-    try:
-        checked = check_url(callback)
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            _("callback is empty, disable, or a URL: %(problem)s"), params={"problem": error.message}
-        ) from None
-    if len(checked) > CALLBACK_LENGTH:
-        raise InvalidRequest(
-            _("%(field)s has more than %(limit)s characters."), params={"field": "callback", "limit": CALLBACK_LENGTH}
-        )
-    return checked
-
-
-def _message(data: JsonObject) -> str:
-    message = data.get("message")
-    if not isinstance(message, str) or not message.strip():
-        raise InvalidMessage(_("message must be text that is not empty."))
-    if len(message) > MESSAGE_LENGTH:
-        raise InvalidMessage(_("message has more than %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
-    return message

@@ -10,9 +10,9 @@ from jobs.api.reading import PROTOCOL
 from jobs.life.log import LogPart
 from jobs.life.read import WholeJob
 from jobs.models import Job, JobEvent, JobOutput
+from jobs.order import JobOrder, OptionsJson
 from jobs.stream.service import StreamPage
 from kernel.clock import rfc3339
-from kernel.strictjson import JsonObject
 from kernel.text import RESULT_CHARACTERS
 from notifications.deliveries.events import ToldMessageJson, told_message_json
 from notifications.models import Message
@@ -81,29 +81,23 @@ class EventJson(TypedDict):
     text: str
 
 
-class JobJson(TypedDict):
-    """A job as its owner gets it. Times are RFC 3339 in UTC or null."""
+class _JobStateJson(TypedDict):
+    """Where a job stands."""
 
     id: str
     user_id: str
     agent_id: str | None
     agent: str | None
     queue: str | None
-    message: str
-    task: str
-    source: str
-    callback: str
     status: str
     result: str
     late: bool
-    priority: int
     attempt: int
     retries: int
     root_id: str
     parent_id: str | None
     created_at: str | None
     active_at: str | None
-    wait_until: str | None
     cancel_requested_at: str | None
     sent_at: str | None
     running_at: str | None
@@ -112,6 +106,17 @@ class JobJson(TypedDict):
     expired_at: str | None
     canceled_at: str | None
     parked_at: str | None
+
+
+class JobJson(_JobStateJson):
+    """A job as its owner gets it in lists. Times are RFC 3339 in UTC or null."""
+
+    message: str
+    task: str
+    source: str
+    callback: str
+    priority: int
+    wait_until: str | None
 
 
 class ToldJobJson(TypedDict, total=False):
@@ -167,10 +172,9 @@ class NewsPageJson(TypedDict):
     next: str
 
 
-class WholeJobJson(JobJson):
-    """A job with its output and its timeline."""
+class WholeJobJson(_JobStateJson, OptionsJson):
+    """A job with all of its options, its output and its timeline."""
 
-    notify: JsonObject | None
     output: OutputJson | None
     events: list[EventJson]
 
@@ -302,10 +306,11 @@ def _one_news_json(item: JobEvent | Message) -> NewsJson:
 
 
 def whole_job_json(whole: WholeJob) -> WholeJobJson:
-    """Render a job with its output and its timeline."""
+    """Render a job with all of its options, its output and its timeline."""
     return {
+        **JobOrder.of(whole.job).options,
+        # `wait_until` of a job is also what its ttl comes to.
         **job_json(whole.job, whole.output),
-        "notify": whole.job.notify,
         "output": _output_json(whole.output) if whole.output else None,
         "events": [_event_json(event) for event in whole.events],
     }

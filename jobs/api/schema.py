@@ -1,4 +1,4 @@
-"""Serializers for the OpenAPI schema only: the bodies themselves are read and rendered by `jobs.wire`."""
+"""Serializers that draw answers, and bodies of the original's calls. Our own bodies stand where they are read."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from jobs.api.reading import PRIORITY_LIMIT, TTL_LIMIT_SECONDS
-from jobs.argv import WORDS_LIMIT
-from jobs.following import RETRIES_LIMIT
-from jobs.models import (
-    CALLBACK_LENGTH,
-    KEY_LENGTH,
-    MESSAGE_LENGTH,
-    QUEUE_NAME_LENGTH,
-    RATE_KEY_LENGTH,
-    SOURCE_LENGTH,
-    TASK_LENGTH,
-)
+from jobs.api.order import OptionsSerializer
+from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
 from notifications.models import Format, Level
 
@@ -27,87 +17,6 @@ class LineSerializer(serializers.Serializer[Any]):
 
     message = serializers.CharField(
         help_text="`<agent name or alias> <job text>`; runs of white space become one space."
-    )
-
-
-class SubmissionSerializer(serializers.Serializer[Any]):
-    """A job."""
-
-    agent = serializers.CharField(
-        required=False, max_length=100, help_text="Id, name or alias of one of your agents. This or `queue`."
-    )
-    queue = serializers.CharField(
-        required=False, max_length=QUEUE_NAME_LENGTH, help_text="The name of a queue, which says where the job runs."
-    )
-    message = serializers.CharField(
-        required=False, max_length=MESSAGE_LENGTH, help_text="The text, kept as it is. This or `argv`."
-    )
-    argv = serializers.ListField(
-        child=serializers.CharField(allow_blank=True),
-        required=False,
-        min_length=1,
-        max_length=WORDS_LIMIT,
-        help_text="A command as words, which no shell and no splitting touches; numbers become words. `message` is "
-        "then what a shell would split into them.",
-    )
-    wait_until = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="Lets the job wait for an agent that is offline, until then."
-    )
-    ttl = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=TTL_LIMIT_SECONDS, help_text="The same, in seconds."
-    )
-    callback = serializers.CharField(
-        required=False,
-        allow_blank=True,
-        max_length=CALLBACK_LENGTH,
-        help_text="Empty: the owner is told in their chat; `disable`: nobody; a URL: it is called at every move.",
-    )
-    source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
-        required=False, allow_blank=True, max_length=SOURCE_LENGTH, help_text="Where the job comes from, for lists."
-    )
-
-
-class FollowerSerializer(serializers.Serializer[Any]):
-    """A job that follows the end of another. It may have a `then` of its own."""
-
-    on = serializers.ChoiceField(choices=["success", "failure"], help_text="`failure`: when no attempt is left.")
-    agent = serializers.CharField(max_length=100, help_text="Id, name or alias of one of your agents.")
-    message = serializers.CharField(max_length=MESSAGE_LENGTH)
-
-
-class QueuedSerializer(SubmissionSerializer):
-    """A job, with what queues and further attempts need to know of it."""
-
-    task = serializers.CharField(
-        required=False, allow_blank=True, max_length=TASK_LENGTH, help_text="What kind of job it is."
-    )
-    priority = serializers.IntegerField(
-        required=False, min_value=-PRIORITY_LIMIT, max_value=PRIORITY_LIMIT, help_text="The higher starts first."
-    )
-    distinct_key = serializers.CharField(
-        required=False,
-        allow_blank=True,
-        max_length=KEY_LENGTH,
-        help_text="One job with this key at a time. A distinct queue takes the task, else the message.",
-    )
-    rate_key = serializers.CharField(
-        required=False, allow_blank=True, max_length=RATE_KEY_LENGTH, help_text="What the queue's rate counts by."
-    )
-    retry = serializers.IntegerField(
-        required=False, min_value=0, max_value=RETRIES_LIMIT, help_text="How many more attempts may follow a failure."
-    )
-    backoff = serializers.JSONField(
-        required=False,
-        help_text='Pauses between attempts: seconds `[10, 60, 300]`, or `{"base": 5, "factor": 2, "limit": 3600}`.',
-    )
-    idempotent = serializers.BooleanField(
-        required=False, help_text="It may run twice, so it is tried again also where nobody knows how it ended."
-    )
-    then = FollowerSerializer(many=True, required=False, help_text="1 to 5 jobs that follow its end.")
-    notify = serializers.DictField(
-        required=False,
-        allow_null=True,
-        help_text="When somebody is told of its end: docs/schedules.md. `name` says with which jobs it is compared.",
     )
 
 
@@ -255,10 +164,9 @@ class JobSerializer(serializers.Serializer[Any]):
     parked_at = serializers.DateTimeField(allow_null=True, help_text="Since when it is a dead letter.")
 
 
-class WholeJobSerializer(JobSerializer):
-    """A job with its output, null before its end, and its timeline, oldest first."""
+class WholeJobSerializer(JobSerializer, OptionsSerializer):  # type: ignore[valid-type, misc]  # made of another
+    """A job with its options, its output, null before its end, and its timeline, oldest first."""
 
-    notify = serializers.DictField(allow_null=True, help_text="When somebody is told of its end.")
     output = OutputSerializer(allow_null=True)
     events = EventSerializer(many=True)
 

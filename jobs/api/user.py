@@ -12,11 +12,11 @@ from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
 from jobs.api import reading, rendering
 from jobs.api.lists import job_page
+from jobs.api.order import QueuedSerializer
 from jobs.api.schema import (
     JobPageSerializer,
     LineSerializer,
     LogPartSerializer,
-    QueuedSerializer,
     WholeJobSerializer,
 )
 from jobs.life.cancel import Cancel, cancel_jobs

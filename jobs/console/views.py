@@ -19,6 +19,7 @@ from jobs.life.log import read_tail
 from jobs.life.read import read_job
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
+from jobs.order import JobOrder
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
@@ -170,11 +171,8 @@ def last_jobs(user: User, agent: Agent) -> list[tuple[Job, object]]:
 def _submit(user: User, agent_id: str, message: str, *, key: str, ttl_seconds: int | None) -> Job | AppError:
     submission = Submission(
         owner_id=user.pk,
-        agent=agent_id,
-        message=message,
         actor=f"user:{user.pk}",
-        source="console",
-        ttl_seconds=ttl_seconds,
+        order=JobOrder(agent=agent_id, message=message, source="console", ttl_seconds=ttl_seconds),
         idempotency_key=f"console:{key}",
     )
     try:

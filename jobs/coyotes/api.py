@@ -95,7 +95,7 @@ class CoyotesOperation(Operation):
 
         def work(agent: Agent) -> wire.PushedJson:
             push = wire.read_push(self.form(request), agent, channel=channel, actor=caller(request).actor)
-            return wire.pushed_json(tasks.push_task(push), push.name)
+            return wire.pushed_json(tasks.push_task(push), push.order.task)
 
         return self.answer(request, agent_id, work)
 

@@ -79,7 +79,7 @@ def _put_channel(wish: NewChannel) -> None:
     queue, _is_new = put_queue(
         viewer=wish.agent.owner,
         name=f"coyotes:{wish.agent.pk}:{own[:_NAME_LEFT]}",
-        wish=QueueSettings(agent=wish.agent.pk, width=wish.workers, distinct=wish.distinct),
+        settings=QueueSettings(agent=wish.agent.pk, width=wish.workers, distinct=wish.distinct),
         channel=wish.name,
     )
     if queue.channel is None:  # its owner made a queue of that name

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Count
 
 from agents.models import Agent
 from jobs.coyotes.channels import DELAYED_CHANNEL, channels_of
 from jobs.coyotes.task import (
-    ARGV,
     LISTED_TASKS,
     TASK_ID,
     Task,
@@ -25,16 +24,15 @@ from jobs.coyotes.task import (
     task_of_job,
 )
 from jobs.coyotes.words import NO_CHANNEL, NO_DELAYED_TASK, NO_TASK, Refusal
-from jobs.delayed.service import DelayedCancel, Moment, NewDelayedJob, cancel_delayed, create_delayed
-from jobs.following import Backoff
+from jobs.delayed.service import DelayedRef, Moment, NewDelayedJob, cancel_delayed, create_delayed
 from jobs.life.cancel import Cancel, cancel_jobs
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import DelayedJob, DelayedState, Job, Queue
+from jobs.order import JobOrder
 from jobs.states import ACTIVE, WAITING, JobStatus
 from kernel.alone import run_alone
 from kernel.errors import IdempotencyMismatch, JobFinished, NotFound, NotScheduled, QueueDuplicate
 from kernel.ids import new_id
-from kernel.strictjson import JsonValue
 
 SOURCE = "coyotes"
 # Tasks send no chat notices. Clients poll, as with the original.
@@ -43,23 +41,15 @@ _TELL_NOBODY = "disable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A checked request for a task. `message` is `argv` as a text; `own_id` the client's name for it, or empty."""
+    """A checked push of a task. `order` lacks its queue; its `task` is the task's name. `own_id` is the client's id for
+    the task, or empty."""
 
     agent: Agent
     actor: str
     channel: str
-    name: str
-    message: str
-    argv: tuple[str, ...]
+    order: JobOrder
     own_id: str = ""
     delay_seconds: int = 0
-    retries: int = 0
-    backoff: Backoff | None = None
-
-    @property
-    def params(self) -> dict[str, JsonValue]:
-        """The parameters of the job. The task's own id is added where it is assigned."""
-        return {ARGV: list(self.argv)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +91,12 @@ def push_task(push: Push) -> Pushed:
     task_id = push.own_id or row_id
     if push.own_id and any(rows.objects.filter(pk=row_id).exists() for rows in (Job, DelayedJob)):
         return Pushed(task_id=task_id, is_new=False)
+    order = replace(push.order, queue=queue.name, params={TASK_ID: task_id}, source=SOURCE, callback=_TELL_NOBODY)
     try:
         if push.delay_seconds:
-            run_alone(create_delayed, _delayed_wish(push, queue, row_id, task_id))
+            run_alone(create_delayed, _delayed(push, order, row_id))
         else:
-            run_alone(submit_jobs, _submission(push, queue, row_id, task_id))
+            run_alone(submit_jobs, _submission(push, order, row_id))
     except IdempotencyMismatch:
         return Pushed(task_id=task_id, is_new=False)
     except QueueDuplicate as error:
@@ -152,7 +143,7 @@ def cancel_delayed_task(agent: Agent, task_id: str) -> Task:
     queue = channels_of(agent)[DELAYED_CHANNEL]
     row = _delayed_row(agent, queue, task_id)
     try:
-        run_alone(cancel_delayed, DelayedCancel(owner_id=agent.owner_id, delayed_id=row.pk))
+        run_alone(cancel_delayed, DelayedRef(owner_id=agent.owner_id, delayed_id=row.pk))
     except (NotFound, NotScheduled) as error:
         raise Refusal(NO_DELAYED_TASK) from error
     return task_of_delayed(row, queue)
@@ -168,34 +159,15 @@ def count_tasks(agent: Agent) -> Counts:
     return Counts(done=succeeded + failed, succeeded=succeeded, failed=failed, channels=len(channels))
 
 
-def _submission(push: Push, queue: Queue, row_id: str, task_id: str) -> Submission:
-    return Submission(
-        owner_id=push.agent.owner_id,
-        actor=push.actor,
-        queue=queue.name,
-        message=push.message,
-        task=push.name,
-        params=push.params | {TASK_ID: task_id},
-        source=SOURCE,
-        callback=_TELL_NOBODY,
-        retries=push.retries,
-        backoff=push.backoff,
-        job_id=row_id,
-    )
+def _submission(push: Push, order: JobOrder, row_id: str) -> Submission:
+    return Submission(owner_id=push.agent.owner_id, actor=push.actor, order=order, job_id=row_id)
 
 
-def _delayed_wish(push: Push, queue: Queue, row_id: str, task_id: str) -> NewDelayedJob:
+def _delayed(push: Push, order: JobOrder, row_id: str) -> NewDelayedJob:
     return NewDelayedJob(
         owner_id=push.agent.owner_id,
         actor=push.actor,
-        queue=queue.name,
-        message=push.message,
-        task=push.name,
-        params=push.params | {TASK_ID: task_id},
-        source=SOURCE,
-        callback=_TELL_NOBODY,
-        retries=push.retries,
-        backoff=push.backoff,
+        order=order,
         moment=Moment(delay=dt.timedelta(seconds=push.delay_seconds)),
         delayed_id=row_id,
     )

@@ -16,14 +16,14 @@ from django.utils.http import parse_header_parameters
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
-from jobs.api.following import read_backoff
+from jobs.api.order import check_backoff
 from jobs.argv import command_of
 from jobs.coyotes.channels import DEFAULT_WORKERS, WORKERS_LIMIT, NewChannel
 from jobs.coyotes.task import TASK_ID_LENGTH, Task
 from jobs.coyotes.tasks import Push, Pushed, Tasks
 from jobs.coyotes.words import NO_TASK_NAME, Refusal
-from jobs.following import RETRIES_LIMIT, Backoff
 from jobs.models import QUEUE_NAME_LENGTH, TASK_LENGTH
+from jobs.order import RETRIES_LIMIT, Backoff, JobOrder
 from kernel.clock import rfc3339
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonValue
@@ -174,18 +174,21 @@ def read_push(form: Form, agent: Agent, *, channel: str, actor: str) -> Push:
             raise InvalidRequest(
                 _("%(field)s has more than %(limit)s characters."), params={"field": what, "limit": limit}
             )
-    wanted = command_of([command, *form.args] if command else name.split(" "))
+    words = command_of([command, *form.args] if command else name.split(" "))
+    order = JobOrder(
+        message=words.message,
+        argv=words.argv,
+        task=name,
+        retries=_retries(form.first("retries")),
+        backoff=_backoff(form.first("backoff")),
+    )
     return Push(
         agent=agent,
         actor=actor,
         channel=channel,
-        name=name,
-        message=wanted.message,
-        argv=wanted.argv or (),
+        order=order,
         own_id=own_id,
         delay_seconds=_delay(form.first("delay")),
-        retries=_retries(form.first("retries")),
-        backoff=_backoff(form.first("backoff")),
     )
 
 
@@ -211,7 +214,7 @@ def _backoff(text: str) -> Backoff | None:
         return None
     if not re.fullmatch(r"[0-9]{1,7}(?:,[0-9]{1,7})*", text):
         raise InvalidRequest(_("backoff must be numbers of seconds with commas between them."))
-    return read_backoff({"backoff": [int(seconds) for seconds in text.split(",")]})
+    return check_backoff([int(seconds) for seconds in text.split(",")])
 
 
 def _go_quoted(text: str) -> str:

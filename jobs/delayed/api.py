@@ -10,27 +10,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, caller
-from agents.services.find import LONGEST_CALL, find_agent
+from agents.services.find import find_agent
 from jobs.api.agent import AgentOperation
 from jobs.api.fields import read_moment
+from jobs.api.order import OptionsSerializer
 from jobs.delayed.listing import DelayedFilter, list_delayed, read_delayed
 from jobs.delayed.release import fire_delayed
-from jobs.delayed.service import (
-    DelayedCancel,
-    IfExists,
-    cancel_delayed,
-    change_delayed,
-    create_delayed,
-)
+from jobs.delayed.service import DelayedRef, cancel_delayed, change_delayed, create_delayed
 from jobs.delayed.wire import (
-    PRIORITY_LIMIT,
+    DelayedChangeSerializer,
     DelayedPageJson,
+    NewDelayedJobSerializer,
     delayed_json,
     read_change,
-    read_own_wish,
-    read_wish,
+    read_new,
+    read_own,
 )
-from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, MESSAGE_LENGTH, QUEUE_NAME_LENGTH, SOURCE_LENGTH, DelayedState
+from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, DelayedState
 from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
@@ -54,55 +50,11 @@ from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
 
 RACING_TRIES = 64
-"""Of so many callers that replace each other's delayed job at once, none is told to come again."""
-
-_DELAY_HELP = "`15d`, `1h30m`, Go's and ours, or whole seconds; 1 second to 400 days."
-_RUN_AT_HELP = "A time with a zone; or a local time, with `timezone`."
+"""Up to so many callers may replace each other's delayed job at once without a 503."""
 
 
-class NewDelayedJobSerializer(serializers.Serializer[Any]):
-    """A job for later: one of agent, queue and url; one of delay and run_at."""
-
-    agent = serializers.CharField(required=False, max_length=LONGEST_CALL, help_text="Id, name or alias.")
-    queue = serializers.CharField(required=False, max_length=QUEUE_NAME_LENGTH, help_text="Name of one of your queues.")
-    url = serializers.CharField(required=False, max_length=CALLBACK_LENGTH, help_text="It gets a signed POST.")
-    message = serializers.CharField(required=False, max_length=MESSAGE_LENGTH, help_text="Or `argv`.")
-    argv = serializers.ListField(child=serializers.CharField(), required=False, help_text="The job as words.")
-    delay = serializers.CharField(required=False, help_text=_DELAY_HELP)
-    run_at = serializers.CharField(required=False, help_text=_RUN_AT_HELP)
-    timezone = serializers.CharField(required=False, help_text="Such as Asia/Shanghai.")
-    key = serializers.CharField(
-        required=False, max_length=KEY_LENGTH, help_text="Your word for it, such as an order's."
-    )
-    if_exists = serializers.ChoiceField(
-        choices=[one.value for one in IfExists],
-        required=False,
-        help_text="What to do while another waits under the key; `refuse` without it.",
-    )
-    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
-    source = serializers.CharField(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
-        required=False, allow_blank=True, max_length=SOURCE_LENGTH
-    )
-    priority = serializers.IntegerField(required=False, min_value=-PRIORITY_LIMIT, max_value=PRIORITY_LIMIT)
-    distinct_key = serializers.CharField(required=False, allow_blank=True, max_length=KEY_LENGTH)
-    retry = serializers.IntegerField(required=False, min_value=0, max_value=10)
-    backoff = serializers.JSONField(required=False, help_text="Pauses between attempts: docs/queues.md.")
-    idempotent = serializers.BooleanField(required=False)
-    then = serializers.ListField(child=serializers.DictField(), required=False, help_text="docs/queues.md.")
-
-
-class DelayedChangeSerializer(serializers.Serializer[Any]):
-    """What is to change; the rest stays."""
-
-    delay = serializers.CharField(required=False, help_text=_DELAY_HELP)
-    run_at = serializers.CharField(required=False, help_text=_RUN_AT_HELP)
-    timezone = serializers.CharField(required=False)
-    message = serializers.CharField(required=False, max_length=MESSAGE_LENGTH)
-    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
-
-
-class DelayedJobSerializer(serializers.Serializer[Any]):
-    """A delayed job, for the schema."""
+class DelayedJobSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]  # made of another
+    """A delayed job."""
 
     id = serializers.CharField()
     state = serializers.ChoiceField(choices=DelayedState.values)
@@ -112,16 +64,7 @@ class DelayedJobSerializer(serializers.Serializer[Any]):
     agent = serializers.CharField(allow_null=True)
     queue = serializers.CharField(allow_null=True)
     url = serializers.CharField(allow_null=True)
-    message = serializers.CharField()
     key = serializers.CharField()
-    source = serializers.CharField()  # type: ignore[assignment]
-    callback = serializers.CharField()
-    priority = serializers.IntegerField()
-    distinct_key = serializers.CharField()
-    retry = serializers.IntegerField()
-    backoff = serializers.JSONField()
-    idempotent = serializers.BooleanField()
-    then = serializers.ListField(child=serializers.DictField(), allow_null=True)
     job_id = serializers.CharField(allow_null=True, help_text="The job that it became.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -171,8 +114,8 @@ class DelayedJobs(Operation):
     def post(self, request: Request) -> Response:
         """Store it. 200: one that waits under the key was kept or postponed, and is the answer."""
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        wish = read_wish(self.read_body(request), principal=caller(request), idempotency_key=key)
-        stored = run_alone(create_delayed, wish, tries=RACING_TRIES)
+        new = read_new(self.read_body(request), principal=caller(request), idempotency_key=key)
+        stored = run_alone(create_delayed, new, tries=RACING_TRIES)
         location = {"Location": f"/delayed-jobs/{stored.row.pk}"}
         return Response(delayed_json(stored.row), status=201 if stored.created else 200, headers=location)
 
@@ -215,7 +158,7 @@ class DelayedJobs(Operation):
         key = query_value(request, "key")
         if not key:
             raise InvalidRequest(_("Send key."))
-        row = run_alone(cancel_delayed, DelayedCancel(owner_id=caller(request).owner_id, key=key))
+        row = run_alone(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, key=key))
         return _answer(request, row.pk)
 
 
@@ -231,13 +174,13 @@ class OneDelayedJob(Operation):
 
     @describe(
         "delayed_jobs_change",
-        "Postpone or reword a delayed job",
+        "Postpone or change a delayed job",
         answers={200: DelayedJobSerializer},
         errors=[InvalidDuration, InvalidMessage, NotFound, NotScheduled],
         request=DelayedChangeSerializer,
     )
     def patch(self, request: Request, delayed_id: str) -> Response:
-        """Change its moment, its message, its callback. `delay` counts from now."""
+        """Change its moment and its options while it is scheduled. `delay` counts from now."""
         run_alone(
             change_delayed, read_change(self.read_body(request), principal=caller(request), delayed_id=delayed_id)
         )
@@ -251,7 +194,7 @@ class OneDelayedJob(Operation):
     )
     def delete(self, request: Request, delayed_id: str) -> Response:
         """Cancel it. 409 where it has fired: its job may be canceled then."""
-        run_alone(cancel_delayed, DelayedCancel(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        run_alone(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
         return _answer(request, delayed_id)
 
 
@@ -268,7 +211,7 @@ class DelayedJobFire(Operation):
     )
     def post(self, request: Request, delayed_id: str) -> Response:
         """Fire it before its moment, once. One that has fired is answered as it is."""
-        run_alone(fire_delayed, DelayedCancel(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        run_alone(fire_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
         return _answer(request, delayed_id)
 
 
@@ -286,8 +229,8 @@ class AgentDelaysJob(AgentOperation):
     def post(self, request: Request) -> Response:
         """Store a delayed job for the agent that calls; its source is `agent:<id>`."""
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        wish = read_own_wish(self.read_body(request), principal=caller(request), idempotency_key=key)
-        run_alone(create_delayed, wish)
+        new = read_own(self.read_body(request), principal=caller(request), idempotency_key=key)
+        run_alone(create_delayed, new)
         return Response(status=201)
 
 

@@ -20,12 +20,13 @@ from accounts.models import User
 from agents.models import Agent
 from jobs.delayed.ends import AGENT_REMOVED, OWNER_FROZEN, QUEUE_REMOVED, end_rows
 from jobs.delayed.notices import tell_of_lost, tell_of_waiting
-from jobs.delayed.service import OCCURRENCE, DelayedCancel, lock_delayed
+from jobs.delayed.service import OCCURRENCE, DelayedRef, lock_delayed
 from jobs.life.callbacks import callback_delivery, write_deliveries
-from jobs.life.insert import place_jobs, slot_of
+from jobs.life.insert import insert_jobs, new_job
 from jobs.life.ticker import due_time
 from jobs.models import DelayedJob, DelayedState, Job
-from jobs.states import JobStatus
+from jobs.order import JobOrder
+from jobs.targets import is_usable
 from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, NotScheduled, QueueDuplicate
 from kernel.ids import occurrence_id
@@ -58,8 +59,8 @@ class Released:
 def release_while(seconds: float, *, limit: int = RELEASE_LIMIT) -> int:
     """Release what is due, and what falls due within the next `seconds`, each near its moment; return how many.
 
-    One cheap question where nothing is: so a tick each second is near enough for everything. Batches after the first
-    go on from where the last one ended: without that each looks again at all that were released before it. Rows that
+    Costs one query when nothing is due, so a tick each second is enough. Batches after the first go on
+    from where the last one ended: without that each looks again at all that were released before it. Rows that
     somebody had locked then are found by the next tick, which begins anew.
     """
     end = time.monotonic() + seconds
@@ -115,7 +116,7 @@ def release_delayed(
     return Released(count=len(rows), last_due=rows[-1].due_at if rows else None)
 
 
-def fire_delayed(wishes: Sequence[DelayedCancel], *, now: dt.datetime | None = None) -> list[DelayedJob | AppError]:
+def fire_delayed(wanted: Sequence[DelayedRef], *, now: dt.datetime | None = None) -> list[DelayedJob | AppError]:
     """Fire scheduled rows now, by hand, before their moment. A second time is the same.
 
     Per item: NotFound; NotScheduled for one that was canceled; what a queue refuses.
@@ -123,9 +124,9 @@ def fire_delayed(wishes: Sequence[DelayedCancel], *, now: dt.datetime | None = N
     with transaction.atomic():
         now = now or database_now()
         outcomes: list[DelayedJob | AppError] = []
-        for wish in wishes:
+        for one in wanted:
             try:
-                outcomes.append(_fired_by_hand(wish, now))
+                outcomes.append(_fired_by_hand(one, now))
             except AppError as error:
                 outcomes.append(error)
     return outcomes
@@ -170,10 +171,10 @@ def _fire(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
     posted = [row for row in rows if row.url]
     end_rows(posted, DelayedState.FIRED, now=now)
     _post(posted, now)
-    placed = [row for row in rows if not row.url]
-    refused = _place(placed, now)
-    end_rows([row for row in placed if row.pk not in refused], DelayedState.FIRED, now=now)
-    for row in placed:
+    due = [row for row in rows if not row.url]
+    refused = _insert(due, now)
+    end_rows([row for row in due if row.pk not in refused], DelayedState.FIRED, now=now)
+    for row in due:
         if row.pk in refused:
             _note_refusal(row, refused[row.pk], now)
 
@@ -191,7 +192,7 @@ def _fire_each(ids: Sequence[str], now: dt.datetime) -> None:
 
 
 def _lost(rows: Sequence[DelayedJob]) -> dict[str, str]:
-    """Return those that nobody will ever take, and why: their owner is frozen, their agent or queue gone or off."""
+    """Return, by id, why rows can never run: their owner is frozen, or their agent or queue is gone or disabled."""
     agents = Agent.objects.in_bulk({row.agent_id for row in rows if row.agent_id})
     people = User.objects.filter(pk__in={row.owner_id for row in rows}, is_active=False)
     frozen = set(people.values_list("pk", flat=True))
@@ -200,22 +201,22 @@ def _lost(rows: Sequence[DelayedJob]) -> dict[str, str]:
         agent = agents.get(row.agent_id or "")
         if row.owner_id in frozen:
             lost[row.pk] = OWNER_FROZEN
-        elif agent is not None and (not agent.enabled or agent.deleted_at is not None):
+        elif agent is not None and not is_usable(agent):
             lost[row.pk] = AGENT_REMOVED
         elif not (row.agent_id or row.queue_id or row.url):
             lost[row.pk] = QUEUE_REMOVED
     return lost
 
 
-def _place(rows: Sequence[DelayedJob], now: dt.datetime) -> dict[str, AppError]:
+def _insert(rows: Sequence[DelayedJob], now: dt.datetime) -> dict[str, AppError]:
     """Insert the jobs of these rows; return what their queues refused, by row.
 
-    In the order of their agents, whose rows the database locks while it looks whether they are there: those who write
-    down that agents were heard lock them in that order.
+    In agent-id order: the foreign-key check locks agent rows, and touch_agents() uses the same order, so the two cannot
+    deadlock.
     """
     rows = sorted(rows, key=lambda row: row.agent_id or "")
     jobs = [_job(row, now) for row in rows]
-    outcomes = place_jobs(jobs, now=now, actor_of={job.pk: row.actor for job, row in zip(jobs, rows, strict=True)})
+    outcomes = insert_jobs(jobs, now=now, actor_of={job.pk: row.actor for job, row in zip(jobs, rows, strict=True)})
     return {row.pk: made for row, made in zip(rows, outcomes, strict=True) if isinstance(made, AppError)}
 
 
@@ -229,15 +230,15 @@ def _note_refusal(row: DelayedJob, refusal: AppError, now: dt.datetime) -> None:
         row.save(update_fields=["due_at", "reason", "updated_at"])
 
 
-def _fired_by_hand(wish: DelayedCancel, now: dt.datetime) -> DelayedJob:
-    row = lock_delayed(wish.owner_id, wish.delayed_id)
+def _fired_by_hand(one: DelayedRef, now: dt.datetime) -> DelayedJob:
+    row = lock_delayed(one.owner_id, one.delayed_id)
     if row.state == DelayedState.FIRED:
         return row
     if row.state != DelayedState.SCHEDULED:
         raise NotScheduled
     # Its moment is now: nothing of it may look as if it had come early.
     row.due_at = now
-    if not row.url and (refused := _place([row], now)):
+    if not row.url and (refused := _insert([row], now)):
         raise refused[row.pk]
     if row.url:
         _post([row], now)
@@ -248,31 +249,16 @@ def _fired_by_hand(wish: DelayedCancel, now: dt.datetime) -> DelayedJob:
 
 def _job(row: DelayedJob, now: dt.datetime) -> Job:
     """Return the unsaved job of a row. It stands in its line by the moment at which it was due."""
-    job_id = occurrence_id(row.pk, OCCURRENCE)
-    return Job(
-        id=job_id,
+    return new_job(
+        JobOrder.of(row),
+        job_id=occurrence_id(row.pk, OCCURRENCE),
         owner_id=row.owner_id,
         agent_id=row.agent_id,
         queue_id=row.queue_id,
-        message=row.message,
-        task=row.task,
-        params=row.params,
-        source=row.source,
-        callback=row.callback,
-        priority=row.priority,
-        distinct_slot=slot_of(row.distinct_key) if row.distinct_key else None,
-        rate_key=row.rate_key,
-        retries=row.retries,
-        backoff=row.backoff,
-        idempotent=row.idempotent,
-        then=row.then,
-        status=JobStatus.QUEUING,
-        events_count=1,
-        root_id=job_id,
+        now=now,
+        active_at=row.due_at,
         parent_id=row.pk,
         occurrence=OCCURRENCE,
-        created_at=now,
-        active_at=row.due_at,
     )
 
 

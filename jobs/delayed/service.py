@@ -1,39 +1,36 @@
-"""Jobs for a later moment: made, moved, taken back. `release.py` fires them, `delayed_list.py` finds them.
+"""Jobs for a later moment: created, changed, canceled. `release.py` fires them, `listing.py` finds them.
 
-A row is changed only while it is scheduled, and under its lock: whoever comes second sees what the first has done.
+A row is changed only while it is scheduled, and under its lock: the second of two callers sees what the first has done.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent
-from agents.services.find import find_agent
 from jobs.delayed.ends import REPLACED, end_rows
-from jobs.following import Backoff, Follower
-from jobs.models import DelayedJob, DelayedState, Queue
+from jobs.models import DelayedJob, DelayedState
+from jobs.old_digests import old_delayed_digest
+from jobs.order import OF_QUEUES, JobOrder, OrderChange, check_options
+from jobs.targets import Target, find_target
 from kernel.clock import database_now
 from kernel.errors import (
     AppError,
     IdempotencyMismatch,
-    InvalidAgent,
     InvalidDuration,
+    InvalidRequest,
     KeyTaken,
     NotFound,
     NotScheduled,
-    QueueNotFound,
 )
 from kernel.idempotency import digest_of_key
 from kernel.ids import is_id, new_id, occurrence_id
-from kernel.strictjson import JsonValue
 
 SHORTEST_DELAY = dt.timedelta(seconds=1)
 LONGEST_DELAY = dt.timedelta(days=400)
@@ -42,7 +39,7 @@ OCCURRENCE = "1"
 
 
 class IfExists(Enum):
-    """What becomes of a wish whose key a scheduled row has. The values are words of the wire."""
+    """What to do with an order whose key a scheduled row has. The values are words of the wire."""
 
     REFUSE = "refuse"
     REPLACE = "replace"
@@ -66,59 +63,47 @@ class Moment:
 
     @property
     def written(self) -> list[object]:
-        """What must be equal for two wishes to be the same."""
+        """The moment as part of a digest."""
         return [self.delay.total_seconds() if self.delay else None, self.run_at.isoformat() if self.run_at else None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelayedJob:
-    """A checked wish for a delayed job: for an `agent` (id, name or alias), a `queue` (name), or as a POST to `url`.
+    """An order for a moment: for its agent or queue, or as a POST to `url`.
 
-    `delayed_id` is made once, before the first try: the same wish tried again finds its own row.
+    `delayed_id` is made once, before the first try: the same order tried again finds its own row.
     """
 
     owner_id: str
     actor: str
-    message: str
+    order: JobOrder
     moment: Moment
-    agent: str = ""
-    queue: str = ""
     url: str = ""
     key: str = ""
     if_exists: IfExists = IfExists.REFUSE
-    source: str = ""
-    callback: str = ""
-    task: str = ""
-    params: Mapping[str, JsonValue] | None = None
-    priority: int = 0
-    distinct_key: str = ""
-    rate_key: str = ""
-    retries: int = 0
-    backoff: Backoff | None = None
-    idempotent: bool = False
-    then: Sequence[Follower] | None = None
     idempotency_key: str | None = None
     delayed_id: str = field(default_factory=new_id)
 
     @property
     def idempotency_digest(self) -> str | None:
-        """The key as it is kept."""
+        """The key as it is stored."""
         return digest_of_key(self.idempotency_key)
 
     @property
     def request_digest(self) -> str:
         """What must be equal for two requests with one key to count as the same request."""
-        said = [
-            self.agent, self.queue, self.url, self.message, self.moment.written, self.key, self.if_exists.value,
-            self.source, self.callback, self.task, self.params, self.priority, self.distinct_key, self.rate_key,
-            self.retries, self.backoff, self.idempotent, self.then,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return self.order.digest(self.url, self.moment.written, self.key, self.if_exists.value)
+
+    def has_digest(self, stored: str) -> bool:
+        """Tell whether that is the digest of this request."""
+        return stored == self.request_digest or stored == old_delayed_digest(
+            self.order, url=self.url, moment=self.moment.written, key=self.key, if_exists=self.if_exists.value
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The row that answers a wish, and whether the wish made it."""
+    """The row that answers an order, and whether the order made it."""
 
     row: DelayedJob
     created: bool
@@ -126,22 +111,30 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayedChange:
-    """What an owner wants changed; None leaves a value as it is."""
+    """What an owner wants changed. Without a moment it stays; agent, queue, address and key always do."""
 
     owner_id: str
     delayed_id: str
     moment: Moment | None = None
-    message: str | None = None
-    callback: str | None = None
+    order: OrderChange = field(default_factory=OrderChange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DelayedCancel:
-    """An owner's wish that a delayed job should not come: by its id, or by its key."""
+class DelayedRef:
+    """One delayed job of an owner: by its id, or by the key under which it is scheduled."""
 
     owner_id: str
     delayed_id: str = ""
     key: str = ""
+
+
+def check_address(order: JobOrder, url: str) -> None:
+    """Refuse options of a job where a POST to `url` is all that happens. Raises InvalidRequest that names the first."""
+    unusable = order.body.keys() - {"message", "source"} if url else set()
+    if unusable:
+        raise InvalidRequest(
+            _("%(field)s is for a job, and a POST to url starts none."), params={"field": min(unusable)}
+        )
 
 
 def slot_of_key(key: str) -> str | None:
@@ -149,26 +142,27 @@ def slot_of_key(key: str) -> str | None:
     return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
-def create_delayed(wishes: Sequence[NewDelayedJob], *, now: dt.datetime | None = None) -> list[Stored | AppError]:
-    """Store each wish; a repeated one is answered with the row it made before.
+def create_delayed(wanted: Sequence[NewDelayedJob], *, now: dt.datetime | None = None) -> list[Stored | AppError]:
+    """Store each order; a repeated one is answered with the row it made before.
 
     Per item: InvalidDuration for a moment out of range; AgentNotFound, InvalidAgent for one that is disabled,
-    QueueNotFound; KeyTaken under a key that waits, unless `if_exists` says what then; IdempotencyMismatch.
+    QueueNotFound; InvalidRequest for a wait_until that is not after the moment; KeyTaken under a key that is scheduled,
+    unless `if_exists` says what then; IdempotencyMismatch.
     Raises IntegrityError when another transaction won a race for a key: the caller tries again and finds its row.
     """
     with transaction.atomic():
         now = now or database_now()
         outcomes: list[Stored | AppError] = []
-        for wish in wishes:
+        for new in wanted:
             try:
-                outcomes.append(_repeated(wish) or _stored(wish, now))
+                outcomes.append(_repeated(new) or _stored(new, now))
             except AppError as error:
                 outcomes.append(error)
     return outcomes
 
 
 def change_delayed(changes: Sequence[DelayedChange], *, now: dt.datetime | None = None) -> list[DelayedJob | AppError]:
-    """Postpone or reword scheduled rows. Per item: NotFound, NotScheduled, InvalidDuration."""
+    """Change scheduled rows. Per item: NotFound, NotScheduled, InvalidDuration, InvalidRequest, InvalidMessage."""
     with transaction.atomic():
         now = now or database_now()
         outcomes: list[DelayedJob | AppError] = []
@@ -180,13 +174,13 @@ def change_delayed(changes: Sequence[DelayedChange], *, now: dt.datetime | None 
     return outcomes
 
 
-def cancel_delayed(wishes: Sequence[DelayedCancel], *, now: dt.datetime | None = None) -> list[DelayedJob | AppError]:
-    """Take back scheduled rows. Per item: NotFound; NotScheduled for one that has fired. A second time is the same."""
+def cancel_delayed(wanted: Sequence[DelayedRef], *, now: dt.datetime | None = None) -> list[DelayedJob | AppError]:
+    """Cancel scheduled rows, again with the same answer. Per item: NotFound; NotScheduled for one that has fired."""
     with transaction.atomic():
         now = now or database_now()
         outcomes: list[DelayedJob | AppError] = []
-        for wish in wishes:
-            row = _locked_by_key(wish.owner_id, wish.key) if wish.key else _locked(wish.owner_id, wish.delayed_id)
+        for one in wanted:
+            row = _locked_by_key(one.owner_id, one.key) if one.key else _locked(one.owner_id, one.delayed_id)
             if row is None:
                 outcomes.append(NotFound())
             elif row.state == DelayedState.FIRED:
@@ -214,53 +208,44 @@ def lock_scheduled(owner_id: str, delayed_id: str) -> DelayedJob:
     return row
 
 
-def _repeated(wish: NewDelayedJob) -> Stored | None:
-    """Return the row that the same wish made before, if there is one; raise IdempotencyMismatch for another's."""
-    row = DelayedJob.objects.filter(pk=wish.delayed_id).first()
-    if row is None and wish.idempotency_digest is not None:
-        row = DelayedJob.objects.filter(owner_id=wish.owner_id, idempotency_digest=wish.idempotency_digest).first()
-    if row is not None and row.request_digest != wish.request_digest:
+def _repeated(new: NewDelayedJob) -> Stored | None:
+    """Return the row that the same request made before, if there is one; raise IdempotencyMismatch for another's."""
+    row = DelayedJob.objects.filter(pk=new.delayed_id).first()
+    if row is None and new.idempotency_digest is not None:
+        row = DelayedJob.objects.filter(owner_id=new.owner_id, idempotency_digest=new.idempotency_digest).first()
+    if row is not None and not new.has_digest(row.request_digest):
         raise IdempotencyMismatch
     return None if row is None else Stored(row=row, created=True)
 
 
-def _stored(wish: NewDelayedJob, now: dt.datetime) -> Stored:
-    due_at = wish.moment.due_at(now)
-    agent, queue = _agent_of(wish), _queue_of(wish)
-    earlier = _locked_by_key(wish.owner_id, wish.key)
+def _stored(new: NewDelayedJob, now: dt.datetime) -> Stored:
+    due_at = new.moment.due_at(now)
+    _check_wait(new.order.wait_until, due_at)
+    target = Target(agent=None) if new.url else find_target(owner_id=new.owner_id, order=new.order)
+    earlier = _locked_by_key(new.owner_id, new.key)
     if earlier is not None:
-        if wish.if_exists is IfExists.REFUSE:
+        if new.if_exists is IfExists.REFUSE:
             raise KeyTaken(earlier.pk)
-        if wish.if_exists is IfExists.POSTPONE:
+        if new.if_exists is IfExists.POSTPONE:
+            _check_wait(earlier.expires_at, due_at)
             _write(earlier, now, due_at=due_at, reason="")
-        if wish.if_exists is not IfExists.REPLACE:
+        if new.if_exists is not IfExists.REPLACE:
             return Stored(row=earlier, created=False)
         end_rows([earlier], DelayedState.CANCELED, now=now, reason=REPLACED)
     row = DelayedJob(
-        id=wish.delayed_id,
-        owner_id=wish.owner_id,
-        agent=agent,
-        queue=queue,
-        url=wish.url,
-        message=wish.message,
-        task=wish.task,
-        params=dict(wish.params) if wish.params else None,
-        source=wish.source,
-        actor=wish.actor,
-        callback=wish.callback,
-        priority=wish.priority,
-        distinct_key=wish.distinct_key,
-        rate_key=wish.rate_key,
-        retries=wish.retries,
-        backoff=wish.backoff,
-        idempotent=wish.idempotent,
-        then=list(wish.then) if wish.then else None,
-        key=wish.key,
-        key_slot=slot_of_key(wish.key),
-        idempotency_digest=wish.idempotency_digest,
-        request_digest=wish.request_digest,
+        **new.order.columns,
+        id=new.delayed_id,
+        owner_id=new.owner_id,
+        agent=None if target.queue else target.agent,
+        queue=target.queue,
+        url=new.url,
+        actor=new.actor,
+        key=new.key,
+        key_slot=slot_of_key(new.key),
+        idempotency_digest=new.idempotency_digest,
+        request_digest=new.request_digest,
         due_at=due_at,
-        job_id=None if wish.url else occurrence_id(wish.delayed_id, OCCURRENCE),
+        job_id=None if new.url else occurrence_id(new.delayed_id, OCCURRENCE),
         created_at=now,
         updated_at=now,
     )
@@ -268,22 +253,9 @@ def _stored(wish: NewDelayedJob, now: dt.datetime) -> Stored:
     return Stored(row=row, created=True)
 
 
-def _agent_of(wish: NewDelayedJob) -> Agent | None:
-    if not wish.agent:
-        return None
-    agent = find_agent(viewer=wish, called=wish.agent)
-    if not agent.enabled:
-        raise InvalidAgent(_("The agent %(name)s is disabled. Enable it first."), params={"name": agent.name})
-    return agent
-
-
-def _queue_of(wish: NewDelayedJob) -> Queue | None:
-    if not wish.queue:
-        return None
-    queue = Queue.objects.filter(owner_id=wish.owner_id, name=wish.queue).first()
-    if queue is None:
-        raise QueueNotFound(params={"name": wish.queue})
-    return queue
+def _check_wait(until: dt.datetime | None, due_at: dt.datetime) -> None:
+    if until is not None and not due_at < until <= due_at + LONGEST_DELAY:
+        raise InvalidRequest(_("wait_until must lie after the moment of the job, at most 400 days."))
 
 
 def _changed(change: DelayedChange, now: dt.datetime) -> DelayedJob:
@@ -291,12 +263,13 @@ def _changed(change: DelayedChange, now: dt.datetime) -> DelayedJob:
     values: dict[str, object] = {}
     if change.moment is not None:
         values |= {"due_at": change.moment.due_at(now), "reason": ""}
-    if change.message is not None:
-        values["message"] = change.message
-        # The words that the row was sent as, if it was, would run in place of the text.
-        values["params"] = {name: value for name, value in (row.params or {}).items() if name != "argv"} or None
-    if change.callback is not None:
-        values["callback"] = change.callback
+    order = change.order.onto(JobOrder.of(row))
+    if change.order.given:
+        # Rows stored before priority and the like were refused without a queue may have them still.
+        check_options(order, in_queue=row.queue_id is not None or not OF_QUEUES & change.order.given.keys())
+        check_address(order, row.url)
+        values |= order.columns
+    _check_wait(order.wait_until, change.moment.due_at(now) if change.moment else row.due_at)
     _write(row, now, **values)
     return row
 
@@ -314,7 +287,7 @@ def _locked(owner_id: str, delayed_id: str) -> DelayedJob | None:
 
 
 def _locked_by_key(owner_id: str, key: str) -> DelayedJob | None:
-    """Lock the row that waits under a key. The slot is free as soon as a row has fired or was canceled."""
+    """Lock the row that is scheduled under a key. The slot is free when a row has fired or was canceled."""
     if not key:
         return None
     return DelayedJob.objects.select_for_update().filter(owner_id=owner_id, key_slot=slot_of_key(key)).first()

@@ -1,36 +1,93 @@
-"""Reads and renders delayed jobs."""
+"""Describes, reads and renders delayed jobs."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TypedDict
+from dataclasses import replace
+from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
 
 from accounts.credentials import Principal
-from agents.services.find import LONGEST_CALL
-from jobs.api.fields import read_flag, read_moment, read_number, read_text
-from jobs.api.following import read_backoff, read_retries, read_then
-from jobs.api.reading import read_callback, read_command, read_source
-from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob
-from jobs.following import Backoff, Follower
-from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, QUEUE_NAME_LENGTH, DelayedJob, DelayedState
+from jobs.api.fields import read_number
+from jobs.api.order import OrderSerializer, check_message, take_order
+from jobs.api.reading import read_callback
+from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob, check_address
+from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, DelayedJob, DelayedState
+from jobs.order import JobOrder, OptionsJson, check_options
 from kernel.clock import rfc3339
 from kernel.durations import parse_duration
 from kernel.errors import InvalidDuration, InvalidRequest
+from kernel.http.bodies import check_moment, check_text, checked_body
 from kernel.idempotency import callers_key
 from kernel.outbound import check_url
 from kernel.strictjson import JsonObject
 
-PRIORITY_LIMIT = 1000
 _ZONE_LENGTH = 64
-_TARGETS = ("agent", "queue", "url")
 _LARGEST_NUMBER = 10**6
+_DELAY_HELP = "`15d`, `1h30m`, Go's and ours, or whole seconds; 1 second to 400 days."
+_RUN_AT_HELP = "A time with a zone; or a local time, with `timezone`."
 
 
-class DelayedJobJson(TypedDict):
+class _Delay(serializers.CharField):
+    def read_value(self, value: object, name: str) -> dt.timedelta:
+        return parse_duration(value)
+
+
+class _Address(serializers.CharField):
+    def read_value(self, value: object, name: str) -> str:
+        url = check_text(value, name, limit=CALLBACK_LENGTH)
+        return check_text(check_url(url), name, limit=CALLBACK_LENGTH) if url else ""
+
+
+class NewDelayedJobSerializer(OrderSerializer):
+    """A job for later: one of agent, queue and url; one of delay and run_at."""
+
+    url = _Address(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=CALLBACK_LENGTH,
+        help_text="It gets a signed POST with message and source. No other option goes with it.",
+    )
+    delay = _Delay(required=False, allow_null=True, help_text=_DELAY_HELP)
+    run_at = serializers.CharField(required=False, allow_null=True, help_text=_RUN_AT_HELP)
+    timezone = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=_ZONE_LENGTH, help_text="Such as Asia/Shanghai."
+    )
+    key = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=KEY_LENGTH,
+        help_text="Your word for it, such as an order's.",
+    )
+    if_exists = serializers.ChoiceField(
+        choices=[one.value for one in IfExists],
+        required=False,
+        allow_null=True,
+        help_text="What to do while another waits under the key; `refuse` without it.",
+    )
+
+
+class DelayedChangeSerializer(OrderSerializer):
+    """What is to change; the rest stays. null is what a new one has."""
+
+    agent = queue = None
+    delay = _Delay(required=False, allow_null=True, help_text=_DELAY_HELP)
+    run_at = serializers.CharField(required=False, allow_null=True, help_text=_RUN_AT_HELP)
+    timezone = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=_ZONE_LENGTH)
+
+    refused = dict.fromkeys(
+        ("agent", "queue", "url", "key", "if_exists"),
+        _("%(field)s cannot be changed. Cancel this delayed job and create another."),
+    )
+
+
+class DelayedJobJson(OptionsJson):
     """A delayed job as its owner gets it. Times are RFC 3339 in UTC or null. One of agent, queue, url is not null."""
 
     id: str
@@ -41,16 +98,7 @@ class DelayedJobJson(TypedDict):
     agent: str | None
     queue: str | None
     url: str | None
-    message: str
     key: str
-    source: str
-    callback: str
-    priority: int
-    distinct_key: str
-    retry: int
-    backoff: Backoff | None
-    idempotent: bool
-    then: list[Follower] | None
     job_id: str | None
     created_at: str | None
     updated_at: str | None
@@ -65,82 +113,63 @@ class DelayedPageJson(TypedDict):
     next: str | None
 
 
-def read_wish(
-    data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
-) -> NewDelayedJob:
+def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
     """Read the body of POST /delayed-jobs."""
-    moment = _moment(data)
+    values = checked_body(NewDelayedJobSerializer, data)
+    moment = _take_moment(values)
     if moment is None:
         raise InvalidDuration(_("Send delay, such as 15d, or run_at, a time with a zone."))
-    targets = {name: read_text(data, name, CALLBACK_LENGTH) for name in _TARGETS}
-    if len([name for name in _TARGETS if targets[name]]) != 1:
+    url, key, if_exists = (values.pop(name, None) for name in ("url", "key", "if_exists"))
+    order = take_order(values).onto(JobOrder())
+    if [bool(order.agent), bool(order.queue), bool(url)].count(True) != 1:
         raise InvalidRequest(_("Send exactly one of agent, queue and url."))
-    read_text(data, "agent", LONGEST_CALL)
-    read_text(data, "queue", QUEUE_NAME_LENGTH)
-    if targets["url"]:
-        targets["url"] = check_url(targets["url"])
-        if len(targets["url"]) > CALLBACK_LENGTH:
-            params: dict[str, object] = {"field": "url", "limit": CALLBACK_LENGTH}
-            raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params=params)
-    command = read_command(data)
+    check_options(order, in_queue=bool(order.queue))
+    check_address(order, url or "")
     return NewDelayedJob(
         owner_id=principal.owner_id,
         actor=principal.actor,
-        message=command.message,
-        params=command.params,
+        order=order if order.source else replace(order, source="api"),
         moment=moment,
-        agent=targets["agent"],
-        queue=targets["queue"],
-        url=targets["url"],
-        key=read_text(data, "key", KEY_LENGTH),
-        if_exists=_if_exists(data),
-        source=read_source(data) or default_source,
-        callback=read_callback(data),
-        priority=read_number(data, "priority", -PRIORITY_LIMIT, PRIORITY_LIMIT) or 0,
-        distinct_key=read_text(data, "distinct_key", KEY_LENGTH),
-        retries=read_retries(data),
-        backoff=read_backoff(data),
-        idempotent=read_flag(data, "idempotent"),
-        then=read_then(data),
+        url=url or "",
+        key=key or "",
+        if_exists=IfExists(if_exists or IfExists.REFUSE),
         idempotency_key=idempotency_key,
     )
 
 
-def read_own_wish(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
-    """Read the body of POST /agent/job/delayed: a text that an agent will send to itself.
+def read_own(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
+    """Read the body of POST /agent/job/delayed: a text that an agent sends to itself. Other fields are ignored.
 
     `duration` wins over days, hours and minutes, which are added up. Raises InvalidDuration for none or zero of all.
     """
+    order = JobOrder(
+        agent=principal.agent_id,
+        message=check_message(data.get("message"), "message"),
+        source=principal.actor,
+        callback=read_callback(data),
+    )
     return NewDelayedJob(
         owner_id=principal.owner_id,
         actor=principal.actor,
-        agent=principal.agent_id,
-        message=read_command({"message": data.get("message")}).message,
+        order=order,
         moment=Moment(delay=_own_delay(data)),
-        source=principal.actor,
-        callback=read_callback(data),
         idempotency_key=callers_key(principal.actor, idempotency_key),
     )
 
 
 def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> DelayedChange:
     """Read the body of PATCH /delayed-jobs/{id}."""
-    message = None if data.get("message") is None else read_command({"message": data["message"]}).message
-    change = DelayedChange(
-        owner_id=principal.owner_id,
-        delayed_id=delayed_id,
-        moment=_moment(data),
-        message=message,
-        callback=None if data.get("callback") is None else read_callback(data),
-    )
-    if change.moment is None and change.message is None and change.callback is None:
-        raise InvalidRequest(_("Send what is to change: delay or run_at, message, callback."))
-    return change
+    values = checked_body(DelayedChangeSerializer, data)
+    moment, order = _take_moment(values), take_order(values)
+    if moment is None and not order.given:
+        raise InvalidRequest(_("Send what is to change: delay or run_at, or an option of the job."))
+    return DelayedChange(owner_id=principal.owner_id, delayed_id=delayed_id, moment=moment, order=order)
 
 
 def delayed_json(row: DelayedJob) -> DelayedJobJson:
     """Render a delayed job. Its agent and queue must be loaded."""
     return {
+        **JobOrder.of(row).options,
         "id": row.pk,
         "state": str(row.state),
         "reason": row.reason,
@@ -149,16 +178,7 @@ def delayed_json(row: DelayedJob) -> DelayedJobJson:
         "agent": row.agent.name if row.agent else None,
         "queue": row.queue.name if row.queue else None,
         "url": row.url or None,
-        "message": row.message,
         "key": row.key,
-        "source": row.source,
-        "callback": row.callback,
-        "priority": row.priority,
-        "distinct_key": row.distinct_key,
-        "retry": row.retries,
-        "backoff": row.backoff,
-        "idempotent": row.idempotent,
-        "then": row.then,
         "job_id": row.job_id if row.state == DelayedState.FIRED else None,
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
@@ -167,28 +187,28 @@ def delayed_json(row: DelayedJob) -> DelayedJobJson:
     }
 
 
-def _moment(data: JsonObject) -> Moment | None:
-    """Read `delay`, or `run_at` with a zone in it or in `timezone`; None where neither is there."""
-    delay, run_at = data.get("delay"), data.get("run_at")
+def _take_moment(values: dict[str, Any]) -> Moment | None:
+    """Take `delay`, or `run_at` with a zone in it or in `timezone`; None if neither was sent."""
+    delay, run_at, zone = (values.pop(name, None) for name in ("delay", "run_at", "timezone"))
     if delay is not None and run_at is not None:
         raise InvalidRequest(_("Send delay or run_at, not both."))
-    zone = read_text(data, "timezone", _ZONE_LENGTH)
     if zone and run_at is None:
         raise InvalidRequest(_("timezone belongs to a run_at without a zone."))
     if delay is not None:
-        return Moment(delay=parse_duration(delay))
+        return Moment(delay=delay)
     if run_at is None:
         return None
-    return Moment(run_at=_local_moment(run_at, zone) if zone else read_moment(data, "run_at"))
+    return Moment(run_at=_local_moment(run_at, zone) if zone else check_moment(run_at, "run_at"))
 
 
-def _local_moment(written: object, zone: str) -> dt.datetime:
+def _local_moment(written: str, zone: str) -> dt.datetime:
     """Return the moment at which clocks of that zone show `written`.
 
-    Where they show it twice, the first; where they skip it, as much later as they skip (PEP 495, fold 0).
+    A time that they show twice is the first of the two; one that they skip is as much later as they skip (PEP 495,
+    fold 0).
     """
     try:
-        local = parse_datetime(written) if isinstance(written, str) else None
+        local = parse_datetime(written)
         place = ZoneInfo(zone)
         if local is None or local.tzinfo is not None:
             raise InvalidRequest(_("With timezone, run_at is a local time such as 2030-01-31T08:00:00."))
@@ -214,14 +234,3 @@ def _own_delay(data: JsonObject) -> dt.timedelta:
     if not days and not hours and not minutes:
         raise InvalidDuration
     return dt.timedelta(days=days, hours=hours, minutes=minutes)
-
-
-def _if_exists(data: JsonObject) -> IfExists:
-    word = data.get("if_exists")
-    if word is None:
-        return IfExists.REFUSE
-    words = [one.value for one in IfExists]
-    if not isinstance(word, str) or word not in words:
-        shown = ", ".join(words)
-        raise InvalidRequest(_("%(field)s is one of: %(words)s."), params={"field": "if_exists", "words": shown})
-    return IfExists(word)

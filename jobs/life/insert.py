@@ -1,6 +1,7 @@
-"""Jobs enter the table here, whoever makes them: a call, a moment that has come, a retry, a chain.
+"""Jobs enter the table here, whatever makes them: a call, a due moment, a retry, a chain.
 
-A job for a queue is judged by it: what a queue refuses is refused here, once, under the lock of the queue's row.
+`new_job` makes the row and `insert_jobs` inserts it. A job for a queue is checked against it: what the queue refuses is
+refused here, once, under the lock of the queue's row.
 """
 
 from __future__ import annotations
@@ -10,8 +11,48 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
 from jobs.models import Job, Queue, QueueState
+from jobs.order import JobOrder
+from jobs.states import JobStatus
 from jobs.transitions import record_submission
 from kernel.errors import AppError, QueueDraining, QueueDuplicate, QueueFull
+
+
+def new_job(
+    order: JobOrder,
+    *,
+    job_id: str,
+    owner_id: str,
+    agent_id: str | None,
+    queue_id: str | None,
+    now: dt.datetime,
+    active_at: dt.datetime | None = None,
+    parent_id: str | None = None,
+    occurrence: str | None = None,
+) -> Job:
+    """Return an unsaved job with every option of the order: the first attempt, due at `active_at` or now.
+
+    `parent_id` is what makes it (a delayed job, a schedule, a job) and `occurrence` which of its jobs this is. A ttl
+    counts from when the job is due, or from now if that has passed.
+    """
+    active_at = active_at or now
+    job = Job(
+        **order.columns,
+        id=job_id,
+        owner_id=owner_id,
+        agent_id=agent_id,
+        queue_id=queue_id,
+        status=JobStatus.QUEUING,
+        events_count=1,
+        root_id=job_id,
+        parent_id=parent_id,
+        occurrence=occurrence,
+        distinct_slot=slot_of(order.distinct_key) if order.distinct_key else None,
+        created_at=now,
+        active_at=active_at,
+    )
+    if order.ttl_seconds is not None:
+        job.expires_at = max(now, active_at) + dt.timedelta(seconds=order.ttl_seconds)
+    return job
 
 
 def slot_of(key: str) -> str:
@@ -20,15 +61,15 @@ def slot_of(key: str) -> str:
 
 
 def lock_queues(ids: Collection[str]) -> dict[str, Queue]:
-    """Lock queues in the order of their ids (no two transactions cross) and return them by id.
+    """Lock queues in the order of their ids, so that two transactions cannot deadlock, and return them by id.
 
-    Whoever starts a job of a queue, or puts one in, holds this lock: so width, length and slots are exact.
+    Hold this lock to start a job of a queue or to insert one: it keeps width, length and distinct slots exact.
     """
     rows = Queue.objects.select_for_update().filter(pk__in=sorted(ids)).order_by("pk")
     return {queue.pk: queue for queue in rows}
 
 
-def place_jobs(
+def insert_jobs(
     jobs: Sequence[Job], *, now: dt.datetime, actor_of: Mapping[str, str], are_new: bool = False
 ) -> list[Job | AppError]:
     """Insert unsaved jobs in the caller's transaction and return, for each, the row there now is, or its refusal.
@@ -37,9 +78,9 @@ def place_jobs(
     `actor_of`: who made it, by job id. The caller has checked owner and text, and the agent of a job without a queue;
     with `are_new` it has also looked for the rows, in this transaction.
 
-    A job in a queue runs where its queue says, and has the queue's retries and pauses where it brings none. It is
-    refused with QueueDraining, QueueFull or QueueDuplicate, but for a later attempt of a job that was taken. Its
-    `distinct_slot` (`slot_of`) may be set before; a distinct queue sets it otherwise, from the task or the message.
+    A job in a queue runs where its queue says, and has the queue's retries and pauses if it brings none. It is
+    refused with QueueDraining, QueueFull or QueueDuplicate; a later attempt only with QueueDuplicate. A distinct queue
+    gives a job without a `distinct_slot` one from its task, else its message.
 
     Locks: the rows of the queues. Three statements, one more for the queues, and at most two more for each of them.
     """
@@ -102,5 +143,5 @@ def _holders(queue: Queue, jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def _count_waiting(queue: Queue) -> int:
-    """Return how many jobs wait in a queue that has a limit on it; who is being taken right now still counts."""
+    """Return how many jobs wait in a queue that has a limit on it; one that is being claimed right now still counts."""
     return 0 if queue.length_limit is None else Job.objects.waiting().filter(queue=queue).count()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from jobs.following import Backoff
-from jobs.life.insert import place_jobs
+from jobs.life.insert import insert_jobs, new_job
 from jobs.models import Job
+from jobs.order import Backoff, JobOrder
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove
 from kernel.ids import occurrence_id
@@ -72,7 +73,7 @@ def retry_failed(moved: Sequence[JobMove], now: dt.datetime) -> set[str]:
     """
     failed = [one for one in moved if has_failed(one)]
     again = [(one, at) for one in failed if (at := next_attempt_at(one, now))]
-    tried = _place([new_attempt(one.job, at, now=now, slot=one.slot) for one, at in again], now) if again else set()
+    tried = _insert([new_attempt(one.job, at, now=now, slot=one.slot) for one, at in again], now) if again else set()
     retried = {one.job.pk for one, _at in again if attempt_id(one.job) in tried}
     dead = [one.job for one in failed if one.job.pk not in retried and _is_kept(one.job)]
     saved = [one.job for one in moved if one.after == JobStatus.SUCCEEDED and one.job.parked_at is not None]
@@ -94,10 +95,10 @@ def attempt_id(job: Job) -> str:
     return occurrence_id(job.root_id, f"attempt:{job.attempt + 1}")
 
 
-def _place(attempts: Sequence[Job], now: dt.datetime) -> set[str]:
+def _insert(attempts: Sequence[Job], now: dt.datetime) -> set[str]:
     """Return the ids of those that are there now: a queue refuses one whose distinct slot is another's."""
-    placed = place_jobs(attempts, now=now, actor_of=dict.fromkeys((job.pk for job in attempts), _ACTOR))
-    return {job.pk for job in placed if isinstance(job, Job)}
+    inserted = insert_jobs(attempts, now=now, actor_of=dict.fromkeys((job.pk for job in attempts), _ACTOR))
+    return {job.pk for job in inserted if isinstance(job, Job)}
 
 
 def _is_kept(job: Job) -> bool:
@@ -105,33 +106,19 @@ def _is_kept(job: Job) -> bool:
 
 
 def new_attempt(job: Job, at: dt.datetime, *, now: dt.datetime, slot: str | None, retries: int | None = None) -> Job:
-    """Return the next attempt of a job, unsaved. `slot` is the distinct slot that it held; `retries`, how many more
-    may follow: one less than before."""
-    return Job(
-        id=attempt_id(job),
+    """Return the next attempt of a job, unsaved, with all of its options. `slot` is the distinct slot that it held;
+    `retries`, how many more may follow: one less than before. The time until which it may wait stays the same."""
+    more = max(0, job.retries - 1) if retries is None else retries
+    attempt = new_job(
+        replace(JobOrder.of(job), retries=more),
+        job_id=attempt_id(job),
         owner_id=job.owner_id,
         agent_id=job.agent_id,
         queue_id=job.queue_id,
-        message=job.message,
-        task=job.task,
-        method=job.method,
-        params=job.params,
-        source=job.source,
-        callback=job.callback,
-        priority=job.priority,
-        rate_key=job.rate_key,
-        retries=max(0, job.retries - 1) if retries is None else retries,
-        backoff=job.backoff,
-        idempotent=job.idempotent,
-        then=job.then,
-        notify=job.notify,
-        status=JobStatus.QUEUING,
-        events_count=1,
-        root_id=job.root_id,
-        attempt=job.attempt + 1,
-        parent_id=job.parent_id,
-        distinct_slot=slot,
-        created_at=now,
+        now=now,
         active_at=at,
-        expires_at=job.expires_at,
+        parent_id=job.parent_id,
     )
+    attempt.root_id, attempt.attempt = job.root_id, job.attempt + 1
+    attempt.distinct_slot, attempt.expires_at = slot or attempt.distinct_slot, job.expires_at
+    return attempt

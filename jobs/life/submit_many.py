@@ -15,30 +15,30 @@ from kernel.transactions import LostRace, whole
 _BATCH = 250
 
 
-def submit_many(wishes: Sequence[Submission | AppError]) -> list[Job | AppError]:
-    """Submit the valid orders in their sequence, a few hundred in a transaction; return one outcome for each.
+def submit_many(items: Sequence[Submission | AppError]) -> list[Job | AppError]:
+    """Submit in order, a few hundred in a transaction; return one outcome for each item, an error for an error.
 
-    A batch that loses a race is run item by item, so that one conflict fails one item only.
+    A batch that loses a race is run item by item, so that one item cannot fail another.
     """
     outcomes: list[Job | AppError] = []
-    for at in range(0, len(wishes), _BATCH):
-        part = wishes[at : at + _BATCH]
-        made = iter(_submit([wish for wish in part if isinstance(wish, Submission)]))
-        outcomes += [next(made) if isinstance(wish, Submission) else wish for wish in part]
+    for at in range(0, len(items), _BATCH):
+        part = items[at : at + _BATCH]
+        made = iter(_submit([item for item in part if isinstance(item, Submission)]))
+        outcomes += [next(made) if isinstance(item, Submission) else item for item in part]
     return outcomes
 
 
-def _submit(wishes: Sequence[Submission]) -> list[Job | AppError]:
+def _submit(submissions: Sequence[Submission]) -> list[Job | AppError]:
     try:
         with whole("queue.add"):
-            return submit_jobs(wishes)
+            return submit_jobs(submissions)
     except (IntegrityError, LostRace):
-        return [_alone(wish) for wish in wishes]
+        return [_alone(submission) for submission in submissions]
 
 
-def _alone(wish: Submission) -> Job | AppError:
+def _alone(submission: Submission) -> Job | AppError:
     try:
-        job: Job = run_alone(submit_jobs, wish)
+        job: Job = run_alone(submit_jobs, submission)
     except AppError as error:
         return error
     return job

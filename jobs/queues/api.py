@@ -11,11 +11,9 @@ from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, caller
 from accounts.credentials import JOB_SCOPES, Principal, identify_again, require_user
-from agents.models import NAME_LENGTH
 from jobs.api import reading
 from jobs.api.rendering import job_json, whole_job_json
-from jobs.api.schema import JobPageSerializer, JobSerializer, QueuedSerializer, WholeJobSerializer
-from jobs.following import RETRIES_LIMIT
+from jobs.api.schema import JobPageSerializer, JobSerializer, WholeJobSerializer
 from jobs.life.read import read_job
 from jobs.life.submit import submit_jobs
 from jobs.life.submit_many import submit_many
@@ -24,7 +22,6 @@ from jobs.queues import wire
 from jobs.queues.dead_letters import list_dead, purge_dead, replay_dead
 from jobs.queues.pull import Pull, ack_jobs, extend_leases, pull_within, require_pulled
 from jobs.queues.service import (
-    WIDTH_LIMIT,
     count_queues,
     delete_queue,
     find_queue,
@@ -56,34 +53,6 @@ from kernel.http.rest import Operation, query_value
 from kernel.strictjson import parse_value
 
 
-class RateSerializer(serializers.Serializer[Any]):
-    """At most `limit` starts of one rate key within `seconds`."""
-
-    limit = serializers.IntegerField(min_value=1, max_value=wire.RATE_LIMIT)
-    seconds = serializers.IntegerField(required=False, min_value=1, max_value=wire.LEASE_LIMIT_SECONDS)
-
-
-class QueueSettingsSerializer(serializers.Serializer[Any]):
-    """All settings of a queue. With neither `agent` nor `tag` its jobs are pulled."""
-
-    agent = serializers.CharField(
-        required=False, allow_null=True, max_length=100, help_text="Id, name or alias: its jobs run there."
-    )
-    tag = serializers.CharField(
-        required=False, allow_null=True, max_length=NAME_LENGTH, help_text="Its jobs run on any agent with this tag."
-    )
-    width = serializers.IntegerField(
-        required=False, min_value=1, max_value=WIDTH_LIMIT, help_text="How many at a time; 1 without it."
-    )
-    distinct = serializers.BooleanField(required=False, help_text="No job while the same one waits or runs.")
-    max_length = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=wire.LENGTH_LIMIT, help_text="So many may wait."
-    )
-    rate = RateSerializer(required=False, allow_null=True)
-    retry = serializers.IntegerField(required=False, min_value=0, max_value=RETRIES_LIMIT)
-    backoff = serializers.JSONField(required=False)
-
-
 class QueueSerializer(serializers.Serializer[Any]):
     """A queue and how it stands."""
 
@@ -96,7 +65,7 @@ class QueueSerializer(serializers.Serializer[Any]):
     width = serializers.IntegerField()
     distinct = serializers.BooleanField()
     max_length = serializers.IntegerField(allow_null=True)
-    rate = RateSerializer(allow_null=True)
+    rate = wire.RateSerializer(allow_null=True)
     retry = serializers.IntegerField()
     backoff = serializers.JSONField(help_text="null: 5, 10, 20, … seconds.")
     waiting = serializers.IntegerField(help_text="Jobs that wait.")
@@ -143,13 +112,6 @@ class ReplayedSerializer(CountSerializer):
     ids = serializers.ListField(child=serializers.CharField())
 
 
-class WhichSerializer(serializers.Serializer[Any]):
-    """Which dead letters."""
-
-    ids = serializers.ListField(child=serializers.CharField(), required=False, max_length=wire.BATCH_LIMIT)
-    all = serializers.BooleanField(required=False)
-
-
 class PulledJobSerializer(serializers.Serializer[Any]):
     """A job for the program that pulls its queue."""
 
@@ -160,21 +122,6 @@ class PulledJobSerializer(serializers.Serializer[Any]):
     attempt = serializers.IntegerField()
     offer = serializers.IntegerField(help_text="Sent back with ack and extend.")
     lease_until = serializers.DateTimeField(help_text="Then it is offered again.")
-
-
-class AckSerializer(serializers.Serializer[Any]):
-    """How a job ended."""
-
-    ok = serializers.BooleanField()
-    offer = serializers.IntegerField(min_value=1)
-    result = serializers.CharField(required=False, allow_blank=True)
-
-
-class ExtendSerializer(serializers.Serializer[Any]):
-    """How long the program needs from now on."""
-
-    seconds = serializers.IntegerField(required=False, min_value=1, max_value=wire.LEASE_LIMIT_SECONDS)
-    offer = serializers.IntegerField(min_value=1)
 
 
 class _OfUser(Operation):
@@ -215,12 +162,12 @@ class OneQueue(_OfUser):
         "Make a queue, or change it",
         answers={200: QueueSerializer, 201: QueueSerializer},
         errors=[AgentNotFound],
-        request=QueueSettingsSerializer,
+        request=wire.QueueSettingsSerializer,
     )
     def put(self, request: Request, name: str) -> Response:
         """Make the queue, or give it these settings in place of all it had; what is not sent is as of a new one."""
-        wish = wire.read_queue(self.read_body(request))
-        queue, is_new = put_queue(viewer=caller(request), name=name, wish=wish)
+        settings = wire.read_queue(self.read_body(request))
+        queue, is_new = put_queue(viewer=caller(request), name=name, settings=settings)
         return _answer(queue, 201 if is_new else 200)
 
     @describe("queues_delete", "Delete a queue", answers={204: None}, errors=[QueueNotFound, QueueBusy])
@@ -248,7 +195,7 @@ class QueueJobs(_OfUser):
             QueueFull,
             QueueNotFound,
         ],
-        request=QueuedSerializer,
+        request=wire.QueueJobSerializer,
         parameters=[header("Idempotency-Key", "For one job; in a list each has its own `key`.")],
     )
     def post(self, request: Request, name: str) -> Response:
@@ -257,11 +204,11 @@ class QueueJobs(_OfUser):
         value = parse_value(self.read_bytes(request) or b"{}")
         if isinstance(value, dict):
             key = request.headers.get("Idempotency-Key")
-            job = run_alone(submit_jobs, wire.read_queued(value, queue=queue, principal=principal, header=key))
+            job = run_alone(submit_jobs, wire.read_queue_job(value, queue=queue, principal=principal, header=key))
             whole = read_job(owner_id=principal.owner_id, job_id=job.pk)
             return Response(whole_job_json(whole), status=201, headers={"Location": f"/jobs/{job.pk}"})
-        wishes = wire.read_wishes(wire.read_batch(value), queue=queue, principal=principal)
-        return Response({"items": [wire.outcome_json(outcome) for outcome in submit_many(wishes)]})
+        read = wire.read_queue_jobs(wire.read_batch(value), queue=queue, principal=principal)
+        return Response({"items": [wire.outcome_json(outcome) for outcome in submit_many(read)]})
 
 
 class _QueueState(_OfUser):
@@ -359,7 +306,7 @@ class QueueReplay(_OfUser):
         "Try dead letters again",
         answers={200: ReplayedSerializer},
         errors=[QueueNotFound, NotFound],
-        request=WhichSerializer,
+        request=wire.WhichSerializer,
     )
     def post(self, request: Request, name: str) -> Response:
         """Give these, or all, a new attempt: a new job, whose id is in the answer. What the queue refuses stays."""
@@ -405,7 +352,7 @@ class QueueAck(_OfUser):
         "Say how a pulled job ended",
         answers={200: JobSerializer},
         errors=[QueueNotFound, QueueNotPulled, NotFound, JobTaken, JobCanceled, JobFinished],
-        request=AckSerializer,
+        request=wire.AckSerializer,
     )
     def post(self, request: Request, name: str, pulled_id: str) -> Response:
         """End the job as succeeded or failed, if this offer of it holds. The same end again is no error."""
@@ -425,14 +372,14 @@ class QueueExtend(_OfUser):
         "Ask for more time for a pulled job",
         answers={200: PulledJobSerializer},
         errors=[QueueNotFound, QueueNotPulled, NotFound, JobTaken, JobCanceled],
-        request=ExtendSerializer,
+        request=wire.ExtendSerializer,
     )
     def post(self, request: Request, name: str, pulled_id: str) -> Response:
         """Let the lease end so many seconds from now, 60 without a number, if this offer holds."""
         queue = self.queue(request, name)
         require_pulled(queue)
-        wish = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
-        return Response(wire.pulled_json(run_alone(extend_leases, wish)))
+        extension = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
+        return Response(wire.pulled_json(run_alone(extend_leases, extension)))
 
 
 def _check_again(principal: Principal) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.db.models import Q
 
 from accounts.querysets import Viewer
-from jobs.life.insert import place_jobs
+from jobs.life.insert import insert_jobs
 from jobs.life.listing import JobPage
 from jobs.life.retry import new_attempt, park
 from jobs.models import Job, JobOutput, Queue
@@ -40,8 +40,9 @@ def list_dead(*, viewer: Viewer, queue: Queue, older_than: str = "", size: int) 
 def replay_dead(*, queue: Queue, ids: Sequence[str] | None, actor: str) -> list[Job]:
     """Give these dead letters of the queue, or with None all that it has now, a new attempt; return the attempts.
 
-    Each has the retries that the job had at first. A job that the queue refuses (full, or the slot is taken) stays a
-    dead letter. Raises NotFound, and replays nothing, for an id that is none.
+    Each has the options of the job, and the retries that it had at first. What the queue refuses
+    (it is full, or another job holds the slot) stays a dead letter. Raises NotFound, and replays nothing, for an id
+    that is none.
     """
     made: list[Job] = []
     for batch in _batches(queue, ids):
@@ -71,12 +72,18 @@ def _replay(ids: Sequence[str], actor: str, now: dt.datetime) -> list[Job]:
     for job in dead:
         retries = first[job.root_id].retries if job.root_id in first else 0
         attempt = new_attempt(job, now, now=now, slot=None, retries=retries)
-        # The time that its owner gave it does not count any more: they ask now.
-        attempt.expires_at = None
+        attempt.expires_at = _new_expiry(job, now)
         attempts.append(attempt)
-    placed = place_jobs(attempts, now=now, actor_of={attempt.pk: actor for attempt in attempts})
-    park([job for job, outcome in zip(dead, placed, strict=True) if isinstance(outcome, Job)], None)
-    return [outcome for outcome in placed if isinstance(outcome, Job)]
+    inserted = insert_jobs(attempts, now=now, actor_of={attempt.pk: actor for attempt in attempts})
+    park([job for job, outcome in zip(dead, inserted, strict=True) if isinstance(outcome, Job)], None)
+    return [outcome for outcome in inserted if isinstance(outcome, Job)]
+
+
+def _new_expiry(job: Job, now: dt.datetime) -> dt.datetime | None:
+    """Let a ttl begin anew. A time that has passed does not count any more: its owner asks for the job now."""
+    if job.ttl_seconds is not None:
+        return now + dt.timedelta(seconds=job.ttl_seconds)
+    return job.expires_at if job.expires_at is not None and job.expires_at > now else None
 
 
 def _batches(queue: Queue, ids: Sequence[str] | None) -> list[list[str]]:

@@ -13,9 +13,9 @@ from accounts.querysets import Viewer
 from agents.names import checked_tag
 from agents.services.find import find_agent
 from agents.services.manage import note_queue_on
-from jobs.following import Backoff
 from jobs.life.insert import lock_queues
 from jobs.models import QUEUE_NAME_LENGTH, DelayedJob, DelayedState, Job, JobEvent, Queue, QueueState, Schedule
+from jobs.order import Backoff
 from jobs.queues.dispatch import ring_queues
 from jobs.states import ACTIVE, TERMINAL, WAITING, JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
@@ -80,26 +80,26 @@ def list_queues(*, viewer: Viewer) -> list[Queue]:
     return list(Queue.objects.select_related("agent").filter(owner_id=viewer.owner_id).order_by("name"))
 
 
-def put_queue(*, viewer: Viewer, name: str, wish: QueueSettings, channel: str | None = None) -> tuple[Queue, bool]:
+def put_queue(*, viewer: Viewer, name: str, settings: QueueSettings, channel: str | None = None) -> tuple[Queue, bool]:
     """Make the queue, or give it these settings in place of all it had; return it and whether it is new.
 
     Jobs that wait go where the queue now runs. `channel`: the channel of the coyotes API that a new queue is.
     Raises InvalidRequest for a name or a tag that may not be used, AgentNotFound.
     """
     _NAME.check(name)
-    if wish.agent and wish.tag:
+    if settings.agent and settings.tag:
         raise InvalidRequest(_("Send agent or tag, not both."))
-    agent = find_agent(viewer=viewer, called=wish.agent) if wish.agent else None
+    agent = find_agent(viewer=viewer, called=settings.agent) if settings.agent else None
     values: dict[str, object] = {
         "agent": agent,
-        "tag": checked_tag(wish.tag) if wish.tag else "",
-        "width": wish.width,
-        "distinct": wish.distinct,
-        "length_limit": wish.length_limit,
-        "rate_limit": wish.rate_limit,
-        "rate_seconds": wish.rate_seconds,
-        "retries": wish.retries,
-        "backoff": wish.backoff,
+        "tag": checked_tag(settings.tag) if settings.tag else "",
+        "width": settings.width,
+        "distinct": settings.distinct,
+        "length_limit": settings.length_limit,
+        "rate_limit": settings.rate_limit,
+        "rate_seconds": settings.rate_seconds,
+        "retries": settings.retries,
+        "backoff": settings.backoff,
     }
     with whole("queue.put"):
         now = database_now()

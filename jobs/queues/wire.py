@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
 
 from accounts.credentials import Principal
 from agents.models import NAME_LENGTH
 from agents.services.find import LONGEST_CALL
-from jobs.api.fields import read_flag, read_number, read_text
-from jobs.api.following import read_backoff, read_retries
-from jobs.api.reading import read_submission
-from jobs.following import Backoff
+from jobs.api.order import BackoffField, OrderSerializer, read_order
 from jobs.life.submit import Submission
 from jobs.models import Job, Queue
+from jobs.order import RETRIES_LIMIT, Backoff
 from jobs.queues.pull import Ack, Extension
 from jobs.queues.service import WIDTH_LIMIT, QueueCounts, QueueSettings
 from jobs.transitions import Output
 from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, QueueDuplicate
+from kernel.http.bodies import Description, checked_body
 from kernel.idempotency import read_idempotency_key
 from kernel.strictjson import JsonObject, JsonValue
 from kernel.text import keep_head_and_tail
@@ -90,36 +90,107 @@ class PulledJobJson(TypedDict):
     lease_until: str | None
 
 
-def read_queue(data: JsonObject) -> QueueSettings:
-    """Read the body of PUT /queues/{name}: all of its settings; what is missing is as of a new queue."""
-    rate_limit, rate_seconds = _rate(data.get("rate"))
-    return QueueSettings(
-        agent=read_text(data, "agent", LONGEST_CALL),
-        tag=read_text(data, "tag", NAME_LENGTH),
-        width=read_number(data, "width", 1, WIDTH_LIMIT) or 1,
-        distinct=read_flag(data, "distinct"),
-        length_limit=read_number(data, "max_length", 1, LENGTH_LIMIT),
-        rate_limit=rate_limit,
-        rate_seconds=rate_seconds,
-        retries=read_retries(data),
-        backoff=read_backoff(data),
+class RateSerializer(Description):
+    """At most `limit` starts of one rate key within `seconds`."""
+
+    limit = serializers.IntegerField(source="rate_limit", min_value=1, max_value=RATE_LIMIT)
+    seconds = serializers.IntegerField(
+        source="rate_seconds", required=False, allow_null=True, min_value=1, max_value=LEASE_LIMIT_SECONDS
     )
 
 
-def _rate(value: JsonValue) -> tuple[int | None, int]:
-    if value is None:
-        return None, 60
-    if not isinstance(value, dict) or value.get("limit") is None:
-        raise InvalidRequest(_('rate is null or an object such as {"limit": 10, "seconds": 60}.'))
-    return read_number(value, "limit", 1, RATE_LIMIT), read_number(value, "seconds", 1, LEASE_LIMIT_SECONDS) or 60
+class QueueSettingsSerializer(Description):
+    """All settings of a queue. With neither `agent` nor `tag` its jobs are pulled."""
+
+    agent = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=LONGEST_CALL,
+        help_text="Id, name or alias: its jobs run there.",
+    )
+    tag = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        max_length=NAME_LENGTH,
+        help_text="Its jobs run on any agent with this tag.",
+    )
+    width = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=WIDTH_LIMIT,
+        help_text="How many at a time; 1 without it.",
+    )
+    distinct = serializers.BooleanField(
+        required=False, allow_null=True, help_text="No job while the same one waits or runs."
+    )
+    max_length = serializers.IntegerField(
+        source="length_limit",
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=LENGTH_LIMIT,
+        help_text="So many may wait.",
+    )
+    rate = RateSerializer(required=False, allow_null=True)
+    retry = serializers.IntegerField(
+        source="retries", required=False, allow_null=True, min_value=0, max_value=RETRIES_LIMIT
+    )
+    backoff = BackoffField(required=False, allow_null=True)
 
 
-def read_queued(data: JsonObject, *, queue: Queue, principal: Principal, header: str | None = None) -> Submission:
+class QueueJobSerializer(OrderSerializer):
+    """A job for the queue of the path."""
+
+    agent = queue = None
+    key = serializers.CharField(required=False, allow_null=True, help_text="Its idempotency key: 1 to 255 characters.")
+
+    refused = dict.fromkeys(("agent", "queue"), _("The path names the queue: do not send %(field)s."))
+
+
+class WhichSerializer(Description):
+    """Which dead letters."""
+
+    ids = serializers.ListField(
+        child=serializers.CharField(), required=False, allow_null=True, min_length=1, max_length=BATCH_LIMIT
+    )
+    all = serializers.BooleanField(required=False, allow_null=True)
+
+
+class AckSerializer(Description):
+    """How a job ended."""
+
+    ok = serializers.BooleanField()
+    offer = serializers.IntegerField(min_value=1, max_value=2**31, help_text="The one that came with the job.")
+    result = serializers.CharField(required=False, allow_blank=True, allow_null=True)
+
+
+class ExtendSerializer(Description):
+    """How long the program needs from now on."""
+
+    seconds = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=LEASE_LIMIT_SECONDS)
+    offer = serializers.IntegerField(min_value=1, max_value=2**31, help_text="The one that came with the job.")
+
+
+def read_queue(data: JsonObject) -> QueueSettings:
+    """Read the body of PUT /queues/{name}: all of its settings; what is missing is as of a new queue."""
+    values = checked_body(QueueSettingsSerializer, data)
+    rate = values.pop("rate", None) or {}
+    return QueueSettings(**{name: value for name, value in (values | rate).items() if value is not None})
+
+
+def read_queue_job(data: JsonObject, *, queue: Queue, principal: Principal, header: str | None = None) -> Submission:
     """Read one job for a queue; its idempotency key is `key`, or the header of the call."""
-    key = read_idempotency_key(header)
-    if data.get("key") is not None:
-        key = read_idempotency_key(read_text(data, "key", 256))
-    return read_submission(data, principal=principal, idempotency_key=key, into=queue.name)
+    values = checked_body(QueueJobSerializer, data)
+    key = values.pop("key", None)
+    return Submission(
+        owner_id=principal.owner_id,
+        actor=principal.actor,
+        order=read_order(values, queue=queue.name, source="api"),
+        idempotency_key=read_idempotency_key(header if key is None else key),
+    )
 
 
 def read_batch(value: JsonValue) -> Sequence[JsonValue]:
@@ -129,29 +200,26 @@ def read_batch(value: JsonValue) -> Sequence[JsonValue]:
     return value
 
 
-def read_wishes(items: Sequence[JsonValue], *, queue: Queue, principal: Principal) -> list[Submission | AppError]:
+def read_queue_jobs(items: Sequence[JsonValue], *, queue: Queue, principal: Principal) -> list[Submission | AppError]:
     """Read each job of a batch, or say what is wrong with it."""
-    wishes: list[Submission | AppError] = []
+    read: list[Submission | AppError] = []
     for item in items:
         try:
             if not isinstance(item, dict):
                 raise InvalidRequest(_("A job is an object."))
-            wishes.append(read_queued(item, queue=queue, principal=principal))
+            read.append(read_queue_job(item, queue=queue, principal=principal))
         except AppError as error:
-            wishes.append(error)
-    return wishes
+            read.append(error)
+    return read
 
 
 def read_dead(data: JsonObject) -> Sequence[str] | None:
     """Read which dead letters: `ids`, or `all` of them (None)."""
-    ids = data.get("ids")
-    if (ids is None) == (not read_flag(data, "all")):
+    values = checked_body(WhichSerializer, data)
+    ids: list[str] | None = values.get("ids")
+    if (ids is None) == (not values.get("all")):
         raise InvalidRequest(_("Send ids or all: true."))
-    if ids is None:
-        return None
-    if not isinstance(ids, list) or not 0 < len(ids) <= BATCH_LIMIT or not all(isinstance(one, str) for one in ids):
-        raise InvalidRequest(_("ids is a list of 1 to %(limit)s ids."), params={"limit": BATCH_LIMIT})
-    return [one for one in ids if isinstance(one, str)]
+    return ids
 
 
 def read_dead_query(ids: str | None, every: str | None) -> Sequence[str] | None:
@@ -180,18 +248,14 @@ def read_lease(values: Sequence[str]) -> dt.timedelta:
 
 def read_ack(data: JsonObject, *, queue: Queue, job_id: str, principal: Principal) -> Ack:
     """Read the body of POST .../ack."""
-    if not isinstance(data.get("ok"), bool):
-        raise InvalidRequest(_("%(field)s must be true or false."), params={"field": "ok"})
-    result = data.get("result")
-    if result is not None and not isinstance(result, str):
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": "result"})
-    kept = keep_head_and_tail(result or "")
+    values = checked_body(AckSerializer, data)
+    kept = keep_head_and_tail(values.get("result") or "")
     return Ack(
         owner_id=principal.owner_id,
         queue_id=queue.pk,
         job_id=job_id,
-        offer=_offer(data),
-        ok=data["ok"] is True,
+        offer=values["offer"],
+        ok=values["ok"],
         output=Output(text=kept.text, truncated=kept.truncated, size_bytes=kept.size_bytes),
         actor=principal.actor,
     )
@@ -199,16 +263,9 @@ def read_ack(data: JsonObject, *, queue: Queue, job_id: str, principal: Principa
 
 def read_extension(data: JsonObject, *, queue: Queue, job_id: str) -> Extension:
     """Read the body of POST .../extend."""
-    seconds = read_number(data, "seconds", 1, LEASE_LIMIT_SECONDS)
-    lease = dt.timedelta(seconds=seconds or DEFAULT_LEASE_SECONDS)
-    return Extension(queue_id=queue.pk, job_id=job_id, offer=_offer(data), lease=lease)
-
-
-def _offer(data: JsonObject) -> int:
-    offer = read_number(data, "offer", 1, 2**31)
-    if offer is None:
-        raise InvalidRequest(_("Send the offer that came with the job."))
-    return offer
+    values = checked_body(ExtendSerializer, data)
+    lease = dt.timedelta(seconds=values.get("seconds") or DEFAULT_LEASE_SECONDS)
+    return Extension(queue_id=queue.pk, job_id=job_id, offer=values["offer"], lease=lease)
 
 
 def queue_json(queue: Queue, counts: QueueCounts) -> QueueJson:

@@ -10,20 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, caller
-from agents.services.find import LONGEST_CALL, find_agent
-from jobs.api.fields import read_moment
-from jobs.models import (
-    CALLBACK_LENGTH,
-    EXPRESSION_LENGTH,
-    MESSAGE_LENGTH,
-    QUEUE_NAME_LENGTH,
-    SCHEDULE_NAME_LENGTH,
-    ZONE_LENGTH,
-    Missed,
-    Outcome,
-    Overlap,
-    Schedule,
-)
+from agents.services.find import find_agent
+from jobs.api.order import OptionsSerializer
+from jobs.models import Outcome, Overlap, Schedule
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.jobs import run_now
 from jobs.schedules.preview import preview_fields, preview_schedule
@@ -39,7 +28,20 @@ from jobs.schedules.service import (
     put_schedule,
     resume_schedule,
 )
-from jobs.schedules.wire import RunPageJson, SchedulePageJson, preview_json, read_fields, run_json, schedule_json
+from jobs.schedules.wire import (
+    MissedSerializer,
+    PauseSerializer,
+    RunPageJson,
+    ScheduleBodySerializer,
+    ScheduleChangeSerializer,
+    SchedulePageJson,
+    TimingSerializer,
+    preview_json,
+    read_change,
+    read_schedule,
+    run_json,
+    schedule_json,
+)
 from jobs.watch.service import forget_schedule
 from kernel.errors import (
     AgentNotFound,
@@ -55,75 +57,17 @@ from kernel.errors import (
     ScheduleLimit,
     ScheduleNotFound,
 )
+from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
 
-_ZONE_HELP = "Such as Asia/Shanghai; the server's without it."
 _REFUSALS = [AgentNotFound, InvalidAgent, InvalidDuration, InvalidMessage, InvalidSchedule, NameTaken, QueueNotFound]
 
 
-class _MissedSerializer(serializers.Serializer[Any]):
-    policy = serializers.ChoiceField(choices=Missed.values, required=False)
-    within = serializers.CharField(required=False, help_text="How old a missed moment may be and still run.")
-
-
-class TimingSerializer(serializers.Serializer[Any]):
-    """When: what `POST /schedules/preview` takes."""
-
-    cron = serializers.CharField(max_length=EXPRESSION_LENGTH, help_text="5, 6 or 7 fields, `@every 5m`, `@daily`.")
-    timezone = serializers.CharField(required=False, max_length=ZONE_LENGTH, help_text=_ZONE_HELP)
-    calendar = serializers.CharField(required=False, allow_blank=True, allow_null=True, help_text="Such as `cn`.")
-    only_working_days = serializers.BooleanField(required=False)
-    blackout = serializers.ListField(
-        child=serializers.DictField(),
-        required=False,
-        allow_null=True,
-        help_text='Such as `[{"days": "mon-fri", "from": "23:00", "to": "07:00"}]`.',
-    )
-    paused_until = serializers.DateTimeField(required=False, allow_null=True)
-
-
-class ScheduleBodySerializer(TimingSerializer):
-    """A schedule: one of agent and queue."""
-
-    name = serializers.CharField(required=False, max_length=SCHEDULE_NAME_LENGTH, help_text="Yours; no white space.")
-    agent = serializers.CharField(required=False, max_length=LONGEST_CALL, help_text="Id, name or alias.")
-    queue = serializers.CharField(required=False, max_length=QUEUE_NAME_LENGTH, help_text="Name of one of your queues.")
-    message = serializers.CharField(max_length=MESSAGE_LENGTH)
-    callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
-    jitter = serializers.CharField(required=False, help_text="A job starts up to so much later.")
-    missed = _MissedSerializer(required=False)
-    overlap = serializers.ChoiceField(choices=Overlap.values, required=False)
-    enabled = serializers.BooleanField(required=False)
-    retry = serializers.IntegerField(required=False, min_value=0, max_value=10)
-    backoff = serializers.JSONField(required=False, help_text="Pauses between attempts: docs/queues.md.")
-    idempotent = serializers.BooleanField(required=False)
-    then = serializers.ListField(child=serializers.DictField(), required=False, help_text="docs/queues.md.")
-    notify = serializers.DictField(
-        required=False, allow_null=True, help_text="When somebody is told of a result: docs/schedules.md."
-    )
-    grace = serializers.CharField(
-        required=False, allow_null=True, help_text="Within so long of its moment a run must have ended well."
-    )
-
-
-class ScheduleChangeSerializer(ScheduleBodySerializer):
-    """What is to change; the rest stays."""
-
-    cron = serializers.CharField(required=False, max_length=EXPRESSION_LENGTH)
-    message = serializers.CharField(required=False, max_length=MESSAGE_LENGTH)
-
-
-class PauseSerializer(serializers.Serializer[Any]):
-    """Until when nothing runs."""
-
-    until = serializers.DateTimeField(required=False, help_text="A time with a zone; until it is resumed without it.")
-
-
-class ScheduleSerializer(serializers.Serializer[Any]):
-    """A schedule, for the schema."""
+class ScheduleSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]  # made of another
+    """A schedule."""
 
     id = serializers.CharField()
     name = serializers.CharField()
@@ -133,20 +77,13 @@ class ScheduleSerializer(serializers.Serializer[Any]):
     agent_id = serializers.CharField(allow_null=True)
     agent = serializers.CharField(allow_null=True)
     queue = serializers.CharField(allow_null=True)
-    message = serializers.CharField()
-    callback = serializers.CharField()
     calendar = serializers.CharField(allow_null=True)
     only_working_days = serializers.BooleanField()
     jitter = serializers.CharField()
-    missed = _MissedSerializer()
+    missed = MissedSerializer()
     overlap = serializers.ChoiceField(choices=Overlap.values)
     blackout = serializers.ListField(child=serializers.DictField())
     paused_until = serializers.DateTimeField(allow_null=True)
-    retry = serializers.IntegerField()
-    backoff = serializers.JSONField(help_text="Or null.")
-    idempotent = serializers.BooleanField()
-    then = serializers.ListField(child=serializers.DictField(), allow_null=True)
-    notify = serializers.DictField(allow_null=True)
     grace = serializers.CharField(allow_null=True)
     next_at = serializers.DateTimeField(allow_null=True, help_text="The next moment that is looked at.")
     expected_at = serializers.DateTimeField(allow_null=True, help_text="By then a good result is expected.")
@@ -209,7 +146,7 @@ class Schedules(Operation):
     def post(self, request: Request) -> Response:
         """Make a schedule; `PUT /schedules/{name}` does it again and again."""
         principal = caller(request)
-        fields = read_fields(self.read_body(request))
+        fields = read_schedule(self.read_body(request))
         schedule = create_schedule(owner_id=principal.owner_id, fields=fields, actor=principal.actor)
         return _answer(schedule, status=201)
 
@@ -263,7 +200,7 @@ class OneSchedule(Operation):
         schedule, made = put_schedule(
             owner_id=principal.owner_id,
             called=schedule_id,
-            fields=read_fields(self.read_body(request)),
+            fields=read_schedule(self.read_body(request)),
             actor=principal.actor,
         )
         return _answer(schedule, status=201 if made else 200)
@@ -277,7 +214,7 @@ class OneSchedule(Operation):
     )
     def patch(self, request: Request, schedule_id: str) -> Response:
         """Change what is given. Another cron, time zone or calendar counts from now on."""
-        fields = read_fields(self.read_body(request))
+        fields = read_change(self.read_body(request))
         return _answer(change_schedule(schedule=_the_schedule(request, schedule_id), fields=fields))
 
     @describe("schedules_delete", "Remove a schedule", answers={204: None}, errors=[ScheduleNotFound])
@@ -321,7 +258,7 @@ class SchedulePause(Operation):
     )
     def post(self, request: Request, schedule_id: str) -> Response:
         """Let nothing run `until` a time: each moment before it is noted as paused. Without one: switch it off."""
-        until = read_moment(self.read_body(request), "until")
+        until = checked_body(PauseSerializer, self.read_body(request)).get("until")
         return _answer(pause_schedule(schedule=_the_schedule(request, schedule_id), until=until))
 
 
@@ -406,7 +343,7 @@ class PreviewExpression(Operation):
     )
     def post(self, request: Request) -> Response:
         """Return the same of an expression that is no schedule yet; it is refused as a schedule would be."""
-        fields = read_fields(self.read_body(request))
+        fields = read_schedule(self.read_body(request))
         return Response(preview_json(preview_fields(owner_id=caller(request).owner_id, fields=fields)))
 
 

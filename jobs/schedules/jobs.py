@@ -1,17 +1,18 @@
-"""The jobs of schedules: made of a moment, or by hand, and let in."""
+"""The jobs of schedules: made of a moment or by hand, and inserted."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
-from jobs.life.insert import place_jobs
+from jobs.life.insert import insert_jobs, new_job
 from jobs.models import Job, Outcome, Schedule, ScheduleRun
+from jobs.order import JobOrder
 from jobs.schedules.rules import occurrence_of, spread
-from jobs.states import JobStatus
+from jobs.targets import is_usable
 from jobs.watch.service import notify_of
 from kernel.clock import database_now
 from kernel.errors import AppError, InvalidAgent
@@ -22,7 +23,7 @@ from kernel.transactions import whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A job that is to enter, and the row that tells of it."""
+    """A job that is to be inserted, and the row that tells of it."""
 
     job: Job
     run: ScheduleRun
@@ -41,23 +42,23 @@ def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.d
         before = ScheduleRun.objects.filter(schedule=schedule, job_id=job_id).first()
         if before is not None:
             return before
-        if has_no_place(schedule):
+        if has_no_target(schedule):
             raise InvalidAgent(_("The agent or queue of this schedule is gone or disabled."))
         run = ScheduleRun(
             schedule=schedule, due_at=now, outcome=Outcome.STARTED, reason="by_hand", job_id=job_id, created_at=now
         )
-        job = _new_job(schedule, job_id=job_id, occurrence=f"run:{word}", active_at=now, now=now)
-        (made,) = place_jobs([job], now=now, actor_of={job_id: actor})
+        job = _job(schedule, job_id=job_id, occurrence=f"run:{word}", active_at=now, now=now)
+        (made,) = insert_jobs([job], now=now, actor_of={job_id: actor})
         if isinstance(made, AppError):
             raise made
         run.save(force_insert=True)
     return run
 
 
-def has_no_place(schedule: Schedule) -> bool:
-    """Tell whether nobody could take its jobs: the agent or the queue is gone, or the agent disabled."""
+def has_no_target(schedule: Schedule) -> bool:
+    """Tell whether its jobs cannot run: the agent or the queue is gone, or the agent is disabled."""
     agent = schedule.agent
-    return schedule.queue_id is None if agent is None else not agent.enabled or agent.deleted_at is not None
+    return schedule.queue_id is None if agent is None else not is_usable(agent)
 
 
 def start_of(schedule: Schedule, run: ScheduleRun, now: dt.datetime) -> Start:
@@ -65,38 +66,29 @@ def start_of(schedule: Schedule, run: ScheduleRun, now: dt.datetime) -> Start:
     occurrence = occurrence_of(run.due_at)
     run.job_id = occurrence_id(schedule.pk, occurrence)
     active_at = run.due_at + spread(run.job_id, schedule.jitter_seconds)
-    job = _new_job(schedule, job_id=run.job_id, occurrence=occurrence, active_at=active_at, now=now)
+    job = _job(schedule, job_id=run.job_id, occurrence=occurrence, active_at=active_at, now=now)
     return Start(job=job, run=run)
 
 
-def _new_job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.datetime, now: dt.datetime) -> Job:
-    return Job(
-        id=job_id,
+def _job(schedule: Schedule, *, job_id: str, occurrence: str, active_at: dt.datetime, now: dt.datetime) -> Job:
+    order = JobOrder.of(schedule)
+    return new_job(
+        replace(order, source=order.source or f"schedule:{schedule.name}", notify=notify_of(schedule)),
+        job_id=job_id,
         owner_id=schedule.owner_id,
         agent_id=schedule.agent_id,
         queue_id=schedule.queue_id,
-        message=schedule.message,
-        callback=schedule.callback,
-        source=f"schedule:{schedule.name}",
-        retries=schedule.retries,
-        backoff=schedule.backoff,
-        idempotent=schedule.idempotent,
-        then=schedule.then,
-        notify=notify_of(schedule),
-        status=JobStatus.QUEUING,
-        events_count=1,
-        root_id=job_id,
+        now=now,
+        active_at=active_at,
         parent_id=schedule.pk,
         occurrence=occurrence,
-        created_at=now,
-        active_at=active_at,
     )
 
 
-def enter(starts: Sequence[Start], now: dt.datetime) -> None:
-    """Let these jobs enter; what their queue refuses is written on the run."""
+def insert_starts(starts: Sequence[Start], now: dt.datetime) -> None:
+    """Insert these jobs; what their queue refuses is written on the run."""
     jobs = [start.job for start in starts]
-    made = place_jobs(jobs, now=now, actor_of={job.pk: f"schedule:{job.parent_id}" for job in jobs})
+    made = insert_jobs(jobs, now=now, actor_of={job.pk: f"schedule:{job.parent_id}" for job in jobs})
     for start, outcome in zip(starts, made, strict=True):
         if isinstance(outcome, AppError):
             start.run.outcome, start.run.reason, start.run.job_id = Outcome.REFUSED, outcome.code, None

@@ -21,7 +21,7 @@ from jobs.models import Job, Outcome, Overlap, Schedule, ScheduleRun
 from jobs.querysets import JobQuerySet, ScheduleQuerySet
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import switch_off, tell_owner
-from jobs.schedules.jobs import Start, enter, has_no_place, start_of
+from jobs.schedules.jobs import Start, has_no_target, insert_starts, start_of
 from jobs.schedules.rules import (
     RESULT_EXPECTED,
     Decision,
@@ -70,7 +70,7 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
             return 0
         models.prefetch_related_objects(schedules, "calendar__days", "agent")
         steps, looked_at = _steps(schedules, now)
-        enter([start for step in steps for start in _starts(step, now)], now)
+        insert_starts([start for step in steps for start in _starts(step, now)], now)
         ScheduleRun.objects.bulk_create(run for step in steps for run in step.runs if run._state.adding)
         for step in steps:
             _expect(step)
@@ -99,7 +99,7 @@ def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = Non
                 continue
             run.outcome, run.awaits = Outcome.STARTED, None
             starts.append(start_of(schedule, run, now))
-        enter(starts, now)
+        insert_starts(starts, now)
         for start in starts:
             start.run.save(update_fields=["outcome", "reason", "job_id", "awaits"])
     return len(starts)
@@ -125,7 +125,7 @@ def _steps(schedules: Sequence[Schedule], now: dt.datetime) -> tuple[list[_Step]
     steps: list[_Step] = []
     misread = 0
     for schedule in schedules:
-        if has_no_place(schedule):
+        if has_no_target(schedule):
             _end(schedule, "agent removed", _("The schedule %(name)s is off: its agent or queue is gone."), now)
             continue
         known = _known(schedule, latest.get(schedule.pk))

@@ -13,25 +13,18 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.querysets import Viewer
-from agents.models import Agent
-from agents.services.find import find_agent
-from jobs.following import Backoff, Follower
-from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Queue, Schedule, ScheduleRun, WorkCalendar
+from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Schedule, ScheduleRun, WorkCalendar
+from jobs.order import JobOrder, OrderChange, check_options
 from jobs.schedules.calendars import find_calendar
 from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import drop_waiting
 from jobs.schedules.quota import require_room_for_a_schedule, shortest_gap_for
 from jobs.schedules.rules import cron_of
+from jobs.targets import disabled, find_target, is_usable
 from jobs.watch.service import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration
-from kernel.errors import (
-    InvalidAgent,
-    InvalidRequest,
-    NameTaken,
-    QueueNotFound,
-    ScheduleNotFound,
-)
+from kernel.errors import InvalidRequest, NameTaken, ScheduleNotFound
 from kernel.ids import is_id
 from kernel.keyset import Slice, slice_of
 from kernel.names import NameRule
@@ -56,13 +49,11 @@ _NAME = NameRule(
 
 
 class ScheduleFields(TypedDict, total=False):
-    """What an owner says of a schedule; each was checked alone. `agent`, `queue`, `calendar` are what they call it."""
+    """What an owner says of a schedule, each part checked alone; what is missing was not said. `calendar` is a code,
+    empty for none."""
 
+    order: OrderChange
     name: str
-    agent: str
-    queue: str
-    message: str
-    callback: str
     cron: str
     timezone: str
     calendar: str
@@ -74,22 +65,19 @@ class ScheduleFields(TypedDict, total=False):
     blackout: list[JsonObject] | None
     enabled: bool
     paused_until: dt.datetime | None
-    retries: int
-    backoff: Backoff | None
-    idempotent: bool
-    then: list[Follower] | None
-    notify: JsonObject | None
     grace_seconds: int | None
 
 
 _PLAIN = (
-    "message", "callback", "cron", "timezone", "only_working_days", "jitter_seconds", "missed", "missed_seconds",
-    "overlap", "blackout", "enabled", "paused_until", "retries", "backoff", "idempotent", "then", "notify",
-    "grace_seconds",
+    "cron", "timezone", "only_working_days", "jitter_seconds", "missed", "missed_seconds", "overlap", "blackout",
+    "enabled", "paused_until", "grace_seconds",
 )  # fmt: skip
-_PLACES = ("agent", "queue", "calendar")
+# A schedule has no `expires_at`: one time is nothing for jobs that recur.
+_OPTIONS = tuple(name for name in JobOrder().columns if name != "expires_at")
 _TIMING = ("cron", "timezone", "calendar_id", "jitter_seconds")
-_WRITTEN = (*_PLAIN, *_PLACES, "name", "next_at", "expected_at", "alerted_at", "updated_at")
+_WRITTEN = (
+    *_PLAIN, *_OPTIONS, "agent", "queue", "calendar", "name", "next_at", "expected_at", "alerted_at", "updated_at",
+)  # fmt: skip
 
 
 def find_schedule(*, viewer: Viewer, called: str) -> Schedule:
@@ -129,7 +117,8 @@ def list_runs(schedule: Schedule, *, older_than: str = "", size: int) -> Slice[S
 def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: dt.datetime | None = None) -> Schedule:
     """Make a schedule.
 
-    Raises InvalidRequest, InvalidSchedule, AgentNotFound, InvalidAgent, QueueNotFound, NotFound for a calendar;
+    Raises InvalidRequest, InvalidMessage, InvalidSchedule, AgentNotFound, InvalidAgent, QueueNotFound, NotFound for a
+    calendar;
     NameTaken; ScheduleLimit where the owner may have no more.
     """
     with whole("schedule.create"):
@@ -176,7 +165,7 @@ def change_schedule(
         before = copy.copy(row)
         if afresh:
             fresh = Schedule(timezone=settings.TIME_ZONE)
-            for name in (*_PLAIN, *_PLACES):
+            for name in (*_PLAIN, *_OPTIONS, "agent", "queue", "calendar"):
                 setattr(row, name, getattr(fresh, name))
         return _change(row, before, fields, now)
 
@@ -237,32 +226,22 @@ def apply_fields(owner: User, schedule: Schedule, fields: ScheduleFields) -> Non
             setattr(schedule, name, fields[name])  # type: ignore[literal-required]  # a name of the type above
     if "name" in fields:
         _rename(owner, schedule, fields["name"])
-    if fields.get("agent") and fields.get("queue"):
-        raise InvalidRequest(_("Send agent or queue, not both."))
-    if fields.get("agent"):
-        schedule.agent, schedule.queue = _usable_agent(owner, fields["agent"]), None
-    if fields.get("queue"):
-        schedule.agent, schedule.queue = None, _queue(owner, fields["queue"])
+    if "order" in fields:
+        _apply_order(owner, schedule, fields["order"])
     if "calendar" in fields:
         schedule.calendar = find_calendar(fields["calendar"]) if fields["calendar"] else None
 
 
-def _usable_agent(owner: User, called: str) -> Agent:
-    agent = find_agent(viewer=owner, called=called)
-    if not agent.enabled:
-        raise _disabled(agent)
-    return agent
-
-
-def _disabled(agent: Agent) -> InvalidAgent:
-    return InvalidAgent(_("The agent %(name)s is disabled. Enable it first."), params={"name": agent.name})
-
-
-def _queue(owner: User, name: str) -> Queue:
-    queue = Queue.objects.filter(owner=owner, name=name).first()
-    if queue is None:
-        raise QueueNotFound(params={"name": name})
-    return queue
+def _apply_order(owner: User, schedule: Schedule, change: OrderChange) -> None:
+    order = change.onto(JobOrder.of(schedule))
+    if order.agent and order.queue:
+        raise InvalidRequest(_("Send agent or queue, not both."))
+    if order.agent or order.queue:
+        target = find_target(owner_id=owner.pk, order=order)
+        schedule.agent, schedule.queue = None if target.queue else target.agent, target.queue
+    columns = order.columns
+    for name in _OPTIONS:
+        setattr(schedule, name, columns[name])
 
 
 def _rename(owner: User, schedule: Schedule, name: str) -> None:
@@ -278,18 +257,19 @@ def _check(schedule: Schedule) -> None:
         raise InvalidRequest(_("%(field)s must be text."), params={"field": "name"})
     if (schedule.agent is None) == (schedule.queue is None):
         raise InvalidRequest(_("A schedule needs an agent or a queue."))
-    if not schedule.message.strip():
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": "message"})
+    check_options(JobOrder.of(schedule), in_queue=schedule.queue is not None)
     if schedule.only_working_days and schedule.calendar is None:
         raise InvalidRequest(_("only_working_days needs a calendar, such as cn."))
     if schedule.missed == Missed.ALL and schedule.overlap in (Overlap.SKIP, Overlap.REPLACE):
-        raise InvalidRequest(_("Runs that are all made up for overlap: send overlap queue or allow."))
+        raise InvalidRequest(
+            _("missed=all needs overlap=queue or overlap=allow, because catch-up runs start at the same time.")
+        )
 
 
 def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
     """Find the next moment; refuse an expression that has none, and one that runs more often than its owner may."""
-    if schedule.enabled and schedule.agent is not None and not schedule.agent.enabled:
-        raise _disabled(schedule.agent)
+    if schedule.enabled and schedule.agent is not None and not is_usable(schedule.agent):
+        raise disabled(schedule.agent)
     cron = cron_of(schedule, after=now)
     gap, shortest = cron.shortest_gap(now), shortest_gap_for(owner)
     if gap < shortest:

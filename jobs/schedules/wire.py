@@ -1,30 +1,17 @@
-"""Reads and renders schedules and what became of their moments."""
+"""Describes, reads and renders schedules and what became of their moments."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, cast
 from zoneinfo import ZoneInfo
 
-from django.db import models
 from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
 
-from agents.services.find import LONGEST_CALL
-from jobs.api.fields import read_flag, read_moment, read_text
-from jobs.api.following import read_backoff, read_retries, read_then
-from jobs.api.reading import read_callback, read_command
-from jobs.following import Backoff, Follower
-from jobs.models import (
-    EXPRESSION_LENGTH,
-    QUEUE_NAME_LENGTH,
-    SCHEDULE_NAME_LENGTH,
-    ZONE_LENGTH,
-    Missed,
-    Overlap,
-    Schedule,
-    ScheduleRun,
-)
+from jobs.api.order import OrderSerializer, take_order
+from jobs.models import EXPRESSION_LENGTH, SCHEDULE_NAME_LENGTH, ZONE_LENGTH, Missed, Overlap, Schedule, ScheduleRun
+from jobs.order import JobOrder, OptionsJson
 from jobs.schedules.preview import Preview
 from jobs.schedules.rules import window_of
 from jobs.schedules.service import LONGEST_GRACE, LONGEST_JITTER, LONGEST_WITHIN, ScheduleFields
@@ -32,12 +19,117 @@ from jobs.watch.policy import policy_json, read_policy
 from kernel.clock import rfc3339
 from kernel.durations import format_duration, parse_duration
 from kernel.errors import InvalidDuration, InvalidRequest
-from kernel.strictjson import JsonObject, JsonValue
+from kernel.http.bodies import Description, check_object, checked_body
+from kernel.strictjson import JsonObject
 
 _WINDOWS_LIMIT = 20
 _CODE_LENGTH = 32
 _WINDOW_FIELDS = frozenset({"days", "from", "to"})
-_Choice = TypeVar("_Choice", bound=models.TextChoices)
+_ZONE_HELP = "Such as Asia/Shanghai; the server's without it."
+
+
+class _Length(serializers.CharField):
+    """A length of time in whole seconds, of one second (or `shortest`) at least."""
+
+    def __init__(self, *, longest: dt.timedelta, shortest: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.longest, self.shortest = longest, shortest
+
+    def read_value(self, value: object, name: str) -> int:
+        length = parse_duration(value)
+        if length != dt.timedelta(seconds=self.shortest) and not dt.timedelta(seconds=1) <= length <= self.longest:
+            raise InvalidDuration(
+                _("%(field)s is 1 second to %(longest)s."),
+                params={"field": name, "longest": format_duration(self.longest)},
+            )
+        return int(length.total_seconds())
+
+
+class MissedSerializer(Description):
+    """What becomes of missed moments; a body may have the policy alone, as text."""
+
+    policy = serializers.ChoiceField(choices=Missed.values, required=False, allow_null=True)
+    within = _Length(
+        longest=LONGEST_WITHIN,
+        required=False,
+        allow_null=True,
+        help_text="How old a missed moment may be and still run.",
+    )
+
+    def read_value(self, value: object, name: str) -> dict[str, Any]:
+        """Read an object, or a text."""
+        given = {"policy": value} if isinstance(value, str) else check_object(value, name)
+        return checked_body(MissedSerializer, cast("JsonObject", given), at=f"{name}.")
+
+
+class _Blackout(serializers.ListField):
+    def read_value(self, value: object, name: str) -> list[JsonObject] | None:
+        return _windows(value) or None
+
+
+class _Notify(serializers.DictField):
+    def read_value(self, value: object, name: str) -> JsonObject:
+        return policy_json(read_policy(value))
+
+
+class ScheduleBodySerializer(OrderSerializer):
+    """A schedule: one of agent and queue."""
+
+    cron = serializers.CharField(max_length=EXPRESSION_LENGTH, help_text="5, 6 or 7 fields, `@every 5m`, `@daily`.")
+    timezone = serializers.CharField(required=False, max_length=ZONE_LENGTH, help_text=_ZONE_HELP)
+    calendar = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=_CODE_LENGTH, help_text="Such as `cn`."
+    )
+    only_working_days = serializers.BooleanField(required=False, allow_null=True)
+    blackout = _Blackout(
+        child=serializers.DictField(),
+        required=False,
+        allow_null=True,
+        max_length=_WINDOWS_LIMIT,
+        help_text='Such as `[{"days": "mon-fri", "from": "23:00", "to": "07:00"}]`.',
+    )
+    paused_until = serializers.DateTimeField(required=False, allow_null=True)
+    name = serializers.CharField(required=False, max_length=SCHEDULE_NAME_LENGTH, help_text="Yours; no white space.")
+    jitter = _Length(
+        source="jitter_seconds",
+        longest=LONGEST_JITTER,
+        shortest=0,
+        required=False,
+        allow_null=True,
+        help_text="A job starts up to so much later.",
+    )
+    missed = MissedSerializer(required=False, allow_null=True)
+    overlap = serializers.ChoiceField(choices=Overlap.values, required=False, allow_null=True)
+    enabled = serializers.BooleanField(required=False, allow_null=True)
+    notify = _Notify(required=False, allow_null=True, help_text="When somebody is told of a result: docs/schedules.md.")
+    grace = _Length(
+        source="grace_seconds",
+        longest=LONGEST_GRACE,
+        required=False,
+        allow_null=True,
+        help_text="Within so long of its moment a run must have ended well.",
+    )
+    wait_until = None
+
+    refused = {"wait_until": _("%(field)s is one time, and a schedule recurs. Send ttl: it counts for each job.")}
+
+
+class ScheduleChangeSerializer(ScheduleBodySerializer):
+    """What is to change; the rest stays. null is the default, as of a new schedule."""
+
+    cron = serializers.CharField(required=False, max_length=EXPRESSION_LENGTH)
+
+
+class TimingSerializer(ScheduleBodySerializer):
+    """When: what `POST /schedules/preview` takes. The rest of a schedule may be sent too."""
+
+
+class PauseSerializer(Description):
+    """Until when nothing runs."""
+
+    until = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="A time with a zone; until it is resumed without it."
+    )
 
 
 class MissedJson(TypedDict):
@@ -47,7 +139,7 @@ class MissedJson(TypedDict):
     within: str
 
 
-class ScheduleJson(TypedDict):
+class ScheduleJson(OptionsJson):
     """A schedule as its owner gets it. Times are RFC 3339 in UTC or null, lengths of time such as `1h30m`."""
 
     id: str
@@ -58,8 +150,6 @@ class ScheduleJson(TypedDict):
     agent_id: str | None
     agent: str | None
     queue: str | None
-    message: str
-    callback: str
     calendar: str | None
     only_working_days: bool
     jitter: str
@@ -67,11 +157,6 @@ class ScheduleJson(TypedDict):
     overlap: str
     blackout: list[JsonObject]
     paused_until: str | None
-    retry: int
-    backoff: Backoff | None
-    idempotent: bool
-    then: list[Follower] | None
-    notify: JsonObject | None
     grace: str | None
     next_at: str | None
     expected_at: str | None
@@ -121,33 +206,39 @@ class PreviewJson(TypedDict):
     warnings: list[str]
 
 
-def read_fields(data: JsonObject) -> ScheduleFields:
-    """Read what a body says of a schedule: only the fields that are there. null is the default, as if it were new.
-
-    Raises InvalidRequest that names the field, InvalidDuration, InvalidMessage.
-    """
-    fields = ScheduleFields()
-    for name, read in _READERS.items():
-        if name in data:
-            fields |= read(data)
-    return fields
-
-
-def _missed(data: JsonObject) -> ScheduleFields:
-    given = data["missed"] if data["missed"] is not None else {}
-    if isinstance(given, str):
-        given = {"policy": given}
-    if not isinstance(given, dict) or given.keys() - {"policy", "within"}:
-        raise InvalidRequest(_("missed is an object with policy and within."))
-    within = _seconds(given, "within", LONGEST_WITHIN)
-    return {
-        "missed": _choice(given, "policy", Missed, Missed.ONCE),
-        "missed_seconds": 3600 if within is None else within,
-    }
+_DEFAULTS: ScheduleFields = {
+    "calendar": "",
+    "only_working_days": False,
+    "jitter_seconds": 0,
+    "missed": Missed.ONCE,
+    "missed_seconds": 3600,
+    "overlap": Overlap.SKIP,
+    "enabled": True,
+}
+"""What null means. Fields that are not here are null themselves."""
 
 
-def _blackout(data: JsonObject) -> ScheduleFields:
-    given = data["blackout"] if data["blackout"] is not None else []
+def read_schedule(data: JsonObject) -> ScheduleFields:
+    """Read the body of a new schedule, of one that is put, or of a preview."""
+    return _fields(checked_body(ScheduleBodySerializer, data))
+
+
+def read_change(data: JsonObject) -> ScheduleFields:
+    """Read what is to change of a schedule."""
+    return _fields(checked_body(ScheduleChangeSerializer, data))
+
+
+def _fields(values: dict[str, Any]) -> ScheduleFields:
+    order = take_order(values)
+    if "missed" in values:
+        missed = values.pop("missed") or {}
+        values |= {"missed": missed.get("policy"), "missed_seconds": missed.get("within")}
+    defaults = cast("dict[str, Any]", _DEFAULTS)
+    given = {name: defaults.get(name) if value is None else value for name, value in values.items()}
+    return cast("ScheduleFields", given | {"order": order})
+
+
+def _windows(given: object) -> list[JsonObject]:
     if not isinstance(given, list) or len(given) > _WINDOWS_LIMIT:
         raise InvalidRequest(_("blackout is a list of at most %(limit)s windows."), params={"limit": _WINDOWS_LIMIT})
     rows: list[JsonObject] = []
@@ -162,79 +253,13 @@ def _blackout(data: JsonObject) -> ScheduleFields:
             ) from None
         kept: JsonObject = {"from": f"{window.start:%H:%M}", "to": f"{window.end:%H:%M}"}
         rows.append(kept | ({"days": str(row["days"])[:_CODE_LENGTH].lower()} if row.get("days") else {}))
-    return {"blackout": rows or None}
-
-
-def _notify(data: JsonObject) -> ScheduleFields:
-    return {"notify": None if data["notify"] is None else policy_json(read_policy(data["notify"]))}
-
-
-def _paused_until(data: JsonObject) -> ScheduleFields:
-    return {"paused_until": read_moment(data, "paused_until")}
-
-
-def _enabled(data: JsonObject) -> ScheduleFields:
-    return {"enabled": True if data["enabled"] is None else read_flag(data, "enabled")}
-
-
-def _retry(data: JsonObject) -> ScheduleFields:
-    return {"retries": read_retries(data)}
-
-
-_READERS: dict[str, Callable[[JsonObject], ScheduleFields]] = {
-    "name": lambda data: {"name": read_text(data, "name", SCHEDULE_NAME_LENGTH, required=True)},
-    "agent": lambda data: {"agent": read_text(data, "agent", LONGEST_CALL)},
-    "queue": lambda data: {"queue": read_text(data, "queue", QUEUE_NAME_LENGTH)},
-    "message": lambda data: {"message": read_command({"message": data["message"]}).message},
-    "callback": lambda data: {"callback": read_callback(data)},
-    "cron": lambda data: {"cron": read_text(data, "cron", EXPRESSION_LENGTH, required=True)},
-    "timezone": lambda data: {"timezone": read_text(data, "timezone", ZONE_LENGTH, required=True)},
-    "calendar": lambda data: {"calendar": read_text(data, "calendar", _CODE_LENGTH)},
-    "only_working_days": lambda data: {"only_working_days": read_flag(data, "only_working_days")},
-    "jitter": lambda data: {"jitter_seconds": _seconds(data, "jitter", LONGEST_JITTER) or 0},
-    "missed": _missed,
-    "overlap": lambda data: {"overlap": _choice(data, "overlap", Overlap, Overlap.SKIP)},
-    "blackout": _blackout,
-    "enabled": _enabled,
-    "paused_until": _paused_until,
-    "retry": _retry,
-    "backoff": lambda data: {"backoff": read_backoff(data)},
-    "idempotent": lambda data: {"idempotent": read_flag(data, "idempotent")},
-    "then": lambda data: {"then": read_then(data)},
-    "notify": _notify,
-    "grace": lambda data: {"grace_seconds": _seconds(data, "grace", LONGEST_GRACE)},
-}
-
-
-def _seconds(data: JsonObject, field: str, longest: dt.timedelta) -> int | None:
-    """Read a length of time in whole seconds, at least one; None where the field is missing or null."""
-    value = data.get(field)
-    if value is None:
-        return None
-    length = parse_duration(value)
-    if length == dt.timedelta(0) and field == "jitter":
-        return 0
-    if not dt.timedelta(seconds=1) <= length <= longest:
-        raise InvalidDuration(
-            _("%(field)s is 1 second to %(longest)s."), params={"field": field, "longest": format_duration(longest)}
-        )
-    return int(length.total_seconds())
-
-
-def _choice(data: JsonObject, field: str, choices: type[_Choice], default: _Choice) -> _Choice:
-    value: JsonValue = data.get(field)
-    if value is None:
-        return default
-    if not isinstance(value, str) or value not in choices.values:
-        raise InvalidRequest(
-            _("%(field)s is one of: %(words)s."), params={"field": field, "words": ", ".join(choices.values)}
-        )
-    return choices(value)
+    return rows
 
 
 def schedule_json(schedule: Schedule) -> ScheduleJson:
     """Render a schedule. Its agent, queue and calendar must be loaded."""
     return {
+        **JobOrder.of(schedule).options,
         "id": schedule.pk,
         "name": schedule.name,
         "enabled": schedule.enabled,
@@ -243,8 +268,6 @@ def schedule_json(schedule: Schedule) -> ScheduleJson:
         "agent_id": schedule.agent_id,
         "agent": schedule.agent.name if schedule.agent else None,
         "queue": schedule.queue.name if schedule.queue else None,
-        "message": schedule.message,
-        "callback": schedule.callback,
         "calendar": schedule.calendar.code if schedule.calendar else None,
         "only_working_days": schedule.only_working_days,
         "jitter": _length(schedule.jitter_seconds),
@@ -252,11 +275,6 @@ def schedule_json(schedule: Schedule) -> ScheduleJson:
         "overlap": str(schedule.overlap),
         "blackout": schedule.blackout or [],
         "paused_until": rfc3339(schedule.paused_until),
-        "retry": schedule.retries,
-        "backoff": schedule.backoff,
-        "idempotent": schedule.idempotent,
-        "then": schedule.then,
-        "notify": schedule.notify,
         "grace": None if schedule.grace_seconds is None else _length(schedule.grace_seconds),
         "next_at": rfc3339(schedule.next_at),
         "expected_at": rfc3339(schedule.expected_at),

@@ -203,7 +203,7 @@ def test_channels_are_made_and_forgotten(client: Coyotes) -> None:
 
 def test_a_queue_that_its_owner_called_so_becomes_the_channel(client: Coyotes) -> None:
     owner, name = client.person("GET", "/me").body["id"], f"coyotes:{client.agent.id}:biz"
-    put_queue(viewer=User.objects.get(pk=owner), name=name, wish=QueueSettings(agent=client.agent.id, width=9))
+    put_queue(viewer=User.objects.get(pk=owner), name=name, settings=QueueSettings(agent=client.agent.id, width=9))
     assert client.push("x", "biz")["result"] is True
     assert Queue.objects.get(channel="biz").name == name
     assert Queue.objects.count() == 4
@@ -321,7 +321,7 @@ def test_failed_tasks_are_sorted_and_forgotten_after_thirty_days(client: Coyotes
     assert list(client("GET", "/channels/default/failed-tasks")) == ["own-a", "own-b"]
     now = database_now()
     assert forget_old_failed_tasks(now=now + dt.timedelta(days=29)) == 0
-    plain = put_queue(viewer=Job.objects.all()[0].owner, name="other", wish=QueueSettings(agent=client.agent.id))[0]
+    plain = put_queue(viewer=Job.objects.all()[0].owner, name="other", settings=QueueSettings(agent=client.agent.id))[0]
     Job.objects.filter(task="b").update(queue=plain)  # dead letters of other queues wait for their owner
     assert forget_old_failed_tasks(now=now + dt.timedelta(days=31)) == 1
     assert client("GET", "/channels/default/failed-tasks") == {}

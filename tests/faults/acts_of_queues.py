@@ -17,7 +17,7 @@ from jobs.queues.service import QueueSettings, delete_queue, flush_queue, put_qu
 from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.ids import new_id
-from tests.factories import claim, make_agent, make_user, report
+from tests.factories import claim, make_agent, make_user, order_job, report
 from tests.faults.evidence import Journal
 
 _WAYS_ON = (JobStatus.FAILED, JobStatus.EXPIRED)
@@ -84,12 +84,12 @@ def _queue() -> tuple[Agent, Queue]:
     owner: User = make_user(f"u{new_id()}")
     agent = make_agent(owner=owner, name="worker")
     wish = QueueSettings(agent=agent.pk, width=1)
-    queue, _new = put_queue(viewer=owner, name="q", wish=wish)
+    queue, _new = put_queue(viewer=owner, name="q", settings=wish)
     return agent, queue
 
 
 def _wish(queue: Queue, message: str) -> Submission:
-    return Submission(owner_id=queue.owner_id, queue=queue.name, message=message, actor="test")
+    return order_job(queue.owner_id, message, queue=queue.name)
 
 
 def _fail(agent: Agent, journal: Journal, now: dt.datetime) -> None:

@@ -11,6 +11,7 @@ from agents.models import Agent
 from jobs.life.report import ReportKind
 from jobs.life.ticker import let_ticker_run
 from jobs.models import Job, Missed, Overlap, Schedule, ScheduleRun, WorkCalendar
+from jobs.order import OrderChange
 from jobs.schedules.calendars import SHIPPED, import_calendar, read_calendar_file, warn_of_calendars
 from jobs.schedules.grace import tell_of_recovered_schedules, tell_of_silent_schedules
 from jobs.schedules.jobs import run_now
@@ -28,7 +29,7 @@ _MINUTE = dt.timedelta(minutes=1)
 def schedule_some(journal: Journal) -> None:
     """Make a schedule, change it, start its job by hand, remove it."""
     schedule = _schedule(journal)
-    change_schedule(schedule=schedule, fields=ScheduleFields(message="look"))
+    change_schedule(schedule=schedule, fields=ScheduleFields(order=OrderChange({"message": "look"})))
     journal.note("run", id=run_now(schedule, actor="test").job_id)
     delete_schedule(schedule=schedule)
     journal.note("no schedule", id=schedule.pk)
@@ -64,7 +65,8 @@ def _schedule(journal: Journal, **more: Any) -> Schedule:
     # One that died while it held the ticker has nobody to let it run.
     let_ticker_run()
     agent = make_agent(owner=make_user(f"u{new_id()}"), name="worker")
-    fields = ScheduleFields(name="one", agent=agent.pk, message="check", cron="* * * * *", timezone="UTC", **more)
+    order = OrderChange({"agent": agent.pk, "message": "check"})
+    fields = ScheduleFields(name="one", order=order, cron="* * * * *", timezone="UTC", **more)
     fields |= ScheduleFields(missed=Missed.ALL, overlap=Overlap.QUEUE)
     schedule = create_schedule(owner_id=agent.owner_id, fields=fields, actor="test")
     journal.note("schedule", id=schedule.pk)

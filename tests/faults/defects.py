@@ -13,6 +13,7 @@ from jobs.life.claim import Claim
 from jobs.life.report import Report, ReportKind
 from jobs.life.submit import Submission
 from jobs.models import Job, JobEvent, JobOutput
+from jobs.order import JobOrder
 from jobs.states import ACTIVE, JobStatus, Move
 from kernel.errors import AppError, JobFinished, Unavailable
 from kernel.ids import new_id
@@ -79,7 +80,8 @@ class BellOnly(Server):
 
     def claim(self, claim: Claim) -> Job | None:
         while text := get_redis_connection().lpop(_LIST):
-            super().submit(Submission(**json.loads(text)))
+            held = json.loads(text)
+            super().submit(Submission(**held | {"order": JobOrder(**held["order"])}))
         return super().claim(claim)
 
 

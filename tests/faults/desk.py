@@ -27,6 +27,7 @@ from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
+from jobs.order import JobOrder
 from jobs.states import TERMINAL
 from jobs.transitions import Output
 from kernel.clock import database_now
@@ -166,10 +167,8 @@ class Desk:
             trouble = self.random.choice(["none", "none", "commit fails", "commit unheard", "answer lost"])
             wish = Submission(
                 owner_id=client.agent.owner_id,
-                agent=client.agent.pk,
-                message=message,
                 actor="desk",
-                ttl_seconds=3600,
+                order=JobOrder(agent=client.agent.pk, message=message, ttl_seconds=3600),
                 idempotency_key=key,
             )
             outcome = self.server.submit(wish, commits=trouble != "commit fails", heard=trouble != "commit unheard")

@@ -21,7 +21,7 @@ from jobs.models import Job, JobOutput
 from jobs.states import JobStatus
 from jobs.transitions import Output
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, Unavailable
-from tests.factories import make_agent, make_job, make_job_in, submission
+from tests.factories import make_agent, make_job, make_job_in, order_job, submission
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,7 +69,7 @@ def test_a_whole_life_goes_through_one_writer() -> None:
 
 def test_an_error_of_one_is_raised_to_that_one_only() -> None:
     agent = make_agent()
-    wrong = Submission(owner_id=agent.owner_id, agent="nobody", message="x", actor="test")
+    wrong = order_job(agent.owner_id, "x", agent="nobody")
     outcomes = with_writer(lambda writer: _all(*map(writer.submit, [submission(agent), wrong, submission(agent)])))
     assert [type(outcome) for outcome in outcomes] == [Job, AgentNotFound, Job]  # type: ignore[attr-defined]
 

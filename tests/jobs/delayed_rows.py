@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import fields
+from typing import Any
 
 from agents.models import Agent
 from jobs.delayed.service import IfExists, Moment, NewDelayedJob, create_delayed
 from jobs.models import DelayedJob, Job
 from kernel.errors import AppError
+from tests.factories import order
 
 
 def wish(agent: Agent, message: str = "date", /, *, seconds: float = 60, **more: object) -> NewDelayedJob:
-    """A wish for a delayed job of this agent, `seconds` ahead."""
-    values = {"agent": agent.pk, "moment": Moment(delay=dt.timedelta(seconds=seconds)), **more}
+    """An order for a delayed job of this agent, `seconds` ahead."""
+    own = {one.name for one in fields(NewDelayedJob)}
+    values: dict[str, Any] = {"moment": Moment(delay=dt.timedelta(seconds=seconds))}
+    values |= {name: value for name, value in more.items() if name in own}
+    options = {"agent": agent.pk} | {name: value for name, value in more.items() if name not in own}
     if isinstance(word := values.get("if_exists"), str):
         values["if_exists"] = IfExists(word)
-    return NewDelayedJob(owner_id=agent.owner_id, actor="test", message=message, **values)  # type: ignore[arg-type]
+    return NewDelayedJob(owner_id=agent.owner_id, actor="test", order=order(message, **options), **values)
 
 
 def delay(agent: Agent, message: str = "date", /, *, now: dt.datetime | None = None, **more: object) -> DelayedJob:

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from jobs.api.reading import read_command
+from jobs.api.order import QueuedSerializer, read_order
 from jobs.api.rendering import agent_job_json
 from jobs.argv import Command, read_argv
 from jobs.models import MESSAGE_LENGTH, Job
-from kernel.errors import AppError, InvalidMessage, InvalidRequest
+from jobs.order import JobOrder
+from kernel.errors import InvalidMessage, InvalidRequest
+from kernel.http.bodies import checked_body
+from kernel.strictjson import JsonObject
 
 
 def test_words_are_kept_and_numbers_become_words() -> None:
@@ -36,17 +39,20 @@ def test_what_no_program_could_be_given_is_refused() -> None:
             read_argv(value)
 
 
+def _read(body: JsonObject) -> JobOrder:
+    return read_order(checked_body(QueuedSerializer, {"agent": "box", **body}))
+
+
 def test_a_job_is_a_text_or_words() -> None:
-    assert read_command({"message": "free -k"}) == Command(message="free -k")
-    assert read_command({"message": "free -k"}).params is None
-    assert read_command({"argv": ["free", "-k"]}).params == {"argv": ["free", "-k"]}
-    assert read_command({"argv": None, "message": "x"}).argv is None
-    problems: dict[str, type[AppError]] = {"x": InvalidRequest, "": InvalidRequest}
-    for message, problem in problems.items():
-        with pytest.raises(problem):
-            read_command({"argv": ["free"], "message": message})
-    with pytest.raises(InvalidMessage):
-        read_command({})
+    assert (_read({"message": "free -k"}).message, _read({"message": "free -k"}).stored_params) == ("free -k", None)
+    words = _read({"argv": ["free", "-k"]})
+    assert (words.message, words.stored_params) == ("free -k", {"argv": ["free", "-k"]})
+    assert _read({"argv": None, "message": "x"}).argv is None
+    with pytest.raises(InvalidRequest):
+        _read({"argv": ["free"], "message": "x"})
+    for message in ({}, {"message": None}, {"message": " "}):
+        with pytest.raises(InvalidMessage):
+            _read({**message})
 
 
 def test_only_agents_of_protocol_2_get_the_words() -> None:

@@ -22,8 +22,8 @@ from jobs.delayed.release import (
     tell_of_waiting_jobs,
 )
 from jobs.delayed.service import (
-    DelayedCancel,
     DelayedChange,
+    DelayedRef,
     Moment,
     cancel_delayed,
     change_delayed,
@@ -33,6 +33,7 @@ from jobs.life.offline import expire_jobs_of_absent_agents
 from jobs.life.report import ReportKind
 from jobs.life.ticker import ClockGuard, guard, hold_ticker, let_ticker_run
 from jobs.models import DelayedJob, DelayedState, Job, Queue, Ticker
+from jobs.order import OrderChange
 from jobs.states import JobStatus
 from kernel.alone import run_alone
 from kernel.clock import database_now
@@ -210,7 +211,7 @@ def test_a_key_stands_for_one_that_waits() -> None:
 def test_keys_of_two_people_have_nothing_to_do_with_each_other() -> None:
     one, other = make_agent(), make_agent()
     assert delay(one, key="order-1").pk != delay(other, key="order-1").pk
-    (outcome,) = cancel_delayed([DelayedCancel(owner_id=make_user().pk, key="order-1")])
+    (outcome,) = cancel_delayed([DelayedRef(owner_id=make_user().pk, key="order-1")])
     assert isinstance(outcome, AppError)
 
 
@@ -219,19 +220,24 @@ def test_what_has_fired_or_was_canceled_is_not_changed_any_more() -> None:
     canceled, fired = delay(agent, now=start), delay(agent, now=start)
     owner = agent.owner_id
     for _ in range(2):
-        (outcome,) = cancel_delayed([DelayedCancel(owner_id=owner, delayed_id=canceled.pk)])
+        (outcome,) = cancel_delayed([DelayedRef(owner_id=owner, delayed_id=canceled.pk)])
         assert isinstance(outcome, DelayedJob)
     for _ in range(2):
-        (by_hand,) = fire_delayed([DelayedCancel(owner_id=owner, delayed_id=fired.pk)])
+        (by_hand,) = fire_delayed([DelayedRef(owner_id=owner, delayed_id=fired.pk)])
         assert isinstance(by_hand, DelayedJob)
     job = job_of(fired)
     assert job is not None
     fired.refresh_from_db()
     assert fired.due_at == fired.fired_at == job.active_at
     refused = [
-        *cancel_delayed([DelayedCancel(owner_id=owner, delayed_id=fired.pk)]),
-        *fire_delayed([DelayedCancel(owner_id=owner, delayed_id=canceled.pk)]),
-        *change_delayed([DelayedChange(owner_id=owner, delayed_id=row.pk, message="x") for row in (canceled, fired)]),
+        *cancel_delayed([DelayedRef(owner_id=owner, delayed_id=fired.pk)]),
+        *fire_delayed([DelayedRef(owner_id=owner, delayed_id=canceled.pk)]),
+        *change_delayed(
+            [
+                DelayedChange(owner_id=owner, delayed_id=row.pk, order=OrderChange({"message": "x"}))
+                for row in (canceled, fired)
+            ]
+        ),
     ]
     assert [type(one) for one in refused] == [NotScheduled] * 4
     assert release_delayed(now=start + dt.timedelta(days=1)).count == 0
@@ -245,8 +251,7 @@ def test_it_is_postponed_and_reworded() -> None:
         owner_id=agent.owner_id,
         delayed_id=row.pk,
         moment=Moment(delay=300 * _SECOND),
-        message="uptime",
-        callback="disable",
+        order=OrderChange({"message": "uptime", "callback": "disable"}),
     )
     (changed,) = change_delayed([change], now=start)
     assert isinstance(changed, DelayedJob)
@@ -377,7 +382,7 @@ def test_sixteen_racers_under_one_key_leave_one_that_waits(word: str) -> None:
 def test_three_releases_at_once_fire_everything_once() -> None:
     agent, past = make_agent(), database_now() - dt.timedelta(hours=1)
     rows = [delay(agent, now=past) for _ in range(30)]
-    by_hand = DelayedCancel(owner_id=agent.owner_id, delayed_id=rows[15].pk)
+    by_hand = DelayedRef(owner_id=agent.owner_id, delayed_id=rows[15].pk)
     outcomes = _at_once(4, *[lambda: release_while(3.0, limit=15)] * 3, lambda: run_alone(fire_delayed, by_hand))
     assert not [one for one in outcomes if isinstance(one, BaseException)], outcomes
     # Rows that one saw locked another has fired, or the next tick does.

@@ -14,13 +14,13 @@ from django.db import connection
 from agents.services.manage import AgentChange, update_agent
 from jobs.life.claim import Claim, claim_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
-from jobs.life.submit import Submission, submit_jobs
+from jobs.life.submit import submit_jobs
 from jobs.models import Job, JobEvent, Queue
 from jobs.states import JobStatus
 from jobs.transitions import Output
 from kernel.alone import run_alone
 from kernel.errors import AppError, QueueDuplicate
-from tests.factories import make_agent
+from tests.factories import make_agent, order_job
 from tests.jobs.test_queues import add, make_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def _together(works: list[Callable[[], object]]) -> list[object]:
 
 
 def _submit(queue: Queue, message: str) -> Job | AppError:
-    wish = Submission(owner_id=queue.owner_id, queue=queue.name, message=message, actor="test")
+    wish = order_job(queue.owner_id, message, queue=queue.name)
     try:
         job: Job = run_alone(submit_jobs, wish)
     except AppError as error:

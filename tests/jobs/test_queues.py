@@ -16,7 +16,7 @@ from agents.services.manage import AgentChange, update_agent
 from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.life.offline import expire_jobs_of_absent_agents
 from jobs.life.report import ReportKind
-from jobs.life.submit import Submission, submit_jobs
+from jobs.life.submit import submit_jobs
 from jobs.models import Job, Queue, QueueState
 from jobs.queues.dispatch import ring_lost_queues
 from jobs.queues.service import QueueSettings, count_queues, delete_queue, flush_queue, put_queue, set_state
@@ -24,7 +24,7 @@ from jobs.states import JobStatus
 from kernel import bells
 from kernel.clock import database_now
 from kernel.errors import AppError, QueueBusy, QueueDraining, QueueDuplicate, QueueFull
-from tests.factories import claim, make_agent, make_job, make_user, report
+from tests.factories import claim, make_agent, make_job, make_user, order_job, report
 from tests.faults.invariants import Limits, check
 
 pytestmark = pytest.mark.django_db
@@ -33,13 +33,13 @@ pytestmark = pytest.mark.django_db
 def make_queue(agent: Agent, name: str = "q", **settings: object) -> Queue:
     """A queue on this agent, or with `tag` on a group of its owner's, or with `pulled` on nobody."""
     place = {} if settings.pop("pulled", False) or "tag" in settings else {"agent": agent.pk}
-    queue, _new = put_queue(viewer=agent.owner, name=name, wish=QueueSettings(**place, **settings))  # type: ignore[arg-type]
+    queue, _new = put_queue(viewer=agent.owner, name=name, settings=QueueSettings(**place, **settings))  # type: ignore[arg-type]
     return queue
 
 
 def put(queue: Queue, message: str = "x", *, now: dt.datetime | None = None, **more: object) -> Job | AppError:
     """What becomes of a job for the queue."""
-    wish = Submission(owner_id=queue.owner_id, queue=queue.name, message=message, actor="test", **more)  # type: ignore[arg-type]
+    wish = order_job(queue.owner_id, message, queue=queue.name, **more)
     (outcome,) = submit_jobs([wish], now=now)
     return outcome
 
@@ -128,7 +128,7 @@ def test_a_paused_queue_takes_and_starts_nothing_a_draining_one_starts_and_takes
 def test_a_full_queue_refuses_and_says_so_and_what_started_makes_room() -> None:
     agent = make_agent()
     queue = make_queue(agent, length_limit=2)
-    wishes = [Submission(owner_id=queue.owner_id, queue="q", message=word, actor="test") for word in "abc"]
+    wishes = [order_job(queue.owner_id, word, queue="q") for word in "abc"]
     outcomes = submit_jobs(wishes)
     assert [isinstance(outcome, Job) for outcome in outcomes] == [True, True, False]
     assert isinstance(outcomes[2], QueueFull)
@@ -318,7 +318,7 @@ def test_settings_are_replaced_and_what_waits_goes_where_the_queue_now_runs() ->
     one, two = make_agent(owner=owner), make_agent(owner=owner)
     queue = make_queue(one, width=3, retries=2)
     add(queue, "a")
-    again, is_new = put_queue(viewer=owner, name="q", wish=QueueSettings(agent=two.pk))
+    again, is_new = put_queue(viewer=owner, name="q", settings=QueueSettings(agent=two.pk))
     assert (again.pk, is_new, again.width, again.retries) == (queue.pk, False, 1, 0)
     assert claim(one) is None
     assert claim(two).message == "a"  # type: ignore[union-attr]

@@ -9,12 +9,12 @@ import pytest
 
 from agents.models import Agent
 from agents.services.manage import AgentChange, update_agent
-from jobs.following import Backoff
 from jobs.life.cancel import Cancel, cancel_jobs
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.retry import pause_seconds
 from jobs.models import Job
+from jobs.order import Backoff
 from jobs.queues.dead_letters import list_dead, purge_dead, replay_dead
 from jobs.states import JobStatus
 from jobs.transitions import Output

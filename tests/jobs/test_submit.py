@@ -12,7 +12,7 @@ from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
 from kernel.clock import database_now
 from kernel.errors import AgentNotFound, AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest
-from tests.factories import make_agent, make_job, make_user, submission
+from tests.factories import make_agent, make_job, make_user, order_job, submission
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ def test_an_agent_is_found_by_id_name_and_alias(called: str) -> None:
     owner = make_user()
     agent, _ = create_agent(owner=owner, name="Bar", alias="酒吧", actor="test")
     called = agent.pk if called == "id" else called
-    outcome = _submit(Submission(owner_id=owner.pk, agent=called, message="x", actor="test", ttl_seconds=60))
+    outcome = _submit(order_job(owner.pk, "x", agent=called, ttl_seconds=60))
     assert isinstance(outcome, Job)
     assert outcome.agent_id == agent.pk
 
@@ -35,7 +35,7 @@ def test_an_agent_is_found_by_id_name_and_alias(called: str) -> None:
 def test_an_agent_of_somebody_else_is_not_there() -> None:
     agent, stranger = make_agent(name="bar"), make_user()
     for called in ("bar", agent.pk):
-        outcome = _submit(Submission(owner_id=stranger.pk, agent=called, message="x", actor="test"))
+        outcome = _submit(order_job(stranger.pk, "x", agent=called))
         assert isinstance(outcome, AgentNotFound)
     assert not Job.objects.exists()
 
@@ -94,7 +94,7 @@ def test_the_same_submission_tried_again_finds_its_own_job() -> None:
 
 def test_one_refusal_in_a_batch_is_nobody_elses() -> None:
     agent = make_agent()
-    wrong = Submission(owner_id=agent.owner_id, agent="nobody", message="x", actor="test")
+    wrong = order_job(agent.owner_id, "x", agent="nobody")
     outcomes = submit_jobs([submission(agent), wrong, submission(agent)])
     assert [type(outcome) for outcome in outcomes] == [Job, AgentNotFound, Job]
 

@@ -24,7 +24,7 @@ from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.submit import Submission
 from jobs.models import Job, JobOutput, Schedule, WatchMemory
 from jobs.schedules.jobs import run_now
-from jobs.schedules.service import ScheduleFields, create_schedule, delete_schedule
+from jobs.schedules.service import create_schedule, delete_schedule
 from jobs.transitions import Output
 from jobs.watch import service as watching
 from jobs.watch.policy import policy_json, read_policy
@@ -38,7 +38,7 @@ from notifications.deliveries.outbox import claim_delivery
 from notifications.deliveries.sending import send_message
 from notifications.drivers.wecom_robot import WeComRobot
 from notifications.models import Channel, Level, Message
-from tests.factories import claim, gateway_alive, make_agent, make_job, make_user
+from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, schedule_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,7 @@ def told(agent: Agent) -> list[str]:
 def schedule_of(agent: Agent, **fields: Any) -> Schedule:
     """A schedule whose own moments are far away."""
     said = {"name": "seats", "agent": agent.pk, "message": "check", "cron": "@yearly", **fields}
-    return create_schedule(owner_id=agent.owner_id, fields=ScheduleFields(**said), actor="test")  # type: ignore[typeddict-item]
+    return create_schedule(owner_id=agent.owner_id, fields=schedule_fields(said), actor="test")
 
 
 def run(schedule: Schedule, text: str = "", code: int = 0, **more: Any) -> Job:
@@ -379,19 +379,19 @@ def test_a_job_says_what_it_is_compared_with() -> None:
         body: Any = {"agent": "a", "message": "x", "notify": notify}
         return read_submission(body, principal=_PRINCIPAL, idempotency_key=None)
 
-    assert read(None).notify is None
-    assert (read({}).notify or {})["when"] == "edges"
-    named = read({"when": "change", "name": "少年宫", "mention": ["all"]}).notify or {}
+    assert read(None).order.notify is None
+    assert (read({}).order.notify or {})["when"] == "edges"
+    named = read({"when": "change", "name": "少年宫", "mention": ["all"]}).order.notify or {}
     assert (named["name"], named["mention"]) == ("少年宫", ["@all"])
     wrong = []
     for notify, words in _REFUSED:
         try:
-            wrong.append(f"{notify}: {read(notify).notify}")
+            wrong.append(f"{notify}: {read(notify).order.notify}")
         except InvalidRequest as error:
             wrong += [] if words in error.message else [f"{notify}: {error.message}"]
     assert not wrong
     # Another policy is another request.
-    assert len({read(one).request_digest for one in (None, {}, {"when": "failure"})}) == 3
+    assert len({read(one).order.digest() for one in (None, {}, {"when": "failure"})}) == 3
 
 
 @pytest.mark.mariadb_only

@@ -9,8 +9,8 @@ from typing import Any
 from agents.models import Agent
 from jobs.models import Job, Schedule, ScheduleRun
 from jobs.schedules.scan import start_due_schedules, start_waiting_runs
-from jobs.schedules.service import ScheduleFields, create_schedule
-from tests.factories import make_agent
+from jobs.schedules.service import create_schedule
+from tests.factories import make_agent, schedule_fields
 
 NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)  # a Wednesday
 MINUTE = dt.timedelta(minutes=1)
@@ -25,7 +25,7 @@ def make_schedule(agent: Agent | None = None, *, now: dt.datetime = NOON, **fiel
     }  # fmt: skip
     if "queue" in fields:
         del said["agent"]
-    return create_schedule(owner_id=agent.owner_id, fields=ScheduleFields(**(said | fields)), actor="test", now=now)  # type: ignore[typeddict-item]
+    return create_schedule(owner_id=agent.owner_id, fields=schedule_fields(said | fields), actor="test", now=now)
 
 
 def look(*minutes: float, now: dt.datetime = NOON) -> None:
