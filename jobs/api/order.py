@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.services.find import LONGEST_CALL
@@ -71,6 +72,18 @@ class _Source(serializers.CharField):
         return source
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "array", "items": {"type": "number", "minimum": 1}, "minItems": 1, "maxItems": _PAUSES_LIMIT},
+            {
+                "type": "object",
+                "properties": {name: {"type": "number", "minimum": 1} for name in _FORMULA},
+                "required": ["base"],
+            },
+        ]
+    }
+)
 class BackoffField(serializers.JSONField):
     """Pauses between attempts."""
 
@@ -79,8 +92,11 @@ class BackoffField(serializers.JSONField):
         return check_backoff(value)
 
 
-class _Notify(serializers.DictField):
+class NotifyField(serializers.DictField):
+    """When somebody is told of an end."""
+
     def read_value(self, value: object, name: str) -> JsonObject:
+        """Read a policy, and the name under which jobs are compared."""
         return check_notify(value)
 
 
@@ -184,7 +200,7 @@ class OrderSerializer(Description):
         allow_null=True,
         help_text="It may run twice, so it is tried again also where nobody knows how it ended.",
     )
-    notify = _Notify(
+    notify = NotifyField(
         required=False,
         allow_null=True,
         help_text="When somebody is told of its end: docs/schedules.md. `name` says with which jobs it is compared.",
@@ -207,14 +223,11 @@ class FollowerSerializer(OrderSerializer):
 
     on = serializers.ChoiceField(choices=["success", "failure"], help_text="`failure`: when no attempt is left.")
 
-    class Meta:
-        list_serializer_class = _Followers
-
 
 def _add_then(serializer: type[serializers.Serializer[Any]]) -> None:
     """Declare `then`, which holds followers, on a serializer that is made before theirs."""
-    serializer._declared_fields["then"] = FollowerSerializer(
-        many=True,
+    serializer._declared_fields["then"] = _Followers(
+        child=FollowerSerializer(),
         required=False,
         allow_null=True,
         min_length=1,
@@ -233,8 +246,8 @@ class QueuedSerializer(OrderSerializer):
 
 def _answer_field(name: str, field: Any) -> serializers.Field[Any, Any, Any, Any]:
     """Return the field as answers have it: always there, null only if that is its default, without limits."""
-    if isinstance(field, serializers.ListSerializer):
-        return type(field.child)(many=True, allow_null=True, help_text=field.help_text)
+    if isinstance(field, _Followers):
+        return _Followers(child=FollowerSerializer(), allow_null=True, help_text=field.help_text)
     more = {"child": deepcopy(field.child)} if isinstance(field, serializers.ListField) else {}
     nullable = _DEFAULTS[field.source or name] is None
     made: serializers.Field[Any, Any, Any, Any] = type(field)(allow_null=nullable, help_text=field.help_text, **more)

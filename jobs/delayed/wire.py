@@ -76,7 +76,7 @@ class NewDelayedJobSerializer(OrderSerializer):
 class DelayedChangeSerializer(OrderSerializer):
     """What is to change; the rest stays. null is what a new one has."""
 
-    agent = queue = None
+    agent = queue = None  # type: ignore[assignment]  # takes the fields away
     delay = _Delay(required=False, allow_null=True, help_text=_DELAY_HELP)
     run_at = serializers.CharField(required=False, allow_null=True, help_text=_RUN_AT_HELP)
     timezone = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=_ZONE_LENGTH)

@@ -95,7 +95,7 @@ class RateSerializer(Description):
 
     limit = serializers.IntegerField(source="rate_limit", min_value=1, max_value=RATE_LIMIT)
     seconds = serializers.IntegerField(
-        source="rate_seconds", required=False, allow_null=True, min_value=1, max_value=LEASE_LIMIT_SECONDS
+        source="rate_seconds", required=False, min_value=1, max_value=LEASE_LIMIT_SECONDS
     )
 
 
@@ -144,7 +144,7 @@ class QueueSettingsSerializer(Description):
 class QueueJobSerializer(OrderSerializer):
     """A job for the queue of the path."""
 
-    agent = queue = None
+    agent = queue = None  # type: ignore[assignment]  # takes the fields away
     key = serializers.CharField(required=False, allow_null=True, help_text="Its idempotency key: 1 to 255 characters.")
 
     refused = dict.fromkeys(("agent", "queue"), _("The path names the queue: do not send %(field)s."))

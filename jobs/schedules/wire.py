@@ -7,9 +7,10 @@ from typing import Any, TypedDict, cast
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from jobs.api.order import OrderSerializer, take_order
+from jobs.api.order import NotifyField, OrderSerializer, take_order
 from jobs.models import EXPRESSION_LENGTH, SCHEDULE_NAME_LENGTH, ZONE_LENGTH, Missed, Overlap, Schedule, ScheduleRun
 from jobs.order import JobOrder, OptionsJson
 from jobs.schedules.preview import Preview
@@ -45,14 +46,14 @@ class _Length(serializers.CharField):
         return int(length.total_seconds())
 
 
+@extend_schema_serializer(component_name="_Missed")
 class MissedSerializer(Description):
     """What becomes of missed moments; a body may have the policy alone, as text."""
 
-    policy = serializers.ChoiceField(choices=Missed.values, required=False, allow_null=True)
+    policy = serializers.ChoiceField(choices=Missed.values, required=False)
     within = _Length(
         longest=LONGEST_WITHIN,
         required=False,
-        allow_null=True,
         help_text="How old a missed moment may be and still run.",
     )
 
@@ -67,7 +68,7 @@ class _Blackout(serializers.ListField):
         return _windows(value) or None
 
 
-class _Notify(serializers.DictField):
+class _Notify(NotifyField):
     def read_value(self, value: object, name: str) -> JsonObject:
         return policy_json(read_policy(value))
 
@@ -109,7 +110,7 @@ class ScheduleBodySerializer(OrderSerializer):
         allow_null=True,
         help_text="Within so long of its moment a run must have ended well.",
     )
-    wait_until = None
+    wait_until = None  # type: ignore[assignment]  # takes the field away
 
     refused = {"wait_until": _("%(field)s is one time, and a schedule recurs. Send ttl: it counts for each job.")}
 

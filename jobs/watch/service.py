@@ -18,7 +18,7 @@ from django.utils import translation
 from accounts.models import User
 from agents.models import Agent
 from jobs.life.retry import CANCELED_REASON, attempt_id
-from jobs.models import Job, Schedule, WatchMemory
+from jobs.models import DelayedJob, Job, Schedule, WatchMemory
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove
 from jobs.watch.evaluate import Evaluation, Memory, Run, evaluate
@@ -99,16 +99,27 @@ def _ends(moved: Sequence[JobMove]) -> list[_End]:
     next_ones = {attempt_id(one.job) for one in moved if one.job.retries or one.move == Move.FINISH_LATE}
     followed = set(Job.objects.filter(pk__in=next_ones).values_list("pk", flat=True)) if next_ones else set()
     last = [one for one in moved if attempt_id(one.job) not in followed]
-    schedules = Schedule.objects.in_bulk({one.job.parent_id for one in last if one.job.parent_id})
-    return [end for one in last if (end := _end(one, schedules)) is not None]
+    parents = {one.job.parent_id for one in last if one.job.parent_id}
+    schedules = Schedule.objects.in_bulk(parents)
+    others = _of_delayed_and_chains(parents - schedules.keys())
+    return [
+        _end(one, schedules.get(one.job.parent_id or ""))
+        for one in last
+        if one.job.parent_id is None or one.job.parent_id in schedules or one.job.parent_id in others
+    ]
 
 
-def _end(one: JobMove, schedules: dict[str, Schedule]) -> _End | None:
+def _of_delayed_and_chains(parents: set[str]) -> set[str]:
+    """Return those that are delayed jobs or jobs with a `then`: what they made is evaluated like any single job."""
+    found: set[str] = set()
+    for rows in (DelayedJob.objects.all(), Job.objects.all()) if parents else ():
+        found.update(rows.filter(pk__in=parents).values_list("pk", flat=True))
+    return found
+
+
+def _end(one: JobMove, schedule: Schedule | None) -> _End:
     job = one.job
-    if job.parent_id is not None:
-        schedule = schedules.get(job.parent_id)
-        if schedule is None:
-            return None
+    if schedule is not None:
         return _End(moved=one, policy=_policy(job), subject=_subject_of(schedule.pk), name=schedule.name)
     name = str(_notify(job).get("name", ""))
     return _End(moved=one, policy=_policy(job), subject=_BY_NAME + name if name else "", name=name or job.message)
