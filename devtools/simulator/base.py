@@ -1,4 +1,4 @@
-"""What a platform is to the server: addresses, refusals, settings of the product, and what a person may do there."""
+"""The interface of a platform: its addresses, refusals and settings, and the actions of the people who use it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,21 @@ Answerer = Callable[[Request, re.Match[str]], Response | Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Paths that wholly match `pattern` are answered by `answer`."""
+    """A handler and the pattern that the full path must match."""
 
     pattern: re.Pattern[str]
     answer: Answerer
 
     @classmethod
     def of(cls, pattern: str, answer: Answerer) -> Route:
-        """Compile."""
         return cls(re.compile(pattern), answer)
 
 
 class NotHere(Exception):
-    """There is no such person, or nobody can do that there; the text says which."""
+    """The person does not exist, or the platform does not offer the action; the text says which."""
 
 
 class Platform(ABC):
-    """One platform."""
-
     name: ClassVar[str]
 
     def __init__(self, world: World, pusher: Pusher) -> None:
@@ -47,62 +44,62 @@ class Platform(ABC):
 
     @abstractmethod
     def refuse(self, code: str, **words: object) -> Response:
-        """A refusal in this platform's shape. Raises KeyError on a code that its table does not have."""
+        """Return a refusal in this platform's format. Raises KeyError for a code that is not in its table."""
 
     def settings(self) -> Mapping[str, str]:
-        """What the product needs in its environment to use this platform."""
+        """Return the environment variables that make the product use this platform, without their prefix."""
         return {}
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change the account. Raises ValueError."""
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the account's settings. Raises ValueError."""
         raise ValueError(f"{self.name} has no account")
 
     def account(self) -> Mapping[str, object]:
-        """The account as it is."""
+        """Return the account's settings."""
         return {}
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
-        """Add or change a robot, or an address that only listens. Raises ValueError."""
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
+        """Add or change a robot, or an address that only receives. Raises ValueError."""
         raise ValueError(f"{self.name} has no robots")
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """Add somebody. Raises ValueError."""
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a person who uses the platform. Raises ValueError."""
         raise ValueError(f"nobody lives at {self.name}")
 
     def person(self, chat: Chat) -> Mapping[str, object]:
-        """What this platform knows about a person."""
+        """Return the platform's data about a person."""
         return {}
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
-        """Let a person do something; return how the push went. Raises NotHere, ValueError."""
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
+        """Let a person do something; return the result of its push to the product. Raises NotHere, ValueError."""
         raise NotHere(f"{action} cannot be done at {self.name}")
 
     async def handshake(self) -> Mapping[str, object]:
-        """Check the product's address as the platform does when it is entered. Raises NotHere."""
+        """Check the product's callback address as the platform does when an owner enters it. Raises NotHere."""
         raise NotHere(f"{self.name} checks no address")
 
     def expire_token(self, token: str) -> None:
-        """The token has just expired."""
+        """Let this token expire now."""
         raise ValueError(f"{self.name} has no tokens")
 
     def quota_ends(self, code: str) -> float:
-        """When a used-up quota begins anew (virtual)."""
+        """Return the virtual time at which the quota behind this code is reset."""
         return self.world.clock.now() + 60
 
 
-def text_of(wish: Mapping[str, object], name: str, *, default: str | None = None) -> str:
-    """A text of a control call. Raises ValueError."""
-    value = wish.get(name, default)
+def text_of(options: Mapping[str, object], name: str, *, default: str | None = None) -> str:
+    """Return a text from the body of a control call. Raises ValueError if it is missing or not a text."""
+    value = options.get(name, default)
     if not isinstance(value, str):
         raise ValueError(f"{name}: a text")
     return value
 
 
-def keep_known(wish: Mapping[str, object], known: Mapping[str, type]) -> dict[str, object]:
-    """The wish, once every name and type is known. Raises ValueError."""
-    for name, value in wish.items():
+def keep_known(options: Mapping[str, object], known: Mapping[str, type]) -> dict[str, object]:
+    """Return the options after a check of every name and type. Raises ValueError."""
+    for name, value in options.items():
         if name not in known:
             raise ValueError(f"{name} is not known; there are {', '.join(known)}")
         if not isinstance(value, known[name]):
             raise ValueError(f"{name}: {known[name].__name__}")
-    return dict(wish)
+    return dict(options)

@@ -37,10 +37,10 @@ Call = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """How something a person did reached the product.
+    """The result of pushing one action of a person to the product.
 
-    `reply`: what was answered at once, None without. `deliveries`: each `{why, status, ms, answer, verdict, problem,
-    reply}`. `msgid` and `create_time`: by which the product tells repeats.
+    `reply`: the immediate reply, None without one. `deliveries`: each `{why, status, ms, answer, verdict, problem,
+    reply}`. The product recognises repeats by `msgid` and `create_time`.
     """
 
     reply: str | None
@@ -51,7 +51,7 @@ class Pushed:
 
     @property
     def replies(self) -> list[str | None]:
-        """The answer to each delivery."""
+        """The reply to each delivery, None without one."""
         return [delivery["reply"] for delivery in self.deliveries]
 
 
@@ -72,7 +72,7 @@ class Simulator:
     @classmethod
     @contextmanager
     def start(cls, *, seed: int = 1, port: int = 0, options: Sequence[str] = ()) -> Iterator[Simulator]:
-        """Start a process, wait until it listens, and end it afterwards. `options` as on the command line."""
+        """Start a process, wait until it listens, and stop it on exit. `options` are those of the command line."""
         token = secrets.token_urlsafe(16)
         words = ["--port", str(port), "--seed", str(seed), f"--control-token={token}", *options]
         process = subprocess.Popen(
@@ -103,14 +103,14 @@ class Simulator:
         return bool(self.control("GET", "health")["ok"])
 
     def control(
-        self, method: str, path: str, wish: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+        self, method: str, path: str, options: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
     ) -> Any:
         """Make a control call and return its JSON. Raises ControlError."""
         answer = self.session.request(
             method,
             f"{self.base}/_sim/{path}",
             headers={"Authorization": self.control_header},
-            json=None if wish is None else dict(wish),
+            json=None if options is None else dict(options),
             params=dict(query or {}),
             timeout=_CALL_SECONDS,
         )
@@ -126,13 +126,13 @@ class Simulator:
         return {name: found[name] for name in names} if names else found
 
     def account(self, platform: str = "wechat", **values: Any) -> dict[str, Any]:
-        """Change what the owner set, and return all of it.
+        """Change settings of the account and return all of them.
 
         wechat: appid secret token aes_key mode(plain|compat|safe) kind(service|subscription|test) callback_url
-        kf_rules(`{"text": 5, "merge": "replace"}`) daily_limits(`{"template": 3}`) ip_allow deliveries
-        timer_s(5.0, real) strict with_unionid; wecom: corp_id agent_id secret token aes_key callback_url ip_allow
-        accounts deliveries; telegram: bot_token webhook_url webhook_secret deliveries per_chat; slack: signing_secret
-        bot_token command_url command team_id per_second. For all: failures_allowed (until pushes pause for a minute).
+        kf_rules(`{"text": 5, "merge": "replace"}`) daily_limits(`{"template": 3}`) ip_allow deliveries timer_s(5.0,
+        real) strict with_unionid; wecom: corp_id agent_id secret token aes_key callback_url ip_allow accounts
+        deliveries; telegram: bot_token webhook_url webhook_secret deliveries per_chat; slack: signing_secret bot_token
+        command_url command team_id per_second. For all: failures_allowed (before pushes pause for a minute).
         """
         found: dict[str, Any] = self.control("PUT", "account", {"platform": platform, **values})
         return found
@@ -153,14 +153,14 @@ class Simulator:
     # People.
 
     def user(self, nickname: str = "", *, platform: str = "wechat", openid: str = "", unionid: str = "") -> str:
-        """Add somebody and return their openid (userid, chat id, member id)."""
+        """Add a person and return their openid (userid, chat id, member id)."""
         named = {"nickname": nickname, "openid": openid, "unionid": unionid}
-        wish = {name: value for name, value in named.items() if value}
-        return str(self.control("POST", "users", {"platform": platform, **wish})["openid"])
+        options = {name: value for name, value in named.items() if value}
+        return str(self.control("POST", "users", {"platform": platform, **options})["openid"])
 
-    def act(self, openid: str, action: str, **wish: Any) -> Pushed:
-        """Let somebody do something. With `wait=False` it returns before the product is told."""
-        found = self.control("POST", f"users/{quote(openid)}/{action}", wish)
+    def act(self, openid: str, action: str, **options: Any) -> Pushed:
+        """Let a person do something. With `wait=False`, return before the push reaches the product."""
+        found = self.control("POST", f"users/{quote(openid)}/{action}", options)
         return Pushed(
             reply=found.get("reply"),
             deliveries=found.get("deliveries", []),
@@ -170,7 +170,7 @@ class Simulator:
         )
 
     def text(self, openid: str, content: str, *, menu_id: str = "", wait: bool = True) -> Pushed:
-        """Write a line; at Slack it is what follows the slash command."""
+        """Write a line. On Slack, it is the text after the slash command."""
         return self.act(openid, "text", content=content, menu_id=menu_id, wait=wait)
 
     def event(self, openid: str, event: str, key: str = "", *, wait: bool = True) -> Pushed:
@@ -178,11 +178,11 @@ class Simulator:
         return self.act(openid, "event", event=event, key=key, wait=wait)
 
     def follow(self, openid: str, scene: str = "", *, wait: bool = True) -> Pushed:
-        """Follow; with a scene as if through a QR code. At Telegram: unblock the bot."""
+        """Follow the account; with a scene, as if through a QR code. On Telegram: unblock the bot."""
         return self.act(openid, "follow", scene=scene, wait=wait)
 
     def unfollow(self, openid: str, *, wait: bool = True) -> Pushed:
-        """Leave. At Telegram: block the bot."""
+        """Unfollow the account. On Telegram: block the bot."""
         return self.act(openid, "unfollow", wait=wait)
 
     def scan(self, openid: str, ticket: str, *, wait: bool = True) -> Pushed:
@@ -197,20 +197,20 @@ class Simulator:
         """Refuse template messages: at once (43101), or late (accepted, then `failed:user block`)."""
         self.act(openid, "refuse_template", on=on, late=late)
 
-    # What is seen.
+    # State, conversations and logged requests.
 
     def state(self) -> dict[str, Any]:
-        """Everybody with their windows, the menu, living QR codes, faults, the time."""
+        """Return the conversations with their windows, the menu, valid QR codes, faults and the time."""
         found: dict[str, Any] = self.control("GET", "state")
         return found
 
     def person(self, openid: str) -> dict[str, Any]:
-        """One of them: `{followed, left, until, windows, typing, ...}`."""
+        """Return one person of `state()`: `{followed, left, until, windows, typing, ...}`."""
         found: dict[str, Any] = next(chat for chat in self.state()["chats"] if chat["id"] == openid)
         return found
 
     def transcript(self, chat: str, after: int = 0) -> list[Entry]:
-        """What a conversation shows; `chat` is an openid, or `platform:key` of a robot or sink.
+        """Return the entries of a conversation; `chat` is an openid, or `platform:key` of a robot or sink.
 
         Each: `{seq, who: user|account|system, via, text, left, until, ...}`; a template card has `rows`, `url`, `data`,
         `template_id`, `client_msg_id`, a sink's entry `headers`, `verified`, `problem`, `repeat`.
@@ -221,17 +221,17 @@ class Simulator:
         return entries
 
     def wait_for(self, chat: str, wanted: Callable[[Entry], object], *, after: int = 0, seconds: float = 10.0) -> Entry:
-        """Wait until a conversation shows something, and return it."""
+        """Wait for an entry for which `wanted` is true, and return it."""
         return until(
             lambda: next((entry for entry in self.transcript(chat, after) if wanted(entry)), {}), seconds=seconds
         )
 
     def calls(self, path: str = "", *, openid: str = "", after: int = 0) -> list[Call]:
-        """What the product called; `path` is a glob. Each: `{seq, path, query, headers, body, status, answer, ms}`."""
+        """Return the product's calls (`path`: a glob) as `{seq, path, query, headers, body, status, answer, ms}`."""
         return self._hops({"direction": "in", "path": path, "openid": openid, "after": after})
 
     def pushes(self, platform: str = "*", *, openid: str = "", after: int = 0) -> list[Call]:
-        """What was pushed to the product; `plain` is the body before encryption, `note` how it was judged."""
+        """Return the pushes to the product. `plain` is the body before encryption, `note` the check of the answer."""
         return self._hops({"direction": "out", "path": f"push/{platform}", "openid": openid, "after": after})
 
     def _hops(self, query: Mapping[str, Any]) -> list[Call]:
@@ -245,13 +245,13 @@ class Simulator:
         return float(self.control("POST", "clock", {"advance_s": advance_s})["now"])
 
     def stop_clock(self) -> None:
-        """Let the platforms' time stand still, until a reset, but for what `clock` moves it."""
+        """Freeze the platforms' time until a reset; only `clock` moves it."""
         self.control("POST", "clock", {"stop": True})
 
     def fault(
         self, action: str, path: str = "", *, openid: str = "", nth: int | None = None, times: int | None = 1
     ) -> None:
-        """Break something, as `faults.py` lists; `times=None` for good."""
+        """Inject a fault of the list in `faults.py`, `times` times; None: until `heal` or a reset."""
         self.control(
             "POST",
             "faults",
@@ -259,14 +259,14 @@ class Simulator:
         )
 
     def faults(self) -> list[dict[str, Any]]:
-        """What is broken, with how often it struck (`used`)."""
+        """Return the injected faults, with the number of calls that each has changed (`used`)."""
         found: list[dict[str, Any]] = self.control("GET", "faults")["faults"]
         return found
 
     def heal(self) -> None:
-        """Everything works again."""
+        """Remove all faults."""
         self.control("DELETE", "faults")
 
     def reset(self, *, keep_accounts: bool = False) -> None:
-        """Begin anew: no people, no time passed; with `keep_accounts` what owners set stays."""
+        """Start from an empty world at the real time; `keep_accounts` keeps the settings of the accounts."""
         self.control("POST", "reset", {"keep_accounts": keep_accounts})

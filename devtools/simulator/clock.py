@@ -1,7 +1,7 @@
 """Two times: the platforms' own, which tests move, and the real one.
 
-Virtual: age of tokens, windows of 48 hours, quotas of a day, QR codes. Real: the 5-second timer, and every time that
-stands in a signature, because the product at the other end has only the real one.
+Virtual: age of tokens, windows of 48 hours, quotas of a day, QR codes. Real: the 5-second timer, and every timestamp in
+a signature, because the product at the other end has only the real time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _BEIJING = timedelta(hours=8)
 
 @dataclass(slots=True)
 class Clock:
-    """The platforms' time: the real one plus what tests advanced it by; or standing still but for that."""
+    """The platforms' time: the real one plus the seconds that tests added. A stopped clock moves only by those."""
 
     ahead_seconds: float = 0.0
     stopped_at: float | None = None
@@ -25,21 +25,21 @@ class Clock:
         return (time.time() if self.stopped_at is None else self.stopped_at) + self.ahead_seconds
 
     def stop(self) -> None:
-        """Stand still: what is allowed once a second is then allowed once, however slow the machine."""
+        """Stop the clock, so that a limit per second does not depend on the speed of the machine."""
         self.stopped_at = time.time()
 
     def advance(self, seconds: float) -> None:
-        """Move forward; time never runs back."""
+        """Move forward. Raises ValueError for a negative number."""
         if seconds < 0:
             raise ValueError("time does not run back")
         self.ahead_seconds += seconds
 
     def day(self) -> str:
-        """The platforms' calendar day: quotas begin anew at midnight in Beijing."""
+        """Return the platforms' calendar day; their daily quotas are reset at midnight in Beijing."""
         return (datetime.fromtimestamp(self.now(), UTC) + _BEIJING).strftime("%Y-%m-%d")
 
     def month(self) -> str:
-        """The calendar month, for what is counted by month."""
+        """Return the calendar month, for monthly quotas."""
         return self.day()[:7]
 
     def until_tomorrow(self) -> float:
@@ -51,7 +51,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Pace:
-    """At most `number` calls in any `seconds`, by whatever key is counted."""
+    """A rate limit: at most `number` calls with the same key in any `seconds`."""
 
     clock: Clock
     number: int
@@ -64,7 +64,7 @@ class Pace:
         return cls(clock, number, seconds, {})
 
     def take(self, key: str) -> float:
-        """Count one call and return 0; or return the seconds to wait, and count nothing."""
+        """Count one call and return 0, or return the seconds to wait without counting it."""
         now = self.clock.now()
         calls = [at for at in self._calls.get(key, []) if at > now - self.seconds]
         self._calls[key] = calls

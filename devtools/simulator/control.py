@@ -1,6 +1,6 @@
-"""The simulator's own calls below `/_sim/`: people act, time moves, things break, everything is shown.
+"""The simulator's own calls below `/_sim/`: let people act, move time, inject faults, show everything.
 
-All but `/_sim/health` ask for the control token: `Authorization: Bearer <token>`.
+All but `/_sim/health` need the control token: `Authorization: Bearer <token>`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Call = Callable[[Request, tuple[str, ...]], object | Awaitable[object]]
 
 
 class Control:
-    """Answers one request at a time about the simulation that is there now (a reset replaces it)."""
+    """Answers requests about the current simulation (a reset replaces it)."""
 
     def __init__(self, simulation: Callable[[], Simulation], reset: Callable[[bool], None], token: str) -> None:
         self._simulation = simulation
@@ -59,7 +59,7 @@ class Control:
         ]
 
     async def answer(self, request: Request) -> Response:
-        """Find the call; what is wrong comes back as `{"error": sentence}`."""
+        """Route one call; an error is answered as `{"error": sentence}`."""
         if request.path != "/_sim/health" and not self._is_allowed(request):
             return Response.of_json({"error": "the control token is missing or wrong"}, 401)
         for method, pattern, call in self._calls:
@@ -85,7 +85,7 @@ class Control:
         return self._simulation().world
 
     @staticmethod
-    def _wish(request: Request) -> dict[str, object]:
+    def _body(request: Request) -> dict[str, object]:
         return request.json_object() if request.body else {}
 
     def _chat(self, chat_id: str) -> Chat:
@@ -93,7 +93,7 @@ class Control:
             raise NotHere(f"no conversation {chat_id}")
         return self._world.chats[chat_id]
 
-    # What is there.
+    # State.
 
     @staticmethod
     def _health(_request: Request, _parts: tuple[str, ...]) -> object:
@@ -118,7 +118,7 @@ class Control:
             "seq": world.last_seq,
             "chats": chats,
             "faults": world.faults.shown(),
-            **simulation.wechat.place(),
+            **simulation.wechat.public(),
         }
 
     def _settings(self, _request: Request, _parts: tuple[str, ...]) -> object:
@@ -140,56 +140,56 @@ class Control:
         return self._platform(request.query.get("platform", "wechat")).account()
 
     def _put_account(self, request: Request, _parts: tuple[str, ...]) -> object:
-        wish = self._wish(request)
-        platform = self._platform(wish.pop("platform", "wechat"))
-        allowed = wish.pop("failures_allowed", None)
+        options = self._body(request)
+        platform = self._platform(options.pop("platform", "wechat"))
+        allowed = options.pop("failures_allowed", None)
         if isinstance(allowed, int):
             self._simulation().pusher.failures_allowed = allowed
-        platform.configure(wish)
+        platform.configure(options)
         return platform.account()
 
     async def _handshake(self, request: Request, _parts: tuple[str, ...]) -> object:
-        return await self._platform(self._wish(request).get("platform", "wechat")).handshake()
+        return await self._platform(self._body(request).get("platform", "wechat")).handshake()
 
     def _put_robot(self, request: Request, parts: tuple[str, ...]) -> object:
-        self._platform(parts[0]).configure_robot(parts[1], self._wish(request))
+        self._platform(parts[0]).configure_robot(parts[1], self._body(request))
         return {"chat": f"{parts[0]}:{parts[1]}"}
 
     # People.
 
     def _post_user(self, request: Request, _parts: tuple[str, ...]) -> object:
-        wish = self._wish(request)
-        chat = self._platform(wish.pop("platform", "wechat")).add_person(wish)
+        options = self._body(request)
+        chat = self._platform(options.pop("platform", "wechat")).add_person(options)
         return {"openid": chat.id, "nickname": chat.name, "platform": chat.platform}
 
     async def _act(self, request: Request, parts: tuple[str, ...]) -> object:
         """Wait for the product's answer, unless `wait` is false."""
         chat = self._chat(parts[0])
-        wish = self._wish(request)
-        work = self._simulation().platforms[chat.platform].act(chat, parts[1], wish)
-        if wish.get("wait", True):
+        options = self._body(request)
+        work = self._simulation().platforms[chat.platform].act(chat, parts[1], options)
+        if options.get("wait", True):
             return await work
         task = self._world.later(work)
         await asyncio.sleep(0)
-        # What cannot be done at all is said at once.
+        # An action that is refused before its first await raises here.
         return task.result() if task.done() else {}
 
     def _transcript(self, request: Request, parts: tuple[str, ...]) -> object:
         return self._entries(self._chat(parts[0]).id, request)
 
     def _room(self, request: Request, parts: tuple[str, ...]) -> object:
-        """A room without a message yet is an empty one."""
+        """Return the entries of a room, which is empty until its first message."""
         return self._entries(f"{parts[0]}:{parts[1]}", request)
 
     def _entries(self, chat_id: str, request: Request) -> object:
         return {"entries": self._world.transcript(chat_id, int(request.query.get("after", "0")))}
 
-    # Time, faults, what was said.
+    # Time, faults, calls and pushes.
 
     def _clock(self, request: Request, _parts: tuple[str, ...]) -> object:
-        wish = self._wish(request)
-        seconds = wish.get("advance_s", 0)
-        if wish.get("stop"):
+        options = self._body(request)
+        seconds = options.get("advance_s", 0)
+        if options.get("stop"):
             self._world.clock.stop()
         if not isinstance(seconds, int | float):
             raise ValueError("advance_s: a number")
@@ -201,7 +201,7 @@ class Control:
         return {"faults": self._world.faults.shown()}
 
     def _post_fault(self, request: Request, _parts: tuple[str, ...]) -> object:
-        fault = self._world.faults.add(self._wish(request))
+        fault = self._world.faults.add(self._body(request))
         self._world.publish("people", None)
         return fault.shown()
 
@@ -228,14 +228,14 @@ class Control:
         )
 
     def _reset(self, request: Request, _parts: tuple[str, ...]) -> object:
-        """`{"keep_accounts": true}` keeps what owners set."""
-        keep: Mapping[str, object] = self._wish(request)
+        """`{"keep_accounts": true}` keeps the settings of the accounts."""
+        keep: Mapping[str, object] = self._body(request)
         self._reset_all(bool(keep.get("keep_accounts")))
         return {"ok": True}
 
 
 async def _events(stream: Stream) -> AsyncIterator[bytes]:
-    """Server-sent events; a comment now and then shows that the line is alive."""
+    """Yield server-sent events, and a comment from time to time to keep the connection alive."""
     queue = stream.open()
     try:
         yield b": here\n\n"

@@ -1,6 +1,5 @@
 """Signatures and encryption of the platforms, from their pages and independent of the product's and of wechatpy's.
-
-Checked by tests against the platforms' own vectors and against wechatpy in both directions.
+Tests check them against the platforms' own vectors and against wechatpy in both directions.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _AES_BLOCK_BYTES = 16
 
 
 class Unreadable(Exception):
-    """Something signed or encrypted does not hold; the text says what."""
+    """A signature or a ciphertext is invalid; the text says why."""
 
 
 def sha1_signature(*parts: str) -> str:

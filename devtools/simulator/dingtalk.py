@@ -34,25 +34,23 @@ class DingTalk(Platform):
         self._blocked_until: dict[str, float] = {}
 
     def routes(self) -> list[Route]:
-        """The robots."""
         return [Route.of("/robot/send", self._send)]
 
     def settings(self) -> Mapping[str, str]:
-        """Where robots are."""
+        """Return the base address of the robots."""
         return {"DINGTALK_BASE": self.world.base}
 
     def refuse(self, code: str, **words: object) -> Response:
-        """As HTTP 200 with `errcode`."""
         message = errors.DINGTALK[code].message.format(**{"why": "sign not match", **words})
         return Response.of_json({"errcode": int(code), "errmsg": message})
 
     def quota_ends(self, code: str) -> float:
-        """Who was too fast is blocked for ten minutes."""
+        """Return the end of the ten minutes for which a robot over its rate (130101) is blocked."""
         return self.world.clock.now() + _BLOCKED_SECONDS if code == "130101" else super().quota_ends(code)
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
         """Add or change a robot. Raises ValueError."""
-        self._robots.setdefault(key, Robot()).configure(wish)
+        self._robots.setdefault(key, Robot()).configure(options)
 
     def _send(self, request: Request, _match: re.Match[str]) -> Response:
         key = request.query.get("access_token", "")

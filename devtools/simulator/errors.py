@@ -1,6 +1,6 @@
-"""Error codes of the platforms: what is answered, what it means, and the page of the platform that says so.
+"""Error codes of the platforms: message, meaning, and the page of the platform that lists it.
 
-The tables hold what the simulator answers by itself and what `errcode:N` of a fault may ask for.
+The tables hold the codes that the simulator answers by itself and those that the fault `errcode:N` can ask for.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ WECHAT: Final = {
         (45029, "qrcode count out of limit", "二维码个数超过限制"),
     ),
 }
-"""Of the official account, as `{"errcode", "errmsg"}`; each message ends with the request's id."""
+"""Codes of the official account, answered as `{"errcode", "errmsg"}`; each message ends with the request's id."""
 
 WECOM: Final = {
     **_table(

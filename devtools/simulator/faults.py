@@ -1,10 +1,10 @@
-"""What goes wrong on request: which calls, how often, and how.
+"""Faults that tests inject: the calls that they match, how often, and the effect.
 
 Actions on a call: `errcode:N` (the platform's own refusal), `expire_token` (the token used has just expired: 42001),
-`invalidate_token` (40001 to every call with a token), `quota:N` (N until the platform's quota begins anew),
-`http:N`, `html` (200 with a page), `drop_connection` (before the platform took it). On its answer, the platform having
-taken the call: `delay_ms:N`, `truncate_json`, `drop_answer`. On a push to the product: `dup_push:K` (K more after the
-answer), `early_dup_push` (one more before it), `reorder` (held back until the next one went out), `bad_signature`,
+`invalidate_token` (40001 to every call with a token), `quota:N` (N until the platform's quota is reset), `http:N`,
+`html` (200 with a page), `drop_connection` (before the platform processed it). On the answer, after the platform
+processed the call: `delay_ms:N`, `truncate_json`, `drop_answer`. On a push to the product: `dup_push:K` (K repeats
+after the answer), `early_dup_push` (one repeat before it), `reorder` (sent after the next push), `bad_signature`,
 `replay` (a timestamp of ten minutes ago).
 """
 
@@ -28,12 +28,12 @@ _NUMBERS: Final = ("http", "delay_ms", "dup_push")
 
 
 class BadFault(ValueError):
-    """There is no such action, or its value is missing; the text names it."""
+    """The action is unknown or its value is missing; the text names it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One order. `path` is a glob (`push/wechat` is a push); `nth` counts matching calls; `times` None: always."""
+    """One fault. `path` is a glob (`push/wechat` is a push); `nth` counts matching calls; `times` None: always."""
 
     path: str
     openid: str
@@ -51,7 +51,7 @@ class Fault:
         return _STAGES[self.kind]
 
     def strikes(self, path: str, openid: str) -> bool:
-        """Count this call, and tell whether it is hurt."""
+        """Count this call, and return whether the fault applies to it."""
         if not fnmatchcase(path, self.path) or (self.openid and self.openid != openid):
             return False
         self.seen += 1
@@ -61,30 +61,29 @@ class Fault:
         return True
 
     def shown(self) -> dict[str, object]:
-        """For a person."""
         action = f"{self.kind}:{self.value}" if self.value else self.kind
         match = {"path": self.path, "openid": self.openid, "nth": self.nth}
         return {"match": match, "times": self.times, "action": action, "seen": self.seen, "used": self.used}
 
 
 class Faults:
-    """The orders in force."""
+    """The injected faults."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def add(self, wish: Mapping[str, object]) -> Fault:
-        """Take `{match: {path, openid, nth}, times, action}`; `times` is 1 where it is not given. Raises BadFault."""
-        kind, _, value = str(wish.get("action", "")).partition(":")
+    def add(self, options: Mapping[str, object]) -> Fault:
+        """Add `{match: {path, openid, nth}, times, action}`; `times` defaults to 1. Raises BadFault."""
+        kind, _, value = str(options.get("action", "")).partition(":")
         if kind not in _STAGES:
             raise BadFault(f"no action {kind!r}")
         if (kind in _WITH_VALUE) != bool(value) or (kind in _NUMBERS and not value.isdigit()):
             raise BadFault(f"{kind} {'needs a number' if kind in _WITH_VALUE else 'takes no value'}")
-        match = wish.get("match") or {}
+        match = options.get("match") or {}
         if not isinstance(match, dict) or not set(match) <= {"path", "openid", "nth"}:
             raise BadFault("match takes path, openid, nth")
         lasting = kind in ("invalidate_token", "quota")
-        times, nth = wish.get("times", None if lasting else 1), match.get("nth")
+        times, nth = options.get("times", None if lasting else 1), match.get("nth")
         if not all(number is None or (isinstance(number, int) and number > 0) for number in (times, nth)):
             raise BadFault("times and nth are numbers from 1")
         fault = Fault(
@@ -99,13 +98,11 @@ class Faults:
         return fault
 
     def striking(self, stage: str, path: str, openid: str) -> list[Fault]:
-        """The faults that hurt this call, each counted."""
+        """Return the faults that apply to this call, and count each."""
         return [fault for fault in self._faults if fault.stage == stage and fault.strikes(path, openid)]
 
     def clear(self) -> None:
-        """Everything works again."""
         self._faults.clear()
 
     def shown(self) -> list[dict[str, object]]:
-        """For a person."""
         return [fault.shown() for fault in self._faults]

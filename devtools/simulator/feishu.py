@@ -39,20 +39,18 @@ class Feishu(Platform):
         self._second = Pace.of(world.clock, 5, 1)
 
     def routes(self) -> list[Route]:
-        """The robots."""
         return [Route.of("/open-apis/bot/v2/hook/(?P<key>[^/]+)", self._hook)]
 
     def settings(self) -> Mapping[str, str]:
-        """Where robots are."""
+        """Return the base address of the robots."""
         return {"FEISHU_BASE": self.world.base}
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """As HTTP 200 with `code`."""
         return Response.of_json({"code": int(code), "data": {}, "msg": errors.FEISHU[code].message})
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
         """Add or change a robot. Raises ValueError."""
-        self._robots.setdefault(key, Robot()).configure(wish)
+        self._robots.setdefault(key, Robot()).configure(options)
 
     def _hook(self, request: Request, match: re.Match[str]) -> Response:
         robot = self._robots.get(match["key"])

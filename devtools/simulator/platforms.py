@@ -1,7 +1,7 @@
 """Serve all platforms on one port of loopback: `python -m devtools.simulator.platforms --port 9797 --seed 1`.
 
-The first line printed is the address of the chat page, with the control token; then come the settings with which the
-product uses this simulator, as a shell takes them.
+It prints the address of the chat page with the control token, then the product's settings for this simulator in the
+syntax of a shell.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Simulation:
         self._routes: list[tuple[Platform, Route]] = [
             (platform, route) for platform in self.platforms.values() for route in platform.routes()
         ]
-        # By address, so that a call costs no walk over all patterns.
+        # A fixed address needs no walk over all patterns.
         self._plain = {route.pattern.pattern: (platform, route) for platform, route in self._routes}
 
     @property
@@ -67,12 +67,12 @@ class Simulation:
         found: dict[str, str] = {}
         for platform in self.platforms.values():
             found |= platform.settings()
-        # The other services are where the person says who makes the channel.
+        # The other services have no setting: the address is a part of each channel.
         fixed = ("discord", "pushplus", "serverchan", "wxpusher")
         return {**found, **{f"{name.upper()}_BASE": f"{self.world.base}/{name}" for name in fixed}}
 
     async def answer(self, request: Request) -> Response:
-        """Answer one call of the product, hurt as the faults want it, and log it."""
+        """Answer one call of the product, apply the faults, and log it."""
         found = self._find(request.path)
         if found is None:
             return Response.of_text("no such address", 404)
@@ -108,7 +108,7 @@ class Simulation:
             try:
                 refusal = self._refusal(fault, platform, request)
             except (KeyError, ValueError) as exc:
-                # An order that makes no sense here: nobody may take it for the platform's own answer.
+                # The platform does not have this fault: the answer must not look like the platform's own.
                 refusal = Response.of_text(f"{fault.kind} makes no sense at {platform.name}: {exc}", 500)
             if refusal is not None:
                 response = refusal
@@ -127,7 +127,7 @@ class Simulation:
         return response
 
     def _refusal(self, fault: Fault, platform: Platform, request: Request) -> Response | None:
-        """What a fault answers in place of the platform; None: the platform answers."""
+        """Return the answer that the fault gives instead of the platform; None: the platform answers."""
         token = request.query.get("access_token", "")
         match fault.kind:
             case "errcode":
@@ -149,7 +149,7 @@ class Simulation:
 
 
 class Server:
-    """What stays over a reset: the port, who watches, the control token."""
+    """The parts that survive a reset: the port, the listeners of the event stream, the control token."""
 
     def __init__(self, *, seed: int, token: str) -> None:
         self._seed = seed
@@ -159,17 +159,17 @@ class Server:
         self._control = Control(self.simulation, self.reset, token)
 
     def simulation(self) -> Simulation:
-        """The one that is there now."""
+        """Return the current simulation."""
         assert self._simulation is not None
         return self._simulation
 
     def begin(self, base: str) -> None:
-        """Begin at an address."""
+        """Start a simulation with this base address."""
         self._base = base
         self._simulation = Simulation(seed=self._seed, base=base, stream=self._stream)
 
     def reset(self, keep_accounts: bool) -> None:
-        """Begin anew, with the same chance."""
+        """Replace the simulation by a new one with the same seed."""
         before = self.simulation()
         before.world.end()
         self.begin(self._base)
@@ -180,7 +180,7 @@ class Server:
         self._stream.publish("reset", None)
 
     async def answer(self, request: Request) -> Response:
-        """The simulator's own calls, its pages, the platforms."""
+        """Answer a control call, a page or a platform's call."""
         if request.path.startswith("/_sim/"):
             return await self._control.answer(request)
         if request.method == "GET":
@@ -206,7 +206,7 @@ def _hop_of(request: Request, platform: str) -> Hop:
 
 
 def _addressee(body: bytes) -> str:
-    """Whom a call is about, where its body says so."""
+    """Return the receiver that the body names, or ""."""
     try:
         values = json.loads(body)
     except ValueError:
@@ -231,8 +231,8 @@ async def _run(arguments: argparse.Namespace) -> None:
         "telegram": {"webhook_url": arguments.telegram_webhook},
         "slack": {"command_url": arguments.slack_command},
     }
-    for name, wish in accounts.items():
-        server.simulation().platforms[name].configure(wish)
+    for name, options in accounts.items():
+        server.simulation().platforms[name].configure(options)
     print(f"http://{_HOST}:{port}/chat#{token}", flush=True)
     for name, value in server.simulation().settings().items():
         print(f"export LETSERVER_{name}={shlex.quote(value)}")

@@ -1,8 +1,9 @@
-"""How what a person does reaches the product: one request, a timer in real time, and the same news again.
+"""Pushes a person's action to the product: one request, a timeout in real time, and retries with the same message.
 
-WeChat cuts the connection after 5 seconds and pushes again at once, with the same MsgId and a new signature; after
-30 failures in 5 minutes it pushes nothing for a minute (微信开放文档 · 接收消息 · 微信推送消息与事件说明). The other
-doors differ by timer and number of deliveries only.
+WeChat cuts the connection after 5 seconds and pushes again at once, with the same MsgId and a new signature; after 30
+failures in 5 minutes it pushes nothing for a minute (微信开放文档 · 接收消息 · 微信推送消息与事件说明). The other
+platforms differ only in
+timeout and number of attempts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _ANSWER_KEPT: Final = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tamper:
-    """What is wrong with a delivery on purpose."""
+    """Defects of a delivery, made on purpose."""
 
     bad_signature: bool = False
     seconds_old: int = 0
@@ -46,7 +47,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an answer means: `silent`, `reply` (with what is shown), `bad` (with why), `failed` (with why: again)."""
+    """The meaning of an answer: `silent`, `reply` (with `text`), `bad` (with `why`), `failed` (with `why`; retried)."""
 
     kind: str
     text: str = ""
@@ -57,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """One piece of news for the product. `trouble` is the grey line where no answer can be used; empty: none."""
+    """One message for the product. `trouble`: the line that the person sees if no answer is usable; "" for none."""
 
     platform: str
     chat: Chat
@@ -70,7 +71,7 @@ class Push:
 
 @dataclass(slots=True, kw_only=True)
 class Delivery:
-    """One request of a push and what came of it. `why`: first, repeat, early, dup."""
+    """One request of a push and its result. `why`: first, repeat, early, dup."""
 
     why: str
     status: int
@@ -79,7 +80,6 @@ class Delivery:
     verdict: Verdict
 
     def shown(self) -> dict[str, object]:
-        """As JSON."""
         verdict = self.verdict
         reply = verdict.text if verdict.kind == "reply" else None
         return {
@@ -94,7 +94,7 @@ class Delivery:
 
 
 class Pusher:
-    """Sends the pushes of all doors."""
+    """Sends the pushes of all platforms."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -104,7 +104,7 @@ class Pusher:
         self.failures_allowed = 30
 
     async def send(self, push: Push) -> dict[str, object]:
-        """Deliver, show what came back, and tell `{paused, reply, deliveries}`."""
+        """Deliver, show the reply, and return `{paused, reply, deliveries}`."""
         world, chat = self._world, push.chat
         if world.clock.now() < self._paused_until:
             world.note(chat, "system", "system", "推送已暂停（MarkFail），这条消息没有送达")
@@ -130,11 +130,11 @@ class Pusher:
             async with asyncio.timeout(_HELD_SECONDS):
                 await event.wait()
         except TimeoutError:
-            # Nothing came after it: then it goes out late, and alone.
+            # No other push followed: send it now.
             self._held.pop(chat.id, None)
 
     async def _first(self, push: Push, tamper: Tamper, *, early: bool) -> list[Delivery]:
-        """Deliver until it is heard."""
+        """Deliver until an answer is not `failed`, at most `push.deliveries` times."""
         if early:
             first = asyncio.create_task(self._once(push, tamper, "first", 1))
             await asyncio.wait({first}, timeout=_EARLY_SECONDS)
@@ -165,7 +165,7 @@ class Pusher:
         chat: str = "",
         attempt: int = 1,
     ) -> Delivery:
-        """Send one request, judge the answer and log both."""
+        """Send one request, read the answer and log both."""
         path = f"push/{platform}"
         hop = Hop(
             direction="out",

@@ -1,4 +1,4 @@
-"""What group robots of Feishu and DingTalk have in common: a key in the address, a secret, a keyword, networks."""
+"""The settings that group robots of Feishu and DingTalk share: secret, keyword, allowed addresses."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from devtools.simulator.base import keep_known
 
 @dataclass(slots=True, kw_only=True)
 class Robot:
-    """One robot. Empty: that check is off."""
+    """One robot. An empty value turns its check off."""
 
     secret: str = ""
     keyword: str = ""
     ip_allow: list[str] = field(default_factory=list)
     gone: bool = False
 
-    def configure(self, wish: Mapping[str, object]) -> None:
+    def configure(self, options: Mapping[str, object]) -> None:
         """Change it. Raises ValueError."""
         known = {"secret": str, "keyword": str, "ip_allow": list, "gone": bool}
-        for name, value in keep_known(wish, known).items():
+        for name, value in keep_known(options, known).items():
             setattr(self, name, value)
 
 
 def all_text(value: object) -> str:
-    """Every text inside of a message, in a row: where a keyword is looked for, and what a person reads."""
+    """Return all texts inside a message, a line each: a person reads them, and the keyword must be among them."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        # Names of kinds and colours are no text that anybody reads.
+        # Type names and signatures are not shown to a person.
         inner = (
             item for name, item in value.items() if name not in ("tag", "msgtype", "msg_type", "sign", "timestamp")
         )

@@ -1,8 +1,8 @@
 """Services that only receive: Discord, Teams, Bark, PushPlus, ServerChan, WxPusher, ntfy and Gotify.
 
-Each lives below its own prefix and answers success and refusal in its own shape. Those that a person hosts, and Teams,
-answer at the root too, because their clients take a host and nothing else. The key `demo` is known everywhere;
-`PUT /_sim/robots/<service>/<key>` adds others, `{"gone": true}` takes one away.
+Each has its own prefix and its own format of success and refusal. Self-hosted services and Teams answer at the root
+too, because their clients accept only a host. Each knows the key `demo`; `PUT /_sim/robots/<service>/<key>` adds
+others, `{"gone": true}` removes one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ DEMO_KEY = "demo"
 
 
 class Service(Platform):
-    """What they have in common: keys, a pace, a body with a text."""
+    """The base of the services: known keys, a rate limit, a body with a text."""
 
     pattern: ClassVar[str]
-    """Its addresses; `(?P<key>...)` where the key is a part of them."""
+    """A regular expression of the paths, with `(?P<key>...)` if the key is a part of the path."""
     pace: ClassVar[tuple[int, float, str]]
-    """Number of messages, seconds, and the code when there are more."""
+    """Number of messages, seconds, and the code of the refusal above that rate."""
     unknown: ClassVar[str]
-    """The code for a key that is not known."""
+    """The code for an unknown key."""
     unreadable: ClassVar[str]
-    """The code for a body that is not what the service takes."""
+    """The code for a body that cannot be parsed."""
 
     def __init__(self, world: World, pusher: Pusher) -> None:
         super().__init__(world, pusher)
@@ -44,12 +44,11 @@ class Service(Platform):
         self._pace = Pace.of(world.clock, number, seconds)
 
     def routes(self) -> list[Route]:
-        """One address."""
         return [Route.of(self.pattern, self._take)]
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
-        """Add or take away a key. Raises ValueError."""
-        if keep_known(wish, {"gone": bool}).get("gone"):
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
+        """Add or remove a key. Raises ValueError."""
+        if keep_known(options, {"gone": bool}).get("gone"):
             self._keys.discard(key)
         else:
             self._keys.add(key)
@@ -72,20 +71,20 @@ class Service(Platform):
         return self.success(values)
 
     def key(self, _request: Request, parts: Mapping[str, str], _values: Mapping[str, object]) -> str:
-        """Whom it is for."""
+        """Return the key of the receiver."""
         return parts["key"]
 
     def problem(self, _values: Mapping[str, object], _request: Request) -> str:
-        """The code that a wrong body gets, or ""."""
+        """Return the code of the refusal for an invalid body, or ""."""
         return ""
 
     def text(self, values: Mapping[str, object]) -> str:
-        """What a person reads."""
+        """Return the text that a person reads."""
         return all_text(dict(values))
 
     @abstractmethod
     def success(self, values: Mapping[str, object]) -> Response:
-        """It was taken."""
+        """Return the answer to an accepted message."""
 
 
 def _words(values: Mapping[str, object], *names: str) -> str:
@@ -93,7 +92,7 @@ def _words(values: Mapping[str, object], *names: str) -> str:
 
 
 class Discord(Service):
-    """Channel webhooks: 204 without a body, 2000 characters, 5 in 2 seconds."""
+    """Channel webhooks: 204 without a body, at most 2000 characters, 5 messages in 2 seconds."""
 
     name = "discord"
     pattern = r"/discord/api/webhooks/(?P<key>[^/]+)/(?P<secret>[^/]+)"
@@ -102,17 +101,15 @@ class Discord(Service):
     unreadable = "50035"
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """No text, or too much of it."""
         if len(str(values.get("content") or "")) > 2000:
             return "50035"
         return "" if values.get("content") or values.get("embeds") else "50006"
 
     def success(self, _values: Mapping[str, object]) -> Response:
-        """Nothing."""
         return Response(status=204, headers={"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "4"})
 
     def refuse(self, code: str, **words: object) -> Response:
-        """`message` and `code`; of a rate `retry_after`."""
+        """`message` and `code`; above the rate also `retry_after`."""
         row = errors.DISCORD[code]
         if code != "429":
             return Response.of_json({"message": row.message, "code": int(code)}, row.status)
@@ -122,7 +119,7 @@ class Discord(Service):
 
 
 class Teams(Service):
-    """A workflow's address: 202 without a body, 28 KB."""
+    """The address of a workflow: 202 without a body, at most 28 KB."""
 
     name = "teams"
     pattern = (
@@ -134,7 +131,6 @@ class Teams(Service):
     unreadable = "InvalidRequestContent"
 
     def problem(self, values: Mapping[str, object], request: Request) -> str:
-        """No signature in the address, no card, or too much."""
         if not request.query.get("sig"):
             return "DirectApiAuthorizationRequired"
         if len(request.body) > 28 * 1024:
@@ -142,11 +138,10 @@ class Teams(Service):
         return "" if values.get("attachments") or values.get("type") else "InvalidRequestContent"
 
     def success(self, _values: Mapping[str, object]) -> Response:
-        """Accepted: whether the card was posted is not told."""
+        """202 without a body: the answer does not say whether the card was posted."""
         return Response(status=202)
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """`error` with code and message."""
         row = errors.TEAMS[code]
         return Response.of_json({"error": {"code": code, "message": row.message}}, row.status)
 
@@ -161,30 +156,26 @@ class Bark(Service):
     unreadable = "400"
 
     def key(self, _request: Request, _parts: Mapping[str, str], values: Mapping[str, object]) -> str:
-        """The device."""
         return str(values.get("device_key", ""))
 
     def problem(self, _values: Mapping[str, object], request: Request) -> str:
-        """Apple takes 4 KB."""
+        """Apple accepts at most 4 KB."""
         return "413" if len(request.body) > 4096 else ""
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Title and body."""
         return _words(values, "title", "subtitle", "body")
 
     def success(self, _values: Mapping[str, object]) -> Response:
-        """200 in HTTP and body."""
         return Response.of_json({"code": 200, "message": "success", "timestamp": int(time.time())})
 
     def refuse(self, code: str, **words: object) -> Response:
-        """The code in HTTP and body."""
         row = errors.BARK[code]
         message = row.message.format(**{"key": "", "why": "BadDeviceToken", **words})
         return Response.of_json({"code": row.status, "message": message, "timestamp": int(time.time())}, row.status)
 
 
 class PushPlus(Service):
-    """HTTP 200 always; 200 of the body is success."""
+    """HTTP 200 always; code 200 in the body is success."""
 
     name = "pushplus"
     pattern = r"/pushplus/send"
@@ -193,15 +184,12 @@ class PushPlus(Service):
     unreadable = "999"
 
     def key(self, _request: Request, _parts: Mapping[str, str], values: Mapping[str, object]) -> str:
-        """The person's token."""
         return str(values.get("token", ""))
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """No text."""
         return "" if values.get("content") else "999"
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Title and content."""
         return _words(values, "title", "content")
 
     def success(self, _values: Mapping[str, object]) -> Response:
@@ -209,12 +197,11 @@ class PushPlus(Service):
         return Response.of_json({"code": 200, "msg": "请求成功", "data": self.world.word(32).lower(), "count": None})
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """`code` and `msg`."""
         return Response.of_json({"code": int(code), "msg": errors.PUSHPLUS[code].message, "data": None})
 
 
 class ServerChan(Service):
-    """`/<SendKey>.send` as a form; 0 of the body is success."""
+    """`/<SendKey>.send` takes a form; code 0 in the body is success."""
 
     name = "serverchan"
     pattern = r"/serverchan/(?P<key>[^/]+)\.send"
@@ -223,15 +210,12 @@ class ServerChan(Service):
     unreadable = "40003"
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """No title."""
         return "" if values.get("title") else "40003"
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Title and text."""
         return _words(values, "title", "desp")
 
     def success(self, _values: Mapping[str, object]) -> Response:
-        """`data.errno` 0."""
         data = {"pushid": str(self.world.rng.randrange(10**8)), "readkey": self.world.word(16), "error": "SUCCESS"}
         return Response.of_json({"code": 0, "message": "", "data": {**data, "errno": 0}})
 
@@ -243,7 +227,7 @@ class ServerChan(Service):
 
 
 class WxPusher(Service):
-    """HTTP 200 always; 1000 of the body is success."""
+    """HTTP 200 always; code 1000 in the body is success."""
 
     name = "wxpusher"
     pattern = r"/wxpusher/api/send/message"
@@ -252,19 +236,18 @@ class WxPusher(Service):
     unreadable = "1001"
 
     def key(self, _request: Request, _parts: Mapping[str, str], values: Mapping[str, object]) -> str:
-        """The application's token; apprise wants it to begin with AT_."""
+        """The application's token; apprise requires the prefix AT_."""
         return str(values.get("appToken", "")).removeprefix("AT_")
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """No text or nobody to send it to."""
+        """A text and a receiver are required."""
         return "" if values.get("content") and (values.get("uids") or values.get("topicIds")) else "1001"
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Summary and content."""
         return _words(values, "summary", "content")
 
     def success(self, values: Mapping[str, object]) -> Response:
-        """A line for each receiver."""
+        """`data` has one item per receiver."""
         uids = values.get("uids")
         data = [
             {"uid": uid, "topicId": None, "messageId": number, "code": 1000, "status": "创建发送任务成功"}
@@ -273,13 +256,12 @@ class WxPusher(Service):
         return Response.of_json({"code": 1000, "msg": "处理成功", "data": data, "success": True})
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """`code` and `msg`."""
         body = {"code": int(code), "msg": errors.WXPUSHER[code].message, "data": None, "success": False}
         return Response.of_json(body)
 
 
 class Ntfy(Service):
-    """A topic in the address or in the JSON body; 60 messages at once, then one in five seconds."""
+    """A topic in the path or in the JSON body; 60 messages at once, then one in five seconds."""
 
     name = "ntfy"
     pattern = r"/|/ntfy(?:/(?P<key>[^/]*))?"
@@ -288,7 +270,7 @@ class Ntfy(Service):
     unreadable = "40024"
 
     def _take(self, request: Request, match: re.Match[str]) -> Response:
-        """To a topic's own address the text comes as it is."""
+        """A request to the topic's own path carries the text as its body."""
         if not match["key"]:
             return super()._take(request, match)
         text = request.body.decode("utf-8", "replace")
@@ -297,24 +279,19 @@ class Ntfy(Service):
         return super()._take(request, match)
 
     def key(self, _request: Request, _parts: Mapping[str, str], values: Mapping[str, object]) -> str:
-        """The topic."""
         return str(values.get("topic", ""))
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """4096 bytes."""
         return "41301" if len(str(values.get("message", "")).encode()) > 4096 else ""
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Title and message."""
         return _words(values, "title", "message")
 
     def success(self, values: Mapping[str, object]) -> Response:
-        """The message as it was stored."""
         stored = {"id": self.world.word(12), "time": int(time.time()), "event": "message", **values}
         return Response.of_json(stored)
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """`code`, `http` and `error`."""
         row = errors.NTFY[code]
         body = {"code": int(code), "http": row.status, "error": row.message, "link": "https://ntfy.sh/docs/publish/"}
         return Response.of_json(body, row.status)
@@ -334,19 +311,15 @@ class Gotify(Service):
         return request.headers.get("x-gotify-key", "") or request.query.get("token", "")
 
     def problem(self, values: Mapping[str, object], _request: Request) -> str:
-        """No text."""
         return "" if values.get("message") else "400"
 
     def text(self, values: Mapping[str, object]) -> str:
-        """Title and message."""
         return _words(values, "title", "message")
 
     def success(self, values: Mapping[str, object]) -> Response:
-        """The message as it was stored."""
         return Response.of_json({"id": self.world.rng.randrange(10**6), "appid": 1, **values})
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """`error`, `errorCode` and `errorDescription`."""
         row = errors.GOTIFY[code]
         names = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 500: "Internal Server Error"}
         body = {"error": names[row.status], "errorCode": row.status, "errorDescription": row.message}

@@ -1,4 +1,4 @@
-"""An address that takes anything: callbacks and webhooks of the product arrive here, and their signature is checked.
+"""An address that accepts any request: it receives callbacks and webhooks of the product and checks their signature.
 
 Signature: Standard Webhooks (Standard Webhooks specification · Signature scheme).
 """
@@ -24,7 +24,7 @@ _TOLERANCE_SECONDS: Final = 300
 
 @dataclass(slots=True, kw_only=True)
 class _Sink:
-    """One address. `script`: statuses of the next answers, 0 hangs up; then `status` for ever."""
+    """One address. `script`: statuses of the next answers, 0 hangs up; after them, every answer has `status`."""
 
     secret: str = ""
     status: int = 200
@@ -36,7 +36,7 @@ class _Sink:
 
 
 class Sink(Platform):
-    """Addresses appear when they are first called."""
+    """Receives at any key; an address is created by its first call."""
 
     name = "sink"
 
@@ -45,18 +45,16 @@ class Sink(Platform):
         self._sinks: dict[str, _Sink] = {}
 
     def routes(self) -> list[Route]:
-        """Any method."""
         return [Route.of("/hook/(?P<key>.+)", self._take)]
 
     def refuse(self, code: str, **_words: object) -> Response:
-        """The code is an HTTP status."""
         return Response.of_text("refused", int(code))
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
-        """Set what an address answers, and its secret. Raises ValueError."""
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
+        """Set the answers of an address, and its secret. Raises ValueError."""
         known = {"secret": str, "status": int, "script": list, "headers": dict, "body": str, "delay_ms": int}
         sink = self._sinks.setdefault(key, _Sink())
-        for name, value in keep_known(wish, known).items():
+        for name, value in keep_known(options, known).items():
             setattr(sink, name, value)
 
     async def _take(self, request: Request, match: re.Match[str]) -> Response:
@@ -92,7 +90,7 @@ class Sink(Platform):
 
 
 def _signature_problem(request: Request, secret: str) -> str:
-    """Why the request is not what the holder of the secret sent, or ""."""
+    """Return why the signature is invalid, or ""."""
     headers = request.headers
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not message_id or not timestamp.isdigit():

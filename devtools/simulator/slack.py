@@ -27,7 +27,7 @@ _CHARACTERS: Final = 40_000
 
 @dataclass(slots=True, kw_only=True)
 class Workspace:
-    """What the app's owner set. `per_second`: messages to one webhook or channel."""
+    """Settings of the workspace and its app. `per_second`: messages to one webhook or channel."""
 
     signing_secret: str = "simulator-slack-signing-secret-01"
     bot_token: str = "xoxb-simulator-slack-token"
@@ -65,7 +65,6 @@ class Slack(Platform):
         ]
 
     def settings(self) -> Mapping[str, str]:
-        """The product's settings for this workspace."""
         workspace = self._workspace
         return {
             "SLACK_BASE": self.world.base,
@@ -75,32 +74,30 @@ class Slack(Platform):
         }
 
     def refuse(self, code: str, **words: object) -> Response:
-        """As a bare word."""
         row = errors.SLACK[code]
         answer = Response.of_text(row.message, row.status)
         if row.status == 429:
             answer.headers["Retry-After"] = str(words.get("seconds", 30))
         return answer
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change what the owner set. Raises ValueError."""
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the settings. Raises ValueError."""
         known = {name: type(getattr(self._workspace, name)) for name in Workspace.__slots__}
-        for name, value in keep_known(wish, known).items():
+        for name, value in keep_known(options, known).items():
             setattr(self._workspace, name, value)
         self._pace.number = self._workspace.per_second
 
     def account(self) -> Mapping[str, object]:
-        """What the owner set."""
         return {name: getattr(self._workspace, name) for name in Workspace.__slots__}
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
         """Add or remove a webhook, by the last three parts of its address. Raises ValueError."""
-        if keep_known(wish, {"gone": bool}).get("gone"):
+        if keep_known(options, {"gone": bool}).get("gone"):
             self._hooks.discard(key)
         else:
             self._hooks.add(key)
 
-    # What the product calls.
+    # Calls of the product.
 
     def _hook(self, request: Request, match: re.Match[str]) -> Response:
         if match["key"] not in self._hooks:
@@ -173,17 +170,17 @@ class Slack(Platform):
 
     # People.
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """A member of the workspace. Raises ValueError."""
-        userid = text_of(wish, "openid", default="") or "U" + self.world.word(9).upper()
-        name = text_of(wish, "nickname", default="") or userid.lower()
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a member of the workspace. Raises ValueError."""
+        userid = text_of(options, "openid", default="") or "U" + self.world.word(9).upper()
+        name = text_of(options, "nickname", default="") or userid.lower()
         return self.world.new_chat(chat_id=userid, platform=self.name, name=name, kind="user")
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
         """Type the slash command. Raises NotHere, ValueError."""
         if action != "text":
             raise NotHere(f"nobody can {action} at slack")
-        content = text_of(wish, "content")
+        content = text_of(options, "content")
         workspace = self._workspace
         self.world.note(chat, "user", "text", f"{workspace.command} {content}".rstrip())
         if not workspace.command_url:
@@ -237,7 +234,7 @@ def _has_text(values: Mapping[str, object]) -> bool:
 
 
 def _read(fetched: Fetched) -> Verdict:
-    """Nothing, a plain text, or a message as JSON."""
+    """Read an empty answer, a plain text, or a message as JSON."""
     if not fetched.body.strip():
         return Verdict(kind="silent")
     text = fetched.body.decode("utf-8", "replace")

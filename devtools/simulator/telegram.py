@@ -26,7 +26,7 @@ _TAG: Final = re.compile(r"<(/?)([a-zA-Z-]+)[^>]*>")
 
 @dataclass(slots=True, kw_only=True)
 class Bot:
-    """What the bot's owner set. `per_chat`: messages a second to one person."""
+    """Settings of the bot. `per_chat`: messages a second to one chat."""
 
     bot_token: str = "1234567890:simulator-telegram-token-0123456789"
     webhook_url: str = ""
@@ -58,11 +58,9 @@ class Telegram(Platform):
         self._group = Pace.of(world.clock, 20, 60)
 
     def routes(self) -> list[Route]:
-        """Every method of the bot."""
         return [Route.of("/bot(?P<token>[^/]+)/(?P<method>[A-Za-z]+)", self._call)]
 
     def settings(self) -> Mapping[str, str]:
-        """The product's settings for this bot."""
         return {
             "TELEGRAM_BASE": self.world.base,
             "TELEGRAM_BOT_TOKEN": self._bot.bot_token,
@@ -70,7 +68,7 @@ class Telegram(Platform):
         }
 
     def refuse(self, code: str, **words: object) -> Response:
-        """With the code as HTTP status too."""
+        """Return the refusal as JSON, with the code as its HTTP status too."""
         row = errors.TELEGRAM[code]
         text = row.message.format(**{"why": "invalid", "seconds": 3, **words})
         more: dict[str, object] = {}
@@ -81,15 +79,14 @@ class Telegram(Platform):
         body = {"ok": False, "error_code": int(code), "description": text, **more}
         return Response.of_json(body, row.status, **headers)
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change what the owner set. Raises ValueError."""
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the settings. Raises ValueError."""
         known = {name: type(getattr(self._bot, name)) for name in Bot.__slots__}
-        for name, value in keep_known(wish, known).items():
+        for name, value in keep_known(options, known).items():
             setattr(self._bot, name, value)
         self._chat.number = self._bot.per_chat
 
     def account(self) -> Mapping[str, object]:
-        """What the owner set."""
         return {name: getattr(self._bot, name) for name in Bot.__slots__}
 
     # The bot's calls.
@@ -178,19 +175,19 @@ class Telegram(Platform):
         kind = "group" if chat.id.startswith("-") else "private"
         return {"id": int(chat.id), "type": kind, "first_name": chat.name}
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """Somebody who wrote to the bot; a number below 0 is a group. Raises ValueError."""
-        number = text_of(wish, "openid", default="") or str(self.world.rng.randrange(10**8, 10**10))
-        name = text_of(wish, "nickname", default="") or f"tg {number}"
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a person who wrote to the bot; an id below 0 is a group. Raises ValueError."""
+        number = text_of(options, "openid", default="") or str(self.world.rng.randrange(10**8, 10**10))
+        name = text_of(options, "nickname", default="") or f"tg {number}"
         if not number.lstrip("-").isdigit():
             raise ValueError("openid: a number")
         return self.world.new_chat(chat_id=number, platform=self.name, name=name, kind="user")
 
     def person(self, chat: Chat) -> Mapping[str, object]:
-        """Whether they blocked the bot."""
+        """Return whether the person blocked the bot."""
         return {"blocked": chat.id in self._blocked}
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
         """Write, block or unblock. Raises NotHere, ValueError."""
         if action in ("unfollow", "follow"):
             (self._blocked.add if action == "unfollow" else self._blocked.discard)(chat.id)
@@ -198,7 +195,7 @@ class Telegram(Platform):
             return {}
         if action != "text":
             raise NotHere(f"nobody can {action} at telegram")
-        content = text_of(wish, "content")
+        content = text_of(options, "content")
         self.world.note(chat, "user", "text", content)
         if not self._bot.webhook_url:
             return {"paused": False, "reply": None, "deliveries": []}
@@ -235,7 +232,7 @@ class Telegram(Platform):
         return Outgoing(url=self._bot.webhook_url, headers=headers, body=update.encode(), plain=update)
 
     def _read(self, fetched: Fetched, chat: Chat) -> Verdict:
-        """A method in the answer is called as if it had been sent (Making requests when getting updates)."""
+        """Call the method that the answer names, as Telegram does (Making requests when getting updates)."""
         try:
             values = json.loads(fetched.body)
         except ValueError:
@@ -248,13 +245,13 @@ class Telegram(Platform):
         return Verdict(kind="reply", text=values["text"], extra={"format": mode})
 
     async def handshake(self) -> Mapping[str, object]:
-        """Telegram checks nothing when an address is set."""
+        """Raise NotHere: Telegram does not check an address when it is set."""
         await asyncio.sleep(0)
         raise NotHere("telegram checks no address")
 
 
 def _entity_problem(text: str, mode: str) -> str:
-    """Why the text cannot be parsed in its mode, or "": the checks that senders trip over (Formatting options)."""
+    """Return why the text cannot be parsed in its mode, or "". Finds common mistakes only (Formatting options)."""
     if mode == "markdownv2":
         found = _MARKDOWN_RESERVED.search(_CODE.sub("", text))
         return f"Character '{found[1]}' is reserved and must be escaped with the preceding '\\'" if found else ""

@@ -1,4 +1,4 @@
-"""Templates of the official account, and what their fields take (微信开放文档 · 订阅消息 · 参数值内容限制说明)."""
+"""Templates of the official account, and the rules for their fields (微信开放文档 · 订阅消息 · 参数值内容限制说明)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Template:
 
 
 def seeded() -> dict[str, Template]:
-    """The templates that an account begins with."""
+    """Return the templates that a new account has."""
     plain = "{{title.DATA}}\n{{text.DATA}}\n级别:{{level.DATA}}\n时间:{{time.DATA}}"
     return {
         template.template_id: template

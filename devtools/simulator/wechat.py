@@ -1,7 +1,7 @@
 """The official account (公众号、服务号、测试号): customer-service and template messages (微信开放文档 · 公众号).
 
-Tokens and quotas are in `wechat_state.py`, menus, QR codes and lists of people in `wechat_account.py`, what a person
-does and how it reaches the product in `wechat_push.py`.
+Tokens and quotas are in `wechat_state.py`, menus, QR codes and lists of people in `wechat_account.py`, the actions of a
+person and their pushes to the product in `wechat_push.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from devtools.simulator import templates
 from devtools.simulator.base import Platform, Route
 from devtools.simulator.push import Pusher
 from devtools.simulator.wechat_account import Pages
-from devtools.simulator.wechat_push import Door
+from devtools.simulator.wechat_push import Callback
 from devtools.simulator.wechat_state import Refused, State
 from devtools.simulator.wire import Request, Response
 from devtools.simulator.world import Chat, World
@@ -44,7 +44,7 @@ class WeChat(Platform):
         super().__init__(world, pusher)
         self._state = State(world)
         self._pages = Pages(self._state)
-        self._door = Door(self._state, pusher)
+        self._callback = Callback(self._state, pusher)
         self._sent: dict[tuple[str, str], tuple[float, int]] = {}
 
     def routes(self) -> list[Route]:
@@ -63,11 +63,9 @@ class WeChat(Platform):
         ]
 
     def refuse(self, code: str, **words: object) -> Response:
-        """As HTTP 200 with `errcode`."""
         return self._state.refuse(code, **words)
 
     def settings(self) -> Mapping[str, str]:
-        """The product's settings for this account."""
         account = self._state.account
         return {
             "WECHAT_KIND": account.kind,
@@ -83,44 +81,42 @@ class WeChat(Platform):
             '"character_string5": "source"}',
         }
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change what the owner set. Raises ValueError."""
-        self._state.configure(wish)
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the settings. Raises ValueError."""
+        self._state.configure(options)
 
     def account(self) -> Mapping[str, object]:
-        """What the owner set."""
         return self._state.shown()
 
     def expire_token(self, token: str) -> None:
-        """The token has just expired."""
         self._state.expire_token(token)
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """Somebody with a phone, who follows nothing yet. Raises ValueError."""
-        return self._door.add_person(wish)
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a person, who does not follow the account yet. Raises ValueError."""
+        return self._callback.add_person(options)
 
     def person(self, chat: Chat) -> Mapping[str, object]:
-        """What the account may still send them, and until when."""
-        return self._door.person(chat)
+        """Return whether the person follows, how many messages they may still get, and the open windows."""
+        return self._callback.person(chat)
 
-    def place(self) -> Mapping[str, object]:
-        """What everybody sees of the account: its menu, and the codes that hang on walls."""
-        return self._pages.place()
+    def public(self) -> Mapping[str, object]:
+        """Return the public parts of the account: its menu and its QR codes."""
+        return self._pages.public()
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
         """Let a person do something. Raises NotHere, ValueError."""
-        return await self._door.act(chat, action, wish)
+        return await self._callback.act(chat, action, options)
 
     async def handshake(self) -> Mapping[str, object]:
-        """What the platform asks when the address is entered."""
-        return await self._door.handshake()
+        """Check the callback address as the platform does when an owner enters it."""
+        return await self._callback.handshake()
 
     def quota_ends(self, code: str) -> float:
-        """A day's quota begins anew at midnight, a minute's within one."""
+        """Return the next midnight for the daily quota (45009), else a minute from now."""
         return self.world.clock.until_tomorrow() if code == "45009" else super().quota_ends(code)
 
     def _send(self, request: Request) -> object:
-        """`custom/send`: known openid, kind of message, window and count, then size."""
+        """Answer `custom/send`; checks in this order: openid, kind of message, window and credit, size."""
         body = self._state.body_of(request)
         person = self._state.follower(body.get("touser"))
         via, text, extra = self._content(body)
@@ -156,7 +152,7 @@ class WeChat(Platform):
         return "kf", f"[{kind}]", {"content": dict(inner)}
 
     def _typing(self, request: Request) -> object:
-        """`custom/typing`: shown for 15 seconds to somebody who did something in the last 30."""
+        """Answer `custom/typing`: the sign shows for 15 seconds, if the person did something in the last 30."""
         body = self._state.body_of(request)
         person = self._state.follower(body.get("touser"))
         now = self.world.clock.now()
@@ -175,7 +171,7 @@ class WeChat(Platform):
         return {"errcode": 0, "errmsg": "ok"}
 
     def _template(self, request: Request) -> object:
-        """`template/send`: 0 says that it was taken; an event says later whether it arrived."""
+        """Answer `template/send`. 0 means accepted; a later event says whether it was delivered."""
         body = self._state.body_of(request)
         person = self._state.follower(body.get("touser"))
         template = self._state.templates.get(str(body.get("template_id")))
@@ -212,5 +208,5 @@ class WeChat(Platform):
                 client_msg_id=mark[1],
                 msgid=msgid,
             )
-        self._door.template_sent(person, msgid, "failed:user block" if person.refuses == "late" else "success")
+        self._callback.template_sent(person, msgid, "failed:user block" if person.refuses == "late" else "success")
         return {"errcode": 0, "errmsg": "ok", "msgid": msgid}

@@ -32,7 +32,6 @@ class Pages:
         self._permanent: set[str] = set()
 
     def routes(self) -> list[Route]:
-        """Their addresses."""
         guarded = self._state.guarded
         verified = ("service", "test")
         return [
@@ -56,8 +55,8 @@ class Pages:
             Route.of("/cgi-bin/clear_quota", guarded(self._clear_quota, method="POST")),
         ]
 
-    def place(self) -> Mapping[str, object]:
-        """What everybody sees: the menu, and the living codes, newest first."""
+    def public(self) -> Mapping[str, object]:
+        """Return the menu and the valid QR codes, newest first."""
         now = self._state.world.clock.now()
         codes = [code for code in self._state.codes.values() if code.until is None or code.until > now]
         return {
@@ -129,7 +128,7 @@ class Pages:
         return f"{self._state.world.base}/q/{code.short}"
 
     def _show_qr(self, request: Request, _match: re.Match[str]) -> Response:
-        """The picture; no token, whoever has the ticket may see it (通过 ticket 换取二维码)."""
+        """Answer with the picture; the ticket is enough, no token is needed (通过 ticket 换取二维码)."""
         code = self._state.codes.get(request.query.get("ticket", ""))
         if code is None:
             return Response.of_text("not found", 404)
@@ -140,7 +139,7 @@ class Pages:
     # People.
 
     def _user_info(self, request: Request) -> object:
-        """As since 2021-12-27: no name, no picture (关于公众号用户信息接口的调整)."""
+        """Answer without name and picture, as WeChat does since 2021-12-27 (关于公众号用户信息接口的调整)."""
         person = self._state.follower(request.query.get("openid"))
         self._state.count("user_info")
         union = {"unionid": person.unionid} if self._state.account.with_unionid else {}
@@ -193,7 +192,7 @@ class Pages:
         }
 
     def _add_template(self, request: Request) -> object:
-        """Category templates: a number of the library and the names of the fields wanted."""
+        """Add a category template from a number of the library and the names of its fields."""
         body = self._state.body_of(request)
         short, names = body.get("template_id_short"), body.get("keyword_name_list", [])
         if not isinstance(short, str) or not isinstance(names, list) or len(self._state.templates) >= 25:
@@ -255,6 +254,6 @@ def _scene_of(action: str, scene: Mapping[str, object], lasting: bool) -> str:
     raise Refused("40053")
 
 
-def _seconds_of(wish: object) -> int:
-    """How long a code lives; 60 seconds where nobody says."""
-    return min(wish, _LONGEST_QR_SECONDS) if isinstance(wish, int) and wish > 0 else _SHORTEST_QR_SECONDS
+def _seconds_of(options: object) -> int:
+    """Return the lifetime of a code; the default is 60 seconds."""
+    return min(options, _LONGEST_QR_SECONDS) if isinstance(options, int) and options > 0 else _SHORTEST_QR_SECONDS

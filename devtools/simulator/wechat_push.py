@@ -1,4 +1,4 @@
-"""What a person does with the official account, and how it is pushed.
+"""Actions of a person with the official account, and their pushes to the product.
 
 Pages: 微信开放文档 · 公众号 · 接收普通消息, 接收事件推送, 消息加解密说明.
 """
@@ -37,31 +37,31 @@ _NUMBERS: Final = ("CreateTime", "MsgId", "MsgID", "AgentID")
 
 
 def xml_of(values: Mapping[str, object]) -> str:
-    """A push's body: texts in CDATA, numbers bare."""
+    """Return the body of a push: texts in CDATA, numbers bare."""
     parts = (f"<{name}>{value if name in _NUMBERS else cdata(str(value))}</{name}>" for name, value in values.items())
     return "<xml>" + "".join(parts) + "</xml>"
 
 
-class Door:
-    """The people of one account."""
+class Callback:
+    """The people of one account, and the callback to which their actions are pushed."""
 
     def __init__(self, state: State, pusher: Pusher) -> None:
         self._state = state
         self._world = state.world
         self._pusher = pusher
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """Somebody with a phone, who follows nothing yet. Raises ValueError."""
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a person, who does not follow the account yet. Raises ValueError."""
         world = self._world
-        openid = text_of(wish, "openid", default="") or "o" + world.word(27, more="-_")
-        name = text_of(wish, "nickname", default="") or f"用户 {len(self._state.people) + 1}"
-        unionid = text_of(wish, "unionid", default="") or "o" + world.word(27, more="-_")
+        openid = text_of(options, "openid", default="") or "o" + world.word(27, more="-_")
+        name = text_of(options, "nickname", default="") or f"用户 {len(self._state.people) + 1}"
+        unionid = text_of(options, "unionid", default="") or "o" + world.word(27, more="-_")
         chat = world.new_chat(chat_id=openid, platform="wechat", name=name, kind="user")
         self._state.people[openid] = Follower(chat=chat, credit=Credit(world.clock), unionid=unionid)
         return chat
 
     def person(self, chat: Chat) -> Mapping[str, object]:
-        """What the account may still send them, and until when."""
+        """Return whether the person follows, how many messages they may still get, and the open windows."""
         person = self._state.people[chat.id]
         return {
             "followed": person.followed,
@@ -73,16 +73,16 @@ class Door:
             "typing": person.typing_until > self._world.clock.now(),
         }
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
-        """Do something; what needs a follower is refused to others. Raises NotHere, ValueError."""
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
+        """Do one action. Raises ValueError, and NotHere for an unknown action or one that needs a follower."""
         person = self._state.people[chat.id]
         match action:
             case "follow":
-                return await self._follow(person, text_of(wish, "scene", default=""), ticket="")
+                return await self._follow(person, text_of(options, "scene", default=""), ticket="")
             case "scan":
-                return await self._scan(person, text_of(wish, "ticket"))
+                return await self._scan(person, text_of(options, "ticket"))
             case "refuse_template":
-                on, late = bool(wish.get("on", True)), bool(wish.get("late"))
+                on, late = bool(options.get("on", True)), bool(options.get("late"))
                 person.refuses = ("late" if late else "at_once") if on else ""
                 self._world.publish("people", None)
                 return {}
@@ -92,17 +92,17 @@ class Door:
             case "unfollow":
                 return await self._unfollow(person)
             case "text":
-                return await self._text(person, text_of(wish, "content"), text_of(wish, "menu_id", default=""))
+                return await self._text(person, text_of(options, "content"), text_of(options, "menu_id", default=""))
             case "message":
-                return await self._other(person, text_of(wish, "type"))
+                return await self._other(person, text_of(options, "type"))
             case "menu":
-                return await self._menu(person, text_of(wish, "key"), text_of(wish, "event", default="CLICK"))
+                return await self._menu(person, text_of(options, "key"), text_of(options, "event", default="CLICK"))
             case "event":
-                more = {"EventKey": text_of(wish, "key", default="")}
-                return await self._push(person, {"MsgType": "event", "Event": text_of(wish, "event"), **more})
+                more = {"EventKey": text_of(options, "key", default="")}
+                return await self._push(person, {"MsgType": "event", "Event": text_of(options, "event"), **more})
         raise NotHere(f"nobody can {action} at wechat")
 
-    # What people do.
+    # Actions.
 
     async def _text(self, person: Follower, content: str, menu_id: str) -> Mapping[str, object]:
         self._interact(person, "text")
@@ -120,7 +120,7 @@ class Door:
         return await self._push(person, {"MsgType": kind, **_OTHER_MESSAGES[kind], **self._message_id()})
 
     async def _menu(self, person: Follower, key: str, event: str) -> Mapping[str, object]:
-        """VIEW opens a page and earns nothing."""
+        """Choose a menu item; a VIEW item opens a page and opens no window."""
         if event != "VIEW":
             self._interact(person, "menu")
         self._world.note(person.chat, "user", "menu", key)
@@ -142,7 +142,7 @@ class Door:
         return await self._push(person, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""}, quiet=True)
 
     async def _scan(self, person: Follower, ticket: str) -> Mapping[str, object]:
-        """A ticket, or the address that the picture holds. Raises NotHere."""
+        """Scan a ticket, or the address that the picture holds. Raises NotHere."""
         short = ticket.rpartition("/q/")[2]
         code = self._state.codes.get(ticket) or next(
             (code for code in self._state.codes.values() if code.short == short), None
@@ -160,7 +160,7 @@ class Door:
         return await self._push(person, {"MsgType": "event", **event})
 
     def template_sent(self, person: Follower, msgid: int, status: str) -> None:
-        """Tell the product a moment later how a template message fared."""
+        """Push the result of a template message to the product, a little later."""
 
         async def tell() -> None:
             await asyncio.sleep(_FINISHED_AFTER_SECONDS)
@@ -178,7 +178,7 @@ class Door:
     def _message_id(self) -> dict[str, object]:
         return {"MsgId": 2 * 10**16 + self._world.rng.randrange(10**16)}
 
-    # How it travels.
+    # Pushes.
 
     async def _push(
         self, person: Follower, values: Mapping[str, object], *, quiet: bool = False
@@ -207,7 +207,7 @@ class Door:
         return {**sent, **known, "CreateTime": head["CreateTime"]}
 
     def _build(self, values: Mapping[str, object], tamper: Tamper) -> Outgoing:
-        """One delivery: same message, new timestamp, nonce and signature."""
+        """Build one delivery: the same message with a new timestamp, nonce and signature."""
         account, world = self._state.account, self._world
         timestamp = str(int(time.time()) - tamper.seconds_old)
         nonce = str(world.rng.randrange(10**8, 10**10))
@@ -237,7 +237,7 @@ class Door:
         )
 
     def _read(self, fetched: Fetched, openid: str) -> Verdict:
-        """`success` and nothing mean no reply; one reply in XML; anything else is a broken service."""
+        """Read an answer: `success` and an empty body mean no reply, XML is a reply, all else is an error."""
         account = self._state.account
         body = fetched.body.strip()
         if body in (b"", b"success"):
@@ -256,7 +256,7 @@ class Door:
             return Verdict(kind="bad", why=str(exc))
 
     async def handshake(self) -> Mapping[str, object]:
-        """GET with echostr, which must come back as it is (微信开放文档 · 接入指南)."""
+        """Send a GET with echostr, which must come back unchanged (微信开放文档 · 接入指南)."""
         account, world = self._state.account, self._world
         if not account.callback_url:
             raise NotHere("callback_url is not set")
@@ -280,7 +280,7 @@ class Door:
 
 
 def reply_of(body: bytes, receiver: str, sender: str) -> Verdict:
-    """Judge a reply's XML (微信开放文档 · 回复用户消息). Raises Unreadable."""
+    """Read a reply's XML (微信开放文档 · 回复用户消息). Raises Unreadable."""
     reply = xml_fields(body)
     kind, text = reply.get("MsgType", ""), reply.get("Content", "")
     if reply.get("ToUserName") != receiver or reply.get("FromUserName") != sender:

@@ -1,4 +1,4 @@
-"""What the files of the official account share: its settings, people, tokens and counts (微信开放文档 · 公众号)."""
+"""The state of the official account: settings, people, tokens and counts (微信开放文档 · 公众号)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CLEARS_A_MONTH: Final = 10
 
 
 class Refused(Exception):
-    """A call ends with a code of the table."""
+    """The call is refused with a code of the table."""
 
     def __init__(self, code: str, **words: object) -> None:
         super().__init__(code)
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What the owner set on the platform's pages. `strict`: fields are checked (None: unless it is a test account)."""
+    """Settings on the platform's pages for owners. `strict`: check fields (None: unless it is a test account)."""
 
     original_id: str = "gh_simulator0001"
     appid: str = "wx0123456789abcdef"
@@ -71,7 +71,7 @@ class Account:
 
 @dataclass(slots=True, kw_only=True)
 class Follower:
-    """A person, as one account sees them. `refuses`: "" | "at_once" (43101) | "late" (accepted, then failed)."""
+    """A person who knows the account. `refuses`: "" | "at_once" (43101) | "late" (accepted, then failed)."""
 
     chat: Chat
     credit: Credit
@@ -86,7 +86,7 @@ class Follower:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QrCode:
-    """One code. `until` None: it stays."""
+    """One code. `until` None: it does not expire."""
 
     ticket: str
     short: str
@@ -100,7 +100,7 @@ class _Token:
 
 
 class State:
-    """One account: who owns it, who follows it, which tokens live, what was counted."""
+    """One account: its settings, followers, valid tokens and counts."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -117,18 +117,17 @@ class State:
         self._minute = Pace.of(world.clock, 10_000, 60)
 
     def refuse(self, code: str, **words: object) -> Response:
-        """As HTTP 200 with `errcode`."""
         message = errors.WECHAT[code].message.format(
             **{"ip": "127.0.0.1", "field": "thing1", "why": "invalid", **words}
         )
         return Response.of_json({"errcode": int(code), "errmsg": f"{message} rid: {self.world.rid()}"})
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change what the owner set. Raises ValueError."""
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the settings. Raises ValueError."""
         known = {item.name for item in fields(Account)}
-        if not set(wish) <= known:
-            raise ValueError(f"{', '.join(set(wish) - known)} not known; there are {', '.join(sorted(known))}")
-        values = dict(wish)
+        if not set(options) <= known:
+            raise ValueError(f"{', '.join(set(options) - known)} not known; there are {', '.join(sorted(known))}")
+        values = dict(options)
         if values.get("mode", "safe") not in ("plain", "compat", "safe"):
             raise ValueError("mode: plain, compat, safe")
         if values.get("kind", "test") not in ("service", "subscription", "test"):
@@ -143,7 +142,6 @@ class State:
         self.world.publish("people", None)
 
     def shown(self) -> Mapping[str, object]:
-        """What the owner set."""
         account = self.account
         shown = {item.name: getattr(account, item.name) for item in fields(Account) if item.name != "kf_rules"}
         rules = account.kf_rules
@@ -151,14 +149,13 @@ class State:
         return {**shown, "kf_rules": {**by_kind, "merge": rules.merge}}
 
     def expire_token(self, token: str) -> None:
-        """The token has just expired."""
         if token in self._tokens:
             self._tokens[token].until = self.world.clock.now()
         if token == self._stable:
             self._stable = ""
 
     def guarded(self, answer: Callable[[Request], object], *, method: str, needs: tuple[str, ...] = ()) -> Answerer:
-        """Wrap `answer(request) -> object`: method, token, kind of account; a refusal becomes its answer."""
+        """Wrap `answer(request) -> object`: check method, token and kind of account, and answer when it raises Refused."""
 
         def wrapped(request: Request, _match: re.Match[str]) -> Response:
             try:
@@ -174,7 +171,7 @@ class State:
         return wrapped
 
     def count(self, what: str) -> None:
-        """Count one call of the day. Raises Refused."""
+        """Count one call of the day. Raises Refused above the daily limit."""
         key = (what, self.world.clock.day())
         account = self.account
         limit = account.daily_limits.get(what, _DAILY[what][account.kind == "test"])
@@ -183,7 +180,7 @@ class State:
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def clear_counts(self) -> None:
-        """`clear_quota`. Raises Refused once the month's are used."""
+        """Reset the day's counts (`clear_quota`). Raises Refused above the monthly limit."""
         month = self.world.clock.month()
         if self._clears.get(month, 0) >= _CLEARS_A_MONTH:
             raise Refused("48006")
@@ -192,7 +189,7 @@ class State:
 
     @staticmethod
     def body_of(request: Request) -> dict[str, object]:
-        """The call's object. Raises Refused."""
+        """Return the JSON object of the call. Raises Refused."""
         if not request.body:
             raise Refused("44002")
         try:
@@ -201,7 +198,7 @@ class State:
             raise Refused("47001") from exc
 
     def follower(self, openid: object) -> Follower:
-        """Somebody that this account has met. Raises Refused."""
+        """Return the person with this openid. Raises Refused if it is unknown."""
         if not isinstance(openid, str) or openid not in self.people:
             raise Refused("40003")
         return self.people[openid]
@@ -245,7 +242,7 @@ class State:
         return token
 
     def get_token(self, request: Request, _match: re.Match[str]) -> Response:
-        """A new token at each call; the one before lives on for five minutes, the one before that not at all."""
+        """Answer with a new token; the previous one stays valid for five minutes, older ones end."""
         try:
             self._check_method(request, "GET")
             self._check_owner(request.query, request.peer)
@@ -260,7 +257,7 @@ class State:
         return Response.of_json({"access_token": self._latest, "expires_in": TOKEN_SECONDS})
 
     def stable_token(self, request: Request, _match: re.Match[str]) -> Response:
-        """The same token until five minutes before its end; a forced one ends the one before at once."""
+        """Answer with the same token until five minutes before its end; a forced new one ends the old one at once."""
         try:
             self._check_method(request, "POST")
             values = self.body_of(request)

@@ -12,7 +12,7 @@ from devtools.simulator import errors
 from devtools.simulator.base import Answerer, Platform, Route, keep_known
 from devtools.simulator.clock import Pace
 from devtools.simulator.push import Pusher
-from devtools.simulator.wecom_push import Account, Door
+from devtools.simulator.wecom_push import Account, Callback
 from devtools.simulator.wire import Request, Response
 from devtools.simulator.world import Chat, World
 
@@ -52,11 +52,11 @@ class WeCom(Platform):
 
     def __init__(self, world: World, pusher: Pusher) -> None:
         super().__init__(world, pusher)
-        self._door = Door(world, pusher)
-        self._account = self._door.account
+        self._callback = Callback(world, pusher)
+        self._account = self._callback.account
         self._tokens: dict[str, float] = {}
         self._token = ""
-        self._members = self._door.members
+        self._members = self._callback.members
         self._robots: set[str] = {"demo"}
         self._robot_pace = Pace.of(world.clock, 20, 60)
         self._member_pace = Pace.of(world.clock, 30, 60)
@@ -66,7 +66,6 @@ class WeCom(Platform):
         self._media: dict[str, str] = {}
 
     def routes(self) -> list[Route]:
-        """Robots and application messages."""
         return [
             Route.of("/cgi-bin/gettoken", self._get_token),
             Route.of("/cgi-bin/message/send", self._guard(self._send)),
@@ -75,14 +74,12 @@ class WeCom(Platform):
         ]
 
     def refuse(self, code: str, **words: object) -> Response:
-        """As HTTP 200 with `errcode`."""
         message = errors.WECOM[code].message.format(**{"ip": "127.0.0.1", "why": "invalid", **words})
         hint = f", hint: [{int(time.time())}{self.world.rng.randrange(10**9):09d}], from ip: 127.0.0.1"
         more = ", more info at https://open.work.weixin.qq.com/devtool/query?e=" + code
         return Response.of_json({"errcode": int(code), "errmsg": message + hint + more})
 
     def settings(self) -> Mapping[str, str]:
-        """The product's settings for this corp."""
         account = self._account
         return {
             "WECOM_CORP_ID": account.corp_id,
@@ -93,40 +90,38 @@ class WeCom(Platform):
             "WECOM_API_BASE": self.world.base,
         }
 
-    def configure(self, wish: Mapping[str, object]) -> None:
-        """Change what the administrator set. Raises ValueError."""
+    def configure(self, options: Mapping[str, object]) -> None:
+        """Change the settings. Raises ValueError."""
         known = {name: type(value) for name, value in asdict(Account()).items()}
-        for name, value in keep_known(wish, known).items():
+        for name, value in keep_known(options, known).items():
             setattr(self._account, name, value)
 
     def account(self) -> Mapping[str, object]:
-        """What the administrator set."""
         return asdict(self._account)
 
-    def configure_robot(self, key: str, wish: Mapping[str, object]) -> None:
-        """A robot has nothing but its key; `{"gone": true}` takes it out of its group."""
-        if keep_known(wish, {"gone": bool}).get("gone"):
+    def configure_robot(self, key: str, options: Mapping[str, object]) -> None:
+        """Add a robot; `{"gone": true}` removes it from its group."""
+        if keep_known(options, {"gone": bool}).get("gone"):
             self._robots.discard(key)
         else:
             self._robots.add(key)
 
     def expire_token(self, token: str) -> None:
-        """The token has just expired."""
         if token in self._tokens:
             self._tokens[token] = self.world.clock.now()
         self._token = ""
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """A member. Raises ValueError."""
-        return self._door.add_person(wish)
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a member. Raises ValueError."""
+        return self._callback.add_person(options)
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
         """Write to the application. Raises NotHere, ValueError."""
-        return await self._door.act(chat, action, wish)
+        return await self._callback.act(chat, action, options)
 
     async def handshake(self) -> Mapping[str, object]:
-        """What the platform asks when the address is entered."""
-        return await self._door.handshake()
+        """Check the callback address as the platform does when an administrator enters it."""
+        return await self._callback.handshake()
 
     def _guard(self, answer: Callable[[Request], object]) -> Answerer:
         def wrapped(request: Request, _match: re.Match[str]) -> Response:
@@ -139,7 +134,7 @@ class WeCom(Platform):
 
     @staticmethod
     def _body(request: Request) -> tuple[dict[str, object], str, Mapping[str, object]]:
-        """The call's object, its kind of message, and what belongs to that kind."""
+        """Return the call's object, its kind of message, and the part of that kind."""
         try:
             body = request.json_object()
         except ValueError as exc:
@@ -157,7 +152,7 @@ class WeCom(Platform):
         return key
 
     def _robot(self, request: Request) -> object:
-        """Refused by HTTP 200 and a code; 20 messages a minute and robot."""
+        """Accept at most 20 messages a minute for each robot; a refusal is HTTP 200 with a code."""
         key = self._key(request)
         body, kind, inner = self._body(request)
         if kind not in _ROBOT_KINDS:
@@ -182,7 +177,7 @@ class WeCom(Platform):
         return {"errcode": 0, "errmsg": "ok"}
 
     def _upload(self, request: Request) -> object:
-        """A file lives three days, for the robot that took it."""
+        """Keep a file for three days, for this robot only."""
         key = self._key(request)
         kind = request.query.get("type", "")
         if kind not in ("file", "voice"):
@@ -197,7 +192,7 @@ class WeCom(Platform):
     # Application messages.
 
     def _get_token(self, request: Request, _match: re.Match[str]) -> Response:
-        """The same token until its end."""
+        """Answer with the same token until its end."""
         account, now = self._account, self.world.clock.now()
         if request.query.get("corpid") != account.corp_id:
             return self.refuse("40013")
@@ -221,7 +216,9 @@ class WeCom(Platform):
             raise _Refused("60020", ip=request.peer)
 
     def _send(self, request: Request) -> object:
-        """Who is not a member is named in a 0-answer; a text over 2048 bytes is cut; too many are dropped silently."""
+        """Send to members. The answer is 0 and names unknown receivers; a text over 2048 bytes is cut; messages above
+        the rate are dropped without an error.
+        """
         self._check_token(request)
         body, kind, inner = self._body(request)
         if str(body.get("agentid")) != str(self._account.agent_id):
@@ -261,7 +258,9 @@ class WeCom(Platform):
         self._person_times[day] = counted
 
     def _is_repeat(self, body: Mapping[str, object], members: list[str], text: str) -> bool:
-        """`enable_duplicate_check`: the same to the same within the interval is accepted and not shown."""
+        """Return whether `enable_duplicate_check` holds this message back: it repeats one to the same members within
+        the interval.
+        """
         if not body.get("enable_duplicate_check"):
             return False
         mark, now = ("|".join(members), text), self.world.clock.now()

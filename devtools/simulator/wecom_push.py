@@ -1,6 +1,7 @@
-"""The members of one corp, and how what they write to the application reaches the product.
+"""The members of one corp, and the pushes of their messages to the product.
 
-Page: 企业微信开发者中心 · 接收消息与事件. Always encrypted; what the account's own callback carries besides is missing.
+Page: 企业微信开发者中心 · 接收消息与事件. Always encrypted; the extra query
+parameters of the official account are absent.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAME: Final = "wecom"
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What the administrator set: one corp with one application."""
+    """Settings of one corp with one application."""
 
     corp_id: str = "wwsimulator000001"
     agent_id: int = 1000002
@@ -36,8 +37,8 @@ class Account:
     deliveries: int = 3
 
 
-class Door:
-    """One application that members write to."""
+class Callback:
+    """The members of one application, and the callback to which their messages are pushed."""
 
     def __init__(self, world: World, pusher: Pusher) -> None:
         self._world = world
@@ -45,23 +46,23 @@ class Door:
         self.account = Account()
         self.members: dict[str, Chat] = {}
 
-    def add_person(self, wish: Mapping[str, object]) -> Chat:
-        """A member. Raises ValueError."""
-        userid = text_of(wish, "openid", default="") or f"member{len(self.members) + 1}"
-        name = text_of(wish, "nickname", default="") or f"成员 {len(self.members) + 1}"
+    def add_person(self, options: Mapping[str, object]) -> Chat:
+        """Add a member. Raises ValueError."""
+        userid = text_of(options, "openid", default="") or f"member{len(self.members) + 1}"
+        name = text_of(options, "nickname", default="") or f"成员 {len(self.members) + 1}"
         chat = self._world.new_chat(chat_id=userid, platform=_NAME, name=name, kind="user")
         self.members[userid] = chat
         return chat
 
-    async def act(self, chat: Chat, action: str, wish: Mapping[str, object]) -> Mapping[str, object]:
+    async def act(self, chat: Chat, action: str, options: Mapping[str, object]) -> Mapping[str, object]:
         """Write to the application. Raises NotHere, ValueError."""
         if action == "event":
-            values: dict[str, object] = {"MsgType": "event", "Event": text_of(wish, "event")}
-            values["EventKey"] = text_of(wish, "key", default="")
+            values: dict[str, object] = {"MsgType": "event", "Event": text_of(options, "event")}
+            values["EventKey"] = text_of(options, "key", default="")
         elif action == "text":
-            values = {"MsgType": "text", "Content": text_of(wish, "content")}
+            values = {"MsgType": "text", "Content": text_of(options, "content")}
             values["MsgId"] = 7 * 10**18 + self._world.rng.randrange(10**17)
-            self._world.note(chat, "user", "text", text_of(wish, "content"))
+            self._world.note(chat, "user", "text", text_of(options, "content"))
         else:
             raise NotHere(f"nobody can {action} at wecom")
         account = self.account
@@ -86,7 +87,7 @@ class Door:
         return encrypt(text, aes_key=account.aes_key, receiver=account.corp_id, filling=self._world.word(16).encode())
 
     def _address(self, sealed: str, tamper: Tamper, **more: str) -> str:
-        """The callback's address, signed; a corp's callback carries `msg_signature` alone."""
+        """Return the signed callback address; WeCom has `msg_signature` but not `signature`."""
         timestamp, nonce = str(int(time.time()) - tamper.seconds_old), str(self._world.rng.randrange(10**9))
         signature = sha1_signature(self.account.token, timestamp, nonce, sealed)
         signature = signature[::-1] if tamper.bad_signature else signature
@@ -118,7 +119,7 @@ class Door:
             return Verdict(kind="bad", why=str(exc))
 
     async def handshake(self) -> Mapping[str, object]:
-        """GET with an encrypted echostr; the decrypted text must come back."""
+        """Send a GET with an encrypted echostr; the decrypted text must come back."""
         if not self.account.callback_url:
             raise NotHere("callback_url is not set")
         echo = str(self._world.rng.randrange(10**18))

@@ -1,7 +1,7 @@
-"""How many customer-service messages an account may still send to one person, and until when.
+"""The number of customer-service messages that an account may still send to one person, and until when.
 
-What a person does opens a window (微信开放文档 · 客服消息): a text 48 hours, a menu click, a follow and a scan one
-minute each. Which number holds when windows overlap is written nowhere; `merge` chooses between two readings.
+An action of the person opens a window (微信开放文档 · 客服消息): a text 48 hours, a menu click, a follow and a scan
+one minute each. The documents do not say how overlapping windows add up; `merge` chooses between two readings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TWO_DAYS: Final = 48 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """`number` messages within `seconds` of what the person did."""
+    """`number` messages within `seconds` of the person's action."""
 
     number: int
     seconds: float
@@ -32,20 +32,20 @@ class Rules:
     merge: str = "max"
 
     @classmethod
-    def of(cls, wish: Mapping[str, object]) -> Rules:
+    def of(cls, options: Mapping[str, object]) -> Rules:
         """Read `{"text": 5, "menu": [3, 60], "merge": "replace"}` over the defaults. Raises ValueError."""
-        if not set(wish) <= {*KINDS, "merge"} or wish.get("merge", "max") not in ("max", "replace"):
+        if not set(options) <= {*KINDS, "merge"} or options.get("merge", "max") not in ("max", "replace"):
             raise ValueError(f"rules are of {', '.join(KINDS)}, and merge is max or replace")
         by_kind = dict(DEFAULT.by_kind)
-        for kind in set(wish) & set(KINDS):
-            match wish[kind]:
+        for kind in set(options) & set(KINDS):
+            match options[kind]:
                 case int(number):
                     by_kind[kind] = Allowance(number=number, seconds=by_kind[kind].seconds)
                 case [int(number), int() | float() as seconds]:
                     by_kind[kind] = Allowance(number=number, seconds=seconds)
                 case _:
                     raise ValueError(f"{kind}: a number, or a number and seconds")
-        return cls(by_kind=by_kind, merge=str(wish.get("merge", "max")))
+        return cls(by_kind=by_kind, merge=str(options.get("merge", "max")))
 
 
 DEFAULT: Final = Rules(
@@ -60,7 +60,7 @@ DEFAULT: Final = Rules(
 
 @dataclass(slots=True, kw_only=True)
 class Window:
-    """Opened by one thing a person did."""
+    """One window, opened by one action of a person."""
 
     kind: str
     left: int
@@ -80,7 +80,7 @@ class Credit:
         return self.windows
 
     def earn(self, kind: str, rules: Rules) -> None:
-        """The person did something: a new window, in place of the older one of its kind."""
+        """Open a window for an action of the person; it replaces the older one of its kind."""
         allowance = rules.by_kind[kind]
         kept = [] if rules.merge == "replace" else [window for window in self._open() if window.kind != kind]
         until = self.clock.now() + allowance.seconds
@@ -93,24 +93,23 @@ class Credit:
         return "" if self.left else "45047"
 
     def spend(self) -> None:
-        """Take one from the window that ends first; there is one, `refusal` said so."""
+        """Take one message from the window that ends first. Call `refusal` before: it must have returned ""."""
         filled = [window for window in self._open() if window.left > 0]
         min(filled, key=lambda window: window.until).left -= 1
 
     def close(self) -> None:
-        """The person left."""
+        """Close all windows: the person unfollowed."""
         self.windows = []
 
     @property
     def left(self) -> int:
-        """What all open windows still hold."""
+        """The number of messages left in all open windows."""
         return sum(window.left for window in self._open())
 
     @property
     def until(self) -> float | None:
-        """When the last open window ends (virtual); None without one."""
+        """The end of the last open window (virtual); None without one."""
         return max((window.until for window in self._open()), default=None)
 
     def shown(self) -> list[dict[str, object]]:
-        """The open windows."""
         return [{"kind": window.kind, "left": window.left, "until": window.until} for window in self._open()]

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio with every byte in hand: a platform that is ill hangs up, stalls, or sends half an answer."""
+"""HTTP/1.1 on asyncio, low enough to simulate faults: hang up, stall, or send half an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import h11
 _PIECE_BYTES = 65_536
 _LONGEST_BODY_BYTES = 25 * 1024 * 1024
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-# Sixteen parallel clients got resets at 5.
+# With a backlog of 5, sixteen parallel clients got connection resets.
 _BACKLOG = 512
 
 
@@ -26,7 +26,7 @@ class HangUp(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """What somebody sent. Header names are in lower case; of a repeated parameter the last counts."""
+    """One request. Header names are in lower case; the last of a repeated parameter counts."""
 
     method: str
     path: str
@@ -59,7 +59,7 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Response:
-    """What is answered. `cut`: only so many bytes of the body are sent, then the connection ends."""
+    """One answer. `cut`: send only this many bytes of the body, then close the connection."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -75,7 +75,6 @@ class Response:
 
     @classmethod
     def of_text(cls, text: str, status: int = 200, kind: str = "text/plain") -> Response:
-        """A text of some kind."""
         return cls(status=status, headers={"Content-Type": f"{kind}; charset=utf-8"}, body=text.encode())
 
 
@@ -83,7 +82,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 async def serve(handler: Handler, *, host: str, port: int) -> asyncio.Server:
-    """Listen; port 0 takes a free one. Raises OSError where the port is taken."""
+    """Listen; port 0 takes a free port. Raises OSError if the port is in use."""
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -91,9 +90,9 @@ async def serve(handler: Handler, *, host: str, port: int) -> asyncio.Server:
         except HangUp:
             _reset(writer)
         except asyncio.CancelledError:
-            return  # The program ends; passed on, asyncio of Python 3.11 would print it.
+            return  # The program ends. If this is raised again, asyncio of Python 3.11 prints it.
         except (OSError, h11.ProtocolError, UnicodeDecodeError):
-            return  # Gone, or never spoke HTTP: nobody is there to be told.
+            return  # The client disconnected or does not speak HTTP: an answer would not be read.
         finally:
             writer.close()
             with suppress(OSError):
@@ -174,7 +173,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What the product answered to a push."""
+    """The product's answer to a push."""
 
     status: int
     headers: dict[str, str]
@@ -182,7 +181,7 @@ class Fetched:
 
 
 class NoAnswer(Exception):
-    """The product could not be reached, or did not speak HTTP; the text says how."""
+    """The product could not be reached, or did not answer in HTTP; the text says why."""
 
 
 async def fetch(url: str, *, method: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Fetched:

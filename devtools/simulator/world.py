@@ -1,4 +1,4 @@
-"""What all platforms share: the people, what was shown to them, what went over the wire, chance and time."""
+"""The state that all platforms share: people, conversations, logged requests, random numbers and time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORD_CHARACTERS: Final = string.ascii_letters + string.digits
 
 @dataclass(slots=True, kw_only=True)
 class Chat:
-    """A conversation: with a person (`user`), or a group or address that only listens (`room`)."""
+    """A conversation: with a person (`user`), or with a group or address that only receives (`room`)."""
 
     id: str
     platform: str
@@ -49,7 +49,7 @@ class Entry:
     extra: dict[str, object]
 
     def shown(self) -> dict[str, object]:
-        """As JSON; what only some entries have stands beside the rest."""
+        """Return the entry as JSON, with the `extra` fields beside the others."""
         return {
             "seq": self.seq,
             "chat": self.chat,
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Hop:
-    """One exchange over the wire: `in` a call of the product, `out` a push to it. `at` is real, `status` 0: none."""
+    """One logged request: `in` a call of the product, `out` a push to it. `at` is real time; `status` 0: no answer."""
 
     direction: str
     platform: str
@@ -86,28 +86,26 @@ class Hop:
     seq: int = 0
 
     def shown(self) -> dict[str, object]:
-        """As JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Stream:
-    """Everybody who watches; outlives a reset."""
+    """The listeners of the event stream. It survives a reset."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[tuple[str, object]]] = set()
 
     def open(self) -> asyncio.Queue[tuple[str, object]]:
-        """Begin to listen."""
+        """Add a listener and return its queue of (kind, value)."""
         queue: asyncio.Queue[tuple[str, object]] = asyncio.Queue(_WAITING_EVENTS)
         self._listeners.add(queue)
         return queue
 
     def close(self, queue: asyncio.Queue[tuple[str, object]]) -> None:
-        """Stop listening."""
         self._listeners.discard(queue)
 
     def publish(self, kind: str, value: object) -> None:
-        """Tell everybody. Who does not read loses the oldest."""
+        """Send to every listener. A full queue drops its oldest event."""
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()
@@ -115,7 +113,7 @@ class Stream:
 
 
 class World:
-    """Everything that a reset throws away."""
+    """The state that a reset discards."""
 
     def __init__(self, *, seed: int, base: str, stream: Stream) -> None:
         self.base = base
@@ -130,11 +128,11 @@ class World:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def word(self, length: int, *, more: str = "") -> str:
-        """Letters and digits by chance."""
+        """Return random letters and digits."""
         return "".join(self.rng.choices(_WORD_CHARACTERS + more, k=length))
 
     def rid(self) -> str:
-        """A request id as WeChat writes it."""
+        """Return a request id in WeChat's format."""
         return "-".join(f"{self.rng.getrandbits(32):08x}" for _ in range(3))
 
     def new_chat(self, *, chat_id: str, platform: str, name: str, kind: str) -> Chat:
@@ -147,7 +145,7 @@ class World:
         return chat
 
     def room(self, platform: str, key: str) -> Chat:
-        """The conversation of an address that only listens; it appears with its first message."""
+        """Return the conversation of an address that only receives; its first message creates it."""
         chat_id = f"{platform}:{key}"
         return self.chats.get(chat_id) or self.new_chat(chat_id=chat_id, platform=platform, name=key, kind="room")
 
@@ -179,7 +177,7 @@ class World:
         return entry
 
     def transcript(self, chat_id: str, after: int) -> list[dict[str, object]]:
-        """What a conversation shows after an entry."""
+        """Return the entries of a conversation after an entry's number."""
         return [entry.shown() for entry in self._entries[after:] if entry.chat == chat_id]
 
     @property
@@ -188,14 +186,13 @@ class World:
         return len(self._entries)
 
     def log(self, hop: Hop) -> None:
-        """Keep an exchange."""
         self._hop_count += 1
         hop.seq = self._hop_count
         self._hops.append(hop)
         self.publish("hop", hop.shown())
 
     def hops(self, *, direction: str, path: str, chat: str, after: int) -> list[dict[str, object]]:
-        """Exchanges whose path matches a glob, oldest first; an empty word stands for any."""
+        """Return the logged requests whose path matches a glob, oldest first; "" matches any."""
         return [
             hop.shown()
             for hop in self._hops
@@ -206,17 +203,17 @@ class World:
         ]
 
     def publish(self, kind: str, value: object) -> None:
-        """Tell who watches."""
+        """Send an event to the listeners."""
         self._stream.publish(kind, value)
 
     def later(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        """Let something happen beside what is going on."""
+        """Run a coroutine in the background."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def end(self) -> None:
-        """Stop what goes on beside."""
+        """Cancel the coroutines in the background."""
         for task in self._tasks:
             task.cancel()

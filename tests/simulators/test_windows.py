@@ -68,10 +68,10 @@ def test_with_replace_only_the_newest_window_holds() -> None:
     assert credit.refusal() == "45015"
 
 
-@pytest.mark.parametrize("wish", [{"text": "5"}, {"pay": 3}, {"merge": "sum"}, {"text": [5]}])
-def test_rules_that_make_no_sense_are_refused(wish: dict[str, object]) -> None:
+@pytest.mark.parametrize("options", [{"text": "5"}, {"pay": 3}, {"merge": "sum"}, {"text": [5]}])
+def test_rules_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rules|number"):
-        Rules.of(wish)
+        Rules.of(options)
 
 
 def test_pace_tells_how_long_to_wait() -> None:

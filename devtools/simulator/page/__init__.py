@@ -1,4 +1,4 @@
-"""The page on which somebody plays the account's user; plain files, no build step."""
+"""The chat page, on which a person plays the users of the platforms. Its files need no build step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POLICY: Final = "default-src 'self'; img-src 'self' data:; base-uri 'none'; fra
 
 
 def page_answer(path: str) -> Response | None:
-    """The page and its files; `/q/<id>`, which a QR code holds, is the page too."""
+    """Return the page or one of its files, None for another path. `/q/<id>` (a QR code's address) is the page."""
     if path == "/":
         return Response(status=302, headers={"Location": "/chat"})
     name, kind = _FILES["/chat"] if path.startswith("/q/") else _FILES.get(path, ("", ""))
