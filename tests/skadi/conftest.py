@@ -1,4 +1,4 @@
-"""A server and agents for each test, ended whatever happens."""
+"""A fake server and real agents for each test. The fixtures stop them, also after a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def make_agent(tmp_path: Path, server: FakeServer) -> Iterator[Callable[..., AgentProcess]]:
-    """Make agents that talk to `server`; start them yourself."""
+    """Return a function that creates agents for `server`. The test starts them."""
     made: list[AgentProcess] = []
 
     def make(*args: Any, **kwargs: Any) -> AgentProcess:

@@ -1,4 +1,4 @@
-"""A server for logs and for `skadi run`: real HTTP on loopback, one job, and answers that a test puts in place."""
+"""A server for logs and for `skadi run`: real HTTP on loopback, one job, and answers that a test sets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 JOB = "0199aaaa-0000-7000-8000-000000000001"
-Canned = tuple[int, dict[str, str]] | None  # None: the connection ends without an answer
+Canned = tuple[int, dict[str, str]] | None  # None ends the connection without an answer
 
 
 class LogServer(ThreadingHTTPServer):
-    """What was sent, and one job that a test moves on with `print` and `end`."""
+    """The calls that arrived, and one job that a test advances with `print` and `end`."""
 
     daemon_threads = True
 
@@ -67,7 +67,7 @@ class LogServer(ThreadingHTTPServer):
         self.thread.join(5)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients are killed and connections cut on purpose here: not worth a traceback."""
+        """Print no traceback: tests kill clients and cut connections on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
     def answer(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
         data = b"" if body is None else json.dumps(body).encode()
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _begin(self) -> bytes | None:
-        """The body; None when a canned answer was given instead."""
+        """Return the body, or None if a prepared answer was sent."""
         server = self.server
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server.calls.append((time.monotonic(), self.command, self.path))

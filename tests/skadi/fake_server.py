@@ -1,9 +1,9 @@
-"""A server for the agent to talk to: a real one on loopback that plays the answers of docs/wire/agent.json.
+"""A server for the agent: real HTTP on loopback, with the answers of docs/wire/agent.json.
 
-What it does beyond the plain exchange is set by the test: `whoami_replies`, `poll_replies`, `report_replies`,
-`ack_replies` and `beat_replies` are consumed before the normal answers; each is a status, or a function that gets the
-handler and writes whatever bytes it likes. With `protocol` 1 it is a server from before acknowledgements and beats;
-with 2 it keeps offers, leases and cancels as the server does, in `offered`.
+A test sets everything beyond the plain exchange. `whoami_replies`, `poll_replies`, `report_replies`, `ack_replies` and
+`beat_replies` are consumed before the normal answers. Each is a status, or a function that gets the handler and writes
+any bytes. With `protocol` 1 it is a server without acknowledgements and beats; with 2 it keeps offers, leases and
+cancels in `offered`, as the server does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Reply = int | tuple[int, dict[str, str]] | Callable[["Handler"], None]
 
 
 def answer_of(name: str, **values: str) -> tuple[int, dict[str, Any] | None]:
-    """Status and body of an exchange of the contract, its placeholders filled in."""
+    """Return status and body of an exchange of the contract, with its placeholders filled in."""
     response = EXCHANGES[name]["response"]
     if "error" in response:
         return response["status"], {"error": response["error"], "message": "a sentence"}
@@ -41,7 +41,7 @@ def answer_of(name: str, **values: str) -> tuple[int, dict[str, Any] | None]:
 
 @dataclass
 class Offered:
-    """A job under protocol 2. `until` is monotonic: the end of the time to acknowledge, later of the lease."""
+    """A job under protocol 2. `until` is monotonic: the end of the time to acknowledge it, later of its lease."""
 
     message: str
     offer: int = 0
@@ -51,7 +51,7 @@ class Offered:
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Jobs go in with `add`; polls, acknowledgements, beats, reports and signs of life come out."""
+    """`add` adds jobs. The lists keep the polls, acknowledgements, beats, reports and heartbeats that arrive."""
 
     daemon_threads = True
 
@@ -99,7 +99,7 @@ class FakeServer(ThreadingHTTPServer):
         return job_id
 
     def cancel(self, job_id: str) -> None:
-        """The owner takes a job back, as `POST /jobs/{id}/cancel` does."""
+        """Cancel a job, as `POST /jobs/{id}/cancel` does."""
         with self.changed:
             job = self.offered[job_id]
             job.cancel = True
@@ -108,20 +108,20 @@ class FakeServer(ThreadingHTTPServer):
             self.changed.notify_all()
 
     def withdraw(self, job_id: str) -> None:
-        """The time to acknowledge a job is over, whatever the clock says: it is offered again."""
+        """End the time to acknowledge a job now, so that it is offered again."""
         with self.changed:
             self.offered[job_id].until = 0.0
             self.changed.notify_all()
 
     def _offer_again(self) -> None:
-        """Jobs that were not acknowledged in time go back to the head of the queue."""
+        """Put jobs that were not acknowledged in time back to the head of the queue."""
         for job_id, job in self.offered.items():
             if job.status == "sent" and time.monotonic() > job.until:
                 job.status = "queuing"
                 self.jobs.appendleft((job_id, job.message))
 
     def acknowledge(self, job_id: str, offer: int) -> tuple[int, dict[str, Any] | None]:
-        """Status and body of the answer to an acknowledgement."""
+        """Return status and body of the answer to an acknowledgement."""
         with self.changed:
             self._offer_again()
             job = self.offered.get(job_id)
@@ -138,7 +138,7 @@ class FakeServer(ThreadingHTTPServer):
         return answer
 
     def beat(self, running: list[dict[str, Any]], wait: float, gone: Callable[[], bool]) -> dict[str, Any]:
-        """The answer to a beat, held until one of the jobs is to be canceled."""
+        """Return the answer to a beat, held until one of its jobs is canceled."""
         until = time.monotonic() + wait
         with self.changed:
             self.beats.append((time.monotonic(), running))
@@ -153,7 +153,7 @@ class FakeServer(ThreadingHTTPServer):
                 self.changed.wait(0.05)
 
     def end(self, job_id: str, kind: str, body: dict[str, Any]) -> bool:
-        """Take the end of a job; False when it has another end already."""
+        """Take the end of a job. Return False if it has another end already."""
         with self.changed:
             before = self.reports.get(job_id)
             if before is not None:
@@ -164,7 +164,7 @@ class FakeServer(ThreadingHTTPServer):
             return True
 
     def next_job(self, wait: float, gone: Callable[[], bool]) -> tuple[str, str] | None:
-        """A job, or None after `wait` seconds; a poll whose agent is gone gets none."""
+        """Return a job, or None after `wait` seconds. A poll whose agent is gone gets None."""
         until = time.monotonic() + wait
         with self.changed:
             self.waiting += 1
@@ -188,7 +188,7 @@ class FakeServer(ThreadingHTTPServer):
         return bool(self.jobs)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Agents are killed and connections cut on purpose here: not worth a traceback."""
+        """Print no traceback: tests kill agents and cut connections on purpose."""
 
     def stop(self) -> None:
         with self.changed:
@@ -207,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
     def answer(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
         data = b"" if body is None else json.dumps(body).encode()
@@ -221,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def raw(self, data: bytes) -> None:
-        """Bytes as they are, and the end of the connection."""
+        """Send bytes as they are, and end the connection."""
         self.wfile.write(data)
         self.cut()
 
@@ -258,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
     def _gone(self) -> bool:
         try:
             return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except (BlockingIOError, ValueError):  # TLS sockets cannot be looked into
+        except (BlockingIOError, ValueError):  # a TLS socket cannot peek
             return False
         except OSError:
             return True
@@ -304,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, self.server.beat(body["running"], wait, self._gone))
 
     def _log(self) -> None:
-        """A piece of a log; when it came is kept too."""
+        """Take a chunk of a log, and keep the time of its arrival."""
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Content-Encoding") == "gzip":
             data = gzip.decompress(data)

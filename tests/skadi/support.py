@@ -32,7 +32,7 @@ templates:
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
-    """The first true value of a condition; an error when the time is over."""
+    """Return the first true value of a condition. Raises AssertionError after `seconds`."""
     until = time.monotonic() + seconds
     while True:
         value = condition()
@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = ""
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and more than a zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -52,7 +52,7 @@ def alive(pid: int) -> bool:
 
 
 class AgentProcess:
-    """An agent of its own in a folder: `skadi.yml`, `state/` and what it said on stderr."""
+    """An agent with its own folder: `skadi.yml`, `state/` and its stderr."""
 
     def __init__(self, home: Path, server: str, entries: str = SAMPLE, top: str = "") -> None:
         self.home = home
@@ -69,7 +69,7 @@ class AgentProcess:
     def start(
         self, python: str = sys.executable, constants: str = "", env: dict[str, str] | None = None
     ) -> AgentProcess:
-        """Start the program; `constants` is Python text that shortens times before it runs."""
+        """Start the program. `constants` is Python text that runs first, to shorten times."""
         program = ["-m", "skadi"]
         if constants:
             program = [
@@ -106,7 +106,7 @@ class AgentProcess:
         return self.process.wait(seconds)
 
     def stop(self) -> None:
-        """Leave nothing behind, whatever the test did: shims hold job folders, their pids are in `started`."""
+        """Leave no process behind: shims hold job folders, and their pids are in `started`."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ class AgentProcess:
 
 
 def other_pythons() -> list[str]:
-    """Every Python from 3.8 that this machine has, one path for each version."""
+    """Return every Python from 3.8 on this machine, one path for each version."""
     folders = [Path(name) for name in os.environ.get("PATH", "").split(os.pathsep) if name]
     folders += [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/*/bin")]
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Jobs that come as words: compared as they are, never split, folded or read by a shell; old agents get a text."""
+"""Jobs that come as words are compared as they are, never split, folded or read by a shell; old agents get a text."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_words_choose_an_entry_of_the_file(loaded: config.Config) -> None:
     table: tuple[tuple[list[str], list[str] | str], ...] = (
         (["date"], ["date", "-u"]),
         (["two words"], ["echo", "short"]),
-        (["piped"], ["/bin/sh", "-c", "echo a | cat"]),  # the text is the file's own, nothing of the job is in it
+        (["piped"], ["/bin/sh", "-c", "echo a | cat"]),  # the text is the file's own and has no word of the job
         (["two", "words"], "unsupported command: two words"),
         (["date", ""], "unsupported command: date ''"),
         (["DATE"], "unsupported command: DATE"),
@@ -136,14 +136,14 @@ def test_words_are_kept_over_a_restart_apart_from_what_runs() -> None:
     job = Job("one", "Hi a", argv=("Hi", "a"))
     kept: dict[str, Any] = json.loads(json.dumps(job_to_store(job)))
     assert read_stored_job(kept) == job
-    # What the shim is to run is added before it starts; a job of an earlier version has no words of its own.
+    # The shim's command is added before it starts. A job of an earlier version has no words of its own.
     assert read_stored_job({**kept, "argv": ["echo", "I", "am", "not", "a!"]}) == job
     assert read_stored_job({**job_to_store(Job("one", "free")), "argv": ["free"]}) == Job("one", "free")
     assert read_stored_job(None) is None
 
 
 def test_the_agent_runs_words_as_they_are(server: FakeServer, make_agent: Make, tmp_path: Path) -> None:
-    hostile = [word for word in HOSTILE if "\x1b" not in word]  # escapes are cleaned out of what is reported
+    hostile = [word for word in HOSTILE if "\x1b" not in word]  # escapes are removed from a report
     wishes = [["printf", "<%s>", *hostile], ["sh", "x; id"], ["printf", "a; id"], ["unknown", ";", "id"]]
     bodies = [{"id": f"one-{number}", "message": shlex.join(argv), "argv": argv} for number, argv in enumerate(wishes)]
 

@@ -1,4 +1,4 @@
-"""skadi.yml: what loads, what is refused, what is only warned about, and whom the agent trusts."""
+"""skadi.yml: which values load, which are refused, which only cause a warning, and which file the agent trusts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_environment_overrides_the_file(load: Load) -> None:
         ("server: http://letserver.example\n", "insecure_http"),
         ("server: http://127.0.0.1.evil.example\n", "insecure_http"),
         ("server: https://u:p@x\n", "without user"),
-        ("server: https://x:99999999\n", "no address"),
+        ("server: https://x:99999999\n", "not a valid address"),
         ("debug: perhaps\n", "line 1: debug must be true or false"),
         ("- a\n", "expected keys"),
         ("shortcuts: {a: b}\n", "line 1: shortcuts must be a list"),
@@ -122,13 +122,13 @@ def test_plain_http_is_for_loopback_or_on_request(load: Load) -> None:
         ("timeout: soon", "timeout must be a duration"),
         ("timeout: 0", "timeout must be between"),
         ("args: '^x$'", "args must be a list"),
-        ("args: ['(']", "no regular expression"),
+        ("args: ['(']", "not a regular expression"),
         ("args:", "args must be a list"),
         ("max_args: many", "max_args must be a number"),
         ("options: maybe", "options must be allow or refuse"),
         ("umask: 999", "umask must be octal"),
         ("env: [a]", "env must be a map"),
-        ("env: {a-b: c}", "no name for an environment variable"),
+        ("env: {a-b: c}", "not a valid name of an environment variable"),
         ("output: 1TB", "output must be a size"),
         ("match: regex", "match must be words or string"),
         ("shell: perhaps", "shell must be true or false"),

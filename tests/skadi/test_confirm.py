@@ -1,4 +1,4 @@
-"""Entries that ask first: `confirm: true` runs nothing until the offer says that the owner was asked."""
+"""Entries with `confirm: true` run only if the offer says that the owner has confirmed the job."""
 
 from __future__ import annotations
 

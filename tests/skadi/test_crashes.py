@@ -55,7 +55,7 @@ def runs(tmp_path: Path) -> int:
 
 
 def settled(server: FakeServer, agent: AgentProcess, job: str) -> tuple[str, str]:
-    """Wait until the report is taken and noted; its kind and text."""
+    """Wait until the report is delivered and stored as delivered. Return its kind and text."""
     kind, body = wait_until(lambda: server.reports.get(job), 15, f"report of {job}\n{agent.log()}")
     done = agent.state / "done.log"
     wait_until(lambda: done.exists() and f" {job}\n" in done.read_text(), what="the id in done.log")
@@ -98,7 +98,7 @@ def test_kill_9_at_every_step_leaves_one_run_and_one_report(
     assert settled(server, agent, job) == ("succeed", "done\n")
     assert runs(tmp_path) == 1
     assert {kind for _, one, kind in server.attempts if one == job} == {"succeed"}
-    # The same id once more: nothing runs, what is stored is sent again.
+    # The same id again: nothing runs, and the stored report is sent again.
     before = len(server.attempts)
     server.add("count", job)
     wait_until(lambda: len(server.attempts) > before or "handed out before" in agent.log())

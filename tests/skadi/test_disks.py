@@ -1,4 +1,6 @@
-"""A state folder on a disk that is full or turns read-only: nothing starts, no end is lost, and it passes by itself."""
+"""A state folder on a disk that is full or turns read-only: nothing starts, no report is lost, and the agent
+recovers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 class Disk:
-    """The disk of an agent's state, of one megabyte; `break_down` one of two ways, and `mend` it."""
+    """A disk of one megabyte for an agent's state. `break_down` breaks it in one of two ways, `mend` repairs it."""
 
     def __init__(self, folder: Path, trouble: str) -> None:
         self.folder = folder
@@ -76,7 +78,7 @@ def test_nothing_starts_that_finds_no_room_in_the_journal(
     disk.break_down()
     server.add("go", "one")
     wait_until(lambda: "job cannot be stored" in agent.log() and "no jobs are taken" in agent.log())
-    if server.protocol == 1:  # it would offer it to nobody again, so it hears of it
+    if server.protocol == 1:  # it would not offer the job again, so it gets a report
         kind, body = wait_until(lambda: server.reports.get("one"))
         assert (kind, "cannot store the job" in body["result"]) == ("fail", True)
     else:
@@ -110,7 +112,7 @@ def test_a_command_at_work_is_reported_as_it_ended(
     disk.mend()
     server.add("go", "two")
     assert wait_until(lambda: server.reports.get("two"))[1]["exit_code"] == 7
-    # Not even a start that finds nothing of that end runs it again.
+    # Even a start that finds nothing of that run does not run it again.
     agent.signal(15)
     agent.wait()
     agent.start(constants=QUICK, env=NO_FLOOR)
@@ -125,7 +127,7 @@ def test_a_shim_without_room_starts_nothing_and_says_so(
     disk: Disk, server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
     runs, wait = tmp_path / "runs", tmp_path / "wait"
-    # Between the last line of the agent's own and the first of the shim's.
+    # Between the last line that the agent writes and the first of the shim.
     late = f"""
 import subprocess, sys
 from skadi import runner

@@ -1,4 +1,4 @@
-"""`skadi doctor` says whether an agent could work here, and the way out of each trouble."""
+"""`skadi doctor` says whether an agent could work here, and how to solve each problem."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server() -> Iterator[FakeServer]:
 def doctor(
     make_agent: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str]]:
-    """Ask the doctor about an agent that is not started; the exit code and what was printed."""
+    """Run the doctor for an agent that is not started. Return the exit code and the output."""
 
     def ask(entries: str = "shortcuts:\n  - {short: a, cmd: echo a}\n", **more: str) -> tuple[int, str]:
         agent = make_agent(entries, **more)

@@ -1,4 +1,4 @@
-"""How a command runs: its end, its process tree, its output, its environment."""
+"""The end, process tree, output and environment of a command."""
 
 from __future__ import annotations
 

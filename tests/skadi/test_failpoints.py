@@ -1,4 +1,4 @@
-"""Every failpoint of the agent and of its shim kills one at work; no command starts twice, every end is told."""
+"""At every failpoint an agent or its shim is killed; no command starts twice, and every job gets its report."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.skadi.fake_server import FakeServer
 from tests.skadi.support import AgentProcess, wait_until
 
 _KILLS = 20
-_SIDE_BY_SIDE = 4  # agents, each with a server of its own: they wait most of the time
+_SIDE_BY_SIDE = 4  # agents, each with its own server: they wait most of the time
 _SECONDS = 60.0
 _QUICK = "pace.FIRST_RETRY = 0.05\nfrom skadi import logpump\nlogpump.CHUNK_SECONDS = 0.1\n"
 _OF_THE_SHIM = ("started.", "command.", "exit.")
 
 
 class _Station:
-    """A server that always has work, and its agent."""
+    """A server that always has jobs, and its agent."""
 
     def __init__(self, home: Path, point: str) -> None:
         home.mkdir(mode=0o700)
@@ -34,7 +34,7 @@ class _Station:
         self.jobs: list[str] = []
 
     def kill(self, kills: int) -> int:
-        """Let the agent, or the shims of one agent, die so often; then let a whole one end the work."""
+        """Kill the agent, or its shims, this many times; then let an agent without a failpoint finish the jobs."""
         if self.point.startswith(_OF_THE_SHIM):
             self._start(1)
             for _ in range(kills):
@@ -76,18 +76,18 @@ class _Station:
         return set(self.jobs) <= set(self.server.reports)
 
     def _cancel_all(self) -> None:
-        """Take back what runs, where the point is about that."""
+        """Cancel the running job, for a point that is about a cancel."""
         if self.point.startswith("cancel"):
             for job, offered in list(self.server.offered.items()):
                 if offered.status == "running" and not offered.cancel:
                     self.server.cancel(job)
 
     def landed(self) -> int:
-        """How many have died at the point."""
+        """Return how many processes have died at the point."""
         return len(self.told.read_text().splitlines()) if self.told.exists() else 0
 
     def broken_promises(self) -> list[str]:
-        """What is wrong with what ran and what the server was told."""
+        """Return the differences between the runs and the server's reports."""
         ran = self.ran.read_text().split() if self.ran.exists() else []
         found = [f"{job} ran {ran.count(job)} times" for job in set(ran) if ran.count(job) > 1]
         for job, (kind, body) in self.server.reports.items():
@@ -100,7 +100,7 @@ class _Station:
         return found
 
     def close(self) -> None:
-        """End both."""
+        """Stop the agent and the server."""
         self.agent.stop()
         self.server.stop()
 

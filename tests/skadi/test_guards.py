@@ -1,7 +1,7 @@
-"""An unexpected error in one job, request or reload ends no thread and not the agent; a dead thread starts again.
+"""An unexpected error in one job, request or reload does not end a thread or the agent. A dead thread starts again.
 
-The errors come from outside of our code: from a server that sends what no server should send, from damaged files, and
-from the standard library's HTTP client, which raises for chosen paths what it never raises.
+The errors come from outside of our code: from a server that sends invalid text, from damaged files, and from the
+standard library's HTTP client, which raises an unusual error for chosen paths.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def test_jobs_whose_text_is_no_unicode_do_not_stop_the_agent(make_agent: Make, p
         assert wait_until(lambda: server.reports.get(good))[0] == "succeed"
         assert agent.log().count("job cannot be stored") == 3
         assert "job=bad1" in agent.log()
-        if protocol == 1:  # nobody else will report it
+        if protocol == 1:  # the server will not offer it again
             wait_until(lambda: "bad1" in server.reports)
             assert server.reports["bad1"][0] == "fail"
         assert list((agent.state / "jobs").glob(".*")) == []

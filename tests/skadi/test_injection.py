@@ -1,6 +1,6 @@
 """Hostile texts start no second program: over commands, templates, and templates that go through a shell.
 
-The decision is the agent's and the arguments are really executed. Each payload tries to make a canary file; the
+The agent's own code decides, and the arguments are really executed. Each payload tries to create a canary file; the
 output proves that it arrived as plain text.
 """
 
@@ -139,7 +139,7 @@ def load(home: Path, text: str) -> config.Config:
 
 
 def execute(decision: match.Decision, folder: Path) -> str | None:
-    """The output of what was decided; None when nothing is run."""
+    """Return the output of the decision, or None if nothing runs."""
     if isinstance(decision, match.DirectAnswer):
         return None
     done = subprocess.run(
@@ -155,7 +155,7 @@ def execute(decision: match.Decision, folder: Path) -> str | None:
 
 
 def quoted(payload: str) -> str:
-    """The payload as one argument, as somebody who knows the rules would send it."""
+    """Return the payload as one quoted argument."""
     return shlex.quote(payload)
 
 

@@ -1,4 +1,4 @@
-"""The first request of a start: who we are, or in words for a person why that is not known."""
+"""The first request of a start: the agent's identity, or a sentence that says why it is not known."""
 
 from __future__ import annotations
 

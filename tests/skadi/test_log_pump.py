@@ -1,4 +1,4 @@
-"""What a command prints arrives while it runs, once, in order and clean; the rest after its result."""
+"""Output arrives while the command runs, once, in order and clean; the rest arrives after the report."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def server() -> Iterator[FakeServer]:
 
 
 def waiting_for(path: Path, *commands: str) -> str:
-    """An entry that prints, waits for a file, and prints the rest."""
+    """Return an entry that prints, waits for a file, and prints the rest."""
     first, *rest = commands
     script = "; ".join([first, f"while ! [ -e {path} ]; do sleep 0.05; done", *rest])
     return f"shortcuts:\n  - short: talk\n    env: {{DB_PASSWORD: {SECRET}}}\n    cmd: |\n      {script}\n"

@@ -1,4 +1,4 @@
-"""What a message means: words, order, templates, and the help text byte for byte."""
+"""The meaning of a message: words, order, templates, and the help text byte for byte."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(tmp_path: Path, text: str = SAMPLE) -> config.Config:
 
 
 def outcome(tmp_path: Path, text: str, message: str) -> Sequence[str] | str:
-    """The argument list, or the text of the answer."""
+    """Return the argument list, or the text of the answer."""
     decision = match.decide(load(tmp_path, text), message)
     return decision.text if isinstance(decision, match.DirectAnswer) else list(decision.argv)
 
@@ -103,7 +103,7 @@ def test_entries_come_in_the_order_of_the_original(tmp_path: Path) -> None:
     )
     assert outcome(tmp_path, text, "x y") == ["shortcut"]
     assert outcome(tmp_path, text, "x z") == ["x", "z"]
-    assert outcome(tmp_path, text, "x") == ["x"]  # as written comes before the folded shortcut X
+    assert outcome(tmp_path, text, "x") == ["x"]  # a name as written comes before the folded shortcut X
     assert outcome(tmp_path, text, "two words z") == ["two", "words", "z"]
     assert outcome(tmp_path, text, "two  'words' z") == ["two", "words", "z"]
     assert str(outcome(tmp_path, text, "two")).startswith("unsupported")
@@ -209,7 +209,7 @@ def test_args_restrict_by_position_and_the_last_repeats(tmp_path: Path) -> None:
     for message in ("systemctl restart ssh", "systemctl restart nginx a B", "systemctl restart nginx --now"):
         assert str(outcome(tmp_path, text, message)).startswith("systemctl restart: argument")
     assert outcome(tmp_path, text, "systemctl restart nginx a b c") == "systemctl restart: more than 3 arguments"
-    # A full match: a line break at the end does not slip through `$`.
+    # A full match: `$` does not accept a line break at the end.
     assert str(outcome(tmp_path, text, "systemctl restart 'nginx\n'")).startswith("systemctl restart: argument 1")
 
 

@@ -1,4 +1,4 @@
-"""Asking for work: held and plain polls, refused tokens, and answers that are none."""
+"""Polls: held and plain ones, refused tokens, and invalid answers."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def test_pace_of_polls() -> None:
 def test_cuts_at_the_same_age_shorten_the_hold_and_an_hour_forgets_them() -> None:
     pace = PollPace()
     pace.after_cut(20.0, now=0)
-    assert pace.next_hold(1) == 25  # once is an accident
+    assert pace.next_hold(1) == 25  # one cut may be an accident
     holds = []
     for _ in range(10):
         pace.after_cut(20.3, now=10)
         holds.append(pace.next_hold(10))
     assert holds[:1] == [12]
     assert sorted(set(holds), reverse=True) == [12, 6, 5, 0]
-    assert pace.after_no_job(3.0) > 1  # no longer held: the plain interval
+    assert pace.after_no_job(3.0) > 1  # not held any more: the plain interval
     assert pace.next_hold(3700) == 25
     other = PollPace()
     for elapsed in (3.0, 17.0, 9.0, 22.0):
@@ -155,7 +155,7 @@ def test_a_redirect_never_takes_the_token_along(server: FakeServer, make_agent: 
 
 
 def bad_replies(chance: random.Random, count: int) -> list[Callable[[Handler], None]]:
-    """Answers to a poll that are no job, from polite to hostile."""
+    """Invalid answers to a poll, from harmless to hostile."""
     head = b"HTTP/1.1 200 OK\r\n"
 
     def body(data: bytes, status: bytes = head) -> bytes:
@@ -234,7 +234,7 @@ def bad_replies(chance: random.Random, count: int) -> list[Callable[[Handler], N
         if isinstance(data, bytearray):
             for _ in range(chance.randrange(1, 8)):
                 if data:
-                    # Not into digits of a status: a 401 would be a true refusal.
+                    # The digits of the status stay: a 401 would be a real refusal.
                     data[chance.randrange(len(data))] = chance.choice(b'\x00\n\r :{}[]"x\xff')
         replies.append(lambda handler, data=bytes(data): handler.raw(data))
     chance.shuffle(replies)
@@ -246,12 +246,12 @@ def fuzz(server: FakeServer, make_agent: Make, tmp_path: Path, count: int, secon
     agent = make_agent(f"shortcuts:\n  - {{short: count, cmd: 'echo $SKADI_JOB_ID >> {runs}'}}\n")
     server.add("count", "seen")
     server.add("count", "first")
-    # No waiting: every answer counts as a failure, and back-off would take hours.
+    # No pauses: every answer counts as a failure, and the backoff would take hours.
     agent.start(constants="pace.back_off = lambda failures, most: 0.0\npace.INTERVAL = 0.0\npace.FIRST_RETRY = 0.0")
     wait_until(lambda: len(server.reports) == 2)
     replies = bad_replies(random.Random(5), count)
     server.poll_replies.extend(replies)
-    server.add("count", "wake")  # ends the poll that is held
+    server.add("count", "wake")  # ends the held poll
     wait_until(lambda: not server.poll_replies, seconds, "all bad replies asked for")
     job = server.add("count", "last")
     wait_until(lambda: job in server.reports, 20)

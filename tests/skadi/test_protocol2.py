@@ -1,4 +1,4 @@
-"""Acknowledgements, offers, leases and cancels of protocol 2; and the servers of before that have none of it."""
+"""Acknowledgements, offers, leases and cancels of protocol 2, and servers that have none of them."""
 
 from __future__ import annotations
 

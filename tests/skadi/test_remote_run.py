@@ -1,4 +1,4 @@
-"""`skadi run AGENT TEXT`: output as it comes, the exit code of the command, a lost answer makes no second job."""
+"""`skadi run AGENT TEXT`: output as it comes, the exit code of the command, and one job even after a lost answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports are repeated until the server takes them, also over a kill -9; no id runs twice."""
+"""Reports are retried until the server takes them, also after a kill -9; no id runs twice."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_kill_9_leaves_the_report_which_is_sent_by_the_next_start(
     kind, body = wait_until(lambda: server.reports.get(job))
     assert (kind, body["result"]) == ("succeed", "done\n")
     delivered(agent, job)
-    # The same id once more: nothing runs, its stored end is sent again.
+    # The same id again: nothing runs, and its stored report is sent again.
     before = len(server.attempts)
     server.add("count", job)
     wait_until(lambda: len(server.attempts) > before)
@@ -131,7 +131,7 @@ def test_a_job_that_comes_again_while_its_delivery_is_noted_is_answered_too(
 def test_what_a_restored_server_hands_out_again_is_answered_at_once(
     server: FakeServer, make_agent: Make, tmp_path: Path
 ) -> None:
-    """Twelve that ran, each once more: a pause that doubled after each would be an hour."""
+    """A pause that doubled after each of the twelve repeated jobs would be an hour."""
     agent = make_agent(counting(tmp_path)).start()
     jobs = [server.add("count") for _ in range(12)]
     for job in jobs:

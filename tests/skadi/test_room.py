@@ -1,4 +1,4 @@
-"""Nothing starts that cannot be written down, and what is kept has a cap: output goes first, results last."""
+"""No job starts that cannot be stored, and the kept jobs have a limit: output is dropped first, reports last."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_no_job_is_taken_with_little_room(server: FakeServer, make_agent: Make) 
     server.add("help")
     wait_until(lambda: "no jobs are taken" in agent.log())
     looked = time.monotonic()
-    wait_until(lambda: time.monotonic() - looked > 0.5)  # ten looks
+    wait_until(lambda: time.monotonic() - looked > 0.5)  # ten checks
     assert agent.log().count("no jobs are taken") == 1
     assert "MB free. Make room, or name another folder" in agent.log()
     assert server.polls == []

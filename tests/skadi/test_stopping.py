@@ -1,4 +1,4 @@
-"""Signals: an idle agent goes at once, a busy one lets its job end, a second signal ends the job, HUP reloads."""
+"""Signals: an idle agent exits at once, a busy one lets its job end, a second signal ends the job, HUP reloads."""
 
 from __future__ import annotations
 

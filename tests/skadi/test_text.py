@@ -1,4 +1,4 @@
-"""What a program printed becomes clean text, the same however its bytes arrive, and never shows a secret."""
+"""The output of a program becomes clean text, the same however its bytes arrive, and never shows a secret."""
 
 from __future__ import annotations
 

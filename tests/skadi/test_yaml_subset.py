@@ -1,4 +1,4 @@
-"""The YAML subset means what YAML 1.2 says, or is refused: held against PyYAML with the core schema."""
+"""The YAML subset means what YAML 1.2 says, or is refused: compared with PyYAML and the core schema."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ REFUSED = [
     ("- a\nb: 1\n", "belong"),
     ("a: 1\n- b\n", "list item"),
     ('a: "\\q"\n', "escape"),
-    ('a: "\\ud800"\n', "no character"),
+    ('a: "\\ud800"\n', "not a character"),
     ("a: \x07\n", "U\\+0007"),
     ("a\n", ""),
     ("[" * 200 + "]" * 200, "deep"),
