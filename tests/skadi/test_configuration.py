@@ -185,13 +185,13 @@ def test_a_file_others_can_write_decides_nothing(load: Load, mode: int) -> None:
 def test_a_folder_others_can_write_counts_unless_sticky(load: Load, tmp_path: Path) -> None:
     load(TOP)
     tmp_path.chmod(0o777)
-    assert "chmod go-w" in config.distrust_of(str(tmp_path / "skadi.yml"))
+    assert "chmod go-w" in config.permission_problem(str(tmp_path / "skadi.yml"))
     tmp_path.chmod(0o1777)
-    assert config.distrust_of(str(tmp_path / "skadi.yml")) == ""
+    assert config.permission_problem(str(tmp_path / "skadi.yml")) == ""
     tmp_path.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(tmp_path / "skadi.yml", 65534, 65534)
-        assert "belongs to another user" in config.distrust_of(str(tmp_path / "skadi.yml"))
+        assert "belongs to another user" in config.permission_problem(str(tmp_path / "skadi.yml"))
 
 
 def test_a_link_is_judged_by_what_it_leads_to(load: Load, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_link_is_judged_by_what_it_leads_to(load: Load, tmp_path: Path) -> Non
     other = tmp_path / "other"
     other.mkdir(mode=0o700)
     (other / "skadi.yml").symlink_to(tmp_path / "skadi.yml")
-    assert "written by others" in config.distrust_of(str(other / "skadi.yml"))
+    assert "written by others" in config.permission_problem(str(other / "skadi.yml"))
 
 
 def test_a_distrusted_agent_starts_and_says_so(server: FakeServer, make_agent: Callable[..., AgentProcess]) -> None:

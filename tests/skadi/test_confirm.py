@@ -72,4 +72,4 @@ def test_match_says_that_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "skadi.yml"
     path.write_text(ENTRIES)
     assert cli.explain(str(path), "restart") == 0
-    assert "must say yes" in capsys.readouterr().out
+    assert "must confirm it" in capsys.readouterr().out
