@@ -1,8 +1,8 @@
-"""Bells: wake-ups that may be lost. The truth is the row; a bell only says that it is worth a look.
+"""Bells: wake-ups that may be lost. The row in the database is the truth; a bell only says that it has changed.
 
-A service calls `ring(name, id)`; after COMMIT the bell enters a bounded queue, which one ringer thread per process
-empties into the handlers registered for that name. Nobody waits for a handler, and a full queue drops the bell: the
-sweep that looks for lost bells repairs it. Apps register their handlers in `AppConfig.ready()`.
+A service calls `ring(name, id)`. After COMMIT the bell enters a bounded queue, which one ringer thread per process
+empties into the handlers registered for that name. The caller never waits for a handler. A full queue drops the bell,
+and the sweep for lost bells rings it again. Apps register their handlers in `AppConfig.ready()`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from django.db import connection
 def database_now() -> dt.datetime:
     """Return the database server's time in UTC, with microseconds.
 
-    SQLite lives in this process and has the host's clock, with fewer digits; so the host's is read directly.
+    SQLite runs in this process and reads the host's clock with fewer digits, so this reads the host's clock directly.
     """
     if connection.vendor == "sqlite":
         return dt.datetime.now(dt.UTC)

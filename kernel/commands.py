@@ -1,4 +1,4 @@
-"""What management commands share: an error is one sentence on stderr and exit status 1, never a trace."""
+"""Errors of management commands: one sentence on stderr and exit status 1, never a trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kernel.errors import AppError
 
 @contextmanager
 def one_sentence_errors() -> Iterator[None]:
-    """Turn what services and the database raise into a CommandError."""
+    """Turn the errors of services and of the database into a CommandError."""
     try:
         yield
     except AppError as error:

@@ -33,10 +33,10 @@ _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def parse_duration(value: object) -> dt.timedelta:
-    """Return what `value` says, rounded up to whole microseconds: nothing is ever early. Never negative.
+    """Return the length, rounded up to whole microseconds so that nothing runs early. It is never negative.
 
-    `value` is text with a unit to every number, or a whole number of seconds (an int). Raises InvalidDuration for
-    everything else, `"90"` and `-1s` too, and for what no calendar holds.
+    `value` is text with a unit after every number, or a whole number of seconds (an int). Raises InvalidDuration for
+    everything else, including `"90"` and `-1s`, and for lengths beyond the range of `timedelta`.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         seconds = Fraction(value)
@@ -64,7 +64,7 @@ def format_duration(length: dt.timedelta) -> str:
 
 
 def _seconds(text: str) -> Fraction:
-    if text == "0":  # Go's one number without a unit
+    if text == "0":  # the only number that Go reads without a unit
         return Fraction(0)
     if not _WHOLE.fullmatch(text):
         raise InvalidDuration

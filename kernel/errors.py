@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class AppError(Exception):
-    """Base of all errors meant for the caller. `sentence` may hold %(name)s places that `params` fills.
+    """Base of all errors meant for the caller. `params` fill the `%(name)s` placeholders of `sentence`.
 
-    `details` are fields of the answer beside code and sentence, for programs.
+    `details` are further fields of the JSON answer, for programs.
     """
 
     status = 500
@@ -48,7 +48,7 @@ class AppError(Exception):
 
 
 class InvalidRequest(AppError):
-    """The body, a field or a query parameter is not what the call takes."""
+    """The body, a field or a query parameter is not valid for this call."""
 
     status = 400
     code = "InvalidRequest"
@@ -56,7 +56,7 @@ class InvalidRequest(AppError):
 
 
 class InvalidToken(AppError):
-    """No Authorization header, another scheme, or a token that cannot be one of ours."""
+    """The Authorization header is missing, has another scheme, or holds a malformed token."""
 
     status = 400
     code = "InvalidToken"
@@ -64,7 +64,7 @@ class InvalidToken(AppError):
 
 
 class InvalidMessage(AppError):
-    """The text of a job is missing, too long or holds characters that cannot travel."""
+    """The text of a job is missing, too long or holds characters that cannot be stored."""
 
     status = 400
     code = "InvalidMessage"
@@ -72,7 +72,7 @@ class InvalidMessage(AppError):
 
 
 class InvalidDuration(AppError):
-    """A length of time is missing, not one that we read, or out of range. The code is the original's."""
+    """A length of time is missing, malformed or out of range. The code is the original's."""
 
     status = 400
     code = "InvalidDuration"
@@ -80,7 +80,7 @@ class InvalidDuration(AppError):
 
 
 class InvalidAgent(AppError):
-    """The agent is there but cannot take a plain job now."""
+    """The agent exists but is disabled, or is offline and the job may not wait for it."""
 
     status = 400
     code = "InvalidAgent"
@@ -88,7 +88,7 @@ class InvalidAgent(AppError):
 
 
 class NoChannel(AppError):
-    """There is no way to reach the person."""
+    """The person has no channel that can carry the message."""
 
     status = 400
     code = "NoChannel"
@@ -96,7 +96,7 @@ class NoChannel(AppError):
 
 
 class UnavailableAgent(AppError):
-    """The agent that calls is switched off by its owner."""
+    """The calling agent was disabled by its owner."""
 
     status = 400
     code = "UnavailableAgent"
@@ -104,7 +104,7 @@ class UnavailableAgent(AppError):
 
 
 class AgentOnline(AppError):
-    """An agent that is online is deleted only by force."""
+    """The agent is online; only `force` deletes it."""
 
     status = 400
     code = "AgentOnline"
@@ -112,7 +112,7 @@ class AgentOnline(AppError):
 
 
 class JobFinished(AppError):
-    """The job has ended already; the first result stands."""
+    """The job has already ended; its first result is kept."""
 
     status = 400
     code = "JobFinished"
@@ -120,7 +120,7 @@ class JobFinished(AppError):
 
 
 class JobNotFound(AppError):
-    """The job is not being worked on, so it cannot report progress or an end."""
+    """The job is not running, so its agent cannot report progress or an end."""
 
     status = 400
     code = "JobNotFound"
@@ -128,7 +128,7 @@ class JobNotFound(AppError):
 
 
 class Unauthorized(AppError):
-    """The token is well formed but unknown or revoked. Never used for a fault of ours: old agents end on it."""
+    """The token is well formed but unknown or revoked. Old agents exit on it, so a server fault never answers it."""
 
     status = 401
     code = "Unauthorized"
@@ -136,7 +136,7 @@ class Unauthorized(AppError):
 
 
 class Forbidden(AppError):
-    """A known caller with the wrong kind of token or scope."""
+    """The caller is known, but the token has the wrong kind or scope."""
 
     status = 403
     code = "Forbidden"
@@ -144,11 +144,11 @@ class Forbidden(AppError):
 
 
 class NotFound(AppError):
-    """No such thing for this owner; what belongs to somebody else is not there either."""
+    """The owner has no such object. Objects of other owners answer the same."""
 
     status = 404
     code = "NotFound"
-    sentence = _("There is no such thing.")
+    sentence = _("There is no such object.")
 
 
 class AgentNotFound(NotFound):
@@ -180,7 +180,7 @@ class ChannelNotFound(NotFound):
 
 
 class MethodNotAllowed(AppError):
-    """The path exists, the method does not."""
+    """The path exists, but not with this method."""
 
     status = 405
     code = "MethodNotAllowed"
@@ -188,7 +188,7 @@ class MethodNotAllowed(AppError):
 
 
 class NameTaken(AppError):
-    """Another agent of the same owner has this name or alias."""
+    """Another object of the same owner has this name or alias."""
 
     status = 409
     code = "NameTaken"
@@ -196,11 +196,11 @@ class NameTaken(AppError):
 
 
 class KeyTaken(AppError):
-    """Another delayed job of the same owner waits under this key: `delayed_id`."""
+    """Another delayed job of the same owner waits with this key: `delayed_id`."""
 
     status = 409
     code = "KeyTaken"
-    sentence = _("A delayed job with this key waits already: %(id)s.")
+    sentence = _("A delayed job with this key is already waiting: %(id)s.")
 
     def __init__(self, delayed_id: str) -> None:
         super().__init__(params={"id": delayed_id})
@@ -208,7 +208,7 @@ class KeyTaken(AppError):
 
 
 class NotScheduled(AppError):
-    """The delayed job has fired or was canceled: there is nothing left to change."""
+    """The delayed job has fired or was canceled, so it cannot change."""
 
     status = 409
     code = "NotScheduled"
@@ -216,7 +216,7 @@ class NotScheduled(AppError):
 
 
 class AgentLimit(AppError):
-    """The owner has as many agents as they may have. Waiting changes nothing, so it is not LimitExceeded."""
+    """The owner has reached the limit of agents. Waiting does not help, so it is not LimitExceeded."""
 
     status = 409
     code = "AgentLimit"
@@ -224,7 +224,7 @@ class AgentLimit(AppError):
 
 
 class QueueDraining(AppError):
-    """The queue only finishes what it has."""
+    """The queue is draining: it finishes its jobs and takes no new ones."""
 
     status = 409
     code = "QueueDraining"
@@ -245,15 +245,15 @@ class QueueDuplicate(AppError):
 
 
 class QueueNotPulled(AppError):
-    """The queue has agents, which fetch its jobs themselves."""
+    """Agents fetch the jobs of this queue, so a program cannot pull from it."""
 
     status = 409
     code = "QueueNotPulled"
-    sentence = _("The queue %(name)s runs on agents, which fetch its jobs themselves.")
+    sentence = _("The queue %(name)s cannot be pulled from, because its jobs run on agents.")
 
 
 class QueueBusy(AppError):
-    """The queue still has something to do, or something will come to it."""
+    """The queue still has jobs, or a delayed job or schedule names it."""
 
     status = 409
     code = "QueueBusy"
@@ -261,7 +261,7 @@ class QueueBusy(AppError):
 
 
 class ScheduleLimit(AppError):
-    """The owner has as many schedules as they may have. Waiting changes nothing, so it is not LimitExceeded."""
+    """The owner has reached the limit of schedules. Waiting does not help, so it is not LimitExceeded."""
 
     status = 409
     code = "ScheduleLimit"
@@ -269,7 +269,7 @@ class ScheduleLimit(AppError):
 
 
 class JobCanceled(AppError):
-    """The owner took the job back: do not start it, or end it."""
+    """The owner canceled the job: do not start it, or stop it."""
 
     status = 409
     code = "JobCanceled"
@@ -277,7 +277,7 @@ class JobCanceled(AppError):
 
 
 class JobTaken(AppError):
-    """This offer of the job does not hold any more: do not start it."""
+    """This offer of the job has expired: do not start it."""
 
     status = 409
     code = "JobTaken"
@@ -285,23 +285,23 @@ class JobTaken(AppError):
 
 
 class StateLimit(AppError):
-    """As many entries of the state store as one owner may have."""
+    """The owner has reached the limit of entries in the state store."""
 
     status = 409
     code = "StateLimit"
-    sentence = _("There are %(limit)s entries already, and no more may be kept. Delete one that you no longer need.")
+    sentence = _("You have %(limit)s entries, which is the limit. Delete one that you no longer need.")
 
 
 class PreconditionFailed(AppError):
-    """`If-Match` or `If-None-Match` says something else than what is there: read it again and decide anew."""
+    """`If-Match` or `If-None-Match` does not hold for the stored entry: read the entry again, then decide."""
 
     status = 412
     code = "PreconditionFailed"
-    sentence = _("It is no longer what you read, or was there already. Read it again.")
+    sentence = _("The entry has changed since you read it, or exists already. Read it again.")
 
 
 class TooLarge(AppError):
-    """The body is over the cap of this call."""
+    """The body is larger than this call allows."""
 
     status = 413
     code = "TooLarge"
@@ -325,7 +325,7 @@ class LimitExceeded(AppError):
 
 
 class QueueFull(AppError):
-    """As many jobs wait in the queue as its owner lets wait."""
+    """The queue has reached its limit of waiting jobs."""
 
     status = 429
     code = "QueueFull"
@@ -333,7 +333,7 @@ class QueueFull(AppError):
 
 
 class Unavailable(AppError):
-    """A fault of ours that passes: the caller may repeat the same request."""
+    """The server cannot answer now: the caller may repeat the same request."""
 
     status = 503
     code = "Unavailable"

@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`: the same request again makes nothing new."""
+"""The header `Idempotency-Key`: a repeated request returns the first result and creates nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def read_idempotency_key(header: str | None) -> str | None:
 
 
 def callers_key(actor: str, key: str | None) -> str | None:
-    """Return a key as one of its caller: what two agents of one person, or this server itself, call alike differs."""
+    """Return the key with its caller in front, so that equal keys of two agents of one owner do not meet."""
     return None if key is None else f"{actor}:{key}"
 
 
 def digest_of_key(key: str | None) -> str | None:
-    """Return a key as it is kept: hashed, so that its case and length do not matter to the database."""
+    """Return the key as it is stored: hashed, because a collation might ignore case and an index limits the length."""
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Ids: lower-case UUID text. Version 7 for rows, version 5 for what an occurrence creates. Never a secret."""
+"""Ids: lower-case UUID text. Rows have version 7, jobs of an occurrence version 5. An id is never a secret."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _last = 0
 def new_id() -> str:
     """Return a version 7 UUID (RFC 9562) that sorts after every id this process made before.
 
-    The 12 bits after the version and the first 2 bits after the variant hold a fraction of the millisecond that is
-    pushed on when two ids meet, so ids of one process are strictly increasing; 60 bits are random.
+    The 12 bits after the version and the first 2 bits after the variant hold a fraction of the millisecond. It is
+    raised by one where two ids would be equal, so the ids of one process strictly increase. 60 bits are random.
     """
     global _last
     with _lock:
@@ -34,13 +34,13 @@ def new_id() -> str:
 
 
 def lowest_id(moment: dt.datetime) -> str:
-    """Return an id before all that are made from that millisecond on, and after all that were made before."""
+    """Return an id that sorts before all ids made from that millisecond on, and after all ids made earlier."""
     milliseconds = int(moment.timestamp() * 1000)
     return str(uuid.UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | 2 << 62))
 
 
 def occurrence_id(parent_id: str, occurrence: str) -> str:
-    """Return the version 5 id of one occurrence of a delayed job or schedule: the same at every try."""
+    """Return the version 5 id of one occurrence of a delayed job or schedule: the same at every attempt."""
     return str(uuid.uuid5(_OCCURRENCE_SPACE, f"{parent_id}/{occurrence}"))
 
 

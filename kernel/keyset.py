@@ -1,4 +1,4 @@
-"""Pages of a long list by the row at their edge: as fast at the thousandth page as at the first."""
+"""Keyset pagination: a page begins at the id of a row, so the thousandth page is as fast as the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Row = TypeVar("_Row", bound=models.Model)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice(Generic[_Row]):
-    """Rows from the newest to the oldest; `newer` and `older` are the ids to go on from, empty at the ends."""
+    """One page, newest row first. `newer` and `older` are the ids at which the next pages begin; empty: no such page."""
 
     rows: list[_Row]
     newer: str
@@ -24,10 +24,10 @@ class Slice(Generic[_Row]):
 def slice_of(rows: models.QuerySet[_Row], *, before: str = "", after: str = "", size: int, by: str = "") -> Slice[_Row]:
     """Return up to `size` rows older than the id `before`, newer than `after`, or the newest. One query, rarely two.
 
-    `by`: the moment by which they are ordered, where ids do not grow with time; the id then only parts those of one
-    moment, and a page that is asked for by an id costs one query more.
+    `by`: a time column that orders the rows, for tables whose ids do not grow with time. The id then only orders rows
+    of the same time, and a page that begins at an id costs one query more.
 
-    What is no id, or of no row, counts as not given. Fewer than a page before the newest row: the newest page.
+    A malformed or unknown id is ignored. If fewer than `size` rows are newer than `after`, the newest page is returned.
     """
     newer_than = _Edge.at(rows, after, by)
     if newer_than is not None:
@@ -45,13 +45,13 @@ def slice_of(rows: models.QuerySet[_Row], *, before: str = "", after: str = "", 
 
 
 def newest_first(by: str = "") -> list[str]:
-    """Return the order of `slice_of`."""
+    """Return the arguments of `order_by` that `slice_of` uses."""
     return [f"-{by}", "-pk"] if by else ["-pk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Edge:
-    """The row at which a page begins: its id, and the moment that orders, if one does."""
+    """The row at which a page begins: its id, and its value of the column `by`, if there is one."""
 
     row_id: str
     by: str = ""
@@ -75,7 +75,7 @@ class _Edge:
     def _beyond(self, rows: models.QuerySet[_Row], way: str) -> models.QuerySet[_Row]:
         beyond = models.Q(**{f"pk__{way}": self.row_id})
         if self.by:
-            # The first condition is what an index is entered by.
+            # This condition lets the database use the index on `by`; the OR below does not.
             rows = rows.filter(**{f"{self.by}__{way}e": self.moment})
             beyond |= models.Q(**{f"{self.by}__{way}": self.moment})
         return rows.filter(beyond)

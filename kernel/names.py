@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRule:
-    """What a name may look like. No name has white space, control characters or invisible characters.
+    """The shape of a valid name. No name has white space, control characters or invisible characters.
 
     `longest` counts characters; `longest_key` those of the compared form, which Unicode can make longer.
     `only`: every character is one of these; empty: any. `never`: no character is one of these.

@@ -1,11 +1,12 @@
-"""HTTP to the outside. The one way in which this server calls addresses, above all those that people choose.
+"""HTTP calls to other machines. The server has no other way to call an address, above all one that a user chose.
 
-Who may choose an address may try to make us call what only we can reach: our own machine, the intranet, the cloud's
-metadata. So the address that a name has is judged when the connection is made, and that very address is used; a check
-beforehand could be answered differently the second time (DNS rebinding). `requests-hardened` does that; here stand the
-networks that it lets pass on some Pythons, the intranets that LETSERVER_OUTBOUND_ALLOW opens, and what else bounds a
-call: no redirects, no proxies and no passwords from the environment, 3 s to connect, a deadline for everything together
-(name resolution, TLS and a peer that drips included), at most 64 KiB of answer read and nothing decompressed.
+A user who chooses an address may try to reach what only this server can reach (SSRF): its own machine, the intranet,
+the cloud's metadata. So the resolved IP address is checked when the connection is made, and exactly that address is
+used. An earlier check could resolve to another address the second time (DNS rebinding). `requests-hardened` does this.
+This module adds the networks that the library lets pass on some Python versions, the intranets that
+LETSERVER_OUTBOUND_ALLOW opens, and the limits of a call: no redirects, no proxies and no passwords from the
+environment, 3 s to connect, one deadline for the whole call (name resolution, TLS and a slow peer included), at most
+64 KiB read of the answer, nothing decompressed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ URL_CHARACTERS = 2048
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Kind = Literal["refused", "timeout", "connect", "tls"]
 
-# Only global unicast is public; `is_private` knows most of what is not, and these are the rest on Python 3.11.
+# Only global unicast is public. `is_private` knows most other networks; these are missing on Python 3.11.
 _NOT_PUBLIC_4 = tuple(map(ipaddress.ip_network, ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4")))
 _GLOBAL_UNICAST_6 = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC_6 = tuple(map(ipaddress.ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
@@ -49,9 +50,9 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
 class OutboundError(Exception):
-    """No answer came. `heard`: a connection stood, so the other side may have got what we sent.
+    """The call had no answer. `heard`: a connection was open, so the other side may have received the request.
 
-    `refused`: we do not call that address. Nothing of the address or of what was sent stands in it.
+    `refused`: this server does not call that address. The error holds neither the address nor the request.
     """
 
     def __init__(self, kind: Kind, *, heard: bool = False) -> None:
@@ -62,7 +63,7 @@ class OutboundError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. Header names are lower case; the body is as it was sent, its first 64 KiB."""
+    """The answer to a call. Header names are lower case; the body is not decoded and cut at 64 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -70,27 +71,27 @@ class Answer:
 
 
 def check_url(url: str) -> str:
-    """Return the address in its normal form, if this server may call it as far as can be told without asking DNS.
+    """Return the address in its normal form; raise InvalidRequest if it can be refused without a DNS query.
 
-    https (http where LETSERVER_OUTBOUND_HTTP is on), port 443, 80 or 8443 (any in the networks of
-    LETSERVER_OUTBOUND_ALLOW), no user or password. Raises InvalidRequest. Connecting judges again, by the address.
+    Allowed are https (http with LETSERVER_OUTBOUND_HTTP), the ports 443, 80 and 8443 (any port in the networks of
+    LETSERVER_OUTBOUND_ALLOW), and no user or password. The resolved IP address is checked when the call connects.
     """
     parts = _parse(url)
     if parts is None or parts.host is None:
-        raise InvalidRequest(_("This is not an address that can be called: write https://host/path."))
+        raise InvalidRequest(_("This is not a valid address. Write it like https://host/path."))
     if parts.scheme != "https" and not settings.OUTBOUND_HTTP:
-        raise InvalidRequest(_("Addresses begin with https:// here."))
+        raise InvalidRequest(_("The address must begin with https://."))
     address = _literal(parts.host)
     if address is not None and not (is_public(address) or _is_allowed(address)):
-        raise InvalidRequest(_("This address is not a public one."))
+        raise InvalidRequest(_("This address is not public, so the server does not call it."))
     beyond = bool(settings.OUTBOUND_ALLOW) and (address is None or _is_allowed(address))
     if _port(parts) not in PORTS and not beyond:
-        raise InvalidRequest(_("Only the ports 443, 80 and 8443 can be called."))
+        raise InvalidRequest(_("The port must be 443, 80 or 8443."))
     return parts.url
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the Internet's, of one machine."""
+    """Tell whether an address is a unicast address of the public Internet."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
@@ -99,7 +100,7 @@ def is_public(address: Address) -> bool:
 
 
 def post(url: str, *, body: bytes, headers: Mapping[str, str], total_seconds: float = TOTAL_SECONDS) -> Answer:
-    """POST to an address that somebody chose. Raises OutboundError."""
+    """POST to an address that a user chose. Raises OutboundError."""
     try:
         checked = check_url(url)
     except InvalidRequest:
@@ -110,14 +111,14 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], total_seconds: fl
 def call_platform(
     method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], total_seconds: float = TOTAL_SECONDS
 ) -> Answer:
-    """Call an address of this server's own settings: whoever wrote them may mean the intranet. Raises OutboundError."""
+    """Call an address from this server's own settings, which may be in the intranet. Raises OutboundError."""
     return _Exchange(method, url, body, headers, guarded=False).within(total_seconds)
 
 
 def _parse(url: str) -> Url | None:
-    """Return the parts of an absolute address that every parser reads alike; None for any other.
+    """Return the parts of an absolute address; None for any address that two parsers could read differently.
 
-    The host is lower case ASCII, a name or an address in its usual spelling: 127.1 and 0x7f000001 are neither.
+    The host is lower case ASCII, a name or an address in its usual spelling: 127.1 and 0x7f000001 are refused.
     """
     if len(url) > URL_CHARACTERS or any(ord(character) <= 32 or character in '\\"<>^`{|}\x7f' for character in url):
         return None
@@ -138,7 +139,7 @@ def _parse(url: str) -> Url | None:
 
 
 def _literal(host: str) -> Address | None:
-    """Return the address that a host is written as; None for a name."""
+    """Return the IP address if the host is one; None for a name."""
     try:
         return ipaddress.IPv6Address(host[1:-1]) if host.startswith("[") else ipaddress.IPv4Address(host)
     except ValueError:
@@ -155,11 +156,11 @@ def _is_allowed(address: Address) -> bool:
 
 
 _running = threading.local()
-"""`.exchange`: what this thread is in the middle of."""
+"""`.exchange`: the exchange that this thread runs."""
 
 
 class _PlainLine(HTTPConnection):
-    """A connection that its exchange can hang up."""
+    """A connection that its exchange can close from another thread."""
 
     def connect(self) -> None:
         super().connect()
@@ -175,7 +176,7 @@ class _SecureLine(HTTPSConnection):
 
 
 class _Lines(HTTPAdapter):
-    """Opens connections that can be hung up."""
+    """Opens connections that can be closed from another thread."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool that makes the connection."""
@@ -185,17 +186,17 @@ class _Lines(HTTPAdapter):
 
 
 class _GuardedLines(_Lines, IPFilterAdapter):  # type: ignore[misc]  # the library has no types
-    """Those, only to addresses that may be called."""
+    """Opens such connections, but only to addresses that may be called."""
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """Return what a connection is made of, its host replaced by the one address that was judged.
+        """Return the host and TLS settings of a connection, the host replaced by the IP address that was checked.
 
         Raises InvalidIPAddress.
         """
         try:
             host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
         except InvalidIPAddress as error:
-            # The library knows loopback as its only exception; an intranet that is open to us is another.
+            # The library can only except loopback; LETSERVER_OUTBOUND_ALLOW excepts whole networks.
             (address,) = error.args
             if not _is_allowed(address):
                 raise
@@ -212,7 +213,7 @@ class _GuardedLines(_Lines, IPFilterAdapter):  # type: ignore[misc]  # the libra
 
 
 class _Exchange:
-    """One request and its answer, on a thread of its own: only so can the deadline cover a resolver that hangs."""
+    """One request and its answer, on its own thread, so that the deadline also covers a DNS resolver that hangs."""
 
     def __init__(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], *, guarded: bool) -> None:
         self._request = requests.Request(method, url, data=body, headers={**headers, "Accept-Encoding": "identity"})
@@ -223,7 +224,7 @@ class _Exchange:
         self._outcome: Answer | OutboundError | None = None
 
     def within(self, seconds: float) -> Answer:
-        """Return the answer. Raises OutboundError, after `seconds` at the latest."""
+        """Return the answer, or raise OutboundError, within `seconds`."""
         thread = threading.Thread(target=self._run, name="outbound", daemon=True)
         thread.start()
         thread.join(seconds)
@@ -238,7 +239,7 @@ class _Exchange:
         return outcome
 
     def connected(self, line: socket.socket) -> None:
-        """Note the connection; hang up if nobody waits any more."""
+        """Note the connection; close it if the deadline has passed."""
         with self._lock:
             self._line = line
             if self._too_late:
@@ -247,10 +248,10 @@ class _Exchange:
     def _hang_up(self) -> None:
         if self._line is not None:
             try:
-                # Not SSLSocket's own, which says good-bye first and may wait for it.
+                # SSLSocket.shutdown would send close_notify first and could block.
                 socket.socket.shutdown(self._line, socket.SHUT_RDWR)
             except OSError:
-                return  # the thread has closed it already
+                return  # the exchange's own thread has closed it already
 
     def _run(self) -> None:
         _running.exchange = self
@@ -281,13 +282,13 @@ class _Exchange:
                 try:
                     body = response.raw.read(ANSWER_BYTES, decode_content=False)
                 except (HTTPError, OSError):
-                    body = b""  # the status was said before the line broke, and it is the answer
+                    body = b""  # the connection broke after the status line, and the status decides
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(status=response.status_code, headers=headers, body=body)
 
 
 def _kind(error: Exception) -> Kind:
-    """Return what a failure of the libraries is to us."""
+    """Return our kind of failure for an exception of the libraries."""
     match error:
         case InvalidIPAddress() | requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema():
             return "refused"

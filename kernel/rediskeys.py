@@ -1,4 +1,4 @@
-"""Every Redis key and channel of the product, in one place. Nothing under them is truth."""
+"""Every Redis key and channel of the product, in one place. Losing them all delays work and loses nothing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ WAKE_CHANNEL = PREFIX + "wake"
 
 
 READY_SECONDS = 3600
-"""How long a flag stands; what is older than that the sweep has seen long ago."""
+"""Lifetime of a flag. The sweep for lost bells finds older jobs without it."""
 
 
 def ready_key(agent_id: str) -> str:
-    """Flag: this agent may have a job waiting. Taken (GETDEL) by the poll that looks."""
+    """Flag: this agent may have a job waiting. A poll reads and deletes it (GETDEL) before it queries the database."""
     return f"{PREFIX}ready:{agent_id}"
 
 
 def limit_key(limit: str, subject: str) -> str:
-    """Counter: how often `subject` did what `limit` counts, in the window that is open now. Gone at its end."""
+    """Counter: calls of `subject` that `limit` counts in the current window. It expires with the window."""
     return f"{PREFIX}limit:{limit}:{subject}"
 
 
 JOB_STREAM = "skadi:event:job:status"
 MESSAGE_STREAM = "skadi:event:message"
-"""Streams for upstream programs, under the names that the original's queues had."""
+"""Streams for upstream programs. They have the names of the original's queues."""
 
 STREAM_LENGTH = 10_000
-"""About so many entries are kept in each."""
+"""Approximate number of entries kept in each stream."""

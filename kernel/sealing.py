@@ -1,8 +1,8 @@
-"""Secrets that must be read again are kept sealed: whoever has only the database, a dump or Redis has nothing.
+"""Encryption of secrets that must be read again, so that a copy of the database or of Redis reveals none of them.
 
-The keys stand in LETSERVER_SEALING_KEYS, outside the database: the first seals, all of them open, so a key is rotated
-by putting a new one in front. Without any the key is derived from the secret key, which then cannot be changed without
-losing what was sealed. What must only be compared is hashed instead, not sealed.
+The keys come from LETSERVER_SEALING_KEYS, outside the database. The first key encrypts, all keys decrypt, so a key is
+rotated by putting a new one in front. Without that setting the key is derived from the secret key; changing the secret
+key then loses every sealed value. Values that are only compared, such as tokens, are hashed instead.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from django.conf import settings
 
 
 class Unsealable(Exception):
-    """What was kept is damaged, or was sealed with a key that is not among ours any more."""
+    """The stored value is damaged, or its key is no longer in LETSERVER_SEALING_KEYS."""
 
 
 def seal(text: str) -> str:
-    """Return `text` sealed, as ASCII: 100 characters and 4 for every 3 bytes."""
+    """Return `text` encrypted, as ASCII: 100 characters, plus 4 for every 3 bytes."""
     return _keys().encrypt(text.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
-    """Return what was sealed. Raises Unsealable."""
+    """Return the text that `seal` was given. Raises Unsealable."""
     try:
         return _keys().decrypt(sealed.encode()).decode()
     except InvalidToken as error:
@@ -33,7 +33,7 @@ def unseal(sealed: str) -> str:
 
 
 def reseal(sealed: str) -> str:
-    """Return the same sealed with the first key, for rotation. Raises Unsealable."""
+    """Return the same text encrypted with the first key, for rotation. Raises Unsealable."""
     try:
         return _keys().rotate(sealed.encode()).decode()
     except InvalidToken as error:
@@ -45,6 +45,6 @@ def _keys() -> MultiFernet:
 
 
 def derived_key() -> str:
-    """Return the key that seals while none is set: it follows from the secret key."""
+    """Return the key that is used without LETSERVER_SEALING_KEYS, derived from the secret key."""
     derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"letserver sealing")
     return base64.urlsafe_b64encode(derivation.derive(settings.SECRET_KEY.encode())).decode()

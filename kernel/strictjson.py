@@ -1,4 +1,4 @@
-"""JSON from strangers. The standard parser accepts NaN, lone surrogates and any depth; this one does not."""
+"""A parser for untrusted JSON. The standard parser accepts NaN, lone surrogates and any depth; this one does not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 DEPTH_LIMIT = 20
 _NUMBER_DIGITS = 20
-# Possessive, and content with a string that never ends: one pass over any body.
+# The possessive quantifier and the optional closing quote keep this to one pass over any body.
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
 
@@ -24,7 +24,7 @@ _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
 def parse_object(body: bytes) -> JsonObject:
     """Return the JSON object in `body`; an empty body is an empty object.
 
-    Raises InvalidRequest for what `parse_value` refuses, and for a value that is no object.
+    Raises InvalidRequest for everything that `parse_value` refuses, and for a value of another type.
     """
     value = parse_value(body) if body else {}
     if not isinstance(value, dict):

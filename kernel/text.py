@@ -1,4 +1,4 @@
-"""Cutting, checking and comparing text. Nothing here ever cuts inside a character."""
+"""Functions that cut, check and compare text. None of them cuts inside a character."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ OUTPUT_BYTES = 1024 * 1024
 RESULT_CHARACTERS = 1024
 _OMITTED = "\n… {count} bytes left out / 省略 {count} 字节 …\n"
 
-# What belongs to the code point before it, where telling is cheap (UAX #29 has the rest).
+# Code points that join the one before them. This is the cheap part of UAX #29, which has the full rules.
 _CLUSTER_CODE_POINTS = 32
 _JOINER = "\u200d"
 _SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 _FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
 
 Unit = Literal["bytes", "characters"]
-"""In what a platform counts: bytes of UTF-8, or code points."""
+"""The unit of a platform's limit: bytes of UTF-8, or code points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is kept of a long text: at most `limit` bytes of UTF-8, and how long the whole was."""
+    """The stored part of a long text. `size_bytes` is the size of the full text in UTF-8."""
 
     text: str
     size_bytes: int
@@ -30,7 +30,7 @@ class Kept:
 
 
 def keep_head_and_tail(text: str, *, limit_bytes: int = OUTPUT_BYTES) -> Kept:
-    """Keep a text of at most `limit_bytes` UTF-8 bytes: whole, or its first and last half with a note between."""
+    """Return a text of at most `limit_bytes` UTF-8 bytes: unchanged, or its head and tail with a note between."""
     data = text.encode()
     if len(data) <= limit_bytes:
         return Kept(text=text, size_bytes=len(data), truncated=False)
@@ -43,7 +43,7 @@ def keep_head_and_tail(text: str, *, limit_bytes: int = OUTPUT_BYTES) -> Kept:
 
 
 def unstorable_character(text: str) -> str | None:
-    """Name the first thing in `text` that a database refuses or mangles: NUL or a lone surrogate; None if clean."""
+    """Return the first character that a database refuses or changes, like `U+0000`: NUL, a lone surrogate; or None."""
     if "\x00" in text:
         return "U+0000"
     try:
@@ -71,8 +71,8 @@ def size_in(text: str, unit: Unit) -> int:
 def cut(text: str, limit: int, unit: Unit) -> str:
     """Return the longest beginning of `text` that is at most `limit` long and does not end inside a character.
 
-    A base and what is drawn on it (accents, skin tones, joined emoji, a flag's two halves) stay together, unless more
-    than 32 code points belong together: such a heap is no character that anybody reads.
+    A base and its accents, skin tones and joiners, and the two halves of a flag, stay together, up to 32 code points.
+    Longer clusters are not readable characters and may be cut.
     """
     if limit <= 0:
         return ""
@@ -84,9 +84,9 @@ def cut(text: str, limit: int, unit: Unit) -> str:
 
 
 def split(text: str, limit: int, unit: Unit) -> list[str]:
-    """Return `text` as pieces of at most `limit` each, none of them empty; joined they are the text again.
+    """Return `text` as non-empty pieces of at most `limit` each; joined they are the text again.
 
-    A piece ends with a line end if one stands in its second half, else with a space there, else where `cut` cuts.
+    A piece ends at the last newline in its second half, else at the last space there, else where `cut` cuts.
     Raises ValueError if `limit` cannot hold one code point (4 bytes).
     """
     if limit < (4 if unit == "bytes" else 1):
@@ -106,12 +106,12 @@ def split(text: str, limit: int, unit: Unit) -> list[str]:
 
 
 def is_one_character(text: str) -> bool:
-    """Tell whether `text` is one character as a person counts: also an emoji with its skin, a flag, a family."""
+    """Tell whether a person sees one character: also an emoji with its skin tone, a flag, a family."""
     return 0 < len(text) <= _CLUSTER_CODE_POINTS and not any(_may_part(text, at) for at in range(1, len(text)))
 
 
 def _may_part(text: str, at: int) -> bool:
-    """Tell whether `text` may be parted before its code point number `at`."""
+    """Tell whether `text` may be cut before its code point number `at`."""
     if at <= 0 or at >= len(text):
         return True
     before, after = text[at - 1], text[at]

@@ -1,7 +1,7 @@
-"""Text from strangers, made safe to look at: what would move the cursor or turn the reading direction is shown instead.
+"""Untrusted text made safe to look at: characters that move the cursor or turn the reading direction become signs.
 
-Escaping for HTML is the template's work and comes on top. Sources: ECMA-48 (escape sequences), Unicode 15 sections
-23.2 (format characters) and UTS #39 (what must not pass unseen).
+Templates escape HTML in addition. Sources: ECMA-48 (escape sequences), Unicode 15 section 23.2 (format characters) and
+UTS #39 (characters that must not stay hidden).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-# Joiners that emoji, Persian and Indic scripts are written with.
+# Emoji, Persian and Indic scripts need these joiners.
 _HARMLESS = frozenset("\n\t\u200c\u200d")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _MOST_MARKS = 8
@@ -24,10 +24,10 @@ _DELETE = 0x7F
 
 
 def visible_text(text: str) -> str:
-    """Return `text` without terminal escapes, and with every control and hidden character as a visible sign.
+    """Return `text` without terminal escapes, and with every control or hidden character as a visible sign.
 
-    New lines (also CR LF) and tabs stay. C0 controls become control pictures, others `⟨U+202E⟩`. Piles of combining
-    marks are cut to eight on a character.
+    Newlines (also CR LF) and tabs stay. C0 controls become control pictures, others `⟨U+202E⟩`. At most eight combining
+    marks stay on a character.
     """
     plain = _ESCAPES.sub("", text.replace("\r\n", "\n"))
     if plain.isascii() and plain.isprintable():
@@ -45,7 +45,7 @@ def visible_text(text: str) -> str:
 
 
 def visible_line(text: str) -> str:
-    """The same for one line of a list: every run of white space becomes one space."""
+    """Return `visible_text` as one line: every run of white space becomes one space."""
     return " ".join(visible_text(text).split())
 
 

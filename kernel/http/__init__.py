@@ -1,6 +1,6 @@
-"""What Django, DRF and the gateway share to speak HTTP.
+"""The adapters between our services and HTTP, for Django, DRF and the gateway.
 
-- `answers.py`: the one shape of an error. `rest.py`: base class of an operation. `openapi.py`: the schema.
-- `paging.py`: the query of a list. `prefetch.py`: requests that nobody asked for. `addresses.py`: who calls.
-- `staff.py`: base class of read-only admin pages.
+- `answers.py`: the one shape of an error. `rest.py`: the base class of an operation. `openapi.py`: the schema.
+- `paging.py`: the query of a list. `prefetch.py`: link previews. `addresses.py`: the caller's IP address.
+- `staff.py`: the base class of read-only admin pages.
 """

@@ -1,4 +1,4 @@
-"""Our additions to the OpenAPI schema that drf-spectacular draws."""
+"""Our additions to the OpenAPI schema that drf-spectacular generates."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class OperationSchema(AutoSchema):
     """Schema of one operation; its tag is the first word of the path."""
 
     def get_tags(self) -> list[str]:
-        """Group agents' calls and users' calls by what they are about."""
+        """Return the first word of the path as the only tag."""
         return [self.path.strip("/").split("/")[0]]
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        """Name the tokens any one of which lets a caller in."""
+        """Return the kinds of token that the operation accepts; one of them is enough."""
         accepted = self.view.get_authenticators()
         return [{scheme: []} for authenticator in accepted for scheme in getattr(authenticator, "schemes", ())]
 
@@ -47,7 +47,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 def only_operations(endpoints: Iterable[tuple[str, str, str, Callable[..., Any]]]) -> list[Any]:
-    """Leave out what is no operation of ours."""
+    """Keep only endpoints that are subclasses of `Operation`."""
     return [endpoint for endpoint in endpoints if issubclass(getattr(endpoint[3], "cls", object), Operation)]
 
 
@@ -64,10 +64,11 @@ def describe(
     form: bool = False,
     gateway: bool = False,
 ) -> Callable[[Any], Any]:
-    """Describe an operation: what it takes, its answers by status (None: an empty body), or by status and type where
-    that is not JSON, its own errors. With `form`, `request` is the fields of a form.
+    """Describe an operation for the schema.
 
-    The errors that every call can give, and those of tokens and bodies, are added.
+    `answers` maps a status, or a status and a media type if that is not JSON, to a serializer; None is an empty body.
+    `errors` are the operation's own; those of every call, of tokens and of bodies are added. With `form` the request's
+    fields come in a form, with `binary` the body is raw bytes. `gateway`: the gateway answers this call.
     """
     possible = [
         *errors,
@@ -107,7 +108,7 @@ def _answer(answer: Any) -> Any:
 
 
 def _errors(possible: Iterable[type[AppError]]) -> dict[int, OpenApiResponse]:
-    """Return one response per status; its description names each code that comes with it."""
+    """Return one response per status; its description lists the error codes of that status."""
     lines: defaultdict[int, dict[str, None]] = defaultdict(dict)
     for error in possible:
         lines[error.status][f"`{error.code}`: {(error.__doc__ or '').splitlines()[0]}"] = None

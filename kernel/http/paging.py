@@ -1,4 +1,4 @@
-"""The query of a list: how many, and from where on."""
+"""The query parameters of a list: `limit` and `cursor`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_limit(request: Request) -> int:
 
 
 def read_cursor(request: Request) -> str:
-    """Read `?cursor=`: the id to go on from, empty without it."""
+    """Read `?cursor=`: the id of the row at which the page begins, empty without it. Raises InvalidRequest."""
     text = query_value(request, "cursor")
     if text is None:
         return ""
@@ -37,10 +37,10 @@ def read_cursor(request: Request) -> str:
     except (ValueError, binascii.Error):
         row_id = ""
     if not row_id or write_cursor(row_id) != text:
-        raise InvalidRequest(_("cursor is not one that a list gave."))
+        raise InvalidRequest(_("Invalid cursor. Use the next value of the previous page."))
     return row_id
 
 
 def write_cursor(row_id: str) -> str | None:
-    """Write an id so that nobody is tempted to read anything into it; None where the list ends."""
+    """Return an id as an opaque cursor; None for an empty id, at the end of the list."""
     return base64.urlsafe_b64encode(uuid.UUID(row_id).bytes).decode().rstrip("=") if row_id else None

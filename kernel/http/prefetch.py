@@ -1,4 +1,4 @@
-"""Who fetches a link without a person having asked: a GET that sends must send nothing for them."""
+"""Requests of browsers and robots that fetch a link before a person opens it. A GET that sends must ignore them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 from rest_framework.request import Request
 
-# Sec-Purpose: W3C Fetch; Purpose, X-Purpose, X-Moz: what browsers sent before.
+# Sec-Purpose is W3C Fetch; older browsers send Purpose, X-Purpose or X-Moz.
 _PURPOSE_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
-# Chats and networks that fetch links to show a preview, by the names that they publish for their robots.
+# The published names of the robots with which chats and networks fetch links for a preview.
 _PREVIEW_BOTS = re.compile(
     r"facebookexternalhit|facebookcatalog|twitterbot|slackbot|slack-imgproxy|telegrambot|whatsapp|discordbot|linkedinbot"
     r"|skypeuripreview|microsoftpreview|bingpreview|googlebot|bingbot|applebot|baiduspider|mastodon|viber|line-poker"
@@ -18,7 +18,7 @@ _PREVIEW_BOTS = re.compile(
 
 
 def is_prefetch(request: Request) -> bool:
-    """Tell whether a browser fetches ahead, or a robot makes a preview."""
+    """Tell whether a browser prefetches the link, or a robot makes a preview."""
     purposes = " ".join(request.headers.get(name, "") for name in _PURPOSE_HEADERS).lower()
     if "prefetch" in purposes or "preview" in purposes or "prerender" in purposes:
         return True

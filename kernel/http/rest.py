@@ -1,4 +1,4 @@
-"""What Django REST framework needs to speak our wire: one error shape, one base for every operation, strict fields."""
+"""Our adapter for Django REST framework: one error shape, one base class for every operation, strict fields."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """Ignores Accept and `?format=`: clients in the field send what they like and get JSON."""
+    """Ignores Accept and `?format=`: old clients send arbitrary values, and all get JSON."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> None:
-        """Choose none: operations read the body themselves."""
+        """Return None: operations read the body themselves."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        """Choose the only one."""
+        """Return the only renderer."""
         renderer = next(iter(renderers))
         return renderer, renderer.media_type
 
 
 class Operation(APIView):
-    """Base of every API call: JSON in, JSON or nothing out. Subclasses name authentication and, if other, the cap.
+    """Base of every API call: JSON in, JSON or an empty body out. Subclasses set authentication and the body limit.
 
-    HEAD and OPTIONS are refused: a poll without an answer would lose a job, and no browser of others may call.
+    HEAD and OPTIONS are refused: HEAD on a poll would claim a job and lose it, and other sites' pages must not call.
     """
 
     body_limit = BODY_LIMIT
@@ -57,26 +57,26 @@ class Operation(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Choose the language of errors before anything can fail; refuse a query that is not clean UTF-8."""
+        """Set the language of errors before anything can fail; refuse a query that is not percent-encoded UTF-8."""
         translation.activate(api_language(request.headers.get("Accept-Language")))
         _check_query(request.META["QUERY_STRING"])
         super().initial(request, *args, **kwargs)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep every answer out of caches: it is one caller's."""
+        """Forbid caches to store the answer, because it belongs to one caller."""
         response.headers.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
     def read_body(self, request: Request) -> JsonObject:
-        """Return the JSON object in the body, of any content type: old clients, and curl, send it under other names.
+        """Return the JSON object in the body. Any content type is accepted, because old clients and curl send others.
 
-        Raises TooLarge over the cap, InvalidRequest for what is no clean object. Read from the request itself, because
-        `request.data` takes a chunked body for an empty one.
+        Raises TooLarge over the limit, InvalidRequest for everything that `parse_object` refuses. It does not use
+        `request.data`, which takes a chunked body for an empty one.
         """
         return parse_object(self.read_bytes(request))
 
     def read_bytes(self, request: Request) -> bytes:
-        """Return the body as it was sent; raise TooLarge over the cap."""
+        """Return the body as it was sent; raise TooLarge over the limit."""
         body: bytes = request.read(self.body_limit + 1)
         if len(body) > self.body_limit:
             raise TooLarge(params={"limit": self.body_limit})
@@ -84,7 +84,7 @@ class Operation(APIView):
 
 
 def query_value(request: Request, name: str) -> str | None:
-    """Return the one value of a query parameter, or None; raise InvalidRequest for two, and for NUL."""
+    """Return the value of a query parameter, or None; raise InvalidRequest if it is sent twice or holds NUL."""
     values = request.query_params.getlist(name)
     if len(values) > 1:
         raise InvalidRequest(_("%(field)s was sent twice."), params={"field": name})
@@ -94,13 +94,13 @@ def query_value(request: Request, name: str) -> str | None:
 
 
 def request_address(request: Request) -> str | None:
-    """Return the caller's IP address, or None where it cannot be known."""
+    """Return the caller's IP address, or None if it is unknown."""
     forwarded_for = request.headers.get("X-Forwarded-For")
     return caller_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)
 
 
 def _check_query(query: str) -> None:
-    """Refuse what Django would mend in silence: a text that was cut or mangled on its way must not become a job."""
+    """Refuse broken escapes, which Django would silently repair: a text cut on its way must not become a job."""
     try:
         clean = not _BAD_ESCAPE.search(query) and unquote_to_bytes(query).decode() is not None
     except UnicodeDecodeError:
@@ -110,23 +110,23 @@ def _check_query(query: str) -> None:
 
 
 class Text(serializers.CharField):
-    """A text as it was sent: not trimmed, and a number is no text."""
+    """A text as it was sent: it is not trimmed, and a number is refused."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trim_whitespace=False, **options)
 
     def to_internal_value(self, data: object) -> str:
-        """Take text only."""
+        """Return the text; refuse every other type."""
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
 
 
 class Flag(serializers.BooleanField):
-    """true or false, and nothing that looks like it."""
+    """A JSON boolean; `"true"`, 1 and the like are refused."""
 
     def to_internal_value(self, data: object) -> bool:
-        """Take a boolean only."""
+        """Return the boolean; refuse every other type."""
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
@@ -141,7 +141,7 @@ def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
 
 
 def as_app_error(error: Exception) -> AppError:
-    """Translate what Django, DRF or the database raised into our tree."""
+    """Return our error for an exception of Django, DRF or the database."""
     match error:
         case AppError():
             return error
@@ -162,7 +162,7 @@ def as_app_error(error: Exception) -> AppError:
 
 
 def handle_exception(error: Exception, context: Any) -> Response:
-    """DRF's exception handler: the one error shape, never a page, never a trace."""
+    """Answer an exception in the one error shape. DRF calls this; the answer is never a page or a trace."""
     known = as_app_error(error)
     if known.status >= 500:
         logger.error("operation failed", exc_info=error, extra={"action": "api.error", "error": type(error).__name__})
@@ -170,7 +170,7 @@ def handle_exception(error: Exception, context: Any) -> Response:
 
 
 def error_response(request: HttpRequest, error: AppError) -> JsonResponse:
-    """Render an error for a path that no operation took."""
+    """Render an error for a path without an operation."""
     with translation.override(api_language(request.headers.get("Accept-Language"))):
         headers = {"Cache-Control": "no-store", **error_headers(error)}
         return JsonResponse(error_body(error), status=error.status, headers=headers)

@@ -1,4 +1,4 @@
-"""What the admin pages of every app share: rows that staff see and nobody changes there."""
+"""Admin pages for rows that staff may read but not change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Staff look, and change nothing: services alone write these rows."""
+    """An admin page without changes: only services write these rows."""
 
     show_full_result_count = False
 
@@ -18,7 +18,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[type-arg]  # not subscriptable 
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never; the right to view decides who sees."""
+        """Never; the permission to view decides who may read."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
