@@ -22,7 +22,7 @@ from kernel.http.staff import ReadOnlyAdmin
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Add people, change who they are; freezing and thawing are actions. Nobody is deleted: history tells of them."""
+    """Add and change people. Freezing and thawing are actions. People are never deleted, because history names them."""
 
     list_display = ("username", "email", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "is_superuser")
@@ -37,12 +37,12 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Only superusers hand out rights, or staff could raise themselves."""
+        """Let only superusers change rights; other staff could give themselves more."""
         rights = () if _is_superuser(request) else ("is_staff", "is_superuser", "groups", "user_permissions")
         return (*self.readonly_fields, *rights)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Only superusers change superusers: a changed password is a way in."""
+        """Let only superusers change superusers, because setting a password takes over the account."""
         may = super().has_change_permission(request, obj)
         return may and (obj is None or not obj.is_superuser or _is_superuser(request))
 
@@ -51,7 +51,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
-        """Save and write it into the audit trail, with the names of the fields."""
+        """Save, and write an audit entry with the names of the changed fields."""
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             record_audit(
@@ -63,7 +63,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
             )
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
-        """Set a password as Django does, and write into the audit trail that it was set."""
+        """Set a password as Django does, and write an audit entry."""
         before = User.objects.filter(pk=id).values_list("password", flat=True).first()
         answer = super().user_change_password(request, id, form_url)
         if before != User.objects.filter(pk=id).values_list("password", flat=True).first():
@@ -72,7 +72,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
 
     @admin.action(description=_("Freeze: no login, no token works, open jobs are canceled"), permissions=["change"])
     def freeze(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Freeze the chosen people, never oneself, superusers only by superusers."""
+        """Freeze the selected people, except the caller; only superusers freeze superusers."""
         others = [user for user in queryset if user.pk != request.user.pk and self.has_change_permission(request, user)]
         for user in others:
             set_frozen(user=user, frozen=True, actor=_actor(request))
@@ -82,7 +82,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
 
     @admin.action(description=_("Thaw: may log in and send again"), permissions=["change"])
     def thaw(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Thaw the chosen people."""
+        """Thaw the selected people."""
         chosen = [user for user in queryset if self.has_change_permission(request, user)]
         for user in chosen:
             set_frozen(user=user, frozen=False, actor=_actor(request))
@@ -96,7 +96,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not subscriptable at 
 
 @admin.register(UserToken)
 class UserTokenAdmin(ReadOnlyAdmin):
-    """Which tokens there are; people make and revoke their own."""
+    """The tokens of users, without their digests. People make and revoke their own."""
 
     list_display = ("prefix", "user", "scope", "remark", "created_at", "revoked_at")
     list_filter = ("scope", ("revoked_at", admin.EmptyFieldListFilter))
@@ -107,7 +107,7 @@ class UserTokenAdmin(ReadOnlyAdmin):
 
 @admin.register(ChatIdentity)
 class ChatIdentityAdmin(ReadOnlyAdmin):
-    """Who speaks for whom at which door."""
+    """The chat accounts that are bound to users."""
 
     list_display = ("platform", "display", "owner", "active", "bound_at")
     list_filter = ("platform", "active")
@@ -117,7 +117,7 @@ class ChatIdentityAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    """Who did what; `manage.py` verifies the chain of digests."""
+    """The audit trail."""
 
     list_display = ("sequence", "at", "actor", "action", "subject")
     list_filter = ("action",)

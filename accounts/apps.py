@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
     verbose_name = _("accounts")
 
     def ready(self) -> None:
-        """Let logins be written into the audit trail."""
+        """Connect the receivers that write logins into the audit trail."""
         from accounts.sessions import connect_receivers
 
         connect_receivers()

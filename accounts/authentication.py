@@ -1,4 +1,4 @@
-"""Django REST framework's door to `accounts.credentials`: `request.user` is the Principal."""
+"""Authentication classes for Django REST framework: `request.user` is the Principal of `accounts.credentials`."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from kernel.http.rest import request_address
 
 
 def caller(request: Request) -> Principal:
-    """Return who calls an operation that names one of the classes below."""
+    """Return the principal of an operation that uses one of the classes below."""
     return cast(Principal, request.user)
 
 
 class BearerAuthentication(BaseAuthentication, abc.ABC):
-    """A token in the header; where `query_counts`, `?token=` instead."""
+    """A token in the header; with `query_counts` also in `?token=`."""
 
     query_counts = False
     schemes: tuple[str, ...] = ("userToken",)
-    """How the OpenAPI schema calls it (settings: SPECTACULAR_SETTINGS)."""
+    """The names of the accepted tokens in the OpenAPI schema (setting SPECTACULAR_SETTINGS)."""
 
     def authenticate(self, request: Request) -> tuple[Principal, None]:
-        """Return the caller; raise the error of our tree that says why not."""
+        """Return the principal; raise InvalidToken, Unauthorized, Forbidden, UnavailableAgent or LimitExceeded."""
         tokens = request.query_params.getlist("token") if self.query_counts else []
         token = bearer_token(self.read_header(request), tokens)
         principal = identify_within_limits(token, address=request_address(request))
@@ -83,12 +83,12 @@ class JobsUser(BearerAuthentication):
 
 
 class JobsUserOrAgent(JobsUser):
-    """The same, or an agent, which acts for its owner."""
+    """A user token that may send jobs, or an agent token, which acts for its owner."""
 
     schemes = ("userToken", "agentToken")
 
     def check(self, principal: Principal) -> None:
-        """Refuse tokens for messages, and agents that are switched off."""
+        """Refuse tokens for messages, and agents that are disabled."""
         if principal.kind is TokenKind.AGENT:
             require_agent(principal)
         else:
@@ -96,26 +96,27 @@ class JobsUserOrAgent(JobsUser):
 
 
 class JobsUserByQuery(JobsUser):
-    """The same where `?token=` counts: the one-line form of old clients."""
+    """A user token that may send jobs, also in `?token=`, as old clients send it."""
 
     query_counts = True
     schemes: tuple[str, ...] = ("userToken", "userTokenInQuery")
 
 
 class JobsUserByBasic(JobsUserByQuery):
-    """The same where a token may also come as Basic, from clients that know nothing else."""
+    """A user token that may send jobs, also in `?token=` or as Basic, for clients that send nothing else."""
 
     schemes = ("userToken", "userTokenInQuery", "userTokenByBasic")
 
     def read_header(self, request: Request) -> str | None:
-        """Return the header, Basic turned into Bearer."""
+        """Return the header; Basic becomes Bearer."""
         return _basic_as_bearer(request.headers.get("Authorization"))
 
 
 def _basic_as_bearer(authorization: str | None) -> str | None:
-    """Return `Bearer <token>` for Basic that has a token as its user name or as its password, the other half ignored.
+    """Return `Bearer <token>` for Basic with a token as user name or password; the other half is ignored.
 
-    Any other header is returned as it is. Raises InvalidToken for none in either place, and for two that differ.
+    Any other header is returned unchanged. Raises InvalidToken if neither half is a token, or if the halves are two
+    different tokens.
     """
     scheme, _space, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
@@ -139,7 +140,7 @@ class MessagesUser(BearerAuthentication):
 
 
 class MessagesUserByQuery(MessagesUser):
-    """The same where `?token=` counts: messages by one GET."""
+    """A user token that may send messages, also in `?token=`: one GET sends a message."""
 
     query_counts = True
     schemes = ("userToken", "userTokenInQuery")
@@ -153,12 +154,12 @@ class System:
 
 
 class UpstreamSystem(BaseAuthentication):
-    """The token of LETSERVER_SYS_TOKEN. Without that setting there is nothing here."""
+    """The token of LETSERVER_SYS_TOKEN. Without that setting these paths answer 404."""
 
     schemes = ("systemToken",)
 
     def authenticate(self, request: Request) -> tuple[System, None]:
-        """Let the one token in. Raises NotFound, InvalidToken, Unauthorized, LimitExceeded."""
+        """Return the upstream system. Raises NotFound, InvalidToken, Unauthorized, LimitExceeded."""
         if not settings.SYS_TOKEN:
             raise NotFound
         scheme, _space, offered = (request.headers.get("Authorization") or "").partition(" ")
@@ -176,5 +177,5 @@ class CallingAgent(BearerAuthentication):
     schemes = ("agentToken",)
 
     def check(self, principal: Principal) -> None:
-        """Refuse users and agents that are switched off."""
+        """Refuse users, and agents that are disabled."""
         require_agent(principal)

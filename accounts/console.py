@@ -29,17 +29,17 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 @method_decorator(form_page, name="dispatch")
 class Login(LoginView):
-    """Ask for name and password. Who was wrong too often reads when to come back."""
+    """Ask for name and password. After too many wrong passwords the page says when the next attempt is allowed."""
 
     template_name = "accounts/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        """Say that it was wrong, or that no more tries are taken."""
+        """Answer that the password was wrong, or that the account is locked for a while."""
         if not getattr(self.request, "axes_locked_out", False):
             return super().form_invalid(form)
-        # The middleware of axes would put its own page in place of ours.
+        # Otherwise the middleware of axes would replace this page by its own.
         self.request.axes_locked_out = False  # type: ignore[attr-defined]
         wait = get_cool_off(self.request)
         answer = render(self.request, "accounts/locked_out.html", {"back_at": timezone.now() + wait}, status=429)
@@ -48,18 +48,18 @@ class Login(LoginView):
 
 
 class Logout(LogoutView):
-    """End the session; by POST only, so that no link on another page can."""
+    """End the session, by POST only, so that a link on another site cannot."""
 
 
 @method_decorator(form_page, name="dispatch")
 class PasswordChange(PasswordChangeView):
-    """Django's; other sessions of the person end with the old password."""
+    """Change the password. The person's other sessions end."""
 
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("console:account")
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:  # type: ignore[override]
-        """Change it, note it, say so."""
+        """Change the password and write an audit entry."""
         answer = super().form_valid(form)  # type: ignore[arg-type]
         actor = f"user:{self.request.user.pk}"
         record_audit(actor=actor, action="user.change_password", subject=actor, now=database_now())
@@ -69,7 +69,7 @@ class PasswordChange(PasswordChangeView):
 
 @console_page("GET")
 def account(request: HttpRequest, user: User) -> HttpResponse:
-    """Show the person's tokens; a new one in full, this once."""
+    """Show the person's tokens; a new token is shown in full once."""
     return _account_page(request, user, TokenForm())
 
 
@@ -88,7 +88,7 @@ def token_mint(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("GET", "POST")
 def token_revoke(request: HttpRequest, user: User, token_id: str) -> HttpResponse:
-    """Ask, then end a token."""
+    """Ask for confirmation, then revoke a token."""
     token = get_object_or_404(UserToken.objects.visible_to(user).live(), pk=token_id)
     if request.method != "POST":
         return render(request, "accounts/token_revoke.html", {"token": token})
@@ -99,7 +99,7 @@ def token_revoke(request: HttpRequest, user: User, token_id: str) -> HttpRespons
 
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
-    """Remember light or dark in a cookie; `auto` follows the system."""
+    """Store light or dark in a cookie; `auto` follows the system."""
     wanted = request.POST.get("theme", "auto")
     back = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())

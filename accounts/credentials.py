@@ -1,6 +1,6 @@
-"""From what a request carries to who calls: one rule book for the gateway and for Django REST framework.
+"""Find the principal of a token: the one set of rules for the gateway and for Django REST framework.
 
-A kind of token is registered by the app that keeps its table (`register_kind` in `AppConfig.ready()`).
+The app that owns the table of a kind of token registers it (`register_kind` in `AppConfig.ready()`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ JOB_SCOPES = frozenset({"full", "jobs"})
 MESSAGE_SCOPES = frozenset({"full", "messages"})
 FULL_SCOPE = frozenset({"full"})
 SYSTEM_ACTOR = "system"
-"""The name under which events and audit entries remember the upstream program."""
+"""The actor of events and audit entries that the upstream program causes."""
 
 ANY_SCOPE = frozenset({"full", "jobs", "messages"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: a user by a token of some scope, or an agent (`agent_id`) of `owner_id`."""
+    """The caller: a user with a token of some scope, or an agent (`agent_id`) of `owner_id`."""
 
     kind: TokenKind
     owner_id: str
@@ -35,14 +35,14 @@ class Principal:
     in_queues: bool = False
     """Whether queues may hold work for the agent that calls."""
     limited: bool = True
-    """Whether calls are counted: not those of staff, and of their agents."""
+    """Whether calls count towards the rate limit. Calls of staff and of their agents do not."""
 
-    # Django REST framework asks its `request.user` whether it is somebody.
+    # Django REST framework reads this attribute of `request.user`.
     is_authenticated = True
 
     @property
     def actor(self) -> str:
-        """The name under which events and audit entries remember this caller."""
+        """The actor of events and audit entries that this caller causes."""
         return f"agent:{self.agent_id}" if self.agent_id else f"user:{self.owner_id}"
 
 
@@ -66,14 +66,14 @@ _resolvers: dict[TokenKind, Resolver] = {TokenKind.USER: _resolve_user}
 
 
 def register_kind(kind: TokenKind, resolver: Resolver) -> None:
-    """Let `resolver` look up the digests of tokens of this shape."""
+    """Let `resolver` look up the digests of tokens of this kind."""
     _resolvers[kind] = resolver
 
 
 def bearer_token(authorization: str | None, query_tokens: Sequence[str] = ()) -> str:
-    """Return the token of a request; `query_tokens` are its `?token=` values on a path where they count.
+    """Return the token of a request; `query_tokens` are its `?token=` values on a path that accepts them.
 
-    Raises InvalidToken for none, for another scheme, for two that differ, and for one of no known shape.
+    Raises InvalidToken for a missing token, another scheme, two different tokens, or a malformed token.
     """
     offered = set(query_tokens)
     if authorization is not None:
@@ -90,7 +90,7 @@ def bearer_token(authorization: str | None, query_tokens: Sequence[str] = ()) ->
 
 
 def identify(token: str) -> Principal:
-    """Look a well-formed token up in the database; raise Unauthorized for one that is unknown, revoked or frozen."""
+    """Look up a well-formed token in the database; raise Unauthorized if it is unknown or revoked."""
     principal = _resolvers[kind_of(token)](digest(token))
     if principal is None:
         raise Unauthorized
@@ -98,7 +98,7 @@ def identify(token: str) -> Principal:
 
 
 def identify_again(principal: Principal) -> Principal:
-    """Ask the database whether a caller who has waited is still known; raise Unauthorized if not."""
+    """Look up the caller again after a long poll; raise Unauthorized if the token no longer works."""
     current = _resolvers[principal.kind](principal.digest)
     if current is None:
         raise Unauthorized
@@ -106,20 +106,20 @@ def identify_again(principal: Principal) -> Principal:
 
 
 def limit_on(principal: Principal) -> Limit | None:
-    """Return the limit on the calls of this caller's token; None: there is none."""
+    """Return the rate limit of this caller's token; None: there is no limit."""
     if not principal.limited:
         return None
     return (agent_calls if principal.kind is TokenKind.AGENT else user_calls)(principal.digest)
 
 
 def require_user(principal: Principal, scopes: frozenset[str]) -> None:
-    """Raise Forbidden unless a user calls, with one of these scopes."""
+    """Raise Forbidden unless the caller is a user with one of these scopes."""
     if principal.kind is not TokenKind.USER or principal.scope not in scopes:
         raise Forbidden
 
 
 def require_agent(principal: Principal) -> None:
-    """Raise Forbidden unless an agent calls, UnavailableAgent when its owner switched it off."""
+    """Raise Forbidden unless the caller is an agent, UnavailableAgent if it is disabled."""
     if principal.kind is not TokenKind.AGENT:
         raise Forbidden
     if not principal.agent_enabled:

@@ -10,7 +10,7 @@ from accounts.models import TokenScope, UserToken
 
 
 class LoginForm(AuthenticationForm):
-    """Django's, with one sentence for every way in which the pair can be wrong."""
+    """Django's form, with the same sentence for an unknown name, a wrong password and a frozen user."""
 
     error_messages = {
         "invalid_login": _("Name or password is wrong."),
@@ -19,7 +19,7 @@ class LoginForm(AuthenticationForm):
 
 
 class TokenForm(forms.Form):
-    """A wish for an API token."""
+    """The form for a new API token."""
 
     scope = forms.ChoiceField(label=_("Allowed"), choices=TokenScope.choices, initial=TokenScope.JOBS)
     remark = forms.CharField(

@@ -1,4 +1,4 @@
-"""What upper apps do when a user is frozen. Registered in `AppConfig.ready()`, called inside the transaction."""
+"""A registry of functions that run when a user is frozen, inside its transaction. Apps register in `ready()`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def on_frozen(hook: OnFrozen) -> None:
 
 
 def run_on_frozen(user_id: str, now: dt.datetime) -> None:
-    """Run every hook; an error rolls the freezing back."""
+    """Run every hook; an exception rolls the freezing back."""
     for hook in _on_frozen:
         hook(user_id, now)

@@ -14,16 +14,16 @@ class User(AbstractUser):
     """A person. `is_active` off means frozen: no login, no token works, waiting jobs are canceled."""
 
     id = IdField()
-    # In which messages will be written to this person; pages follow the browser.
+    # The language of messages to this person. Pages follow the browser.
     language = models.CharField(_("language"), max_length=10, blank=True)
     changed_at = models.DateTimeField(_("changed at"), null=True, editable=False)
-    # Agents that somebody may have on top of what everybody may have: one for each person they brought.
+    # Agents beyond the general limit: one for each person that this user invited.
     bonus_agents = models.PositiveIntegerField(_("agents on top"), default=0)
 
     class Meta(AbstractUser.Meta):
         verbose_name = _("user")  # type: ignore[assignment]  # the stubs of the base class know plain text only
         verbose_name_plural = _("users")  # type: ignore[assignment]
-        # Twice a second every process asks who was frozen or thawed in the last seconds.
+        # Twice a second every gateway process reads the users frozen or thawed in the last seconds.
         indexes = [models.Index(fields=["changed_at"], name="user_changed")]
 
     @property
@@ -33,7 +33,7 @@ class User(AbstractUser):
 
 
 class TokenScope(models.TextChoices):
-    """What a user token may do."""
+    """The calls that a user token may make."""
 
     FULL = "full", _("everything")
     JOBS = "jobs", _("jobs only")
@@ -41,7 +41,7 @@ class TokenScope(models.TextChoices):
 
 
 class UserToken(models.Model):
-    """A token of a user. Only its SHA-256 is kept; `sealed` holds the one that chat must be able to show again."""
+    """A token of a user. Only its SHA-256 is stored. `sealed` is the encrypted token if chat must show it again."""
 
     id = IdField()
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens", verbose_name=_("user"))
@@ -59,7 +59,7 @@ class UserToken(models.Model):
     class Meta:
         verbose_name = _("user token")
         verbose_name_plural = _("user tokens")
-        # Twice a second every process asks which tokens changed in the last seconds.
+        # Twice a second every gateway process reads the tokens changed in the last seconds.
         indexes = [models.Index(fields=["changed_at"], name="user_token_changed")]
 
     def __str__(self) -> str:
@@ -67,9 +67,9 @@ class UserToken(models.Model):
 
 
 class ChatIdentity(models.Model):
-    """A person's account at a door (WeChat, WeCom, Telegram, Slack). What is said there is said by `owner`.
+    """A person's account on a chat platform (WeChat, WeCom, Telegram, Slack). Its texts are commands of `owner`.
 
-    `account` tells two of our own accounts on one platform apart: ids of people there mean something to one only.
+    `account` is our own account there, because the platform gives one person another id for each of our accounts.
     """
 
     id = IdField()
@@ -78,7 +78,7 @@ class ChatIdentity(models.Model):
     account = models.CharField(_("our account there"), max_length=64)
     external_id = models.CharField(_("id there"), max_length=128)
     display = models.CharField(_("name there"), max_length=64, blank=True)
-    # Off: the person has left or blocks us. Nothing is sent; who comes back is the same person.
+    # Off: the person has unfollowed or blocked our account. We send nothing; the binding stays for their return.
     active = models.BooleanField(_("active"), default=True)
     bound_at = models.DateTimeField(_("bound at"))
 
@@ -96,7 +96,7 @@ class ChatIdentity(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One action of a person on accounts, tokens, agents or quotas. Append-only; each entry seals the one before."""
+    """One action of a person on accounts, tokens, agents or quotas. Append-only: each digest covers the one before."""
 
     sequence = models.BigIntegerField(_("number"), primary_key=True)
     at = models.DateTimeField(_("at"))
@@ -111,7 +111,7 @@ class AuditEntry(models.Model):
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
         ordering = ["-sequence"]
-        # The history of one subject, and what one actor did.
+        # The history of one subject, and the actions of one actor.
         indexes = [
             models.Index(fields=["subject", "sequence"], name="audit_subject"),
             models.Index(fields=["actor", "sequence"], name="audit_actor"),
@@ -122,7 +122,7 @@ class AuditEntry(models.Model):
 
 
 class QuotaUse(models.Model):
-    """Ledger: how much of one kind an owner used in one window. Upper apps reserve with a conditional UPDATE."""
+    """The quota ledger: the use of one kind by one owner in one window. A conditional UPDATE reserves from it."""
 
     id = IdField()
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="quota_uses", verbose_name=_("owner"))

@@ -1,4 +1,4 @@
-"""What every page of the console begins with: the right method, a person who is logged in, nothing kept by caches."""
+"""Decorators of every page of the console: allowed methods, login, no caching."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ONCE = "once:"
 
 
 def console_page(*methods: str) -> Callable[[Page[_P]], View[_P]]:
-    """Make a view of a page: it gets the request and the person. Strangers are led to the login, NotFound is a 404."""
+    """Make a view of a page, which gets the request and the user. Without login it redirects; NotFound becomes a 404."""
     allowed = (*methods, "HEAD") if "GET" in methods else methods
 
     def decorate(page: Page[_P]) -> View[_P]:
@@ -45,9 +45,9 @@ def console_page(*methods: str) -> Callable[[Page[_P]], View[_P]]:
 
 
 def form_page(view: View[_P]) -> View[_P]:
-    """Wrap a view whose page holds forms: kept by no cache, and its forms say where they come from.
+    """Wrap a view whose page has forms: it is not cached, and its forms send their origin.
 
-    Under the API's `no-referrer` browsers send `Origin: null` with a form, which the CSRF check must refuse.
+    With the API's `no-referrer` policy browsers send `Origin: null` with a form, which the CSRF check refuses.
     """
 
     @wraps(view)
@@ -60,19 +60,22 @@ def form_page(view: View[_P]) -> View[_P]:
 
 
 def show_once(request: HttpRequest, name: str, secret: str) -> None:
-    """Keep a secret in the session for exactly one display; it never stands in an address."""
+    """Store a secret in the session for exactly one display. It is never part of a URL."""
     request.session[_ONCE + name] = secret
 
 
 def take_once(request: HttpRequest, name: str) -> str:
-    """Return the secret and forget it; empty when there is none. A HEAD request shows nothing, so it takes nothing."""
+    """Return the secret and delete it; empty if there is none. A HEAD request shows no page and deletes nothing."""
     if request.method == "HEAD":
         return ""
     return str(request.session.pop(_ONCE + name, ""))
 
 
 def _ask_to_log_in(request: HttpRequest) -> HttpResponseBase:
-    """Lead to the login and back; a fragment's request must move the whole page, and a form's address is no page."""
+    """Redirect to the login, and back afterwards: to the page itself, or to the overview after a form's POST.
+
+    A request of htmx redirects the full page, not the fragment.
+    """
     if request.headers.get("HX-Request"):
         return HttpResponseClientRedirect(resolve_url("console:login"))
     back = request.get_full_path() if request.method in ("GET", "HEAD") else resolve_url("console:overview")

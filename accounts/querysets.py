@@ -1,4 +1,4 @@
-"""Typed, chainable questions. None of them writes."""
+"""Typed, chainable filters. None of them writes."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
 
 
 class Viewer(Protocol):
-    """A user, or the principal of a token: whatever says whose things are meant."""
+    """A user, or the principal of a token: it names the owner whose objects may be seen."""
 
     @property
     def owner_id(self) -> str:
-        """The id of the user whose things may be seen."""
+        """The id of the user whose objects may be seen."""
 
 
 class UserTokenQuerySet(models.QuerySet["UserToken"]):
-    """Questions about user tokens."""
+    """Filters of user tokens."""
 
     def live(self) -> UserTokenQuerySet:
-        """Not revoked, and the user is not frozen."""
+        """Keep tokens that are not revoked and whose user is not frozen."""
         return self.filter(revoked_at=None, user__is_active=True)
 
     def visible_to(self, viewer: Viewer) -> UserTokenQuerySet:
-        """The user's own."""
+        """Keep the viewer's tokens."""
         return self.filter(user_id=viewer.owner_id)
 
 
 class ChatIdentityQuerySet(models.QuerySet["ChatIdentity"]):
-    """Questions about chat identities."""
+    """Filters of chat identities."""
 
     def active(self) -> ChatIdentityQuerySet:
-        """Can be reached."""
+        """Keep identities that can be reached."""
         return self.filter(active=True)
 
     def visible_to(self, viewer: Viewer) -> ChatIdentityQuerySet:
-        """The user's own."""
+        """Keep the viewer's identities."""
         return self.filter(owner_id=viewer.owner_id)

@@ -1,6 +1,6 @@
-"""What somebody may have, and how much of it they have: shown here, counted by the apps that own it.
+"""A registry of quotas to show: the apps that own the things count them and register in `AppConfig.ready()`.
 
-Registered in `AppConfig.ready()`. Nothing is refused here: the check stands where the thing is made.
+This module refuses nothing. The service that creates a thing checks its quota.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How much of one thing a person has, of how much they may have. `bonus`: so much of the limit is on top."""
+    """The used part and the limit of one quota of a person. `limit` includes `bonus`, which the person earned."""
 
     name: str | _StrPromise
     used: int
@@ -26,16 +26,16 @@ class Usage:
 
 
 Count = Callable[[User], Usage | None]
-"""Takes a person and tells what they have; None: they have no limit."""
+"""Takes a person and returns their usage; None: they have no limit."""
 
 _counts: dict[str, Count] = {}
 
 
 def register(name: str, usage: Count) -> None:
-    """Let `usage` tell of the quota of that name."""
+    """Register the function that counts the quota of that name."""
     _counts[name] = usage
 
 
 def usages(user: User) -> list[Usage]:
-    """Return what the person has of everything that is limited for them."""
+    """Return the usage of every quota that limits the person."""
     return [found for count in _counts.values() if (found := count(user)) is not None]

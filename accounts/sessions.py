@@ -1,4 +1,4 @@
-"""Who enters and leaves by the pages, written into the audit trail. Django's own signals are the seam."""
+"""Audit entries for logins, failed logins and logouts on the pages, written by receivers of Django's signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kernel.strictjson import JsonValue
 
 
 def connect_receivers() -> None:
-    """Hear of logins. Called in `AppConfig.ready()`."""
+    """Connect the receivers. Called in `AppConfig.ready()`."""
     user_logged_in.connect(_on_login, dispatch_uid="accounts.login")
     user_logged_out.connect(_on_logout, dispatch_uid="accounts.logout")
     user_login_failed.connect(_on_login_failed, dispatch_uid="accounts.login_failed")
@@ -33,7 +33,7 @@ def _on_logout(sender: object, request: HttpRequest | None, user: User | None, *
 def _on_login_failed(
     sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: Any
 ) -> None:
-    """Write whose account it was, never what was typed: people type their password into the field for the name."""
+    """Record the user whose name was typed, never the text itself: people type passwords into the name field."""
     known = User.objects.filter(username=str(credentials.get("username", ""))[:150]).values_list("pk", flat=True)
     owner = known.first()
     _record("login_failed", "anonymous", f"user:{owner}" if owner else "user:unknown", request)

@@ -1,7 +1,8 @@
-"""Minting, telling apart and hashing tokens. The kind is seen from the shape, without a look into the database.
+"""Mint, recognize and hash tokens. The shape of a token shows its kind, without a query.
 
-User tokens: `lsu_` (everything), `lsj_` (jobs), `lsn_` (messages) + 30 base62 + 6 base62 of the CRC-32 of what stands
-before. Agent tokens: 20 base62, because agents in the field accept nothing else. All from the system's random source.
+User tokens: `lsu_` (everything), `lsj_` (jobs) or `lsn_` (messages), then 30 base62 characters, then 6 that encode the
+CRC-32 of the rest. Agent tokens: 20 base62 characters, because old agents accept nothing else. The random characters
+come from the operating system.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _AGENT_SHAPE = re.compile(rf"[0-9A-Za-z]{{{AGENT_TOKEN_LENGTH}}}")
 
 
 class TokenKind(enum.Enum):
-    """Whose token a text can be, by its shape."""
+    """The kind of a token, by its shape."""
 
     USER = "user"
     AGENT = "agent"
@@ -59,7 +60,7 @@ def new_agent_token() -> str:
 
 
 def kind_of(token: str) -> TokenKind:
-    """Tell the kind from shape and checksum; a user token with a wrong checksum is malformed."""
+    """Return the kind by shape and checksum; a user token with a wrong checksum is malformed."""
     if _AGENT_SHAPE.fullmatch(token):
         return TokenKind.AGENT
     match = _USER_SHAPE.fullmatch(token)
@@ -69,7 +70,7 @@ def kind_of(token: str) -> TokenKind:
 
 
 def digest(token: str) -> str:
-    """Return the SHA-256 in hex under which a token is kept and looked up."""
+    """Return the SHA-256 in hex by which a token is stored and looked up."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from kernel.http.staff import ReadOnlyAdmin
 
 @admin.register(Agent)
 class AgentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Everything goes through the services, so that jobs end and gateways hear of it."""
+    """Agents, changed only through the services, so that jobs are canceled and gateways notified."""
 
     list_display = ("name", "alias", "owner", "online", "enabled", "last_seen_at", "ip", "version", "deleted_at")
     list_filter = ("online", "enabled", ("deleted_at", admin.EmptyFieldListFilter))
@@ -36,7 +36,7 @@ class AgentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
-        """Not of a deleted agent."""
+        """Refuse changes of a deleted agent."""
         return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
@@ -49,26 +49,26 @@ class AgentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
-        """Let the chosen agents work again."""
+        """Enable the selected agents."""
         count = self._set_enabled(request, queryset, enabled=True)
         sentence = ngettext("%(count)s agent is enabled.", "%(count)s agents are enabled.", count)
         self.message_user(request, sentence % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Disable: open jobs are canceled"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
-        """Switch the chosen agents off."""
+        """Disable the selected agents."""
         count = self._set_enabled(request, queryset, enabled=False)
         sentence = ngettext("%(count)s agent is disabled.", "%(count)s agents are disabled.", count)
         self.message_user(request, sentence % {"count": count}, messages.SUCCESS)
 
     def _set_enabled(self, request: HttpRequest, agents: QuerySet[Agent], *, enabled: bool) -> int:
-        """Change those that are there and are not so already; return how many."""
+        """Change the agents that are not deleted and not in that state already; return their number."""
         count = 0
         for agent in agents.filter(enabled=not enabled, deleted_at=None):
             try:
                 update_agent(agent=agent, change=AgentChange(enabled=enabled), actor=_actor(request))
             except NotFound:
-                # Its owner deleted it meanwhile.
+                # Its owner has deleted it since the query.
                 continue
             count += 1
         return count
@@ -94,7 +94,7 @@ class AgentTagAdmin(ReadOnlyAdmin):
 
 @admin.register(AgentToken)
 class AgentTokenAdmin(ReadOnlyAdmin):
-    """Which tokens there are; owners make new ones."""
+    """The tokens of agents, without their digests. Owners make new ones."""
 
     list_display = ("prefix", "agent", "created_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)

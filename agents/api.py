@@ -1,4 +1,4 @@
-"""The calls of people and their programs about agents."""
+"""The REST calls of users and of the upstream program about agents."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class NewAgentSerializer(serializers.Serializer[Any]):
 
 
 class AgentChangeSerializer(serializers.Serializer[Any]):
-    """What is to change; the rest stays."""
+    """The fields to change; missing fields stay."""
 
     name = Text(max_length=NAME_LENGTH, required=False)
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     enabled = Flag(required=False)
     tags = serializers.ListField(
-        child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT, help_text="In place of all it had."
+        child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT, help_text="Replaces all tags."
     )
 
 
@@ -94,11 +94,11 @@ class AgentSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField(help_text="Off: its calls are refused and it gets no jobs.")
     available = serializers.BooleanField(help_text="The original's word for `online`.")
     online = serializers.BooleanField()
-    ip = serializers.CharField(allow_null=True, help_text="Where it last called from.")
-    version = serializers.CharField(help_text="What it says of itself; empty for old agents.")
-    tags = serializers.ListField(child=serializers.CharField(), help_text="Words by which queues find their agents.")
+    ip = serializers.CharField(allow_null=True, help_text="The address of its last call.")
+    version = serializers.CharField(help_text="The version that it sends; empty for old agents.")
+    tags = serializers.ListField(child=serializers.CharField(), help_text="Queues choose their agents by these words.")
     last_seen_at = serializers.DateTimeField(allow_null=True)
-    activated_at = serializers.DateTimeField(allow_null=True, help_text="When it was first heard.")
+    activated_at = serializers.DateTimeField(allow_null=True, help_text="Time of its first call.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -182,12 +182,12 @@ class SystemAgents(Operation):
         request=NewAgentSerializer,
     )
     def post(self, request: Request, user_id: str) -> Response:
-        """Make an agent and answer with the original's shape, which has no token: its owner mints one."""
+        """Make an agent and answer in the original's shape, without a token: its owner mints one."""
         fields = checked(NewAgentSerializer(data=self.read_body(request)))
         owner = read_active_user(user_id=user_id)
         agent, _token = create_agent(owner=owner, actor=SYSTEM_ACTOR, **fields)
-        whole = agent_json(agent)
-        return Response({name: value for name, value in whole.items() if name in ORIGINAL_FIELDS}, status=201)
+        answer = agent_json(agent)
+        return Response({name: value for name, value in answer.items() if name in ORIGINAL_FIELDS}, status=201)
 
 
 class OneAgent(Operation):
@@ -210,7 +210,7 @@ class OneAgent(Operation):
         request=AgentChangeSerializer,
     )
     def patch(self, request: Request, agent_id: str) -> Response:
-        """Change what is sent and leave the rest. Disabling cancels the agent's jobs."""
+        """Change the fields that are sent. Disabling cancels the agent's jobs."""
         principal = caller(request)
         agent = _agent_of(principal, agent_id)
         fields = checked(AgentChangeSerializer(data=self.read_body(request)))
@@ -225,7 +225,7 @@ class OneAgent(Operation):
         parameters=[query("force", "1: also while it is online.", enum=["0", "1"])],
     )
     def delete(self, request: Request, agent_id: str) -> Response:
-        """Delete an agent: its token ends, its jobs are canceled."""
+        """Delete an agent: its token is revoked, its jobs are canceled."""
         principal = caller(request)
         agent = _agent_of(principal, agent_id)
         force = query_value(request, "force")
@@ -242,14 +242,14 @@ class AgentTokens(Operation):
 
     @describe("agents_reset_token", "Give an agent a new token", answers={201: TokenSerializer}, errors=[NotFound])
     def post(self, request: Request, agent_id: str) -> Response:
-        """Mint a token, shown this once; the old one ends within a second."""
+        """Mint a token, which is shown once; the old one is refused within a second."""
         principal = caller(request)
         agent = _agent_of(principal, agent_id)
         return Response({"token": reset_agent_token(agent=agent, actor=principal.actor)}, status=201)
 
 
 def _agent_of(principal: Principal, agent_id: str) -> Agent:
-    """Return the caller's agent; what is no id, or not theirs, is not there."""
+    """Return the caller's agent; raise NotFound for a malformed id and for an agent of another owner."""
     agent = Agent.objects.visible_to(principal).filter(pk=agent_id).first() if is_id(agent_id) else None
     if agent is None:
         raise NotFound

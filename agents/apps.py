@@ -13,7 +13,7 @@ class AgentsConfig(AppConfig):
     verbose_name = _("agents")
 
     def ready(self) -> None:
-        """Register who resolves agent tokens, and who counts a person's agents."""
+        """Register the resolver of agent tokens and the quota of agents."""
         from accounts import quotas
         from accounts.credentials import register_kind
         from accounts.tokens import TokenKind

@@ -1,6 +1,7 @@
-"""Pages about agents: list, add, look, change, new token, disable, delete.
+"""Pages about agents: list, add, show, change, new token, disable, delete.
 
-What stands on an agent's page but belongs to an upper app (its last jobs) is handed in by `letserver.console_urls`.
+An agent's page shows its last jobs, which belong to an upper app; `letserver.console_urls` passes in the function that
+reads them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _LOOPBACK = ("http://localhost", "http://127.", "http://[::1]")
 
 @console_page("GET")
 def agent_list(request: HttpRequest, user: User) -> HttpResponse:
-    """List the person's agents, online ones first; htmx asks for the rows alone."""
+    """List the person's agents, online ones first; htmx gets only the rows."""
     rows = Agent.objects.visible_to(user).order_by("-online", "name")
     template = "agents/_agent_rows.html" if request.headers.get("HX-Request") else "agents/agent_list.html"
     return render(request, template, {"agents": list(rows)})
@@ -40,7 +41,7 @@ def agent_list(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("GET", "POST")
 def agent_add(request: HttpRequest, user: User) -> HttpResponse:
-    """Make an agent; its token is shown on the page that follows."""
+    """Make an agent; the next page shows its token."""
     form = AgentForm(_posted(request))
     if form.is_valid():
         try:
@@ -55,7 +56,7 @@ def agent_add(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("GET", "POST")
 def agent_detail(request: HttpRequest, user: User, agent_id: str, last_jobs: LastJobs) -> HttpResponse:
-    """Show an agent and take changes of its names and remark."""
+    """Show an agent, and change its names and remark."""
     agent = _agent(user, agent_id)
     form = AgentForm(_posted(request), initial={"name": agent.name, "alias": agent.alias, "remark": agent.remark})
     if form.is_valid():
@@ -87,7 +88,7 @@ def agent_enable(request: HttpRequest, user: User, agent_id: str) -> HttpRespons
 
 @console_page("GET", "POST")
 def agent_disable(request: HttpRequest, user: User, agent_id: str) -> HttpResponse:
-    """Ask, then switch an agent off: its jobs are canceled."""
+    """Ask for confirmation, then disable an agent: its jobs are canceled."""
     agent = _agent(user, agent_id)
     if request.method != "POST":
         return render(request, "agents/agent_disable.html", {"agent": agent})
@@ -98,7 +99,7 @@ def agent_disable(request: HttpRequest, user: User, agent_id: str) -> HttpRespon
 
 @console_page("GET", "POST")
 def agent_reset(request: HttpRequest, user: User, agent_id: str) -> HttpResponse:
-    """Ask, then give an agent a new token, shown on the page that follows."""
+    """Ask for confirmation, then give an agent a new token, which the next page shows."""
     agent = _agent(user, agent_id)
     if request.method != "POST":
         return render(request, "agents/agent_reset.html", {"agent": agent})
@@ -108,7 +109,7 @@ def agent_reset(request: HttpRequest, user: User, agent_id: str) -> HttpResponse
 
 @console_page("GET", "POST")
 def agent_delete(request: HttpRequest, user: User, agent_id: str) -> HttpResponse:
-    """Ask, then delete an agent; one that is online only with the box ticked."""
+    """Ask for confirmation, then delete an agent; the form has a box to tick if it is online."""
     agent = _agent(user, agent_id)
     form = AgentDeleteForm(_posted(request))
     if form.is_valid():
@@ -125,20 +126,20 @@ def agent_delete(request: HttpRequest, user: User, agent_id: str) -> HttpRespons
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
-    """What to type on the agent's machine: `write` makes its file, `start` starts it."""
+    """Shell lines for the agent's machine: `write` creates its configuration file, `start` starts it."""
 
     write: str
     start: str
 
 
 def install_lines(token: str) -> Install:
-    """Return the lines for a shell. Nobody but its owner may read or write the file: the agent insists on it."""
+    """Return the shell lines. They create the file with mode 600, because the agent refuses any other."""
     write = f"umask 077\ncat > skadi.yml <<'END'\n{_smallest_file(token)}\nEND"
     return Install(write=write, start="python3 -m skadi --config skadi.yml")
 
 
 def _smallest_file(token: str) -> str:
-    """Write a skadi.yml with which an agent of this server runs two harmless commands."""
+    """Return a skadi.yml for an agent of this server that allows two harmless commands."""
     server = settings.PUBLIC_URL
     lines = [f"token: {json.dumps(token)}", f"server: {server}"]
     if server.startswith("http://") and not server.startswith(_LOOPBACK):

@@ -1,4 +1,4 @@
-"""Forms about agents. What a name may be is the services' business; these only collect."""
+"""Forms about agents. The services check names; the forms only collect them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agents.models import NAME_LENGTH, REMARK_LENGTH
 
 
 class AgentForm(forms.Form):
-    """How an agent is called."""
+    """The name, alias and remark of an agent."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -33,6 +33,6 @@ class AgentForm(forms.Form):
 
 
 class AgentDeleteForm(forms.Form):
-    """Whether an agent goes although it is online."""
+    """The confirmation to delete an agent that is online."""
 
     force = forms.BooleanField(label=_("Delete it although it is online"), required=False)

@@ -1,4 +1,7 @@
-"""What upper apps do when an agent is removed, comes or goes. Registered in `ready()`, run in the transaction."""
+"""A registry of functions that run when an agent is removed or goes online or offline, inside that transaction.
+
+Apps register in `AppConfig.ready()`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ OnRemoved = Callable[[str, str, dt.datetime], None]
 """Takes the agent's id, the actor (`user:<id>`) and the time of the transaction."""
 
 OnPresence = Callable[[Sequence[str], bool, dt.datetime], None]
-"""Takes the ids of agents, whether they came (or went), and the time of the transaction."""
+"""Takes the ids of agents, whether they are online now, and the time of the transaction."""
 
 _on_removed: list[OnRemoved] = []
 _on_presence: list[OnPresence] = []
@@ -21,7 +24,7 @@ def on_removed(hook: OnRemoved) -> None:
 
 
 def run_on_removed(agent_id: str, actor: str, now: dt.datetime) -> None:
-    """Run every hook; an error rolls the removal back."""
+    """Run every hook; an exception rolls the removal back."""
     for hook in _on_removed:
         hook(agent_id, actor, now)
 
@@ -32,6 +35,6 @@ def on_presence(hook: OnPresence) -> None:
 
 
 def run_on_presence(agent_ids: Sequence[str], online: bool, now: dt.datetime) -> None:
-    """Run every hook; an error rolls back that they were heard or missed."""
+    """Run every hook; an exception rolls the change of presence back."""
     for hook in _on_presence:
         hook(agent_ids, online, now)

@@ -1,4 +1,4 @@
-"""Whose agent token is it."""
+"""Queries about agent tokens for `accounts.credentials` and the gateway's token cache."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from agents.models import Agent, AgentToken
 
 
 def principal_of_digest(digest: str) -> Principal | None:
-    """Return the agent whose live token has this digest, or None; one that is disabled comes back marked as such.
+    """Return the principal of the agent whose live token has this digest, or None. One query.
 
-    So does one whose owner is frozen: told that its token is unknown, an old agent would end for good.
+    An agent that is disabled, or whose owner is frozen, has `agent_enabled` off. It is not None, because that would
+    answer 401, on which an old agent exits.
     """
     rows = Agent.objects.present().filter(tokens__digest=digest, tokens__revoked_at=None)
     row = rows.values_list("pk", "owner_id", "enabled", "in_queues", "owner__is_active", "owner__is_staff").first()
@@ -31,11 +32,11 @@ def principal_of_digest(digest: str) -> Principal | None:
     )
 
 
-def agent_tokens_changed_since(moment: dt.datetime) -> Iterable[str]:
-    """Return the digests of agent tokens minted or revoked since."""
-    return AgentToken.objects.filter(changed_at__gte=moment).values_list("digest", flat=True)
+def agent_tokens_changed_since(start: dt.datetime) -> Iterable[str]:
+    """Return the digests of agent tokens minted or revoked since `start`."""
+    return AgentToken.objects.filter(changed_at__gte=start).values_list("digest", flat=True)
 
 
-def agents_changed_since(moment: dt.datetime) -> Iterable[str]:
-    """Return the ids of agents enabled, disabled, renamed or deleted since."""
-    return Agent.objects.filter(changed_at__gte=moment).values_list("pk", flat=True)
+def agents_changed_since(start: dt.datetime) -> Iterable[str]:
+    """Return the ids of agents enabled, disabled, renamed or deleted since `start`."""
+    return Agent.objects.filter(changed_at__gte=start).values_list("pk", flat=True)

@@ -14,7 +14,7 @@ REMARK_LENGTH = 250
 
 
 class Agent(models.Model):
-    """A program on a user's machine that fetches jobs. Deleting keeps the row, because jobs tell of it."""
+    """A program on a user's machine that fetches jobs. Deleting keeps the row, because jobs refer to it."""
 
     id = IdField()
     owner = models.ForeignKey(
@@ -24,9 +24,9 @@ class Agent(models.Model):
     alias = models.CharField(_("alias"), max_length=NAME_LENGTH, blank=True)
     remark = models.CharField(_("remark"), max_length=REMARK_LENGTH, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
-    # A queue may hold work for it: it has a tag, or a queue has named it. Once set it stays: a poll looks there too.
+    # On: the agent has a tag or a queue names it, so its polls also look into queues. It is never switched off again.
     in_queues = models.BooleanField(_("in queues"), default=False)
-    # Written only by `agents.services.touch_agents` and by the offline sweep.
+    # Only `agents.services.presence.touch_agents` and the offline sweep write this.
     online = models.BooleanField(_("online"), default=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     ip = models.GenericIPAddressField(_("IP address"), null=True)
@@ -35,7 +35,7 @@ class Agent(models.Model):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     deleted_at = models.DateTimeField(_("deleted at"), null=True)
-    # Moves with everything that a gateway caches of an agent: enabled, deleted.
+    # Changes with every field of the agent that a gateway caches: enabled, deleted, in_queues.
     changed_at = models.DateTimeField(_("changed at"))
 
     objects = AgentQuerySet.as_manager()
@@ -46,9 +46,9 @@ class Agent(models.Model):
         indexes = [
             # A user's list, by name.
             models.Index(fields=["owner", "deleted_at", "name"], name="agent_list"),
-            # The offline sweep: who is online and silent.
+            # The offline sweep: agents that are online and silent.
             models.Index(fields=["online", "last_seen_at"], name="agent_presence"),
-            # Twice a second every process asks which agents changed in the last seconds.
+            # Twice a second every gateway process reads the agents changed in the last seconds.
             models.Index(fields=["changed_at"], name="agent_changed"),
         ]
 
@@ -57,7 +57,7 @@ class Agent(models.Model):
 
 
 class AgentName(models.Model):
-    """A name or alias in the form in which names are compared; one owner has each only once, over both kinds."""
+    """A name or alias in the form in which names are compared. It is unique per owner, over names and aliases."""
 
     id = IdField()
     owner = models.ForeignKey(
@@ -76,7 +76,7 @@ class AgentName(models.Model):
 
 
 class AgentTag(models.Model):
-    """A word by which an owner groups agents: `role=nas`, `build`. Kept in the form in which names are compared."""
+    """A word by which an owner groups agents: `role=nas`, `build`. Stored in the form in which names are compared."""
 
     id = IdField()
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="tags", verbose_name=_("agent"))
@@ -93,7 +93,7 @@ class AgentTag(models.Model):
 
 
 class AgentToken(models.Model):
-    """A token of an agent; only its SHA-256 is kept."""
+    """A token of an agent; only its SHA-256 is stored."""
 
     id = IdField()
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="tokens", verbose_name=_("agent"))
@@ -106,7 +106,7 @@ class AgentToken(models.Model):
     class Meta:
         verbose_name = _("agent token")
         verbose_name_plural = _("agent tokens")
-        # Twice a second every process asks which tokens changed in the last seconds.
+        # Twice a second every gateway process reads the tokens changed in the last seconds.
         indexes = [models.Index(fields=["changed_at"], name="agent_token_changed")]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Typed, chainable questions about agents. None of them writes."""
+"""Typed, chainable filters of agents. None of them writes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
-    """Questions about agents."""
+    """Filters of agents."""
 
     def present(self) -> AgentQuerySet:
-        """Not deleted."""
+        """Keep agents that are not deleted."""
         return self.filter(deleted_at=None)
 
     def usable(self) -> AgentQuerySet:
-        """Neither deleted nor disabled: `agents.services.find.is_usable` as a filter."""
+        """Keep agents that are neither deleted nor disabled (`agents.services.find.is_usable`)."""
         return self.present().filter(enabled=True)
 
     def visible_to(self, viewer: Viewer) -> AgentQuerySet:
-        """The user's own that are not deleted."""
+        """Keep the viewer's agents that are not deleted."""
         return self.present().filter(owner_id=viewer.owner_id)
 
-    def silent_since(self, moment: dt.datetime) -> AgentQuerySet:
-        """Marked online, but without a word since `moment`."""
-        return self.filter(online=True, last_seen_at__lt=moment)
+    def silent_since(self, start: dt.datetime) -> AgentQuerySet:
+        """Keep agents that are marked online but were not seen since `start`."""
+        return self.filter(online=True, last_seen_at__lt=start)

@@ -14,7 +14,7 @@ _Row = TypeVar("_Row", bound=models.Model)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice(Generic[_Row]):
-    """One page, newest row first. `newer` and `older` are the ids at which the next pages begin; empty: no such page."""
+    """One page, newest row first. The next pages begin at the ids `newer` and `older`; empty: there is no such page."""
 
     rows: list[_Row]
     newer: str

@@ -1,4 +1,4 @@
-"""Append to the audit trail: numbered without gaps, each entry sealed with the digest of the one before."""
+"""The audit trail: numbered without gaps, and hash-chained: the digest of an entry covers the digest before it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FIRST = "0" * 64
 def record_audit(
     *, actor: str, action: str, subject: str, now: dt.datetime, details: Mapping[str, JsonValue] | None = None
 ) -> None:
-    """Append one entry in the caller's transaction. Never give it a token, a password or a message's text.
+    """Append one entry in the caller's transaction. Never pass a token, a password or a message's text.
 
-    The first row is the lock of the whole trail, so entries stand in the order of their transactions. Not the last: a
-    transaction that waited for it would come back with the row that was the last before. It is the last lock that a
-    transaction takes: after those of users, agents and jobs.
+    It locks the first row of the trail, so entries have the order of their transactions. Locking the last row would not
+    do: a transaction that waited for it would then read a row that is no longer the last. To avoid deadlocks this is
+    the last lock that a transaction takes, after those of users, agents and jobs.
     """
     entry = AuditEntry(actor=actor, action=action, subject=subject, at=now, details=dict(details or {}))
     with transaction.atomic():
@@ -34,10 +34,11 @@ def record_audit(
 
 
 def _begin(entry: AuditEntry) -> bool:
-    """Make this the first entry of the trail; tell whether it is, or another transaction was faster.
+    """Insert this as the first entry of the trail; return False if another transaction was faster.
 
-    Then the row of the other is waited for and locked. A plain INSERT that met it would hold a shared lock, and three
-    that meet so would all wait for each other. What is written over is the same in every first entry.
+    In that case the other's row is locked afterwards. A plain INSERT that meets the other's row takes a shared lock, and
+    three such transactions deadlock. The upsert takes an exclusive lock; the column that it overwrites has the same
+    value in every first entry.
     """
     _seal(entry, number=1, previous_digest=_FIRST)
     targets = ["sequence"] if connection.features.supports_update_conflicts_with_target else None
@@ -53,7 +54,7 @@ def _seal(entry: AuditEntry, *, number: int, previous_digest: str) -> None:
 
 
 def entry_digest(entry: AuditEntry) -> str:
-    """Return the SHA-256 over everything the entry says and the digest before it."""
+    """Return the SHA-256 over all fields of the entry and the digest before it."""
     said = [
         entry.sequence,
         rfc3339(entry.at),
@@ -67,7 +68,7 @@ def entry_digest(entry: AuditEntry) -> str:
 
 
 def first_broken_entry() -> int | None:
-    """Walk the whole chain; return the number of the first entry that does not fit, or None."""
+    """Verify the full chain; return the number of the first entry that does not fit, or None."""
     previous = _FIRST
     expected = 1
     for entry in AuditEntry.objects.order_by("sequence").iterator():

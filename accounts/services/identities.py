@@ -1,4 +1,4 @@
-"""Who is who at the doors: meet, bind, let go."""
+"""Chat identities: find or create, bind and unbind the accounts of people on chat platforms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DISPLAY_LENGTH = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where somebody talks to us: the platform, our account there, and their id there."""
+    """The address of a person on a chat platform: the platform, our account there, and the person's id there."""
 
     platform: str
     account: str
@@ -26,15 +26,15 @@ class Place:
 
 
 def find_identity(place: Place) -> ChatIdentity | None:
-    """Return who talks there, with their user, or None for a stranger."""
+    """Return the identity at that address, its user loaded, or None. One query."""
     rows = ChatIdentity.objects.select_related("owner")
     row = rows.filter(platform=place.platform, account=place.account, external_id=place.external_id).first()
-    # A database that compares without regard to case or padding finds a neighbour; ids of platforms know both.
+    # Ids of platforms are case-sensitive; a database that ignores case or padding could return another person's row.
     return row if row is not None and row.external_id == place.external_id else None
 
 
 def meet_identity(place: Place, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
-    """Return who talks there, and whether they are new: then a user is made for them, who has no password."""
+    """Return the identity at that address and whether it is new. A new one gets a user without a password."""
     known = find_identity(place)
     if known is not None:
         return known, False
@@ -54,7 +54,7 @@ def meet_identity(place: Place, *, display: str = "", language: str = "") -> tup
 
 
 def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdentity:
-    """Let what is said there be said by `owner` from now on, whoever said it until now."""
+    """Bind the address to `owner` from now on, also if it is bound to another user."""
     with whole("identity.bind"):
         now = database_now()
         identity = find_identity(place) or _add(owner, place, display, now)
@@ -67,7 +67,7 @@ def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdenti
 
 
 def unbind_identity(identity: ChatIdentity, *, actor: str) -> None:
-    """Forget who talks there: the next word from there is a stranger's."""
+    """Delete the identity. The next text from its address creates a new user."""
     with whole("identity.unbind"):
         now = database_now()
         subject = f"user:{identity.owner_id}"
@@ -77,13 +77,13 @@ def unbind_identity(identity: ChatIdentity, *, actor: str) -> None:
 
 
 def set_identity_active(identity: ChatIdentity, active: bool) -> None:
-    """Note that the person there can be reached, or has left. The tie stays."""
+    """Store whether the person can be reached on the platform or has left. The binding stays."""
     ChatIdentity.objects.filter(pk=identity.pk).update(active=active)
     identity.active = active
 
 
 def set_language(*, user: User, language: str) -> None:
-    """Write to this person in that language from now on."""
+    """Set the language of messages to this person."""
     User.objects.filter(pk=user.pk).update(language=language)
     user.language = language
 
@@ -102,7 +102,7 @@ def _add(owner: User, place: Place, display: str, now: dt.datetime) -> ChatIdent
 
 
 def _new_user(place: Place, language: str) -> User:
-    """Make a user called after the platform: what people are called there platforms no longer tell."""
+    """Create a user named after the platform, because platforms no longer reveal the names of people."""
     user = User(username=f"{place.platform}-{new_id().replace('-', '')[-12:]}", language=language)
     user.set_unusable_password()
     user.save(force_insert=True)

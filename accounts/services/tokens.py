@@ -1,4 +1,4 @@
-"""Mint and revoke user tokens; show people their own ones again."""
+"""Mint and revoke user tokens; show people their own token again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kernel.transactions import whole
 
 
 def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", keep: bool = False) -> str:
-    """Make a token of a scope and return it; this is the only time it can be seen, unless it is kept (sealed)."""
+    """Mint a token of a scope and return it. It cannot be read again, unless `keep` stores it encrypted."""
     token = tokens.new_user_token(scope)
     with whole("token.mint"):
         now = database_now()
@@ -33,9 +33,9 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", kee
 
 
 def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
-    """Return the token of this scope that the person can ask for again; made at the first time they ask.
+    """Return the token of this scope that the person can ask for again; the first call mints it.
 
-    One that cannot be unsealed any more (the keys are gone) is revoked, and a new one made.
+    A token that can no longer be decrypted, because its key is gone, is revoked and replaced.
     """
     with whole("token.own"):
         User.objects.select_for_update().get(pk=user.pk)
@@ -50,7 +50,7 @@ def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
 
 
 def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
-    """End the token of this scope that the person can ask for, and return a new one in its place."""
+    """Revoke the token of this scope that the person can ask for, and return its replacement."""
     with whole("token.replace"):
         User.objects.select_for_update().get(pk=user.pk)
         for row in UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed=""):
@@ -59,14 +59,14 @@ def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -
 
 
 def note_token_in_query(*, owner_id: str, scope: str, actor: str) -> None:
-    """Write into the audit trail that a token for everything travelled in a URL, where logs and histories keep it."""
+    """Write an audit entry if a token with full scope came in a URL, where logs and histories store it."""
     if scope == TokenScope.FULL:
         with whole("token.in_query"):
             record_audit(actor=actor, action="token.in_query", subject=f"user:{owner_id}", now=database_now())
 
 
 def revoke_user_token(*, token: UserToken, actor: str) -> None:
-    """End a token, at every process within a second. A second time changes nothing."""
+    """Revoke a token; every process refuses it within a second. A second call changes nothing."""
     with whole("token.revoke"):
         now = database_now()
         if UserToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now, changed_at=now):

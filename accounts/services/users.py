@@ -1,4 +1,4 @@
-"""Make and freeze people."""
+"""Create, read, freeze and thaw users."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_active_user(*, user_id: str) -> User:
 
 
 def ensure_staff(*, username: str, password: str) -> User:
-    """Return the superuser of that name with that password, made or mended."""
+    """Return the superuser of that name; create it, or set its password and rights."""
     with whole("user.ensure_staff"):
         user = _called(username) or User(username=username)
         user.is_staff = user.is_superuser = user.is_active = True
@@ -52,7 +52,7 @@ def ensure_staff(*, username: str, password: str) -> User:
 
 
 def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
-    """Freeze a user (no login, no token works, waiting jobs end) or thaw them."""
+    """Freeze a user (no login, no token works, waiting jobs are canceled) or thaw them."""
     with whole("user.freeze"):
         now = database_now()
         user.is_active = not frozen
@@ -60,12 +60,12 @@ def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
         user.save(update_fields=["is_active", "changed_at"])
         if frozen:
             run_on_frozen(user.pk, now)
-        # Last, as everywhere: the lock of the trail is taken after those of jobs, or two transactions cross.
+        # The audit entry comes last: its lock is taken after those of jobs, or two transactions could deadlock.
         action = "user.freeze" if frozen else "user.thaw"
         record_audit(actor=actor, action=action, subject=f"user:{user.pk}", now=now)
 
 
 def _called(username: str) -> User | None:
-    """Return the user of exactly that name. Databases that compare padded find one without the blank at the end."""
+    """Return the user of exactly that name. A database that pads before it compares finds `ann` for `ann `."""
     user = User.objects.filter(username=username).first()
     return user if user is not None and user.username == username else None

@@ -1,4 +1,4 @@
-"""Add, change, delete agents; give them tokens."""
+"""Add, change and delete agents; give them tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAGS_LIMIT = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentChange:
-    """What an owner wants changed; None leaves a value as it is."""
+    """The changes that an owner orders; None leaves a value unchanged."""
 
     name: str | None = None
     alias: str | None = None
@@ -38,10 +38,10 @@ class AgentChange:
 def create_agent(
     *, owner: User, name: str, alias: str = "", remark: str = "", tags: Sequence[str] = (), actor: str
 ) -> tuple[Agent, str]:
-    """Make an agent and its token. The token is returned this once.
+    """Make an agent and its token; return both. The token cannot be read again.
 
-    Raises InvalidRequest for a name or a tag that may not be used, NameTaken for a name that another agent of the
-    owner has, AgentLimit where the owner may have no more.
+    Raises InvalidRequest for an invalid name or tag, NameTaken if another agent of the owner has the name or alias,
+    AgentLimit if the owner has reached the limit.
     """
     now_keys = _keys(name, alias)
     with whole("agent.create"):
@@ -60,7 +60,7 @@ def create_agent(
 
 
 def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
-    """Change an agent of its owner and return it as it is now. Disabling cancels its jobs."""
+    """Change an agent and return the changed row. Disabling cancels its jobs. Raises as `create_agent` does."""
     with whole("agent.update"):
         now = database_now()
         agent = _locked(agent)
@@ -85,9 +85,9 @@ def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
 
 
 def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
-    """Delete an agent: its tokens end, its jobs are canceled, its names are free again.
+    """Delete an agent: its tokens are revoked, its jobs canceled, its names free again.
 
-    Raises AgentOnline for one that is online, unless `force`.
+    Raises AgentOnline if it is online, unless `force`.
     """
     with whole("agent.delete"):
         now = database_now()
@@ -104,7 +104,7 @@ def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
 
 
 def reset_agent_token(*, agent: Agent, actor: str) -> str:
-    """Give the agent a new token and return it this once; the old one ends within a second everywhere."""
+    """Give the agent a new token and return it. Every process refuses the old one within a second."""
     with whole("agent.reset_token"):
         now = database_now()
         agent = _locked(agent)
@@ -115,9 +115,10 @@ def reset_agent_token(*, agent: Agent, actor: str) -> str:
 
 
 def note_queue_on(agent: Agent, *, now: dt.datetime) -> None:
-    """Write, in the caller's transaction, that a queue names this agent: its polls look there within a second.
+    """Mark, in the caller's transaction, that queues may hold jobs for this agent; its polls see it within a second.
 
-    Once, because the row is one that others lock before they wait for a queue.
+    The row is written only the first time. Other transactions lock it before they wait for a queue, so writing it again
+    could deadlock with them.
     """
     if not agent.in_queues:
         Agent.objects.filter(pk=agent.pk).update(in_queues=True, changed_at=now)
@@ -125,7 +126,7 @@ def note_queue_on(agent: Agent, *, now: dt.datetime) -> None:
 
 
 def _set_tags(agent: Agent, tags: Sequence[str]) -> None:
-    """Give the agent these tags in place of those it had; what waits for a new one is looked for at once."""
+    """Replace the agent's tags. A new tag rings the agent's bell, because jobs may wait for that tag."""
     keys = {checked_tag(tag) for tag in tags}
     if len(keys) > TAGS_LIMIT:
         raise InvalidRequest(_("An agent has at most %(limit)s tags."), params={"limit": TAGS_LIMIT})
@@ -145,7 +146,7 @@ def _locked(agent: Agent) -> Agent:
 
 
 def _keys(name: str, alias: str) -> dict[str, str]:
-    """Return key -> the name as written. A name and an alias that are the same word need only one key."""
+    """Return a map from key to the name as written. A name and an alias with the same key need only one entry."""
     keys = {checked_key(name): name}
     if alias:
         keys.setdefault(checked_key(alias), alias)

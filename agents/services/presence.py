@@ -1,4 +1,4 @@
-"""Write down who was heard. Going offline is `jobs.life.offline`, because it ends jobs."""
+"""Write when agents were last seen. `jobs.life.offline` marks them offline, because that ends jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION_LENGTH = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTouch:
-    """An agent was heard: from which address, and what it said of its version (empty: nothing)."""
+    """A call of an agent: its address, and the version that it sent (empty: none)."""
 
     agent_id: str
     ip: str | None
@@ -29,11 +29,11 @@ class AgentTouch:
 
 
 def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = None) -> list[str]:
-    """Write that these agents were heard now; return the ids of those that came online by it.
+    """Write that these agents were seen now; return the ids of those that are online by this call.
 
-    The rows are locked first, in the order of their ids, so that two processes never cross, and so that the sweep of
-    the silent waits for us or we for it: whoever comes second sees what the first has written. Then one UPDATE per
-    distinct address and version.
+    The rows are locked first, in the order of their ids, so that two processes never deadlock. The offline sweep takes
+    the same locks, so the later of the two sees the writes of the earlier. Then one UPDATE per distinct address and
+    version.
     """
     if not touches:
         return []

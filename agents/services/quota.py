@@ -1,4 +1,4 @@
-"""How many agents somebody may have: so many of the settings, and one more for each person whom they brought."""
+"""The limit of agents per owner: a setting, plus one for each person that the owner invited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernel.errors import AgentLimit
 
 
 def agent_usage(owner: User) -> Usage | None:
-    """Return how many agents somebody has, of how many; None: they may have any number, as staff do."""
+    """Return the owner's use of the limit; None: there is no limit, as for staff."""
     if owner.is_staff or not settings.AGENTS_PER_USER:
         return None
     return Usage(
@@ -24,9 +24,9 @@ def agent_usage(owner: User) -> Usage | None:
 
 
 def require_room_for_an_agent(owner: User) -> None:
-    """Raise AgentLimit unless the owner may have one more.
+    """Raise AgentLimit unless the owner may have one more agent.
 
-    Locks the owner's row, in the caller's transaction: of many that come at once each counts those before it.
+    It locks the owner's row in the caller's transaction, so that concurrent calls count each other's agents.
     """
     usage = agent_usage(User.objects.select_for_update().get(pk=owner.pk))
     if usage is None or usage.used < usage.limit:
@@ -36,8 +36,8 @@ def require_room_for_an_agent(owner: User) -> None:
         raise AgentLimit(params=params)
     raise AgentLimit(
         _(
-            "You have %(used)s agents and may have %(limit)s. Delete one that you no longer need, or bring somebody "
-            "by your “poster”: that gives you one more."
+            "You have %(used)s agents and may have %(limit)s. Delete one that you no longer need, or invite a person "
+            "with your “poster”: that gives you one more."
         ),
         params=params,
     )

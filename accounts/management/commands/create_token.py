@@ -11,9 +11,9 @@ from kernel.commands import one_sentence_errors
 
 
 class Command(BaseCommand):
-    """Mints a user token and prints it alone; it cannot be shown again."""
+    """Mint a user token and print only the token; it cannot be shown again."""
 
-    help = "Mint a token of a user, made where missing, and print it: the only time that it can be seen."
+    help = "Mint a token of a user and print it once. A missing user is created."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the user's name and the scope."""

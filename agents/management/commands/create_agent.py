@@ -11,9 +11,9 @@ from kernel.transactions import whole
 
 
 class Command(BaseCommand):
-    """Makes an agent and prints its token alone; it cannot be shown again."""
+    """Make an agent and print only its token; it cannot be shown again."""
 
-    help = "Make an agent of a user, made where missing, and print its token: the only time that it can be seen."
+    help = "Make an agent of a user and print its token once. A missing user is created."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the user's name, the agent's and its alias."""
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--alias", default="")
 
     def handle(self, *, username: str, name: str, alias: str, **_options: object) -> None:
-        """Call the services; a name that is refused leaves no new user behind."""
+        """Call the services in one transaction, so that a refused name leaves no new user."""
         with one_sentence_errors(), whole("create_agent"):
             owner = get_or_create_user(username=username)
             _agent, token = create_agent(owner=owner, name=name, alias=alias, actor="command")
