@@ -23,7 +23,7 @@ _ONCE = "once:"
 
 
 def console_page(*methods: str) -> Callable[[Page[_P]], View[_P]]:
-    """Make a view of a page, which gets the request and the user. Without login it redirects; NotFound becomes a 404."""
+    """Make a view of a page, which gets the request and the user. Without login it redirects; NotFound is a 404."""
     allowed = (*methods, "HEAD") if "GET" in methods else methods
 
     def decorate(page: Page[_P]) -> View[_P]:

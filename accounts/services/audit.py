@@ -36,7 +36,7 @@ def record_audit(
 def _begin(entry: AuditEntry) -> bool:
     """Insert this as the first entry of the trail; return False if another transaction was faster.
 
-    In that case the other's row is locked afterwards. A plain INSERT that meets the other's row takes a shared lock, and
+    In that case the other's row is locked afterwards. A plain INSERT that meets that row takes a shared lock, and
     three such transactions deadlock. The upsert takes an exclusive lock; the column that it overwrites has the same
     value in every first entry.
     """
