@@ -80,7 +80,6 @@ APPEND_SLASH = False
 
 ROOT_URLCONF = "letserver.urls"
 ASGI_APPLICATION = "letserver.asgi.application"
-WSGI_APPLICATION = "letserver.wsgi.application"
 
 TEMPLATES = [
     {
