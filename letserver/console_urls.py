@@ -7,7 +7,7 @@ from django.views.i18n import set_language
 
 from accounts import console as people
 from agents import console as agents
-from chat.doors import console as chat
+from chat.adapters import console as chat
 from jobs.console import views as jobs
 from jobs.console.views import root
 from notifications.console import views as notifications

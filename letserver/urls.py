@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.urls import include, path
 
 from agents import api as agents
-from chat.doors.slack import slack
-from chat.doors.telegram import telegram
-from chat.doors.wechat import wechat
-from chat.doors.wecom import wecom
+from chat.adapters.slack import slack
+from chat.adapters.telegram import telegram
+from chat.adapters.wechat import wechat
+from chat.adapters.wecom import wecom
 from jobs.api import agent, me, system, user
 from jobs.coyotes import api as coyotes
 from jobs.delayed import api as delayed

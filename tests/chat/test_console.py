@@ -73,7 +73,7 @@ def test_a_secret_is_shown_once_here_and_never_kept(browser: Client, monkeypatch
     assert not ChatLine.objects.filter(text__contains=found[0]).exists()
     assert found[0] in text_of(browser.get("/console/chat"))
     later = time.time() + 121
-    monkeypatch.setattr("chat.doors.console.time.time", lambda: later)
+    monkeypatch.setattr("chat.adapters.console.time.time", lambda: later)
     page = text_of(browser.get("/console/chat"))
     assert found[0] not in page
     assert "lsu_" in page

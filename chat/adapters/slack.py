@@ -17,8 +17,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from accounts.services.identities import Place
-from chat.doors.answers import Refused, body_of, no_door, plain, refuse
-from chat.doors.hearing import Heard, hear
+from chat.adapters.answers import Refused, body_of, no_door, plain, refuse
+from chat.adapters.receiving import Heard, hear
 
 _AGE_SECONDS = 300
 _FIELDS = 50

@@ -13,8 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from accounts.services.identities import Place, find_identity
-from chat.doors.answers import Refused, body_of, no_door, plain, refuse
-from chat.doors.hearing import Heard, dismiss, hear
+from chat.adapters.answers import Refused, body_of, no_door, plain, refuse
+from chat.adapters.receiving import Heard, dismiss, hear
 from kernel.errors import AppError
 from kernel.strictjson import JsonObject, parse_object
 from kernel.text import cut
