@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import ChatIdentity
 from accounts.services.identities import Place, find_identity, meet_identity
-from chat.commands.interpret import SILENCE
-from chat.commands.registry import Reply
 from chat.adapters.answers import Refused, body_of, no_door, plain, pushed, query_of, refuse
 from chat.adapters.receiving import dismiss, say, welcome
+from chat.commands.interpret import SILENCE
+from chat.commands.registry import Reply
 from chat.models import InboundMessage
 from chat.services.inbound import respond_once
 from chat.services.invitations import reward_invitation

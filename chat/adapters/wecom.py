@@ -11,10 +11,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from accounts.services.identities import Place
-from chat.commands.interpret import SILENCE
-from chat.commands.registry import Reply
 from chat.adapters.answers import Refused, body_of, no_door, plain, pushed, query_of, refuse
 from chat.adapters.receiving import Heard, hear
+from chat.commands.interpret import SILENCE
+from chat.commands.registry import Reply
 from notifications.wechat.callback import BadCallback, Push, wecom_callback
 
 

@@ -155,7 +155,7 @@ class State:
             self._stable = ""
 
     def guarded(self, answer: Callable[[Request], object], *, method: str, needs: tuple[str, ...] = ()) -> Answerer:
-        """Wrap `answer(request) -> object`: check method, token and kind of account, and answer when it raises Refused."""
+        """Wrap `answer(request)`: check method, token and kind of account, and turn Refused into an answer."""
 
         def wrapped(request: Request, _match: re.Match[str]) -> Response:
             try:

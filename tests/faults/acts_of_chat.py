@@ -7,9 +7,9 @@ import hashlib
 from accounts.models import AuditEntry, ChatIdentity, User
 from accounts.services.identities import Place, meet_identity
 from agents.models import Agent
+from chat.adapters.receiving import Heard, hear, welcome
 from chat.commands.jobs import take_numbered_action
 from chat.commands.registry import line_of
-from chat.adapters.receiving import Heard, hear, welcome
 from chat.models import CodeKind, InboundMessage, InboundState, Invitation, OneTimeCode
 from chat.services.codes import approve_login, begin_login, collect_login, new_bind_code, take_bind_code
 from chat.services.invitations import reward_invitation
