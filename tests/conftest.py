@@ -128,11 +128,20 @@ def lane() -> Lane:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(lane: Lane) -> None:
-    """Use a SQLite file as the product does: one in memory has other locks and no WAL."""
+    """Use a copy of the migrated template. SQLite's is a file, as in the product: memory has other locks and no WAL."""
     from django.db import connection
 
-    if connection.vendor == "sqlite":
-        connection.settings_dict["TEST"]["NAME"] = str(lane.folder / "test.sqlite3")
+    data = lane.folder / "test"
+    data.mkdir(mode=0o700)
+    lane.migrated_database("test_letserver", data=data)
+    sqlite = connection.vendor == "sqlite"
+    connection.settings_dict["TEST"]["NAME"] = str(data / "letserver.sqlite3") if sqlite else "test_letserver"
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Take the database that is there."""
+    return True
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +157,7 @@ def _live_servers(lane: Lane) -> Iterator[Callable[[bool], LiveServer]]:
     def get(gateway: bool) -> LiveServer:
         if gateway not in servers:
             name = "live_on" if gateway else "live_off"
-            servers[gateway] = LiveServer(lane.folder / name, gateway=gateway, database_url=lane.database_url(name))
+            servers[gateway] = LiveServer(lane, name, gateway=gateway)
         servers[gateway].start()
         return servers[gateway]
 

@@ -89,7 +89,7 @@ class Door:
 def door(request: pytest.FixtureRequest, lane: Lane) -> Iterator[Door]:
     name = request.param.replace("gateway-", "limits_")
     gateway = request.param == "gateway-on"
-    server = LiveServer(lane.folder / name, gateway=gateway, database_url=lane.database_url(name), **_SETTINGS)
+    server = LiveServer(lane, name, gateway=gateway, **_SETTINGS)
     yield Door(server)
     server.close()
 
@@ -222,9 +222,7 @@ def test_with_redis_frozen_the_process_counts_alone_and_answers_in_time(door: Do
 
 
 def test_with_redis_killed_the_process_counts_alone(lane: Lane) -> None:
-    server = LiveServer(
-        lane.folder / "limits_killed", gateway=True, database_url=lane.database_url("limits_killed"), **_SETTINGS
-    )
+    server = LiveServer(lane, "limits_killed", gateway=True, **_SETTINGS)
     try:
         user, agent = Door(server).fresh()
         server.redis.kill()

@@ -30,7 +30,7 @@ class Tickers:
     """A database and a Redis of their own, and beats and workers that release what is due."""
 
     def __init__(self, lane: Lane, name: str) -> None:
-        self._server = LiveServer(lane.folder / name, gateway=True, database_url=lane.database_url(name))
+        self._server = LiveServer(lane, name, gateway=True)
         self._server.stop()
         self.tickers: list[tuple[PrivateServer, PrivateServer]] = []
 

@@ -37,9 +37,9 @@ class Workshop:
     def __init__(self, lane: Lane) -> None:
         limits = ("LETSERVER_USER_CALLS_A_MINUTE", "LETSERVER_AGENT_CALLS_A_MINUTE", "LETSERVER_AUTH_FAILURES_A_MINUTE")
         self.server = LiveServer(
-            lane.folder / "failpoints",
+            lane,
+            "failpoints",
             gateway=True,
-            database_url=lane.database_url("failpoints"),
             **dict.fromkeys(limits, "1000000"),
             LETSERVER_OUTBOUND_ALLOW="127.0.0.0/8",
         )

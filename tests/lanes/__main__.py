@@ -25,6 +25,7 @@ from tests.lanes import debian
 from tests.lanes.costs import PartCost
 from tests.lanes.lane import MARIADB, PARTS_OF, SQLITE, WAITING, WORKING
 from tests.lanes.services import ROOT
+from tests.lanes.template import TEMPLATES
 
 _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
 _NO_TESTS = 5
@@ -74,6 +75,7 @@ def main() -> int:
     # Side by side, because much of the time is waiting. The long tests fill the cores by themselves.
     parts = {SQLITE: ("",), MARIADB: ("",)} if arguments.long else PARTS_OF
     with tempfile.TemporaryDirectory() as folder:
+        os.environ[TEMPLATES] = f"{folder}/templates"
         runs = [
             _Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts[lane]
         ]

@@ -13,6 +13,7 @@ import redis as redis_client
 
 from letserver.environment import SETTINGS
 from tests.lanes.services import PrivateMariaDB, PrivateRedis, PrivateServer
+from tests.lanes.template import copy_mariadb, copy_sqlite
 
 SQLITE, MARIADB = "sqlite", "mariadb"
 PARTS = WORKING, WAITING, CALLING = ("working", "waiting", "calling")
@@ -55,6 +56,14 @@ class Lane:
     def database_url(self, name: str) -> str:
         """Return the URL of a new, empty database; "" stands for a SQLite file in LETSERVER_DATA."""
         return self.mariadb.create_database(name) if self.mariadb is not None else ""
+
+    def migrated_database(self, name: str, *, data: Path) -> str:
+        """Copy the migrated template to the database `name`, or to the SQLite file in `data`; return the URL."""
+        own = self.folder / "template"
+        if self.mariadb is not None:
+            return copy_mariadb(self.mariadb, name, own=own)
+        copy_sqlite(data / "letserver.sqlite3", own=own)
+        return ""
 
     def close(self) -> None:
         """End every server and remove every file. May be called again."""

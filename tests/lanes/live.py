@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from letserver.up.port import WebPort
+from tests.lanes.lane import Lane
 from tests.lanes.services import ROOT, PrivateRedis, PrivateServer
 
 _START_SECONDS = 30.0
@@ -27,19 +28,19 @@ SYS_TOKEN = "of-the-upstream-program-0123456789"
 class LiveServer:
     """`letserver.web` as `make up` starts it. It keeps its port over `restart` and `kill`.
 
-    `settings` are variables beyond those of the lane.
+    `name` names its folder and its database, `settings` are variables beyond those of the lane.
     """
 
-    def __init__(self, folder: Path, *, gateway: bool, database_url: str, **settings: str) -> None:
+    def __init__(self, lane: Lane, name: str, *, gateway: bool, **settings: str) -> None:
+        self.folder = folder = lane.folder / name
         folder.mkdir(mode=0o700)
-        self.folder = folder
         self.redis = PrivateRedis(folder / "redis")
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **os.environ,
             "LETSERVER_DATA": str(folder),
-            "LETSERVER_DATABASE_URL": database_url,
+            "LETSERVER_DATABASE_URL": lane.migrated_database(name, data=folder),
             "LETSERVER_REDIS_URL": self.redis.url,
             "LETSERVER_PORT": str(self.port),
             "LETSERVER_PUBLIC_URL": self.base,
@@ -49,7 +50,6 @@ class LiveServer:
             **settings,
         }
         self._server: PrivateServer | None = None
-        self.manage("migrate", "--no-input", "--verbosity", "0")
         self.start()
 
     def neighbour(self) -> LiveServer:
