@@ -39,6 +39,6 @@ def _line(job: Job, agent: Agent) -> Line:
     return Line(
         owner_id=job.owner_id,
         text=f"{agent.name} {job.message}",
-        door=_CONSOLE if at_console else "",
+        platform=_CONSOLE if at_console else "",
         identity_id="" if at_console else talker,
     )

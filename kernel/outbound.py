@@ -159,7 +159,7 @@ _running = threading.local()
 """`.exchange`: the exchange that this thread runs."""
 
 
-class _PlainLine(HTTPConnection):
+class _PlainConnection(HTTPConnection):
     """A connection that its exchange can close from another thread."""
 
     def connect(self) -> None:
@@ -167,7 +167,7 @@ class _PlainLine(HTTPConnection):
         _running.exchange.connected(self.sock)
 
 
-class _SecureLine(HTTPSConnection):
+class _SecureConnection(HTTPSConnection):
     """The same with TLS."""
 
     def connect(self) -> None:
@@ -175,17 +175,17 @@ class _SecureLine(HTTPSConnection):
         _running.exchange.connected(self.sock)
 
 
-class _Lines(HTTPAdapter):
+class _ClosableAdapter(HTTPAdapter):
     """Opens connections that can be closed from another thread."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool that makes the connection."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _SecureLine if pool.scheme == "https" else _PlainLine
+        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _PlainConnection
         return pool
 
 
-class _GuardedLines(_Lines, IPFilterAdapter):  # type: ignore[misc]  # the library has no types
+class _GuardedAdapter(_ClosableAdapter, IPFilterAdapter):  # type: ignore[misc]  # the library has no types
     """Opens such connections, but only to addresses that may be called."""
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
@@ -219,7 +219,7 @@ class _Exchange:
         self._request = requests.Request(method, url, data=body, headers={**headers, "Accept-Encoding": "identity"})
         self._guarded = guarded
         self._lock = threading.Lock()
-        self._line: socket.socket | None = None
+        self._socket: socket.socket | None = None
         self._too_late = False
         self._outcome: Answer | OutboundError | None = None
 
@@ -232,24 +232,24 @@ class _Exchange:
             outcome = self._outcome
             if outcome is None:
                 self._too_late = True
-                outcome = OutboundError("timeout", heard=self._line is not None)
+                outcome = OutboundError("timeout", heard=self._socket is not None)
                 self._hang_up()
         if isinstance(outcome, OutboundError):
             raise outcome
         return outcome
 
-    def connected(self, line: socket.socket) -> None:
+    def connected(self, connected: socket.socket) -> None:
         """Note the connection; close it if the deadline has passed."""
         with self._lock:
-            self._line = line
+            self._socket = connected
             if self._too_late:
                 self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._line is not None:
+        if self._socket is not None:
             try:
                 # SSLSocket.shutdown would send close_notify first and could block.
-                socket.socket.shutdown(self._line, socket.SHUT_RDWR)
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             except OSError:
                 return  # the exchange's own thread has closed it already
 
@@ -259,12 +259,12 @@ class _Exchange:
         try:
             outcome = self._converse()
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            outcome = OutboundError(_kind(error), heard=self._line is not None)
+            outcome = OutboundError(_kind(error), heard=self._socket is not None)
         with self._lock:
             self._outcome = outcome
 
-    def _lines(self, *, is_https_proto: bool) -> HTTPAdapter:
-        return _GuardedLines(is_https_proto) if self._guarded else _Lines()
+    def _adapter(self, *, is_https_proto: bool) -> HTTPAdapter:
+        return _GuardedAdapter(is_https_proto) if self._guarded else _ClosableAdapter()
 
     def _converse(self) -> Answer:
         config = Config(
@@ -277,7 +277,7 @@ class _Exchange:
         with HTTPSession(config) as session:
             session.trust_env = False
             for scheme in ("http", "https"):
-                session.mount(f"{scheme}://", self._lines(is_https_proto=scheme == "https"))
+                session.mount(f"{scheme}://", self._adapter(is_https_proto=scheme == "https"))
             with session.send(session.prepare_request(self._request), stream=True) as response:
                 try:
                     body = response.raw.read(ANSWER_BYTES, decode_content=False)

@@ -17,7 +17,7 @@ _DISPLAY_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ChatAddress:
     """The address of a person on a chat platform: the platform, our account there, and the person's id there."""
 
     platform: str
@@ -25,40 +25,40 @@ class Place:
     external_id: str
 
 
-def find_identity(place: Place) -> ChatIdentity | None:
+def find_identity(address: ChatAddress) -> ChatIdentity | None:
     """Return the identity at that address, its user loaded, or None. One query."""
     rows = ChatIdentity.objects.select_related("owner")
-    row = rows.filter(platform=place.platform, account=place.account, external_id=place.external_id).first()
+    row = rows.filter(platform=address.platform, account=address.account, external_id=address.external_id).first()
     # Ids of platforms are case-sensitive; a database that ignores case or padding could return another person's row.
-    return row if row is not None and row.external_id == place.external_id else None
+    return row if row is not None and row.external_id == address.external_id else None
 
 
-def meet_identity(place: Place, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
+def meet_identity(address: ChatAddress, *, display: str = "", language: str = "") -> tuple[ChatIdentity, bool]:
     """Return the identity at that address and whether it is new. A new one gets a user without a password."""
-    known = find_identity(place)
+    known = find_identity(address)
     if known is not None:
         return known, False
     with whole("identity.meet"):
         now = database_now()
         try:
             with transaction.atomic():
-                identity = _add(_new_user(place, language), place, display, now)
+                identity = _add(_new_user(address, language), address, display, now)
         except IntegrityError:
-            winner = find_identity(place)
+            winner = find_identity(address)
             if winner is None:
                 raise
             return winner, False
         actor = f"user:{identity.owner_id}"
-        record_audit(actor=actor, action="user.meet", subject=actor, now=now, details={"platform": place.platform})
+        record_audit(actor=actor, action="user.meet", subject=actor, now=now, details={"platform": address.platform})
     return identity, True
 
 
-def bind_identity(place: Place, *, owner: User, display: str = "") -> ChatIdentity:
+def bind_identity(address: ChatAddress, *, owner: User, display: str = "") -> ChatIdentity:
     """Bind the address to `owner` from now on, also if it is bound to another user."""
     with whole("identity.bind"):
         now = database_now()
-        identity = find_identity(place) or _add(owner, place, display, now)
-        details = {"platform": place.platform, "identity": identity.pk, "before": identity.owner_id}
+        identity = find_identity(address) or _add(owner, address, display, now)
+        details = {"platform": address.platform, "identity": identity.pk, "before": identity.owner_id}
         identity.owner, identity.active, identity.bound_at = owner, True, now
         identity.save(update_fields=["owner", "active", "bound_at"])
         actor = f"user:{owner.pk}"
@@ -88,12 +88,12 @@ def set_language(*, user: User, language: str) -> None:
     user.language = language
 
 
-def _add(owner: User, place: Place, display: str, now: dt.datetime) -> ChatIdentity:
+def _add(owner: User, address: ChatAddress, display: str, now: dt.datetime) -> ChatIdentity:
     identity = ChatIdentity(
         owner=owner,
-        platform=place.platform,
-        account=place.account,
-        external_id=place.external_id,
+        platform=address.platform,
+        account=address.account,
+        external_id=address.external_id,
         display=display[:_DISPLAY_LENGTH],
         bound_at=now,
     )
@@ -101,9 +101,9 @@ def _add(owner: User, place: Place, display: str, now: dt.datetime) -> ChatIdent
     return identity
 
 
-def _new_user(place: Place, language: str) -> User:
+def _new_user(address: ChatAddress, language: str) -> User:
     """Create a user named after the platform, because platforms no longer reveal the names of people."""
-    user = User(username=f"{place.platform}-{new_id().replace('-', '')[-12:]}", language=language)
+    user = User(username=f"{address.platform}-{new_id().replace('-', '')[-12:]}", language=language)
     user.set_unusable_password()
     user.save(force_insert=True)
     return user

@@ -35,7 +35,7 @@ def refuse(request: HttpRequest) -> HttpResponse:
     return error_response(request, Forbidden(_("This call does not come from the platform.")))
 
 
-def no_door(request: HttpRequest) -> HttpResponse:
+def not_configured(request: HttpRequest) -> HttpResponse:
     """Answer where the settings have no account on the platform."""
     return error_response(request, NotFound())
 

@@ -8,9 +8,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.models import ChatIdentity
-from accounts.services.identities import Place, find_identity, set_identity_active
+from accounts.services.identities import ChatAddress, find_identity, set_identity_active
 from chat.commands.interpret import SILENCE, answer, must_wait
-from chat.commands.people import bind_place
+from chat.commands.people import bind_address
 from chat.commands.registry import Reply, find_command, line_of
 from chat.commands.words import is_chinese, split_line
 from chat.models import InboundMessage
@@ -19,10 +19,10 @@ from notifications.channels.service import ensure_identity_channel, shut_identit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Incoming:
     """One message as a platform brought it. `key` is what the platform tells its messages apart by."""
 
-    place: Place
+    address: ChatAddress
     key: str
     text: str
     sealed: bool = True
@@ -30,13 +30,13 @@ class Heard:
     display: str = ""
 
 
-def hear(heard: Heard) -> Reply:
+def receive(incoming: Incoming) -> Reply:
     """Answer a message of somebody whom the platform vouches for."""
     return respond_once(
-        platform=heard.place.platform,
-        account=heard.place.account,
-        key=heard.key,
-        respond=lambda row: _respond(heard, row),
+        platform=incoming.address.platform,
+        account=incoming.address.account,
+        key=incoming.key,
+        respond=lambda row: _respond(incoming, row),
     )
 
 
@@ -61,24 +61,24 @@ def say(identity: ChatIdentity, text: str, *, row: InboundMessage, sealed: bool 
     return answer(line, owner=identity.owner)
 
 
-def _respond(heard: Heard, row: InboundMessage) -> Reply:
-    identity = find_identity(heard.place)
+def _respond(incoming: Incoming, row: InboundMessage) -> Reply:
+    identity = find_identity(incoming.address)
     if identity is None:
-        return _to_stranger(heard)
+        return _to_stranger(incoming)
     if not identity.active:
         welcome(identity)
-    return say(identity, heard.text, row=row, sealed=heard.sealed, language=heard.language)
+    return say(identity, incoming.text, row=row, sealed=incoming.sealed, language=incoming.language)
 
 
-def _to_stranger(heard: Heard) -> Reply:
-    """Take a code that ties the place to an account; say nothing else of what is behind the door."""
-    words = split_line(heard.text)
-    if not heard.sealed or not words:
+def _to_stranger(incoming: Incoming) -> Reply:
+    """Take a code that ties the address to an account; say nothing else of what is behind the door."""
+    words = split_line(incoming.text)
+    if not incoming.sealed or not words:
         return SILENCE
-    language = "zh-hans" if is_chinese(heard.text) else heard.language or "en"
+    language = "zh-hans" if is_chinese(incoming.text) else incoming.language or "en"
     found = find_command(words)
     with translation.override(language):
         if found is not None and found[0].phrases[0] == "bind" and len(found[1]) == 1:
-            tries_of = "/".join((heard.place.platform, heard.place.external_id))[:64]
-            return bind_place(heard.place, found[1][0], tries_of=tries_of, display=heard.display)
+            tries_of = "/".join((incoming.address.platform, incoming.address.external_id))[:64]
+            return bind_address(incoming.address, found[1][0], tries_of=tries_of, display=incoming.display)
         return Reply(text=_("I do not know you yet. Get a code in the console (Chat, “bind”) and send me: bind CODE"))

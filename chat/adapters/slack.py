@@ -16,9 +16,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from accounts.services.identities import Place
-from chat.adapters.answers import Refused, body_of, no_door, plain, refuse
-from chat.adapters.receiving import Heard, hear
+from accounts.services.identities import ChatAddress
+from chat.adapters.answers import Refused, body_of, not_configured, plain, refuse
+from chat.adapters.receiving import Incoming, receive
 
 _AGE_SECONDS = 300
 _FIELDS = 50
@@ -30,7 +30,7 @@ _SHAPE = re.compile(r"[A-Z0-9]{1,64}")
 def slack(request: HttpRequest) -> HttpResponse:
     """Take one command."""
     if not settings.SLACK_SIGNING_SECRET:
-        return no_door(request)
+        return not_configured(request)
     try:
         fields = _read(request)
     except (Refused, ValueError):
@@ -38,13 +38,13 @@ def slack(request: HttpRequest) -> HttpResponse:
     team, person, trigger = (fields.get(name, "") for name in ("team_id", "user_id", "trigger_id"))
     if not (_SHAPE.fullmatch(team) and _SHAPE.fullmatch(person) and trigger):
         return plain("")
-    heard = Heard(
-        place=Place(platform="slack", account=team, external_id=person),
+    incoming = Incoming(
+        address=ChatAddress(platform="slack", account=team, external_id=person),
         key=trigger,
         text=fields.get("text", "") or "help",
         display=fields.get("user_name", ""),
     )
-    text = hear(heard).text
+    text = receive(incoming).text
     return JsonResponse({"response_type": "ephemeral", "text": _escaped(text)}) if text else plain("")
 
 

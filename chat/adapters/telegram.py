@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from accounts.services.identities import Place, find_identity
-from chat.adapters.answers import Refused, body_of, no_door, plain, refuse
-from chat.adapters.receiving import Heard, dismiss, hear
+from accounts.services.identities import ChatAddress, find_identity
+from chat.adapters.answers import Refused, body_of, not_configured, plain, refuse
+from chat.adapters.receiving import Incoming, dismiss, receive
 from kernel.errors import AppError
 from kernel.strictjson import JsonObject, parse_object
 from kernel.text import cut
@@ -28,7 +28,7 @@ _LANGUAGES = {"zh": "zh-hans", "en": "en"}
 def telegram(request: HttpRequest) -> HttpResponse:
     """Take one update. Whatever we do not understand is taken all the same, or it would come again for a day."""
     if not (settings.TELEGRAM_BOT_TOKEN and settings.TELEGRAM_WEBHOOK_SECRET):
-        return no_door(request)
+        return not_configured(request)
     given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
     if not hmac.compare_digest(settings.TELEGRAM_WEBHOOK_SECRET.encode(), given.encode(errors="replace")):
         return refuse(request)
@@ -37,26 +37,26 @@ def telegram(request: HttpRequest) -> HttpResponse:
     except (AppError, Refused):
         return refuse(request)
     _note_blocking(_inner(update, "my_chat_member"))
-    heard = _heard(update)
-    text = hear(heard).text if heard is not None else ""
-    if heard is None or not text:
+    incoming = _incoming(update)
+    text = receive(incoming).text if incoming is not None else ""
+    if incoming is None or not text:
         return plain("")
-    answer = {"method": "sendMessage", "chat_id": int(heard.place.external_id)}
+    answer = {"method": "sendMessage", "chat_id": int(incoming.address.external_id)}
     return JsonResponse(answer | {"text": cut(text, _TEXT_CHARACTERS, "characters")})
 
 
-def _heard(update: JsonObject) -> Heard | None:
+def _incoming(update: JsonObject) -> Incoming | None:
     message = _inner(update, "message")
     chat, sender = _inner(message, "chat"), _inner(message, "from")
     text, number = message.get("text"), update.get("update_id")
     if chat.get("type") != "private" or not isinstance(text, str) or not isinstance(number, int):
         return None
-    place = _place(chat)
-    if place is None:
+    address = _address(chat)
+    if address is None:
         return None
     name = sender.get("first_name")
-    return Heard(
-        place=place,
+    return Incoming(
+        address=address,
         key=str(number),
         text=_as_line(text),
         language=_LANGUAGES.get(str(sender.get("language_code", ""))[:2], ""),
@@ -77,19 +77,19 @@ def _as_line(text: str) -> str:
 
 def _note_blocking(change: JsonObject) -> None:
     """Somebody has blocked the bot, or is back."""
-    place = _place(_inner(change, "chat"))
+    address = _address(_inner(change, "chat"))
     status = _inner(change, "new_chat_member").get("status")
-    identity = find_identity(place) if place is not None and isinstance(status, str) else None
+    identity = find_identity(address) if address is not None and isinstance(status, str) else None
     if identity is not None and status in ("kicked", "left"):
         dismiss(identity, reason="blocked")
 
 
-def _place(chat: JsonObject) -> Place | None:
+def _address(chat: JsonObject) -> ChatAddress | None:
     number = chat.get("id")
     if not isinstance(number, int) or isinstance(number, bool) or abs(number) > 2**53:
         return None
     account = settings.TELEGRAM_BOT_TOKEN.partition(":")[0]
-    return Place(platform="telegram", account=account[:64], external_id=str(number))
+    return ChatAddress(platform="telegram", account=account[:64], external_id=str(number))
 
 
 def _inner(data: JsonObject, name: str) -> JsonObject:

@@ -14,8 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import ChatIdentity
-from accounts.services.identities import Place, find_identity, meet_identity
-from chat.adapters.answers import Refused, body_of, no_door, plain, pushed, query_of, refuse
+from accounts.services.identities import ChatAddress, find_identity, meet_identity
+from chat.adapters.answers import Refused, body_of, not_configured, plain, pushed, query_of, refuse
 from chat.adapters.receiving import dismiss, say, welcome
 from chat.commands.interpret import SILENCE
 from chat.commands.registry import Reply
@@ -37,17 +37,17 @@ def wechat(request: HttpRequest) -> HttpResponse:
     """Greet the platform (GET), take what it pushes (POST)."""
     callback = wechat_callback()
     if callback is None:
-        return no_door(request)
+        return not_configured(request)
     try:
         if request.method == "GET":
             return plain(callback.greet(query_of(request)))
         push = callback.read(query_of(request), body_of(request))
     except (BadCallback, Refused):
         return refuse(request)
-    return pushed(callback.reply(push, _heard(push).text))
+    return pushed(callback.reply(push, _answer(push).text))
 
 
-def _heard(push: Push) -> Reply:
+def _answer(push: Push) -> Reply:
     """Answer a push once. In the clear only where there is nothing to encrypt with: the words could be anybody's."""
     if not push.sender or (settings.WECHAT_AES_KEY and not _trusted(push)):
         logger.warning("push in the clear ignored", extra={"action": "chat.plain_ignored"})
@@ -65,14 +65,14 @@ def _trusted(push: Push) -> bool:
 
 
 def _respond(push: Push, row: InboundMessage) -> Reply:
-    place = Place(platform="wechat", account=settings.WECHAT_APPID, external_id=push.sender)
+    address = ChatAddress(platform="wechat", account=settings.WECHAT_APPID, external_id=push.sender)
     if push.event == "unsubscribe":
-        return _left(place)
+        return _left(address)
     if push.event == "templatesendjobfinish":
-        return _template_ended(push, place)
+        return _template_ended(push, address)
     if push.event not in ("", "subscribe", "scan", "click"):
         return SILENCE
-    identity, is_new = _met(place)
+    identity, is_new = _met(address)
     match push.event:
         case "subscribe" | "scan":
             otherwise = say(identity, "help", row=row) if push.event == "subscribe" else SILENCE
@@ -80,33 +80,33 @@ def _respond(push: Push, row: InboundMessage) -> Reply:
         case "click":
             return say(identity, push.event_key, row=row, sealed=_trusted(push))
     # Whatever a person sends, also a picture, lets us write to them for two days.
-    open_credit(owner_id=identity.owner_id, account=place.account, address=place.external_id, now=row.came_at)
+    open_credit(owner_id=identity.owner_id, account=address.account, address=address.external_id, now=row.came_at)
     if push.kind != "text":
         return SILENCE
     return say(identity, push.text, row=row, sealed=_trusted(push))
 
 
-def _met(place: Place) -> tuple[ChatIdentity, bool]:
+def _met(address: ChatAddress) -> tuple[ChatIdentity, bool]:
     """Return who talks there; somebody new gets an account, somebody who was away is back."""
-    identity, is_new = meet_identity(place, language=settings.LANGUAGE_CODE)
+    identity, is_new = meet_identity(address, language=settings.LANGUAGE_CODE)
     if is_new or not identity.active:
         welcome(identity)
     return identity, is_new
 
 
-def _left(place: Place) -> Reply:
-    identity = find_identity(place)
+def _left(address: ChatAddress) -> Reply:
+    identity = find_identity(address)
     if identity is not None:
         dismiss(identity, reason="unfollowed")
     return SILENCE
 
 
-def _template_ended(push: Push, place: Place) -> Reply:
+def _template_ended(push: Push, address: ChatAddress) -> Reply:
     """A template message that the platform had taken has reached the person, or they refuse it."""
     status = push.fields.get("Status", "")
     if status and status != "success":
         number = push.fields.get("MsgID", "")
-        refuse_sent(account=place.account, address=place.external_id, provider_id=number, code=status)
+        refuse_sent(account=address.account, address=address.external_id, provider_id=number, code=status)
     return SILENCE
 
 

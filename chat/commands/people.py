@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from accounts import quotas
 from accounts.models import ChatIdentity
 from accounts.quotas import Usage
-from accounts.services.identities import Place, bind_identity, set_language, unbind_identity
+from accounts.services.identities import ChatAddress, bind_identity, set_language, unbind_identity
 from agents.models import Agent
 from chat.commands.registry import Call, Command, Reply
 from chat.commands.words import folded
@@ -94,16 +94,16 @@ def run_bind(call: Call) -> Reply:
         return Reply(text=_("You are logged in here. Send the code in the other chat."))
     if Agent.objects.visible_to(call.owner).exists():
         return Reply(text=_("This chat has an account with agents already. Send “unbind” first."))
-    place = Place(platform=identity.platform, account=identity.account, external_id=identity.external_id)
-    return bind_place(place, call.words[0], tries_of=call.line.place)
+    address = ChatAddress(platform=identity.platform, account=identity.account, external_id=identity.external_id)
+    return bind_address(address, call.words[0], tries_of=call.line.place)
 
 
-def bind_place(place: Place, code: str, *, tries_of: str, display: str = "") -> Reply:
+def bind_address(address: ChatAddress, code: str, *, tries_of: str, display: str = "") -> Reply:
     """Tie a place to whoever made the code."""
     owner = take_bind_code(code=code, place=tries_of)
     if owner is None:
         return Reply(text=_("That code is wrong or over."))
-    ensure_identity_channel(bind_identity(place, owner=owner, display=display))
+    ensure_identity_channel(bind_identity(address, owner=owner, display=display))
     return Reply(
         text=_("This chat speaks for %(name)s now. “help” lists what I understand.") % {"name": owner.username}
     )

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class Line:
     """What somebody said, and where.
 
-    `door`: wechat, wecom, telegram, slack or console. `sealed`: it came encrypted or signed, so commands may run.
-    `language`: what the door knows of the language the person reads. `message_id`: ours of the message, so that the
+    `platform`: wechat, wecom, telegram, slack or console. `sealed`: it came encrypted or signed, so commands may run.
+    `language`: what the platform knows of the language the person reads. `message_id`: ours of the message, so that the
     same message heard twice makes one job.
     """
 
     owner_id: str
     text: str
-    door: str
+    platform: str
     identity_id: str = ""
     sealed: bool = True
     language: str = ""
@@ -34,12 +34,12 @@ class Line:
     @property
     def place(self) -> str:
         """Where an answer to a question may come from: this conversation and no other."""
-        return f"identity:{self.identity_id}" if self.identity_id else f"{self.door}:{self.owner_id}"
+        return f"identity:{self.identity_id}" if self.identity_id else f"{self.platform}:{self.owner_id}"
 
     @property
     def source(self) -> str:
         """The source of jobs that are sent from here."""
-        return f"chat:{self.identity_id or self.door}"
+        return f"chat:{self.identity_id or self.platform}"
 
     @property
     def actor(self) -> str:
@@ -48,11 +48,11 @@ class Line:
 
 
 def line_of(identity: ChatIdentity, text: str, *, message_id: str, sealed: bool = True, language: str = "") -> Line:
-    """Return the line that somebody known said at their door."""
+    """Return the line that somebody known said at their platform."""
     return Line(
         owner_id=identity.owner_id,
         text=text,
-        door=identity.platform,
+        platform=identity.platform,
         identity_id=identity.pk,
         sealed=sealed,
         language=language,
@@ -95,7 +95,7 @@ class Command:
     `words` is how many words may follow, at least and at most (None: any number); else the usage is said. `run`
     answers; it raises an AppError for what it refuses. `warning`, where there is one, returns what the person is asked
     before anything happens; empty: nothing need be asked; it may refuse as `run` does. `slow`: it may wait for another
-    service, so a door with a deadline answers later. `hidden`: help does not list it.
+    service, so a platform with a deadline answers later. `hidden`: help does not list it.
     """
 
     phrases: tuple[str, ...]

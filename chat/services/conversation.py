@@ -44,7 +44,7 @@ def say_at_console(*, user: User, text: str, key: str, language: str) -> Said:
 
     def respond(row: InboundMessage) -> Reply:
         now = database_now()
-        line = Line(owner_id=user.pk, text=text, door="console", language=language, message_id=row.pk)
+        line = Line(owner_id=user.pk, text=text, platform="console", language=language, message_id=row.pk)
         ChatLine.objects.create(owner=user, from_person=True, text=text, at=now)
         reply = answer(line)
         if not reply.silent:

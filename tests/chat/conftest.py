@@ -36,7 +36,7 @@ def say(alice: User) -> Say:
     """Say a line as alice and hear the answer; empty: silence."""
 
     def say_as(text: str, *, by: User = alice, **more: object) -> str:
-        values = {"door": "console"} | more
+        values = {"platform": "console"} | more
         reply = answer(Line(owner_id=by.pk, text=text, **values))  # type: ignore[arg-type]
         assert reply.silent == (not reply.text)
         return reply.text

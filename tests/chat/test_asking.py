@@ -6,7 +6,7 @@ import pytest
 
 from accounts.credentials import Principal
 from accounts.models import ChatIdentity, User
-from accounts.services.identities import Place, bind_identity
+from accounts.services.identities import ChatAddress, bind_identity
 from accounts.tokens import TokenKind
 from agents.models import Agent
 from jobs.api.reading import read_submission
@@ -32,10 +32,10 @@ def nas(alice: User) -> Agent:
 @pytest.fixture
 def at_wechat(alice: User) -> dict[str, str]:
     """Where alice talks."""
-    place = Place(platform="wechat", account="wx", external_id="oAlice")
-    identity: ChatIdentity = bind_identity(place, owner=alice)
+    address = ChatAddress(platform="wechat", account="wx", external_id="oAlice")
+    identity: ChatIdentity = bind_identity(address, owner=alice)
     ensure_identity_channel(identity)
-    return {"door": "wechat", "identity_id": identity.pk}
+    return {"platform": "wechat", "identity_id": identity.pk}
 
 
 def _refuses(agent: Agent) -> Job:

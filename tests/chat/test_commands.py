@@ -88,7 +88,7 @@ def test_a_token_sealed_with_lost_keys_is_replaced(alice: User, say: Say) -> Non
 
 
 def test_a_reply_with_a_token_has_a_masked_form(alice: User) -> None:
-    reply = answer(Line(owner_id=alice.pk, text="token", door="console"))
+    reply = answer(Line(owner_id=alice.pk, text="token", platform="console"))
     assert _USER_TOKEN.search(reply.text)
     assert not _USER_TOKEN.search(reply.to_keep)
 

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import ChatIdentity, User
-from accounts.services.identities import Place, meet_identity
+from accounts.services.identities import ChatAddress, meet_identity
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
 from chat.commands.interpret import answer
@@ -153,14 +153,14 @@ def _code(response: HttpResponse) -> str:
 @pytest.fixture
 def identity(alice: User) -> ChatIdentity:
     """alice at some platform."""
-    identity, _new = meet_identity(Place(platform="telegram", account="1", external_id="42"))
+    identity, _new = meet_identity(ChatAddress(platform="telegram", account="1", external_id="42"))
     identity.owner = alice
     identity.save()
     return identity
 
 
 def _chat(identity: ChatIdentity, text: str) -> str:
-    line = Line(owner_id=identity.owner_id, text=text, door="telegram", identity_id=identity.pk)
+    line = Line(owner_id=identity.owner_id, text=text, platform="telegram", identity_id=identity.pk)
     return answer(line).text
 
 

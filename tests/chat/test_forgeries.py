@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import ChatIdentity, User
-from accounts.services.identities import Place, bind_identity
+from accounts.services.identities import ChatAddress, bind_identity
 from chat.models import InboundMessage, Question
 from jobs.models import Job
 from notifications.models import Channel, ChatCredit
@@ -51,7 +51,7 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
 ) -> None:
     for name, value in WECHAT.items():
         setattr(settings, name, value)
-    bind_identity(Place(platform="wechat", account=APPID, external_id=OPENID), owner=alice)
+    bind_identity(ChatAddress(platform="wechat", account=APPID, external_id=OPENID), owner=alice)
     make_agent(owner=alice, name="nas")
     forger, client = Forger(random.Random(count)), Client()
     _send(client, Call(query=""))  # What is loaded at the first call is no matter of any kind.

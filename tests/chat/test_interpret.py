@@ -63,7 +63,7 @@ def test_a_question_waits_two_minutes_in_its_own_place_and_is_taken_once(
 ) -> None:
     make_agent(owner=alice, name="nas", online=False)
     say("agent del nas")
-    other = {"door": "wechat", "identity_id": "other"}
+    other = {"platform": "wechat", "identity_id": "other"}
     assert "nothing to confirm" in say("yes", **other)
     assert "deleted" in say("yes")
     assert "nothing to confirm" in say("yes")
@@ -204,5 +204,5 @@ def test_no_text_makes_it_raise(text: str) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.text(max_size=60) | st.from_regex(r"(help|job|nas|yes|login|agent del|取消)[ \u3000]{0,2}.{0,40}"))
 def test_no_text_makes_an_answer_raise(text: str, alice: User) -> None:
-    reply = answer(Line(owner_id=alice.pk, text=text, door="console"))
+    reply = answer(Line(owner_id=alice.pk, text=text, platform="console"))
     assert isinstance(reply.text, str)

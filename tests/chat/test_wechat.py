@@ -56,7 +56,7 @@ def test_the_platform_s_greeting_is_answered() -> None:
 
 
 @pytest.mark.django_db
-def test_without_an_account_there_is_no_door(settings: Any) -> None:
+def test_without_an_account_the_callback_is_not_found(settings: Any) -> None:
     settings.WECHAT_KIND = ""
     assert Client().get("/chat/wechat").status_code == 404
 

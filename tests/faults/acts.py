@@ -17,7 +17,7 @@ from django.core.management import call_command
 
 from accounts.limits import identify_within_limits
 from accounts.models import TokenScope, User, UserToken
-from accounts.services.identities import Place, bind_identity, meet_identity, unbind_identity
+from accounts.services.identities import ChatAddress, bind_identity, meet_identity, unbind_identity
 from accounts.services.tokens import (
     mint_user_token,
     note_token_in_query,
@@ -206,11 +206,11 @@ def _people(journal: Journal) -> None:
 
 
 def _identities(journal: Journal) -> None:
-    place = Place(platform="wechat", account="us", external_id=new_id())
-    identity, _new = meet_identity(place)
+    address = ChatAddress(platform="wechat", account="us", external_id=new_id())
+    identity, _new = meet_identity(address)
     journal.note("user", id=identity.owner_id)
     owner = _person()
-    bind_identity(place, owner=owner)
+    bind_identity(address, owner=owner)
     journal.note("user", id=owner.pk)
     unbind_identity(identity, actor="test")
     journal.note("no identity", id=identity.pk)

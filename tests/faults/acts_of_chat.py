@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from accounts.models import AuditEntry, ChatIdentity, User
-from accounts.services.identities import Place, meet_identity
+from accounts.services.identities import ChatAddress, meet_identity
 from agents.models import Agent
-from chat.adapters.receiving import Heard, hear, welcome
+from chat.adapters.receiving import Incoming, receive, welcome
 from chat.commands.jobs import take_numbered_action
 from chat.commands.registry import line_of
 from chat.models import CodeKind, InboundMessage, InboundState, Invitation, OneTimeCode
@@ -24,14 +24,14 @@ from tests.faults.evidence import Journal
 
 
 def _somebody() -> ChatIdentity:
-    identity, _new = meet_identity(Place(platform="wechat", account="us", external_id=new_id()))
+    identity, _new = meet_identity(ChatAddress(platform="wechat", account="us", external_id=new_id()))
     welcome(identity)
     return identity
 
 
 def _said(identity: ChatIdentity, text: str, key: str) -> str:
-    place = Place(platform="wechat", account="us", external_id=identity.external_id)
-    return hear(Heard(place=place, key=key, text=text)).text
+    address = ChatAddress(platform="wechat", account="us", external_id=identity.external_id)
+    return receive(Incoming(address=address, key=key, text=text)).text
 
 
 def use_codes(journal: Journal) -> None:

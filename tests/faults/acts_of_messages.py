@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accounts.models import AuditEntry, ChatIdentity
-from accounts.services.identities import Place, meet_identity
+from accounts.services.identities import ChatAddress, meet_identity
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import new_id
@@ -82,7 +82,7 @@ def change_channels(journal: Journal) -> None:
     channel = update_channel(channel=_channel(journal), change=ChannelChange(name="other"), actor="test")
     delete_channel(channel=channel, actor="test")
     journal.note("no channel", id=channel.pk)
-    identity, _new = meet_identity(Place(platform="wechat", account="us", external_id=new_id()))
+    identity, _new = meet_identity(ChatAddress(platform="wechat", account="us", external_id=new_id()))
     assert isinstance(identity, ChatIdentity)
     journal.note("channel", id=ensure_identity_channel(identity).pk)
     shut_identity_channel(identity, reason="left")
