@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from email.message import Message
-from pathlib import Path
 from typing import Any
 
 from letserver.up.port import WebPort
