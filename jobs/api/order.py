@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, cast
 
 from django.utils.translation import gettext_lazy as _
@@ -273,8 +273,11 @@ OptionsSerializer: type[serializers.Serializer[Any]] = type(
 """The schema of `JobOrder.options`."""
 
 
-def take_order(values: dict[str, Any]) -> OrderChange:
-    """Take the options out of a checked body; fields of its own stay in `values`. null is what a new job has."""
+def take_order(values: dict[str, Any], *, source: str = "") -> OrderChange:
+    """Take the options out of a checked body; fields of its own stay in `values`.
+
+    null is what a new job has, of the source what the caller says.
+    """
     given = {name: values.pop(name) for name in _DEFAULTS if name in values}
     command = given.pop("argv", None)
     if command is not None and given.get("message") is not None:
@@ -283,6 +286,8 @@ def take_order(values: dict[str, Any]) -> OrderChange:
         given |= {"message": command.message, "argv": command.argv}
     elif given.get("message") is not None:
         given["argv"] = None
+    if "source" in given:
+        given["source"] = given["source"] or source
     for name in ("agent", "queue", "message"):
         if name in given and not given[name]:
             del given[name]
@@ -294,9 +299,9 @@ def read_order(values: dict[str, Any], *, queue: str = "", source: str = "") -> 
 
     Raises InvalidRequest, InvalidMessage for options that do not fit together.
     """
-    order = take_order(values).onto(JobOrder(queue=queue))
+    order = take_order(values, source=source).onto(JobOrder(queue=queue, source=source))
     check_order(order)
-    return order if order.source or not source else replace(order, source=source)
+    return order
 
 
 def check_message(value: object, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
@@ -26,6 +25,7 @@ from kernel.idempotency import callers_key
 from kernel.outbound import check_url
 from kernel.strictjson import JsonObject
 
+_SOURCE = "api"
 _ZONE_LENGTH = 64
 _LARGEST_NUMBER = 10**6
 _DELAY_HELP = "`15d`, `1h30m`, Go's and ours, or whole seconds; 1 second to 400 days."
@@ -120,7 +120,7 @@ def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | N
     if moment is None:
         raise InvalidDuration(_("Send delay, such as 15d, or run_at, a time with a zone."))
     url, key, if_exists = (values.pop(name, None) for name in ("url", "key", "if_exists"))
-    order = take_order(values).onto(JobOrder())
+    order = take_order(values, source=_SOURCE).onto(JobOrder(source=_SOURCE))
     if [bool(order.agent), bool(order.queue), bool(url)].count(True) != 1:
         raise InvalidRequest(_("Send exactly one of agent, queue and url."))
     check_options(order, in_queue=bool(order.queue))
@@ -128,7 +128,7 @@ def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | N
     return NewDelayedJob(
         owner_id=principal.owner_id,
         actor=principal.actor,
-        order=order if order.source else replace(order, source="api"),
+        order=order,
         moment=moment,
         url=url or "",
         key=key or "",
@@ -160,7 +160,7 @@ def read_own(data: JsonObject, *, principal: Principal, idempotency_key: str | N
 def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> DelayedChange:
     """Read the body of PATCH /delayed-jobs/{id}."""
     values = checked_body(DelayedChangeSerializer, data)
-    moment, order = _take_moment(values), take_order(values)
+    moment, order = _take_moment(values), take_order(values, source=_SOURCE)
     if moment is None and not order.given:
         raise InvalidRequest(_("Send what is to change: delay or run_at, or an option of the job."))
     return DelayedChange(owner_id=principal.owner_id, delayed_id=delayed_id, moment=moment, order=order)
