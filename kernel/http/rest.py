@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import difflib
 import logging
 import re
 from collections.abc import Iterable
@@ -13,6 +15,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils import translation
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions, serializers
 from rest_framework.negotiation import BaseContentNegotiation
@@ -20,8 +23,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
+from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.http.addresses import caller_address
 from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
@@ -29,6 +34,7 @@ from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
 
+_SHOWN_CHARACTERS = 50
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -132,12 +138,70 @@ class Flag(serializers.BooleanField):
         return data
 
 
+class Time(serializers.DateTimeField):
+    """A time: read with a zone into UTC, written as the API writes every time."""
+
+    default_error_messages = {"invalid": _("a time with a zone, such as 2030-01-31T08:00:00+08:00")}
+
+    def to_internal_value(self, value: Any) -> dt.datetime:
+        """Refuse a time without a zone."""
+        try:
+            parsed = parse_datetime(value) if isinstance(value, str) else None
+            in_utc = parsed.astimezone(dt.UTC) if parsed is not None and parsed.tzinfo is not None else None
+        except (ValueError, OverflowError):
+            in_utc = None
+        if in_utc is None:
+            self.fail("invalid")
+        return in_utc
+
+    def to_representation(self, value: dt.datetime) -> str:
+        """Write the time in UTC, with microseconds and `Z`."""
+        return rfc3339(value) or ""
+
+
+class Body(serializers.Serializer[Any]):
+    """The JSON object of a request to our own API. A field that it does not have is refused, so that no option is lost.
+
+    The calls of the original service ignore such a field: their serializers are not a Body.
+    """
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Raise InvalidRequest that names the first unknown field and the nearest known one."""
+        unknown = next((name for name in data if name not in self.fields), None) if isinstance(data, dict) else None
+        if unknown is None:
+            values: dict[str, Any] = super().to_internal_value(data)
+            return values
+        known = [name for name, field in self.fields.items() if not field.read_only]
+        shown = str(unknown)[:_SHOWN_CHARACTERS]
+        at = f"{self.parent.field_name}." if self.parent is not None and self.parent.field_name else ""
+        params: dict[str, object] = {"field": at + shown}
+        if nearest := difflib.get_close_matches(shown, known, n=1):
+            params["nearest"] = at + nearest[0]
+            raise InvalidRequest(_("%(field)s is not a field here. Did you mean %(nearest)s?"), params=params)
+        raise InvalidRequest(_("%(field)s is not a field here."), params=params)
+
+
 def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
     """Return the checked fields of a body; raise InvalidRequest that names the first wrong one."""
     if not serializer.is_valid():
         field, problems = next(iter(serializer.errors.items()))
-        raise InvalidRequest(_("%(field)s: %(problem)s"), params={"field": field, "problem": problems[0]})
+        where, problem = _first_problem(str(field), problems)
+        raise InvalidRequest(_("%(field)s: %(problem)s"), params={"field": where, "problem": problem})
     return dict(serializer.validated_data)
+
+
+def _first_problem(where: str, problems: Any) -> tuple[str, object]:
+    """Follow DRF's nested errors down to the first sentence: a list of sentences, or an object by field or by index."""
+    while True:
+        if isinstance(problems, dict) and problems:
+            key, problems = next(iter(problems.items()))
+            if key != api_settings.NON_FIELD_ERRORS_KEY:
+                where += f"[{key}]" if isinstance(key, int) else f".{key}"
+        elif isinstance(problems, list) and problems and isinstance(problems[0], dict | list):
+            number = next((at for at, one in enumerate(problems) if one), 0)
+            where, problems = f"{where}[{number}]", problems[number]
+        else:
+            return where, problems[0] if isinstance(problems, list) and problems else problems
 
 
 def as_app_error(error: Exception) -> AppError:
