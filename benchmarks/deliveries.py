@@ -47,7 +47,8 @@ def _measure(product: Product, seconds: float) -> Round:
 def _waiting(product: Product, count: int) -> list[str]:
     """Accept messages of which nobody is told yet; return their deliveries."""
     from kernel.clock import database_now
-    from notifications.messages.accept import NewMessage, accept_messages
+    from notifications.messages.accept import accept_messages
+    from notifications.messages.new_message import NewMessage
     from notifications.models import Delivery, DeliveryState
 
     crowd = people(product)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef
-from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import ChatIdentity, User
 from agents.models import Agent
@@ -25,7 +24,9 @@ from jobs.states import TERMINAL, JobStatus, Move
 from jobs.transitions import JobMove
 from kernel.text import cut
 from kernel.visible import visible_line, visible_text
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage, language_of
+from notifications.messages.notify import notify_owner
 from notifications.models import Channel, Level, Way
 
 SOURCE = "chat:"
@@ -50,7 +51,7 @@ def tell_of_moves(moved: Sequence[JobMove], now: dt.datetime) -> None:
     agents = Agent.objects.in_bulk({one.job.agent_id for one in told if one.job.agent_id})
     wishes = []
     for one in told:
-        with translation.override(owners[one.job.owner_id].language or settings.LANGUAGE_CODE):
+        with language_of(owners[one.job.owner_id]):
             wish = _wish(one, agents.get(one.job.agent_id or ""), addresses.get(one.job.source), now)
         wishes.append(wish)
     accept_messages(wishes, now=now)
@@ -60,16 +61,14 @@ def tell_of_presence(agent_ids: Sequence[str], online: bool, now: dt.datetime) -
     """Tell owners that agents came online or went offline, each owner once."""
     agents = Agent.objects.filter(pk__in=agent_ids, deleted_at=None).order_by("name")
     owners = _reachable(agent.owner_id for agent in agents)
-    wishes = []
+    sentence = gettext_lazy("🟩 %(names)s is online.") if online else gettext_lazy("🟥 %(names)s is offline.")
     for owner_id, owner in owners.items():
         names = ", ".join(agent.name for agent in agents if agent.owner_id == owner_id)
-        with translation.override(owner.language or settings.LANGUAGE_CODE):
-            text = (_("🟩 %(names)s is online.") if online else _("🟥 %(names)s is offline.")) % {"names": names}
-        # A newer word about the same agents replaces one that still waits.
-        wishes.append(
-            NewMessage(owner_id=owner_id, text=text, level=_level(online), way=Way.AUTO, key=f"presence:{names}"[:64])
-        )
-    accept_messages(wishes, now=now)
+        # The key makes a newer notice about the same agents replace one that still waits.
+        notify_owner(
+            owner, sentence, {"names": names}, now=now,
+            level=_level(online), source="", way=Way.AUTO, key=f"presence:{names}"[:64],
+        )  # fmt: skip
 
 
 def _level(good: bool) -> Level:

@@ -10,7 +10,7 @@ from agents import console as agents
 from chat.adapters import console as chat
 from jobs.console import views as jobs
 from jobs.console.views import root
-from notifications.console import views as notifications
+from notifications.console import channels, messages
 
 __all__ = ["app_name", "root", "urlpatterns"]
 
@@ -41,17 +41,17 @@ urlpatterns = [
     path("jobs/<str:job_id>/output.txt", jobs.job_output, name="job-output"),
     path("jobs/<str:job_id>/cancel", jobs.job_cancel, name="job-cancel"),
     path("jobs/<str:job_id>/again", jobs.job_again, name="job-again"),
-    path("messages", notifications.message_list, name="messages"),
-    path("messages/send", notifications.message_send, name="message-send"),
-    path("messages/<str:message_id>", notifications.message_detail, name="message"),
-    path("messages/<str:message_id>/withdraw", notifications.message_withdraw, name="message-withdraw"),
-    path("deliveries/<str:delivery_id>/replay", notifications.delivery_replay, name="delivery-replay"),
-    path("channels", notifications.channel_list, name="channels"),
-    path("channels/add", notifications.channel_add, name="channel-add"),
-    path("channels/<str:channel_id>", notifications.channel_detail, name="channel"),
-    path("channels/<str:channel_id>/move", notifications.channel_move, name="channel-move"),
-    path("channels/<str:channel_id>/switch", notifications.channel_switch, name="channel-switch"),
-    path("channels/<str:channel_id>/test", notifications.channel_test, name="channel-test"),
-    path("channels/<str:channel_id>/confirmation", notifications.channel_ask, name="channel-ask"),
-    path("channels/<str:channel_id>/delete", notifications.channel_delete, name="channel-delete"),
+    path("messages", messages.message_list, name="messages"),
+    path("messages/send", messages.message_send, name="message-send"),
+    path("messages/<str:message_id>", messages.message_detail, name="message"),
+    path("messages/<str:message_id>/withdraw", messages.message_withdraw, name="message-withdraw"),
+    path("deliveries/<str:delivery_id>/replay", messages.delivery_replay, name="delivery-replay"),
+    path("channels", channels.channel_list, name="channels"),
+    path("channels/add", channels.channel_add, name="channel-add"),
+    path("channels/<str:channel_id>", channels.channel_detail, name="channel"),
+    path("channels/<str:channel_id>/move", channels.channel_move, name="channel-move"),
+    path("channels/<str:channel_id>/switch", channels.channel_switch, name="channel-switch"),
+    path("channels/<str:channel_id>/test", channels.channel_test, name="channel-test"),
+    path("channels/<str:channel_id>/confirmation", channels.channel_ask, name="channel-ask"),
+    path("channels/<str:channel_id>/delete", channels.channel_delete, name="channel-delete"),
 ]

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from kernel.http.staff import ReadOnlyAdmin
 from kernel.visible import visible_line
-from notifications.deliveries.outbox import replay_delivery
+from notifications.deliveries.replay import replay_delivery
 from notifications.models import (
     Channel,
     ChatCredit,

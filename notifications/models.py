@@ -138,6 +138,16 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.id} {self.level}"
 
+    @property
+    def state(self) -> str:
+        """Return the state of the delivery that is furthest from its end; `stored` without deliveries.
+
+        A dead delivery counts only if there is no other, because another channel may have taken over.
+        """
+        states = {delivery.state for delivery in self.deliveries.all()}
+        order = (DeliveryState.IN_FLIGHT, DeliveryState.RETRY, DeliveryState.PENDING, DeliveryState.SENT)
+        return next((str(one) for one in order if one in states), str(next(iter(states), "stored")))
+
 
 class MessageAction(models.Model):
     """Something a person can answer a message with, by its number: a job for one of their agents."""
@@ -172,7 +182,8 @@ class DeliveryState(models.TextChoices):
     WITHDRAWN = "withdrawn", _("withdrawn")
 
 
-OPEN_STATES = (DeliveryState.PENDING, DeliveryState.RETRY, DeliveryState.IN_FLIGHT)
+WAITING_STATES = (DeliveryState.PENDING, DeliveryState.RETRY)
+OPEN_STATES = (*WAITING_STATES, DeliveryState.IN_FLIGHT)
 
 
 class DeliveryKind(models.TextChoices):

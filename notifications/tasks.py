@@ -9,7 +9,7 @@ from celery import current_app, shared_task
 
 from notifications.deliveries import upkeep
 from notifications.deliveries.courier import carry
-from notifications.deliveries.outbox import SWEEP_LIMIT, ring_due_deliveries
+from notifications.deliveries.sweep import SWEEP_LIMIT, ring_due_deliveries
 
 QUEUE = "deliveries"
 _WAKE_EXPIRES_SECONDS = 30

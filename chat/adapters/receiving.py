@@ -15,7 +15,7 @@ from chat.commands.registry import Reply, find_command, line_of
 from chat.commands.words import is_chinese, split_line
 from chat.models import InboundMessage
 from chat.services.inbound import put_off, respond_once
-from notifications.channels.service import ensure_identity_channel, shut_identity_channel
+from notifications.channels.identity import ensure_identity_channel, shut_identity_channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from chat.commands.registry import Reply
 from chat.models import InboundMessage
 from chat.services.inbound import respond_once
 from chat.services.invitations import reward_invitation
-from notifications.deliveries.outbox import refuse_sent
-from notifications.quota.ledger import open_credit
+from notifications.deliveries.finish import refuse_sent
+from notifications.quota.chat_credit import open_credit
 from notifications.wechat.callback import BadCallback, Push, wechat_callback
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from chat.commands.words import folded
 from chat.services.codes import approve_login, new_bind_code, number_of_scene, take_bind_code
 from jobs.life.listing import count_waiting
 from kernel.clock import database_now
-from notifications.channels.service import ensure_identity_channel, shut_identity_channel
+from notifications.channels.identity import ensure_identity_channel, shut_identity_channel
 from notifications.models import Channel
-from notifications.quota.ledger import standings
+from notifications.quota.ledger import platform_usages
 
 _LANGUAGES = {"zh": "zh-hans", "中文": "zh-hans", "chinese": "zh-hans", "en": "en", "english": "en", "英文": "en"}
 _LOGIN_PAGE = "/console/login/chat"
@@ -28,7 +28,7 @@ _LOGIN_PAGE = "/console/login/chat"
 def run_me(call: Call) -> Reply:
     """Tell who the person is here, what they have and what of it is used."""
     agents = Agent.objects.visible_to(call.owner)
-    rows = standings(
+    rows = platform_usages(
         owner_id=call.owner.pk, channels=list(Channel.objects.filter(owner_id=call.owner.pk)), now=database_now()
     )
     lines = [
@@ -38,7 +38,7 @@ def run_me(call: Call) -> Reply:
         *map(_quota_line, quotas.usages(call.owner)),
         _("Jobs that wait: %(count)s") % {"count": count_waiting(viewer=call.owner)},
         _("API calls a minute: %(count)s") % {"count": settings.USER_CALLS_A_MINUTE or "∞"},
-        *(f"{standing.name}: {standing.used}/{standing.limit}" for standing in rows),
+        *(f"{usage.name}: {usage.used}/{usage.limit}" for usage in rows),
     ]
     return Reply(text="\n".join(lines))
 

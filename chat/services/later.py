@@ -11,7 +11,8 @@ from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
 from kernel.transactions import whole
 from notifications.drivers.base import ChannelError
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.wechat.client import official_account
 
 

@@ -15,7 +15,7 @@ from kernel.clock import database_now, rfc3339
 from kernel.http.openapi import describe
 from kernel.http.rest import Operation
 from notifications.models import Channel
-from notifications.quota.ledger import standings
+from notifications.quota.ledger import platform_usages
 
 
 class Me(Operation):
@@ -38,12 +38,12 @@ class Me(Operation):
             ),
             *(
                 {
-                    "name": standing.name,
-                    "used": standing.used,
-                    "limit": standing.limit,
-                    "recovers_at": rfc3339(standing.recovers_at),
+                    "name": usage.name,
+                    "used": usage.used,
+                    "limit": usage.limit,
+                    "recovers_at": rfc3339(usage.recovers_at),
                 }
-                for standing in standings(owner_id=user.pk, channels=channels, now=database_now())
+                for usage in platform_usages(owner_id=user.pk, channels=channels, now=database_now())
             ),
         ]
         return Response(

@@ -14,7 +14,7 @@ from jobs.order import JobOrder, OptionsJson
 from jobs.stream.service import StreamPage
 from kernel.clock import rfc3339
 from kernel.text import RESULT_CHARACTERS
-from notifications.deliveries.events import ToldMessageJson, told_message_json
+from notifications.messages.wire import message_news
 from notifications.models import Message
 
 _AGENTS_PARAMS = ("confirmed",)
@@ -162,7 +162,7 @@ class NewsJson(TypedDict):
     type: str
     at: str | None
     job: JobNewsJson | None
-    message: ToldMessageJson | None
+    message: dict[str, str | None] | None
 
 
 class NewsPageJson(TypedDict):
@@ -290,8 +290,8 @@ def news_json(news: StreamPage) -> NewsPageJson:
 
 def _one_news_json(item: JobEvent | Message) -> NewsJson:
     if isinstance(item, Message):
-        at, told = rfc3339(item.created_at), told_message_json(item)
-        return {"id": item.pk, "type": "message", "at": at, "job": None, "message": told}
+        at, news = rfc3339(item.created_at), message_news(item)
+        return {"id": item.pk, "type": "message", "at": at, "job": None, "message": news}
     job: JobNewsJson = {
         "id": item.job_id,
         "agent_id": item.job.agent_id,

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from jobs.api.order import OptionsSerializer
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
-from notifications.models import Format, Level
+from notifications.messages.wire import MessageNewsSerializer
 
 
 class LineSerializer(serializers.Serializer[Any]):
@@ -189,22 +189,6 @@ class JobNewsSerializer(serializers.Serializer[Any]):
     move = serializers.ChoiceField(choices=Move.choices)
     seq = serializers.IntegerField(help_text="Counts the moves of the job.")
     text = serializers.CharField(help_text="What its agent said with it.")
-
-
-class MessageNewsSerializer(serializers.Serializer[Any]):
-    """A message that was accepted."""
-
-    id = serializers.CharField()
-    user_id = serializers.CharField()
-    agent_id = serializers.CharField(allow_null=True)
-    level = serializers.ChoiceField(choices=Level.choices)
-    title = serializers.CharField()
-    text = serializers.CharField()
-    format = serializers.ChoiceField(choices=Format.choices)
-    source = serializers.CharField()  # type: ignore[assignment]
-    color = serializers.CharField()
-    url = serializers.CharField()
-    created_at = serializers.DateTimeField()
 
 
 class NewsSerializer(serializers.Serializer[Any]):

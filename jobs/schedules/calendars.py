@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from django.conf import settings
-from django.utils import translation
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy as _
 
@@ -20,8 +18,8 @@ from kernel.clock import database_now
 from kernel.errors import InvalidRequest, NotFound
 from kernel.strictjson import JsonObject, JsonValue
 from kernel.transactions import whole
-from notifications.messages.accept import NewMessage, accept_messages
-from notifications.models import Channel, Level
+from notifications.messages.notify import notify_owner
+from notifications.models import Channel
 
 SHIPPED = Path(__file__).resolve().parent.parent / "calendars" / "cn.json"
 """China's public holidays and worked weekend days, as the State Council announces them each November."""
@@ -29,6 +27,10 @@ SHIPPED = Path(__file__).resolve().parent.parent / "calendars" / "cn.json"
 WARN_BEFORE = dt.timedelta(days=45)
 _LONGEST_REST = dt.timedelta(days=60)
 _MOST_DAYS = 1000
+_ENDS_SOON = _(
+    "The calendar %(name)s (%(code)s) knows holidays only up to %(day)s. Import the next year, or add its days in "
+    "the administration: after that day every weekend rests and every other day works."
+)
 _SATURDAY = 5
 
 
@@ -148,19 +150,12 @@ def warn_of_calendars(*, now: dt.datetime | None = None) -> int:
         ending = [calendar for calendar in rows if runs_out(calendar, now.date())]
         reached = Channel.objects.filter(enabled=True).values("owner_id")
         staff = list(User.objects.filter(is_active=True, is_staff=True, pk__in=reached).order_by("pk"))
-        accept_messages([_warning(calendar, user) for calendar in ending for user in staff], now=now)
+        for calendar in ending:
+            params = {"name": calendar.name, "code": calendar.code, "day": calendar.known_until}
+            for user in staff:
+                notify_owner(user, _ENDS_SOON, params, now=now)
         WorkCalendar.objects.filter(pk__in=[calendar.pk for calendar in ending]).update(warned_at=now)
     return len(ending)
-
-
-def _warning(calendar: WorkCalendar, user: User) -> NewMessage:
-    sentence = _(
-        "The calendar %(name)s (%(code)s) knows holidays only up to %(day)s. Import the next year, or add its days in "
-        "the administration: after that day every weekend rests and every other day works."
-    )
-    with translation.override(user.language or settings.LANGUAGE_CODE):
-        words = {"name": calendar.name, "code": calendar.code, "day": calendar.known_until}
-        return NewMessage(owner_id=user.pk, text=str(sentence) % words, level=Level.WARNING, source="LetServer")
 
 
 def _day(value: JsonValue, field: str) -> dt.date:

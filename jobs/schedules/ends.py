@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from django.conf import settings
-from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import Outcome, Schedule, ScheduleRun
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.drivers.base import Words
+from notifications.messages.notify import notify_owner
 from notifications.models import Level
 
 
@@ -41,15 +40,11 @@ def switch_off(schedules: Sequence[Schedule], *, reason: str, now: dt.datetime) 
 
 
 def tell_owner(
-    schedule: Schedule, sentence: object, *, now: dt.datetime, level: str = Level.WARNING, **words: str
+    schedule: Schedule, sentence: Words, *, now: dt.datetime, level: str = Level.WARNING, **words: str
 ) -> None:
     """Send the owner a sentence about the schedule. It replaces an older notice about it that still waits."""
-    with translation.override(schedule.owner.language or settings.LANGUAGE_CODE):
-        text = str(sentence) % {"name": schedule.name, **words}
-    wish = NewMessage(
-        owner_id=schedule.owner_id, text=text, level=level, source="LetServer", key=f"schedule:{schedule.pk}"
-    )
-    accept_messages([wish], now=now)
+    params = {"name": schedule.name, **words}
+    notify_owner(schedule.owner, sentence, params, now=now, level=level, key=f"schedule:{schedule.pk}")
 
 
 def drop_waiting(*schedules: Schedule) -> None:

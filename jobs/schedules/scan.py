@@ -36,6 +36,7 @@ from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
 from kernel.ids import lowest_id, occurrence_id
 from kernel.transactions import whole
+from notifications.drivers.base import Words
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def _decisions(schedule: Schedule, known: set[dt.datetime], now: dt.datetime) ->
     return decisions
 
 
-def _end(schedule: Schedule, reason: str, sentence: object, now: dt.datetime) -> None:
+def _end(schedule: Schedule, reason: str, sentence: Words, now: dt.datetime) -> None:
     logger.warning("schedule switched off", extra={"action": "schedule.off", "schedule": schedule.pk, "why": reason})
     switch_off([schedule], reason=reason, now=now)
     tell_owner(schedule, sentence, now=now)

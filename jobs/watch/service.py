@@ -12,9 +12,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.conf import settings
-from django.utils import translation
-
 from accounts.models import User
 from agents.models import Agent
 from jobs.life.retry import CANCELED_REASON, attempt_id
@@ -28,7 +25,8 @@ from kernel.errors import AppError
 from kernel.rows import ensure_row
 from kernel.strictjson import JsonObject
 from kernel.text import keep_head_and_tail
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage, language_of
 from notifications.models import Way
 
 logger = logging.getLogger(__name__)
@@ -73,7 +71,7 @@ def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
     agents = Agent.objects.in_bulk({end.moved.job.agent_id for end in ends if end.moved.job.agent_id})
     messages = []
     for end in sorted(ends, key=lambda one: (one.moved.job.owner_id, one.subject)):
-        with translation.override(owners[end.moved.job.owner_id].language or settings.LANGUAGE_CODE):
+        with language_of(owners[end.moved.job.owner_id]):
             message = _evaluated(end, agents.get(end.moved.job.agent_id or ""), now)
         messages += [message] if message is not None else []
     if messages:

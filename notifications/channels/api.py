@@ -13,27 +13,20 @@ from accounts.credentials import FULL_SCOPE
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
 from kernel.http.openapi import describe
 from kernel.http.rest import Operation, checked
-from notifications.api.reading import ChannelChangeSerializer, NewChannelSerializer
-from notifications.api.rendering import (
+from notifications.channels.confirming import ask_again
+from notifications.channels.service import ChannelChange, create_channel, delete_channel, find_channel, update_channel
+from notifications.channels.settings import made_secrets, settings_of
+from notifications.channels.trial import try_channel
+from notifications.channels.wire import (
+    ChannelChangeSerializer,
     ChannelListSerializer,
     ChannelSerializer,
     ChannelWithSecretsSerializer,
-    MessageSerializer,
-    channel_json,
-    message_json,
+    NewChannelSerializer,
+    channel_with_secrets,
 )
-from notifications.channels.service import (
-    ChannelChange,
-    ask_again,
-    create_channel,
-    delete_channel,
-    find_channel,
-    made_secrets,
-    settings_of,
-    update_channel,
-)
-from notifications.channels.trial import try_channel
 from notifications.messages.read import read_message
+from notifications.messages.wire import MessageSerializer
 from notifications.models import Channel, Level
 
 
@@ -51,8 +44,8 @@ class Channels(Operation):
         """Return all of the caller's channels, without their secrets; a token for messages sees no settings at all."""
         principal = caller(request)
         rows = Channel.objects.visible_to(principal).in_order()
-        whole = principal.scope in FULL_SCOPE
-        return Response({"items": [channel_json(channel, with_settings=whole) for channel in rows], "next": None})
+        context = {"with_settings": principal.scope in FULL_SCOPE}
+        return Response({"items": ChannelSerializer(rows, many=True, context=context).data, "next": None})
 
     @describe(
         "channels_create",
@@ -78,8 +71,8 @@ class Channels(Operation):
             actor=principal.actor,
         )
         secrets = made_secrets(channel.driver, before={}, given=given, after=settings_of(channel))
-        answer = {**channel_json(channel), "secrets": secrets}
-        return Response(answer, status=201, headers={"Location": f"/channels/{channel.pk}"})
+        location = {"Location": f"/channels/{channel.pk}"}
+        return Response(channel_with_secrets(channel, secrets), status=201, headers=location)
 
 
 class OneChannel(Operation):
@@ -90,7 +83,7 @@ class OneChannel(Operation):
     @describe("channels_read", "Read a channel", answers={200: ChannelSerializer}, errors=[ChannelNotFound])
     def get(self, request: Request, channel_id: str) -> Response:
         """Return a channel without its secrets."""
-        return Response(channel_json(find_channel(viewer=caller(request), called=channel_id)))
+        return Response(ChannelSerializer(find_channel(viewer=caller(request), name_or_id=channel_id)).data)
 
     @describe(
         "channels_update",
@@ -105,7 +98,7 @@ class OneChannel(Operation):
         """
         principal = caller(request)
         fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
-        channel = find_channel(viewer=principal, called=channel_id)
+        channel = find_channel(viewer=principal, name_or_id=channel_id)
         quiet = fields.keys() & {"quiet_from", "quiet_until"}
         if quiet and (len(quiet) == 1 or (fields["quiet_from"] is None) != (fields["quiet_until"] is None)):
             raise InvalidRequest(gettext_lazy("Send quiet_from and quiet_until together."))
@@ -120,13 +113,13 @@ class OneChannel(Operation):
         before, given = settings_of(channel), change.settings or {}
         channel = update_channel(channel=channel, change=change, actor=principal.actor)
         secrets = made_secrets(channel.driver, before=before, given=given, after=settings_of(channel))
-        return Response({**channel_json(channel), "secrets": secrets})
+        return Response(channel_with_secrets(channel, secrets))
 
     @describe("channels_delete", "Remove a channel", answers={204: None}, errors=[ChannelNotFound])
     def delete(self, request: Request, channel_id: str) -> Response:
         """Remove a channel; what waits for it is tried on the next one of its chain."""
         principal = caller(request)
-        delete_channel(channel=find_channel(viewer=principal, called=channel_id), actor=principal.actor)
+        delete_channel(channel=find_channel(viewer=principal, name_or_id=channel_id), actor=principal.actor)
         return Response(status=204)
 
 
@@ -145,9 +138,9 @@ class ChannelConfirmation(Operation):
         """Send the mail once more in which whoever reads it can agree, and answer with the channel. One that is
         `verified` is answered as it is. A mailbox is asked once a minute and five times a day at most.
         """
-        channel = find_channel(viewer=caller(request), called=channel_id)
+        channel = find_channel(viewer=caller(request), name_or_id=channel_id)
         ask_again(channel=channel)
-        return Response(channel_json(channel))
+        return Response(ChannelSerializer(channel).data)
 
 
 class ChannelTest(Operation):
@@ -164,6 +157,6 @@ class ChannelTest(Operation):
     def post(self, request: Request, channel_id: str) -> Response:
         """Send a message to this channel alone, and answer with it: `GET /messages/{id}` tells what became of it."""
         principal = caller(request)
-        channel = find_channel(viewer=principal, called=channel_id)
+        channel = find_channel(viewer=principal, name_or_id=channel_id)
         message = try_channel(channel)
-        return Response(message_json(read_message(viewer=principal, message_id=message.pk)), status=201)
+        return Response(MessageSerializer(read_message(viewer=principal, message_id=message.pk)).data, status=201)

@@ -1,4 +1,4 @@
-"""Try a channel: a message for it alone, whose deliveries tell what became of it."""
+"""Test a channel with a message that goes nowhere else; its delivery shows the result."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from django.utils.translation import gettext as _
 
 from kernel.alone import run_alone
 from kernel.ids import new_id
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import LETSERVER, NewMessage
 from notifications.models import Channel, Message
 
 
 def try_channel(channel: Channel) -> Message:
-    """Send a test, also right after another one; raise LimitExceeded where the channel has no room."""
-    wish = NewMessage(
+    """Send a test message; raise LimitExceeded if the channel has no room."""
+    test = NewMessage(
         owner_id=channel.owner_id,
         text=_("This is a test: the channel %(name)s works.") % {"name": channel.name},
-        source="LetServer",
+        source=LETSERVER,
         channels=(channel.pk,),
-        # With a key of its own it is not merged with the test before, which the person has just mended.
+        # A unique key keeps this test from being merged with the one before, which may have failed.
         idempotency_key=f"test:{new_id()}",
         must_reach=True,
     )
-    return run_alone(accept_messages, wish)
+    return run_alone(accept_messages, test)

@@ -15,12 +15,12 @@ from accounts.models import User
 from kernel.clock import database_now
 from kernel.visible import visible_line
 from notifications.channels.confirming import needs_confirmation
-from notifications.channels.service import settings_of
+from notifications.channels.settings import settings_of
 from notifications.drivers.base import Fault, Rate, Words
 from notifications.drivers.registry import driver_of
-from notifications.messages.read import state_of
-from notifications.models import Channel, Delivery, DeliveryState, Level, Message, MessageAction
-from notifications.quota.ledger import recent_sends, standings
+from notifications.models import WAITING_STATES, Channel, Delivery, DeliveryState, Level, Message
+from notifications.quota.ledger import platform_usages
+from notifications.quota.pace import recent_uses
 
 OWNER_DID = "owner"
 """Why a channel is off that its owner has switched off."""
@@ -149,19 +149,19 @@ def allowances(user: User, channels: Sequence[Channel]) -> list[Allowance]:
     now = database_now()
     found = [
         Allowance(
-            name=str(standing.name),
-            used=standing.used,
-            limit=standing.limit,
+            name=str(usage.name),
+            used=usage.used,
+            limit=usage.limit,
             recovers=_("when you write there"),
-            recovers_at=standing.recovers_at,
+            recovers_at=usage.recovers_at,
         )
-        for standing in standings(owner_id=user.pk, channels=channels, now=now)
+        for usage in platform_usages(owner_id=user.pk, channels=channels, now=now)
     ]
     for channel in channels:
         driver = driver_of(channel.driver)
         if driver.rates:
             key = driver.meter(settings_of(channel), channel.address)
-            times = recent_sends(key)
+            times = recent_uses(key)
             found += [_pace(channel, rate, times, now) for rate in driver.rates]
     return found
 
@@ -170,10 +170,9 @@ def message_lines(messages: Sequence[Message]) -> list[MessageLine]:
     """Return rows of the list; deliveries with their channels should be prefetched."""
     lines = []
     for message in messages:
-        deliveries = sorted(message.deliveries.all(), key=lambda one: one.pk)
-        names = dict.fromkeys(one.channel.name for one in deliveries if one.channel is not None)
-        state, channels = state_of(deliveries), ", ".join(names)
-        lines.append(MessageLine(message=message, said=said_by(message), state=state, channels=channels))
+        names = dict.fromkeys(one.channel.name for one in message.deliveries.all() if one.channel is not None)
+        channels = ", ".join(names)
+        lines.append(MessageLine(message=message, said=said_by(message), state=message.state, channels=channels))
     return lines
 
 
@@ -184,21 +183,15 @@ def said_by(message: Message) -> str:
 
 def delivery_lines(message: Message) -> list[DeliveryLine]:
     """Return what became of a message, in the order in which it was tried."""
-    deliveries = sorted(message.deliveries.all(), key=lambda one: one.pk)
+    deliveries = list(message.deliveries.all())
     by_step = {(one.channel_id, one.way): one for one in deliveries}
     return [delivery_line(one, _taken_over(one, by_step)) for one in deliveries]
-
-
-def open_actions(message: Message, now: dt.datetime) -> list[MessageAction]:
-    """Return what the message can still be answered with."""
-    actions = sorted(message.actions.all(), key=lambda one: one.number)
-    return [one for one in actions if one.expires_at > now and (one.taken_at is None or not one.once)]
 
 
 def delivery_line(delivery: Delivery, heir: Delivery | None = None) -> DeliveryLine:
     """Return one delivery; `heir` is the one that took over from it."""
     channel = delivery.channel
-    waits = delivery.state in (DeliveryState.PENDING, DeliveryState.RETRY)
+    waits = delivery.state in WAITING_STATES
     dead = delivery.state == DeliveryState.DEAD
     went_to = heir.channel.name if dead and heir is not None and heir.channel is not None else ""
     usable = channel is not None and channel.enabled

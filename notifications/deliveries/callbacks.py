@@ -1,21 +1,18 @@
-"""How a callback is sent: the JSON of its row, POSTed to its target, signed as Standard Webhooks says."""
+"""Send a callback: POST the JSON of its row to the target, signed as Standard Webhooks specifies."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from kernel import outbound
+from notifications.deliveries.claimed import Claimed
 from notifications.deliveries.signing import signing_keys
 from notifications.drivers.base import ChannelError, Fault, Receipt, no_answer, retry_after
 from notifications.drivers.webhook import signed_headers
 
-if TYPE_CHECKING:
-    from notifications.deliveries.outbox import Claimed
-
 
 def send_callback(claimed: Claimed) -> Receipt:
-    """POST it. 2xx is taken, 410 shuts the address, anything else is tried again; raises ChannelError."""
+    """POST a callback. Raises ChannelError: AUTH for 410, which shuts the address, and RETRY for all but 2xx."""
     delivery = claimed.delivery
     body = json.dumps(delivery.payload, ensure_ascii=False).encode()
     headers = signed_headers(signing_keys(delivery.owner_id), delivery_id=delivery.pk, body=body)

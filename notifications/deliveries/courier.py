@@ -1,10 +1,15 @@
-"""Who goes when, within one process: deliveries of one lane a few at a time, so that a slow target is alone with it.
+"""Concurrency limits of the couriers: how many deliveries of one lane this process has in flight at the same time.
 
-A lane is quick or not known to be: nobody has been there yet, or the last who was took long. Those that are not known
-to be quick go one at a time each, and all of them together have three quarters of the threads: however many addresses
-hang, there are threads for those that answer. What finds no room waits here without a thread of its own, and whoever
-finishes takes the next that may go along, lane after lane in turn. What waits here is in the database too: if the
-process dies, the sweep rings it again.
+A lane is known to be fast if its last delivery took less than two seconds. A fast lane has as many slots as its kind
+allows. Any other lane has one slot, and all of them together have three quarters of the threads, so that threads are
+left for fast lanes however many targets hang.
+
+Example with 32 threads: 20 hanging addresses hold one slot each. Callbacks to a 21st address that answers are delivered
+on the other 12 threads, two at a time.
+
+A delivery without a slot waits in this process without a thread. A thread that finishes takes the next delivery with a
+free slot, one lane after the other. The database has the waiting deliveries too: if the process dies, the sweep rings
+them again.
 """
 
 from __future__ import annotations
@@ -19,108 +24,113 @@ from django.conf import settings
 from notifications.deliveries.sending import deliver
 from notifications.models import Delivery, DeliveryKind
 
-WIDTHS = {DeliveryKind.CALLBACK: 2, DeliveryKind.EVENT: 1, DeliveryKind.MESSAGE: 1}
-"""How many of one lane are on their way at once. One for a channel: its messages keep their order."""
+SLOTS = {DeliveryKind.CALLBACK: 2, DeliveryKind.EVENT: 1, DeliveryKind.MESSAGE: 1}
+"""Slots of a fast lane, by kind. A channel has one, so that its messages keep their order."""
 
-QUICK_SECONDS = 2.0
+FAST_SECONDS = 2.0
 _WAITING_LIMIT = 1_000
-_KNOWN_LIMIT = 10_000
+_FAST_LANES_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A delivery's place in its lane. `quick`: whether the lane was known to be when the place was given."""
+class Slot:
+    """A slot of a lane, held by one delivery in flight. `was_fast` is what the lane was when the slot was taken."""
 
     lane: str
     delivery_id: str
-    width: int
-    quick: bool = False
+    was_fast: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    delivery_id: str
+    slots: int
 
 
 class Lanes:
-    """Which lanes are busy, and who waits for them. Any thread may call.
+    """The slots in flight and the waiting deliveries of each lane. Thread-safe.
 
-    `unknown_limit`: how many may go at once in lanes that are not known to be quick.
+    `slow_limit` is the number of slots that all lanes which are not known to be fast have together.
     """
 
-    def __init__(self, unknown_limit: int) -> None:
+    def __init__(self, slow_limit: int) -> None:
         self._lock = threading.Lock()
-        self._unknown_limit = unknown_limit
-        self._unknown = 0
-        self._quick: dict[str, None] = {}
-        self._busy: dict[str, int] = {}
-        self._waiting: dict[str, deque[Place]] = {}
+        self._slow_limit = slow_limit
+        self._slow_in_flight = 0
+        self._fast: dict[str, None] = {}
+        self._in_flight: dict[str, int] = {}
+        self._waiting: dict[str, deque[_Waiting]] = {}
 
-    def enter(self, lane: str, width: int, delivery_id: str) -> Place | None:
-        """Stand in line; return the place of the first in this line if it may go now.
+    def take_slot(self, lane: str, slots: int, delivery_id: str) -> Slot | None:
+        """Enqueue a delivery; return a slot for the first one of its lane, or None if the lane has no free slot.
 
-        Beyond 1,000 nobody stands in line: the sweep rings again.
+        `slots` is how many the lane has while it is fast. A lane queues at most 1,000; the sweep rings the others.
         """
         with self._lock:
-            line = self._waiting.setdefault(lane, deque())
-            if len(line) < _WAITING_LIMIT and all(place.delivery_id != delivery_id for place in line):
-                line.append(Place(lane=lane, delivery_id=delivery_id, width=width))
-            return self._first_of(lane)
+            waiting = self._waiting.setdefault(lane, deque())
+            if len(waiting) < _WAITING_LIMIT and all(one.delivery_id != delivery_id for one in waiting):
+                waiting.append(_Waiting(delivery_id=delivery_id, slots=slots))
+            return self._next_of(lane)
 
-    def leave(self, place: Place, *, seconds: float) -> Place | None:
-        """Give a place up after so long, and return the next that may go; None: nobody."""
+    def pass_on(self, slot: Slot, *, seconds: float) -> Slot | None:
+        """Free a slot after a delivery that took `seconds`; return a slot for the next delivery, None if all wait."""
         with self._lock:
-            self._give_up(place)
-            self._quick.pop(place.lane, None)
-            if seconds < QUICK_SECONDS:
-                self._quick[place.lane] = None
-                if len(self._quick) > _KNOWN_LIMIT:
-                    del self._quick[next(iter(self._quick))]
-            return next((found for lane in list(self._waiting) if (found := self._first_of(lane))), None)
+            self._release(slot)
+            self._fast.pop(slot.lane, None)
+            if seconds < FAST_SECONDS:
+                self._fast[slot.lane] = None
+                if len(self._fast) > _FAST_LANES_LIMIT:
+                    del self._fast[next(iter(self._fast))]
+            return next((found for lane in list(self._waiting) if (found := self._next_of(lane))), None)
 
-    def drop(self, place: Place) -> None:
-        """Give a place up, whoever waits."""
+    def free(self, slot: Slot) -> None:
+        """Free a slot and start nothing in its place."""
         with self._lock:
-            self._give_up(place)
+            self._release(slot)
 
-    def _first_of(self, lane: str) -> Place | None:
-        line, quick = self._waiting[lane], lane in self._quick
-        if self._busy.get(lane, 0) >= (line[0].width if quick else 1):
+    def _next_of(self, lane: str) -> Slot | None:
+        waiting, is_fast = self._waiting[lane], lane in self._fast
+        if self._in_flight.get(lane, 0) >= (waiting[0].slots if is_fast else 1):
             return None
-        if not quick and self._unknown >= self._unknown_limit:
+        if not is_fast and self._slow_in_flight >= self._slow_limit:
             return None
-        first = line.popleft()
-        # Behind the other lanes for the next turn.
+        first = waiting.popleft()
+        # The lane goes behind the others: they are served in turn.
         del self._waiting[lane]
-        if line:
-            self._waiting[lane] = line
-        self._busy[lane] = self._busy.get(lane, 0) + 1
-        self._unknown += not quick
-        return Place(lane=lane, delivery_id=first.delivery_id, width=first.width, quick=quick)
+        if waiting:
+            self._waiting[lane] = waiting
+        self._in_flight[lane] = self._in_flight.get(lane, 0) + 1
+        self._slow_in_flight += not is_fast
+        return Slot(lane=lane, delivery_id=first.delivery_id, was_fast=is_fast)
 
-    def _give_up(self, place: Place) -> None:
-        self._unknown -= not place.quick
-        self._busy[place.lane] -= 1
-        if not self._busy[place.lane]:
-            del self._busy[place.lane]
+    def _release(self, slot: Slot) -> None:
+        self._slow_in_flight -= not slot.was_fast
+        self._in_flight[slot.lane] -= 1
+        if not self._in_flight[slot.lane]:
+            del self._in_flight[slot.lane]
 
 
 def new_lanes() -> Lanes:
-    """Return lanes for as many threads as the settings say that a courier has."""
-    return Lanes(unknown_limit=max(1, settings.COURIER_THREADS * 3 // 4))
+    """Return lanes for the threads that the settings give to a courier."""
+    return Lanes(slow_limit=max(1, settings.COURIER_THREADS * 3 // 4))
 
 
 _lanes = new_lanes()
 
 
 def carry(delivery_id: str) -> None:
-    """Deliver one, when its lane has room, and whatever may go next while this thread is here."""
+    """Send a delivery if its lane has a free slot, then the next waiting ones for as long as there are any."""
     row = Delivery.objects.filter(pk=delivery_id).values_list("lane", "kind").first()
     if row is None:
         return
     lane, kind = row
-    place = _lanes.enter(lane, WIDTHS[DeliveryKind(kind)], delivery_id)
-    while place is not None:
+    slot = _lanes.take_slot(lane, SLOTS[DeliveryKind(kind)], delivery_id)
+    while slot is not None:
         began = time.monotonic()
         try:
-            deliver(place.delivery_id)
+            deliver(slot.delivery_id)
         except BaseException:
-            # The place must not be lost with the one who held it; who waits is rung by the sweep.
-            _lanes.drop(place)
+            # Free the slot whatever happens. The sweep rings the deliveries that wait behind it.
+            _lanes.free(slot)
             raise
-        place = _lanes.leave(place, seconds=time.monotonic() - began)
+        slot = _lanes.pass_on(slot, seconds=time.monotonic() - began)

@@ -1,24 +1,37 @@
-"""What becomes of a try: tried again, kept for later, handed to the next channel, given up, taken back.
+"""What follows a failed attempt. The caller has locked the row; every function that writes saves it.
 
-The caller has locked the row, and every way out of here saves it.
+The first row of the table whose condition holds decides:
+
+| decision | condition |
+|---|---|
+| withdraw | the message was withdrawn while the attempt was in flight |
+| retry | the failure is temporary, and attempts are left |
+| fall back | the next channel of the chain is usable, and the service has certainly not taken the message |
+| wait | the limit recovers, or the person may still write: `_waits_until` |
+| give up | otherwise |
+
+Do not fall back if an attempt was not answered: the service may have delivered it, and the person would read the
+message twice. If the sender died instead (`lost_tries`), a refusal falls back all the same: twice is better than never.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import random
-
-from django.conf import settings
-from django.db.models import QuerySet
-from django.utils import translation
-from django.utils.translation import gettext as _
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property
 
 from kernel.bells import ring
-from notifications.deliveries.callback_targets import shut_target, tell_given_up
+from notifications.deliveries.callback_targets import shut_target, warn_of_dead_callback
+from notifications.deliveries.rows import is_crowded, message_delivery
+from notifications.deliveries.switching import switch_off
 from notifications.drivers.base import ChannelError, Fault
-from notifications.messages.accept import NewMessage, accept_messages, fallback_step, is_crowded, message_delivery
-from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Way
-from notifications.quota.ledger import TEXTS_USED_UP, WINDOW, WINDOW_SHUT, give_back, learn_refusal
+from notifications.messages.routing import Chain, remaining_steps
+from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Way
+from notifications.quota.chat_credit import TEXTS_USED_UP, WINDOW, WINDOW_SHUT, learn_refusal
+from notifications.quota.ledger import give_back
 
 _HOUR = 3600
 DELAYS: dict[str, tuple[float, ...]] = {
@@ -27,132 +40,164 @@ DELAYS: dict[str, tuple[float, ...]] = {
     DeliveryKind.CALLBACK: (5, 300, 1800, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
     DeliveryKind.EVENT: (1, 2, 5, 10, 30, 60, 300, 1800),
 }
-"""Seconds until the next try, by how many there were."""
+"""Backoff: the seconds before the next attempt, by the number of attempts so far."""
 _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 24 * _HOUR
 _QUOTA_PAUSE_SECONDS = 65.0
-_SAME_FOR = dt.timedelta(minutes=10)
-"""So long WeChat takes a template message with an id that it knows for the same one."""
+_TEMPLATE_ID_KNOWN_FOR = dt.timedelta(minutes=10)
+"""WeChat treats two template messages with one id as the same one for this long, and counts them once."""
 
 
-def fail(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    """A try has failed, or nobody knows whether it has."""
+class Decision(Enum):
+    """What happens to a delivery after an attempt that failed."""
+
+    WITHDRAW = auto()
+    RETRY = auto()
+    FALL_BACK = auto()
+    WAIT = auto()
+    GIVE_UP = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    """A failed attempt, with the queries that a decision needs; each runs once, and only if a decision needs it."""
+
+    row: Delivery
+    error: ChannelError
+    now: dt.datetime
+
+    @property
+    def is_temporary(self) -> bool:
+        return self.error.kind is Fault.RETRY
+
+    @property
+    def has_attempts_left(self) -> bool:
+        return self.row.tries <= len(DELAYS[self.row.kind])
+
+    @property
+    def may_have_arrived(self) -> bool:
+        return self.row.unheard and (self.is_temporary or not self.row.lost_tries)
+
+    @cached_property
+    def remaining(self) -> Chain:
+        return _remaining_steps(self.row)
+
+    @cached_property
+    def waits_until(self) -> dt.datetime | None:
+        return _waits_until(self)
+
+
+_TABLE: tuple[tuple[Decision, Callable[[_Failure], bool]], ...] = (
+    (Decision.WITHDRAW, lambda failure: is_withdrawn(failure.row)),
+    (Decision.RETRY, lambda failure: failure.is_temporary and failure.has_attempts_left),
+    (Decision.FALL_BACK, lambda failure: not failure.may_have_arrived and bool(failure.remaining)),
+    (Decision.WAIT, lambda failure: failure.waits_until is not None),
+    (Decision.GIVE_UP, lambda failure: True),
+)
+
+
+def write_failure(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
+    """Write that an attempt failed, or that the service did not answer, and what follows."""
     if error.unheard:
-        keep_counted(row)
+        mark_unanswered(row)
     row.fault, row.provider_code = error.kind, error.code
-    if error.kind is Fault.RETRY:
-        _try_again(row, error, now)
-        return
-    # A definite refusal: what was counted was not used.
+    if error.kind is not Fault.RETRY:
+        # The service has refused the message, so it has not used the quota.
+        give_back(row)
+        _learn_from_refusal(row, error, now)
+    _write_decision(_Failure(row=row, error=error, now=now))
+
+
+def write_refusal(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
+    """Write what follows a definite refusal whose quota is settled: fall back, wait, or give up."""
+    _write_decision(_Failure(row=row, error=error, now=now))
+
+
+def is_withdrawn(row: Delivery) -> bool:
+    """Tell whether the delivery's message was withdrawn or replaced."""
+    return row.message is not None and row.message.withdrawn_at is not None
+
+
+def withdraw_delivery(row: Delivery, now: dt.datetime) -> None:
+    """End a delivery whose message was withdrawn, and give its quota back."""
     give_back(row)
-    if row.channel is not None:
-        if row.way == Way.TEXT and error.code in (WINDOW_SHUT, TEXTS_USED_UP):
-            learn_refusal(row.channel, window_is_shut=error.code == WINDOW_SHUT, now=now)
-        if error.kind is Fault.AUTH:
-            switch_off(row.channel, reason=error.code, now=now)
-    if row.kind == DeliveryKind.CALLBACK and error.kind is Fault.AUTH:
-        shut_target(row, now)
-    refuse(row, error, now)
+    end_delivery(row, DeliveryState.WITHDRAWN, now, fault=row.fault, code=row.provider_code)
 
 
-def refuse(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    """The service has certainly not taken this try: the next channel, later, or never.
+def mark_unanswered(row: Delivery) -> None:
+    """Mark, without saving, that the service may have taken an attempt: a text stays counted, the next one counts too.
 
-    Not the next channel where an earlier try was not answered: the service may have said that one. A try whose sender
-    died does not count for this: then saying it twice is better than not at all.
-    """
-    if take_back(row, now):
-        return
-    if not (row.unheard and not row.lost_tries) and _hand_on(row, now):
-        return
-    until = _worth_waiting(row, error, now)
-    if until is None:
-        end(row, DeliveryState.DEAD, now, fault=error.kind, code=error.code)
-        return
-    row.fault, row.provider_code = error.kind, error.code
-    postpone(row, until)
-
-
-def take_back(row: Delivery, now: dt.datetime) -> bool:
-    """End a delivery whose message was taken back, or replaced, while it was on its way; tell whether it was."""
-    if row.message is None or row.message.withdrawn_at is None:
-        return False
-    give_back(row)
-    end(row, DeliveryState.WITHDRAWN, now, fault=row.fault, code=row.provider_code)
-    return True
-
-
-def keep_counted(row: Delivery) -> None:
-    """Nobody heard how a try ended: a text may have used its place, and the next try counts for itself.
-
-    A template carries its id: for ten minutes WeChat takes it for the same one, and counts it once.
+    A template carries its id, so WeChat recognises a repeat within ten minutes and counts it once.
     """
     row.unheard = True
     if row.way == Way.TEXT:
         row.reserved = ""
 
 
-def postpone(row: Delivery, due_at: dt.datetime) -> None:
-    """Let it wait until then."""
+def postpone_delivery(row: Delivery, due_at: dt.datetime) -> None:
+    """Let a delivery wait until `due_at`, without an attempt."""
     row.state = DeliveryState.RETRY if row.tries else DeliveryState.PENDING
     row.due_at = due_at
     row.claimed_until = None
     row.save()
 
 
-def end(row: Delivery, state: DeliveryState, now: dt.datetime, *, fault: str, code: str) -> None:
-    """Let it be over. The owner of a callback that is given up hears of it."""
+def end_delivery(row: Delivery, state: DeliveryState, now: dt.datetime, *, fault: str, code: str) -> None:
+    """End a delivery in `state`; warn the owner of a callback that is given up."""
     row.state, row.fault, row.provider_code = state, fault, code[:64]
     row.ended_at = now
     row.claimed_until = None
     row.save()
     if row.kind == DeliveryKind.CALLBACK and state == DeliveryState.DEAD:
-        tell_given_up(row, now)
+        warn_of_dead_callback(row, now)
 
 
-def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:
-    """Stop using a channel that its service refuses, and tell its owner on another one."""
-    on: QuerySet[Channel] = Channel.objects.filter(pk=channel.pk, enabled=True)
-    if not on.update(enabled=False, off_reason=reason[:64], off_at=now, changed_at=now):
+def _write_decision(failure: _Failure) -> None:
+    row, error, now = failure.row, failure.error, failure.now
+    match next(decision for decision, holds in _TABLE if holds(failure)):
+        case Decision.WITHDRAW:
+            withdraw_delivery(row, now)
+        case Decision.RETRY:
+            _schedule_retry(row, error, now)
+        case Decision.FALL_BACK:
+            _fall_back(row, failure.remaining, now)
+        case Decision.WAIT:
+            row.fault, row.provider_code = error.kind, error.code
+            postpone_delivery(row, failure.waits_until or now)
+        case Decision.GIVE_UP:
+            end_delivery(row, DeliveryState.DEAD, now, fault=error.kind, code=error.code)
+
+
+def _learn_from_refusal(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
+    """Write what a refusal says about the channel: a credit that is used up, broken keys, an address that is shut."""
+    if row.channel is not None and row.way == Way.TEXT and error.code in (WINDOW_SHUT, TEXTS_USED_UP):
+        learn_refusal(row.channel, window_is_shut=error.code == WINDOW_SHUT, now=now)
+    if error.kind is not Fault.AUTH:
         return
-    channel.enabled = False
-    with translation.override(channel.owner.language or settings.LANGUAGE_CODE):
-        text = _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on.")
-    notice = NewMessage(
-        owner_id=channel.owner_id,
-        text=text % {"name": channel.name, "reason": reason},
-        level=Level.WARNING,
-        source="LetServer",
-        without=frozenset({channel.pk}),
-    )
-    accept_messages([notice], now=now)
+    if row.channel is not None:
+        switch_off(row.channel, reason=error.code, now=now)
+    if row.kind == DeliveryKind.CALLBACK:
+        shut_target(row, now)
 
 
-def _try_again(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
-    if take_back(row, now):
-        return
-    delays = DELAYS[row.kind]
-    if row.tries > len(delays):
-        # Perhaps the service has it after all: then no other channel may say it a second time.
-        if row.unheard or not _hand_on(row, now):
-            end(row, DeliveryState.DEAD, now, fault=error.kind, code=error.code)
-        return
-    seconds = delays[row.tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, keeps no secret
-    asked = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER)
+def _schedule_retry(row: Delivery, error: ChannelError, now: dt.datetime) -> None:
+    delay = DELAYS[row.kind][row.tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, keeps no secret
+    retry_after = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER)
     row.state = DeliveryState.RETRY
-    row.due_at = now + dt.timedelta(seconds=max(seconds, asked))
-    if row.unheard and row.due_at - row.created_at > _SAME_FOR:
-        # By then WeChat has forgotten the template's id: the next try counts for itself.
+    row.due_at = now + dt.timedelta(seconds=max(delay, retry_after))
+    if row.unheard and row.due_at - row.created_at > _TEMPLATE_ID_KNOWN_FOR:
+        # WeChat has forgotten the template's id by then and counts the next attempt separately.
         row.reserved = ""
     row.save()
 
 
-def _worth_waiting(row: Delivery, error: ChannelError, now: dt.datetime) -> dt.datetime | None:
-    """Return until when a delivery waits that has nowhere else to go; None: it does not.
+def _waits_until(failure: _Failure) -> dt.datetime | None:
+    """Return until when a delivery without another channel waits; None if waiting does not help.
 
-    A text waits for the person's word, which rings it (`open_credit`), for as long as that word would have lasted.
+    A text waits for the person to write, which rings it (`open_credit`), at most as long as a window would have lasted.
     """
-    if error.kind is Fault.QUOTA and row.tries <= len(DELAYS[row.kind]):
+    row, error, now = failure.row, failure.error, failure.now
+    if error.kind is Fault.QUOTA and failure.has_attempts_left:
         seconds = error.retry_after_seconds or _QUOTA_PAUSE_SECONDS
         return now + dt.timedelta(seconds=min(seconds, _LONGEST_RETRY_AFTER))
     if error.kind is Fault.WINDOW and row.message is not None and row.channel is not None:
@@ -161,20 +206,23 @@ def _worth_waiting(row: Delivery, error: ChannelError, now: dt.datetime) -> dt.d
     return None
 
 
-def _hand_on(row: Delivery, now: dt.datetime) -> bool:
-    """Let the next channel of the chain take over, not before the message's time; tell whether there is one."""
+def _remaining_steps(row: Delivery) -> Chain:
+    """Return the steps after this one whose channels still exist and are enabled."""
     if row.message is None or not row.fallback:
-        return False
+        return []
     own = Channel.objects.filter(owner_id=row.owner_id)
-    channels = own.in_bulk([channel_id for channel_id, _way in row.fallback])
-    found = fallback_step(row, channels)
-    if found is None:
-        return False
-    step, rest = found
-    due_at = max(now, row.message.not_before or now)
-    following = message_delivery(row.message, step, rest, reserved="", due_at=due_at, now=now)
-    # Two targets may share a fallback: it gets the message once.
-    following, made = Delivery.objects.get_or_create(
+    return remaining_steps(row.fallback, own.in_bulk([channel_id for channel_id, _way in row.fallback]))
+
+
+def _fall_back(row: Delivery, remaining: Chain, now: dt.datetime) -> None:
+    """End a delivery and insert one for the next step, not due before the message's own time."""
+    message = row.message
+    if message is None:
+        raise ValueError("only a message can fall back")
+    due_at = max(now, message.not_before or now)
+    following = message_delivery(message, remaining[0], remaining[1:], reserved="", due_at=due_at, now=now)
+    # Two targets may share a fallback, which gets the message once.
+    following, is_new = Delivery.objects.get_or_create(
         dedupe_key=following.dedupe_key,
         defaults={
             field.attname: getattr(following, field.attname)
@@ -182,7 +230,8 @@ def _hand_on(row: Delivery, now: dt.datetime) -> bool:
             if field.attname != "dedupe_key"
         },
     )
-    end(row, DeliveryState.DEAD, now, fault=row.fault or Fault.PERMANENT, code=row.provider_code or "handed on")
-    if made and due_at <= now:
+    end_delivery(
+        row, DeliveryState.DEAD, now, fault=row.fault or Fault.PERMANENT, code=row.provider_code or "handed on"
+    )
+    if is_new and due_at <= now:
         ring("delivery", following.pk)
-    return True

@@ -16,8 +16,10 @@ from django.utils.translation import gettext as _
 
 from kernel.failpoints import reach
 from notifications.channels.confirming import needs_confirmation
-from notifications.channels.service import settings_of
-from notifications.deliveries.outbox import Claimed, claim_delivery, finish_delivery
+from notifications.channels.settings import settings_of
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.claimed import Claimed
+from notifications.deliveries.finish import finish_delivery
 from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
 from notifications.drivers.registry import driver_of
 from notifications.messages.links import CONFIRMATION_LIFE, confirmation_url, detail_url
@@ -38,9 +40,9 @@ def register_sender(kind: str, sender: Sender) -> None:
     _senders[kind] = sender
 
 
-def deliver(delivery_id: str) -> None:
-    """Send one delivery, if it is due and nobody else does."""
-    claimed = claim_delivery(delivery_id)
+def deliver(rung_id: str) -> None:
+    """Send the delivery that was rung, or the oldest due one of its channel; does nothing if none may be sent now."""
+    claimed = claim_next(rung_id)
     if claimed is None:
         return
     reach("deliver.before_send")

@@ -21,7 +21,7 @@ BOTH_FOR = dt.timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """An owner's wish for a new secret."""
+    """A request of an owner for a new secret."""
 
     owner_id: str
     actor: str
@@ -29,14 +29,14 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """The secret as receivers need it, and until when the one before it is used beside it (None: there is none)."""
+    """The secret as receivers need it. Until `old_until` the one before it signs too; None means there is none."""
 
     secret: str
     old_until: dt.datetime | None
 
 
 def secrets_of(owner_id: str) -> Secrets:
-    """Return the owner's secret; the first question makes it."""
+    """Return the owner's secret, made on the first call."""
     row = _row(owner_id, database_now())
     return Secrets(secret=unseal(row.sealed), old_until=row.old_until)
 
@@ -49,19 +49,21 @@ def signing_keys(owner_id: str) -> list[str]:
     return [unseal(row.sealed), *([unseal(row.old_sealed)] if both else [])]
 
 
-def rotate_secrets(wishes: Sequence[Rotation], *, now: dt.datetime | None = None) -> list[Secrets | AppError]:
-    """Make each owner a new secret; for 24 hours the old one signs beside it."""
+def rotate_secrets(rotations: Sequence[Rotation], *, now: dt.datetime | None = None) -> list[Secrets | AppError]:
+    """Make each owner a new secret; the old one signs beside it for 24 hours."""
     with transaction.atomic():
         now = now or database_now()
         outcomes: list[Secrets | AppError] = []
-        for wish in wishes:
-            _row(wish.owner_id, now)
-            row = SigningSecret.objects.select_for_update().get(pk=wish.owner_id)
+        for rotation in rotations:
+            _row(rotation.owner_id, now)
+            row = SigningSecret.objects.select_for_update().get(pk=rotation.owner_id)
             fresh = new_secret()
             row.old_sealed, row.sealed = row.sealed, seal(fresh)
             row.old_until, row.changed_at = now + BOTH_FOR, now
             row.save()
-            record_audit(actor=wish.actor, action="callbacks.rotate_secret", subject=f"user:{wish.owner_id}", now=now)
+            record_audit(
+                actor=rotation.actor, action="callbacks.rotate_secret", subject=f"user:{rotation.owner_id}", now=now
+            )
             outcomes.append(Secrets(secret=fresh, old_until=row.old_until))
     return outcomes
 

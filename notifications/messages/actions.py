@@ -10,7 +10,7 @@ from django.db.models import Q
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.transactions import whole
-from notifications.models import MessageAction
+from notifications.models import Message, MessageAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,12 @@ class TakenAction:
 
 
 _STILL_OPEN = Q(taken_at=None) | Q(once=False)
+
+
+def open_actions(message: Message, now: dt.datetime) -> list[MessageAction]:
+    """Return the actions of a message that can still be chosen, by number."""
+    actions = sorted(message.actions.all(), key=lambda one: one.number)
+    return [one for one in actions if one.expires_at > now and (one.taken_at is None or not one.once)]
 
 
 def find_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> MessageAction | None:

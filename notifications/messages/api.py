@@ -15,10 +15,15 @@ from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, checked, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
-from notifications.api.reading import WishSerializer, wished
-from notifications.api.rendering import MessagePageSerializer, MessageSerializer, message_json
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.messages.read import list_messages, read_message, withdraw_message
+from notifications.messages.wire import (
+    MessagePageSerializer,
+    MessageSerializer,
+    NewMessageSerializer,
+    new_message_fields,
+)
 from notifications.models import Level
 
 
@@ -34,7 +39,7 @@ class Messages(Operation):
         "Send a message",
         answers={201: MessageSerializer},
         errors=[ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel],
-        request=WishSerializer,
+        request=NewMessageSerializer,
         parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again sends nothing more.")],
     )
     def post(self, request: Request) -> Response:
@@ -43,13 +48,12 @@ class Messages(Operation):
         A token for messages takes back what waits by sending under the same `key`.
         """
         principal = caller(request)
-        fields = wished(checked(WishSerializer(data=self.read_body(request))))
-        actions = tuple(WishedAction(**action) for action in fields.pop("actions"))
+        fields = new_message_fields(checked(NewMessageSerializer(data=self.read_body(request))))
         key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
-        wish = NewMessage(owner_id=principal.owner_id, **fields, actions=actions, idempotency_key=key, must_reach=True)
-        message = run_alone(accept_messages, wish)
-        whole = read_message(viewer=principal, message_id=message.pk)
-        return Response(message_json(whole), status=201, headers={"Location": f"/messages/{message.pk}"})
+        requested = NewMessage(owner_id=principal.owner_id, **fields, idempotency_key=key, must_reach=True)
+        message = run_alone(accept_messages, requested)
+        stored = MessageSerializer(read_message(viewer=principal, message_id=message.pk))
+        return Response(stored.data, status=201, headers={"Location": f"/messages/{message.pk}"})
 
     @describe(
         "messages_list",
@@ -69,7 +73,7 @@ class Messages(Operation):
         page = list_messages(
             viewer=caller(request), level=level or "", before=read_cursor(request), size=read_limit(request)
         )
-        return Response({"items": [message_json(one) for one in page.rows], "next": write_cursor(page.older)})
+        return Response({"items": MessageSerializer(page.rows, many=True).data, "next": write_cursor(page.older)})
 
 
 class OneMessage(Operation):
@@ -80,9 +84,9 @@ class OneMessage(Operation):
     @describe("messages_read", "Read a message", answers={200: MessageSerializer}, errors=[NotFound])
     def get(self, request: Request, message_id: str) -> Response:
         """Return a message with its deliveries. A token for messages reads none, its own neither: 403."""
-        return Response(message_json(read_message(viewer=caller(request), message_id=message_id)))
+        return Response(MessageSerializer(read_message(viewer=caller(request), message_id=message_id)).data)
 
     @describe("messages_withdraw", "Take a message back", answers={200: MessageSerializer}, errors=[NotFound])
     def delete(self, request: Request, message_id: str) -> Response:
         """Take back what has not been sent of a message, and answer with how it stands."""
-        return Response(message_json(withdraw_message(viewer=caller(request), message_id=message_id)))
+        return Response(MessageSerializer(withdraw_message(viewer=caller(request), message_id=message_id)).data)

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.pages import form_page
 from kernel.clock import database_now
 from kernel.errors import NotFound
-from notifications.channels.service import asking_channel, confirm_channel
-from notifications.console.presentation import open_actions
+from notifications.channels.confirming import channel_to_confirm, confirm_channel
+from notifications.messages.actions import open_actions
 from notifications.messages.links import CONFIRMATION_LIFE, LIFE, linked_message
 
 
@@ -38,7 +38,7 @@ def message_page(request: HttpRequest, token: str) -> HttpResponse:
 def confirmation_page(request: HttpRequest, token: str) -> HttpResponse:
     """Ask (GET), and take the yes (POST): programs that look into mail follow its links, but press nothing."""
     try:
-        channel = confirm_channel(token) if request.method == "POST" else asking_channel(token)
+        channel = confirm_channel(token) if request.method == "POST" else channel_to_confirm(token)
     except NotFound:
         response = render(request, "notifications/mailbox_gone.html", {"days": CONFIRMATION_LIFE.days}, status=404)
     else:

@@ -19,8 +19,9 @@ from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.text import unstorable_character
-from notifications.api.reading import COLOUR, QuickSerializer
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
+from notifications.messages.wire import COLOUR, QuickSerializer
 from notifications.models import SOURCE_LENGTH, TEXT_LENGTH, Level, Way
 
 _KINDS = {
@@ -32,10 +33,12 @@ _KINDS = {
 _OLDER_NAMES = {"info": "info", "warning": "warning", "kf": "text"}
 
 
-def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | None, *, must_reach: bool) -> NewMessage:
+def _new_message(
+    principal: Principal, kind: str, fields: dict[str, object], key: str | None, *, must_reach: bool
+) -> NewMessage:
     """Read the fields of one of these calls; raise InvalidMessage or InvalidRequest."""
     level, way = _KINDS[kind]
-    source, colour = said.get("source") or "", said.get("color") or ""
+    source, colour = fields.get("source") or "", fields.get("color") or ""
     if not isinstance(source, str) or len(source) > SOURCE_LENGTH:
         params: dict[str, object] = {"field": "source", "limit": SOURCE_LENGTH}
         raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params=params)
@@ -43,7 +46,7 @@ def _wish(principal: Principal, kind: str, said: dict[str, object], key: str | N
         raise InvalidRequest(_("color is written as #RRGGBB."))
     return NewMessage(
         owner_id=principal.owner_id,
-        text=_text(said.get("message")),
+        text=_text(fields.get("message")),
         level=level,
         way=way,
         source=source,
@@ -98,15 +101,15 @@ class QuickMessage(Operation):
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
         if is_prefetch(request):
             raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
-        said: dict[str, Any] = {name: query_value(request, name) for name in ("source", "color")}
-        return self._send(request, {**said, "message": query_value(request, "msg")})
+        fields: dict[str, Any] = {name: query_value(request, name) for name in ("source", "color")}
+        return self._send(request, {**fields, "message": query_value(request, "msg")})
 
-    def _send(self, request: Request, said: dict[str, object]) -> Response:
+    def _send(self, request: Request, fields: dict[str, object]) -> Response:
         principal = caller(request)
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        message = run_alone(accept_messages, _wish(principal, self.kind, said, key, must_reach=True))
+        message = run_alone(accept_messages, _new_message(principal, self.kind, fields, key, must_reach=True))
         return Response(status=201, headers={"Location": f"/messages/{message.pk}"})
 
 
@@ -127,7 +130,9 @@ class AgentMessage(Operation):
         """Store a message. It waits where no channel takes it now; the agent's name stands over it."""
         principal = caller(request)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        run_alone(accept_messages, _wish(principal, self.kind, dict(self.read_body(request)), key, must_reach=False))
+        run_alone(
+            accept_messages, _new_message(principal, self.kind, dict(self.read_body(request)), key, must_reach=False)
+        )
         return Response(status=202)
 
 

@@ -1,8 +1,8 @@
-"""Where a message goes: the channel that is tried first, and those to fall back to when it refuses."""
+"""Route a message: the channel to try first, and the channels to fall back to if that one refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernel.errors import ChannelNotFound
@@ -13,14 +13,14 @@ from notifications.models import Channel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One try: a channel and one of its ways."""
+    """A channel and one of the ways that it offers."""
 
     channel: Channel
     way: str
 
     @property
     def mark(self) -> list[str]:
-        """How a delivery remembers the step."""
+        """Return the step as a delivery stores it in `fallback`."""
         return [self.channel.pk, self.way]
 
 
@@ -37,24 +37,32 @@ def chains(
     address: tuple[str, str] | None = None,
     without: frozenset[str] = frozenset(),
 ) -> list[Chain]:
-    """Return one chain for each target of a message. `channels` are all of the owner's, in order.
+    """Return one chain for each target of a message. `channels` are all channels of the owner, in order.
 
-    Named with `to`: every one of these, each with `fallback` behind it. Else one target: the channel at `address`
-    (account and address of who is answered), then the enabled ones of the level in order. A channel that is switched
-    off, or waits for its mailbox to agree, is left out unless it was named. Raises ChannelNotFound for a name that is
-    none.
+    Each channel named in `to` is a target, with `fallback` behind it. Without `to` there is one target: the channel at
+    `address` (account and address of the chat to answer in), then the enabled channels of the level, in order. A
+    channel that is off or not confirmed is left out unless it was named. Raises ChannelNotFound for an unknown name.
     """
     usable = [channel for channel in channels if channel.pk not in without]
     if to:
         behind = _named(usable, fallback)
         return [_steps([first, *behind], way) for first in _named(usable, to)]
-    open_now = [channel for channel in usable if channel.enabled and not needs_confirmation(channel)]
-    default = [channel for channel in open_now if level in channel.levels]
+    ready = [channel for channel in usable if channel.enabled and not needs_confirmation(channel)]
+    default = [channel for channel in ready if level in channel.levels]
     if address is not None:
-        here = [channel for channel in open_now if (channel.account, channel.address) == address]
+        here = [channel for channel in ready if (channel.account, channel.address) == address]
         default = [*here, *default]
     chain = _steps([*default, *_named(usable, fallback)], way)
     return [chain] if chain else []
+
+
+def remaining_steps(marks: Iterable[Sequence[str]], channels: Mapping[str, Channel]) -> Chain:
+    """Return the steps that a delivery stores in `fallback`, without channels that are gone or off."""
+    return [
+        Step(channel=channels[channel_id], way=way)
+        for channel_id, way in marks
+        if channel_id in channels and channels[channel_id].enabled
+    ]
 
 
 def _named(channels: Sequence[Channel], names: Iterable[str]) -> list[Channel]:
@@ -65,8 +73,8 @@ def _named(channels: Sequence[Channel], names: Iterable[str]) -> list[Channel]:
 
 
 def _steps(channels: Iterable[Channel], way: str) -> Chain:
-    """Expand each channel into its ways, once."""
-    seen: dict[str, Channel] = {channel.pk: channel for channel in channels}
+    """Return a step for each way of each channel, without repeats."""
+    unique: dict[str, Channel] = {channel.pk: channel for channel in channels}
     return [
-        Step(channel=channel, way=one) for channel in seen.values() for one in driver_of(channel.driver).ways_for(way)
+        Step(channel=channel, way=one) for channel in unique.values() for one in driver_of(channel.driver).ways_for(way)
     ]

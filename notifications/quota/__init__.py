@@ -1,1 +1,7 @@
-"""What the platforms still allow: templates a day, texts after a person wrote, pace of a robot. See `ledger.py`."""
+"""What the platforms still allow.
+
+- `ledger.py`: reserve a message on a channel, give it back, and show what is used.
+- `chat_credit.py`: texts that WeChat allows after a person has written. `pace.py`: messages a minute of a robot.
+
+Template messages a day are counted by `accounts.services.quotas`. Sources: the platforms' documents, docs/channels.md.
+"""

@@ -11,7 +11,8 @@ from django.db import OperationalError, connection
 from accounts.models import User
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
-from notifications.channels.service import CHANNELS_LIMIT, create_channel, settings_of
+from notifications.channels.service import CHANNELS_LIMIT, create_channel
+from notifications.channels.settings import settings_of
 from notifications.drivers.webhook import new_secret
 from notifications.models import Channel, Level
 from tests.api.people import Person

@@ -15,7 +15,7 @@ from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job
 from jobs.transitions import Output
 from kernel.errors import InvalidRequest
-from notifications.channels.service import ensure_identity_channel
+from notifications.channels.identity import ensure_identity_channel
 from notifications.models import Message
 from tests.chat.conftest import Say
 from tests.factories import claim, make_agent, make_job

@@ -20,7 +20,8 @@ from chat.models import ChatLine
 from jobs.life.report import ReportKind
 from jobs.models import Job
 from kernel.ids import new_id
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import ActionRequest, NewMessage
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, report
 
@@ -87,7 +88,7 @@ def test_messages_appear_among_the_lines(alice: User, browser: Client) -> None:
     assert mark is not None
     quiet = browser.get(f"/console/chat?seen={mark[1]}", headers={"HX-Request": "true"})
     assert quiet.status_code == 204
-    action = WishedAction(label="Restart it", agent="nas", text="restart")
+    action = ActionRequest(label="Restart it", agent="nas", text="restart")
     accept_messages([NewMessage(owner_id=alice.pk, text="<b>disk full</b>", level="warning", actions=(action,))])
     news = browser.get(f"/console/chat?seen={mark[1]}", headers={"HX-Request": "true"})
     assert "&lt;b&gt;disk full&lt;/b&gt;" in text_of(news)

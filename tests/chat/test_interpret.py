@@ -21,7 +21,8 @@ from chat.models import Question
 from jobs.models import Job
 from kernel.clock import database_now
 from kernel.text import is_one_character
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import MessageAction
 from tests.chat.conftest import Say
 from tests.factories import make_agent
@@ -91,8 +92,8 @@ def test_a_newer_question_takes_the_place_of_an_older_one(alice: User, say: Say)
 def test_a_number_runs_the_newest_open_action_once(alice: User, say: Say) -> None:
     make_agent(owner=alice, name="nas")
     actions = (
-        WishedAction(label="Restart", agent="nas", text="restart api"),
-        WishedAction(label="X", agent="gone", text="x"),
+        ActionRequest(label="Restart", agent="nas", text="restart api"),
+        ActionRequest(label="X", agent="gone", text="x"),
     )
     accept_messages([NewMessage(owner_id=alice.pk, text="down", actions=actions)])
     text = say("１")

@@ -13,7 +13,7 @@ from jobs.life.offline import mark_silent_agents
 from jobs.life.report import ReportKind
 from kernel.clock import database_now
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, report
 
 pytestmark = pytest.mark.django_db

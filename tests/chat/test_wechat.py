@@ -22,8 +22,9 @@ from devtools.simulator import crypto
 from jobs.models import Job
 from kernel.clock import database_now
 from notifications.channels.service import create_channel
-from notifications.deliveries.outbox import claim_delivery
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.deliveries.claim import claim_next
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, ChatCredit, Delivery
 from tests.chat.pushes import APPID, TOKEN, WECHAT, Phone
 from tests.factories import make_agent, make_user
@@ -92,7 +93,7 @@ def test_who_leaves_while_a_message_waits_is_told_elsewhere(phone: Phone) -> Non
     accept_messages([NewMessage(owner_id=owner.pk, text="hello")])
     waits = Delivery.objects.get(channel__driver="wechat")
     phone.event("unsubscribe")
-    assert claim_delivery(waits.pk) is None
+    assert claim_next(waits.pk) is None
     waits.refresh_from_db()
     assert (waits.state, waits.tries, QuotaUse.objects.get().used) == ("dead", 0, 0)
     assert Delivery.objects.exclude(pk=waits.pk).get().channel == hook

@@ -47,9 +47,10 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from letserver.staff import StaffSite
 from notifications.channels.service import create_channel
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import Channel, Delivery, DeliveryState, PaceMeter, ShutTarget, SigningSecret
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, make_user, report
 
@@ -125,7 +126,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
         url="https://example.com/PRIVATE-URL",
         mentions=("PRIVATE-NAME",),
         channels=("robot",),
-        actions=(WishedAction(label="PRIVATE-LABEL", agent="PRIVATE-AGENT", text="PRIVATE-JOB"),),
+        actions=(ActionRequest(label="PRIVATE-LABEL", agent="PRIVATE-AGENT", text="PRIVATE-JOB"),),
     )
     accept_messages([wish], now=now)
     Delivery.objects.update(payload={"text": "PRIVATE-PAYLOAD"})

@@ -10,15 +10,17 @@ from django.test import Client
 
 from accounts.models import User
 from kernel.clock import database_now
-from notifications.channels.service import create_channel, settings_of
+from notifications.channels.service import create_channel
+from notifications.channels.settings import settings_of
 from notifications.channels.trial import try_channel
 from notifications.console.forms import settings_form
-from notifications.deliveries.outbox import claim_delivery, finish_delivery
-from notifications.deliveries.outcome import switch_off
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.finish import finish_delivery
+from notifications.deliveries.switching import switch_off
 from notifications.drivers.base import ChannelError, Fault
 from notifications.drivers.registry import all_drivers, driver_of
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message, PaceMeter
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.console.pages import assert_sound, text_of
 from tests.factories import agreed
 
@@ -183,7 +185,7 @@ def test_a_test_leads_to_its_message_every_time(alice: User, at_alice: Client) -
 
 
 def test_a_test_without_room_says_so(alice: User, at_alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("notifications.messages.accept.BACKLOG_LIMIT", 0)
+    monkeypatch.setattr("notifications.deliveries.rows.BACKLOG_LIMIT", 0)
     channel = _channel(alice, "mail")
     page = at_alice.post(f"/console/channels/{channel.pk}/test", follow=True)
     assert "The limit is reached" in text_of(page)
@@ -250,7 +252,7 @@ def test_how_much_waits_is_counted(alice: User, at_alice: Client) -> None:
     channel = _channel(alice, "mail")
     for _ in range(3):
         message = try_channel(channel)
-    claimed = claim_delivery(message.deliveries.get().pk)
+    claimed = claim_next(message.deliveries.get().pk)
     assert claimed is not None
     finish_delivery(claimed, ChannelError(Fault.PERMANENT, "smtp 554"))
     assert '<td data-label="Waiting" class="nowrap">2</td>' in text_of(at_alice.get("/console/channels"))

@@ -15,12 +15,14 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.visible import visible_text
 from notifications.channels.service import create_channel
-from notifications.console.views import PAGE_SIZE
-from notifications.deliveries.outbox import claim_delivery, finish_delivery
-from notifications.deliveries.outcome import switch_off
+from notifications.console.messages import PAGE_SIZE
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.finish import finish_delivery
+from notifications.deliveries.switching import switch_off
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
 from notifications.messages.links import detail_path
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import Channel, Delivery, Level, Message
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
@@ -52,7 +54,7 @@ def _message(user: User, text: str = "hello", **more: object) -> Message:
 
 def _tried(message: Message, outcome: Receipt | ChannelError) -> None:
     for delivery in list(message.deliveries.filter(state="pending")):
-        claimed = claim_delivery(delivery.pk)
+        claimed = claim_next(delivery.pk)
         assert claimed is not None
         finish_delivery(claimed, outcome)
 
@@ -210,8 +212,8 @@ def test_a_callback_is_no_message_to_try_again_here(alice: User, at_alice: Clien
 
 def _answers(alice: User) -> Message:
     actions = (
-        WishedAction(label="clean up", agent="nas", text="clean logs"),
-        WishedAction(label="reboot it", agent="nas", text="reboot"),
+        ActionRequest(label="clean up", agent="nas", text="clean logs"),
+        ActionRequest(label="reboot it", agent="nas", text="reboot"),
     )
     return _message(alice, "disk is full", actions=actions, title="Disk", url="https://example.com/d?a=1&b=2")
 

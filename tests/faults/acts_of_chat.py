@@ -17,7 +17,8 @@ from chat.services.later import answer_put_off
 from jobs.models import Job
 from kernel.alone import run_alone
 from kernel.ids import new_id
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import Message, MessageAction
 from tests.factories import make_agent, make_user
 from tests.faults.evidence import Journal
@@ -83,7 +84,7 @@ def choose_one(journal: Journal) -> None:
     """A message with something to choose, and the number that chooses it."""
     identity = _somebody()
     agent = make_agent(owner=identity.owner, name="nas")
-    action = WishedAction(label="again", agent="nas", text="date")
+    action = ActionRequest(label="again", agent="nas", text="date")
     message = run_alone(accept_messages, NewMessage(owner_id=identity.owner_id, text="hello", actions=(action,)))
     journal.note("offers", message=message.pk, agent=agent.pk)
     line = line_of(identity, "1", message_id=new_id())

@@ -7,21 +7,15 @@ from accounts.services.identities import ChatAddress, meet_identity
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import new_id
-from notifications.channels.service import (
-    ChannelChange,
-    ask_again,
-    confirm_channel,
-    create_channel,
-    delete_channel,
-    ensure_identity_channel,
-    shut_identity_channel,
-    update_channel,
-)
-from notifications.deliveries.outbox import replay_delivery
+from notifications.channels.confirming import ask_again, confirm_channel
+from notifications.channels.identity import ensure_identity_channel, shut_identity_channel
+from notifications.channels.service import ChannelChange, create_channel, delete_channel, update_channel
+from notifications.deliveries.replay import replay_delivery
 from notifications.deliveries.sending import deliver
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
 from notifications.messages.actions import take_action
 from notifications.messages.links import confirmation_url
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.messages.read import withdraw_message
 from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message, PaceMeter
 from tests.factories import make_user
@@ -63,7 +57,7 @@ def deliver_one(journal: Journal) -> None:
 def answer_one(journal: Journal) -> None:
     """A message with something to choose, and the choice."""
     owner_id = _channel(journal).owner_id
-    _message(journal, owner_id, actions=(WishedAction(label="again", agent="a", text="date"),))
+    _message(journal, owner_id, actions=(ActionRequest(label="again", agent="a", text="date"),))
     assert take_action(owner_id, 1) is not None
     journal.note("chosen", owner=owner_id)
 

@@ -13,9 +13,10 @@ import pytest
 from django.db import connection
 
 from kernel.clock import database_now
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, Delivery, DeliveryState, Message
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
 from tests.faults import messages
 from tests.faults.messages import Ledger, Sent, Story, check_messages, judge

@@ -13,7 +13,8 @@ from jobs.stream import service as stream
 from jobs.stream.service import Cursor, StreamPage, read_page, start_now
 from kernel.clock import database_now
 from kernel.ids import lowest_id
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Message
 from tests.factories import claim, make_agent, make_job, make_user, report
 

@@ -34,7 +34,7 @@ from kernel.clock import database_now
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonObject
 from notifications.channels.service import create_channel
-from notifications.deliveries.outbox import claim_delivery
+from notifications.deliveries.claim import claim_next
 from notifications.deliveries.sending import send_message
 from notifications.drivers.wecom_robot import WeComRobot
 from notifications.models import Channel, Level, Message
@@ -271,7 +271,7 @@ def test_a_mention_reaches_the_robot_that_calls_people(monkeypatch: pytest.Monke
     policy = policy_json(read_policy({"when": "change", "mention": ["all", "bob", "13800000000"]}))
     for page in ("Sat", "Sat\nSun"):
         watch(agent, page, notify={**policy, "name": "seats"})
-    claimed = claim_delivery(Message.objects.get(agent_id=agent.pk).deliveries.get().pk)
+    claimed = claim_next(Message.objects.get(agent_id=agent.pk).deliveries.get().pk)
     assert claimed is not None
     send_message(claimed)
     (text,) = [payload["text"] for payload in sent]

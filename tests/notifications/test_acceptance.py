@@ -12,10 +12,12 @@ from accounts.models import User
 from kernel.clock import database_now
 from kernel.errors import AppError, ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel
 from notifications.channels.service import ChannelChange, update_channel
-from notifications.messages import accept
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.deliveries import rows
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.quota.ledger import day_of, open_credit
+from notifications.quota.chat_credit import open_credit
+from notifications.quota.ledger import day_of
 from tests.factories import make_user
 from tests.notifications.conftest import Robot
 
@@ -215,7 +217,7 @@ def test_four_fifths_are_told_once(settings: Any) -> None:
 
 
 def test_a_channel_with_a_long_line_takes_no_more(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accept, "BACKLOG_LIMIT", 3)
+    monkeypatch.setattr(rows, "BACKLOG_LIMIT", 3)
     user = make_user()
     robot(user)
     for number in range(3):

@@ -19,9 +19,10 @@ from jobs.life.cancel import Cancel, cancel_jobs
 from jobs.life.report import ReportKind
 from jobs.models import Job
 from kernel.clock import database_now
-from notifications.deliveries.outbox import replay_delivery, ring_due_deliveries
+from notifications.deliveries.replay import replay_delivery
 from notifications.deliveries.sending import deliver
 from notifications.deliveries.signing import Rotation, rotate_secrets, secrets_of
+from notifications.deliveries.sweep import ring_due_deliveries
 from notifications.models import Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
 from tests.factories import claim, make_agent, make_expired, make_job, make_user, report
 

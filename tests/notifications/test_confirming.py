@@ -15,19 +15,14 @@ from accounts.models import AuditEntry, User
 from accounts.services.tokens import mint_user_token
 from kernel.clock import database_now
 from kernel.errors import AppError, InvalidRequest, LimitExceeded, NoChannel, NotFound
-from notifications.channels.confirming import ASKED_A_DAY
-from notifications.channels.service import (
-    ChannelChange,
-    ask_again,
-    confirm_channel,
-    create_channel,
-    settings_of,
-    update_channel,
-)
+from notifications.channels.confirming import ASKED_A_DAY, ask_again, confirm_channel
+from notifications.channels.service import ChannelChange, create_channel, update_channel
+from notifications.channels.settings import settings_of
 from notifications.deliveries.sending import deliver
 from notifications.deliveries.upkeep import forget_old_deliveries
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
 from notifications.messages.links import confirmation_url
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, Delivery, Message, PaceMeter
 from tests.factories import agreed, make_user
 

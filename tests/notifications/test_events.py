@@ -14,7 +14,8 @@ from jobs.life.report import ReportKind
 from kernel.clock import database_now
 from notifications.deliveries import upkeep
 from notifications.deliveries.sending import deliver
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Delivery, DeliveryKind, DeliveryState, Message, ShutTarget
 from tests.factories import claim, make_agent, make_job, make_user, report
 from tests.lanes.lane import Lane

@@ -107,25 +107,25 @@ def test_twenty_hostile_addresses_do_not_hold_up_a_good_one(
 
 
 def test_what_is_slow_leaves_a_quarter_of_the_threads_to_what_is_not() -> None:
-    lanes = courier.Lanes(unknown_limit=2)
+    lanes = courier.Lanes(slow_limit=2)
 
-    def enter(lane: str, name: str = "") -> courier.Place | None:
-        return lanes.enter(lane, 2, name or lane)
+    def enter(lane: str, name: str = "") -> courier.Slot | None:
+        return lanes.take_slot(lane, 2, name or lane)
 
     known = enter("known")
     assert known is not None
-    assert lanes.leave(known, seconds=0.1) is None
+    assert lanes.pass_on(known, seconds=0.1) is None
     # Nobody has been there: one each, and two of them in all.
     slow = [enter("a"), enter("a", "a2"), enter("b"), enter("c"), enter("d")]
-    assert [place and place.delivery_id for place in slow] == ["a", None, "b", None, None]
+    assert [slot and slot.delivery_id for slot in slow] == ["a", None, "b", None, None]
     # A lane that is known to be quick goes at once, two wide.
     quick = [enter("known", name) for name in ("k1", "k2", "k3")]
-    assert [place and place.delivery_id for place in quick] == ["k1", "k2", None]
+    assert [slot and slot.delivery_id for slot in quick] == ["k1", "k2", None]
     assert enter("a", "a3") is None
 
-    def leave(place: courier.Place | None, seconds: float) -> courier.Place | None:
-        assert place is not None
-        return lanes.leave(place, seconds=seconds)
+    def leave(slot: courier.Slot | None, seconds: float) -> courier.Slot | None:
+        assert slot is not None
+        return lanes.pass_on(slot, seconds=seconds)
 
     # Who finishes takes the next, lane after lane in turn.
     following = leave(slow[0], 10)

@@ -12,12 +12,16 @@ from accounts.models import User
 from devtools.simulator.client import Simulator
 from kernel.clock import database_now
 from notifications.channels.service import delete_channel
-from notifications.deliveries.outbox import claim_delivery, finish_delivery, replay_delivery, ring_due_deliveries
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.finish import finish_delivery
+from notifications.deliveries.replay import replay_delivery
 from notifications.deliveries.sending import deliver
+from notifications.deliveries.sweep import ring_due_deliveries
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, Delivery, DeliveryState, Level, Message
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
 from tests.notifications.conftest import Robot
 
@@ -58,9 +62,9 @@ def test_only_one_of_two_senders_has_it(robot: Robot) -> None:
     (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x")])
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
-    first = claim_delivery(delivery.pk)
+    first = claim_next(delivery.pk)
     assert first is not None
-    assert claim_delivery(delivery.pk) is None
+    assert claim_next(delivery.pk) is None
 
 
 def test_a_busy_service_is_tried_again_and_counts_as_one_message(robot: Robot, sim: Simulator) -> None:
@@ -152,7 +156,7 @@ def test_a_sender_that_died_is_followed_by_another_and_five_deaths_park_it(robot
     delivery = message.deliveries.get()
     now = database_now()
     deaths = 0
-    while claim_delivery(delivery.pk, now=now) is not None:
+    while claim_next(delivery.pk, now=now) is not None:
         deaths += 1
         assert ring_due_deliveries(now=now) == 0
         now += dt.timedelta(seconds=70)
@@ -168,8 +172,8 @@ def test_a_late_finish_changes_nothing(robot: Robot) -> None:
     assert isinstance(message, Message)
     delivery = message.deliveries.get()
     now = database_now()
-    slow = claim_delivery(delivery.pk, now=now)
-    quick = claim_delivery(delivery.pk, now=now + dt.timedelta(seconds=61))
+    slow = claim_next(delivery.pk, now=now)
+    quick = claim_next(delivery.pk, now=now + dt.timedelta(seconds=61))
     assert slow is not None
     assert quick is not None
     finish_delivery(slow, ChannelError(Fault.PERMANENT, "late"))
@@ -252,7 +256,7 @@ def test_a_text_whose_end_nobody_heard_is_counted_and_so_is_its_repeat(sim: Simu
     # Its sender dies; the window is full by then: it is tried in the place that it has.
     (message,) = accept_messages([NewMessage(owner_id=user.pk, text="two", way="text")])
     assert isinstance(message, Message)
-    claim_delivery(message.deliveries.get().pk)
+    claim_next(message.deliveries.get().pk)
     user.chat_credits.update(used=20)
     Delivery.objects.filter(message=message).update(claimed_until=database_now())
     deliver(message.deliveries.get().pk)

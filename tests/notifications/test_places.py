@@ -18,14 +18,19 @@ from kernel.clock import database_now
 from kernel.errors import InvalidRequest, LimitExceeded
 from kernel.ids import new_id
 from notifications.channels.service import ChannelChange, create_channel, update_channel
-from notifications.deliveries import outbox, sending
-from notifications.deliveries.outbox import Claimed, claim_delivery, finish_delivery, replay_delivery
+from notifications.deliveries import sending, sweep
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.claimed import Claimed
+from notifications.deliveries.finish import finish_delivery
+from notifications.deliveries.replay import replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
-from notifications.messages.accept import NewMessage, WishedAction, accept_messages
+from notifications.messages.accept import accept_messages
 from notifications.messages.actions import take_action
+from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.messages.read import withdraw_message
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
-from notifications.quota.ledger import day_of, open_credit
+from notifications.quota.chat_credit import open_credit
+from notifications.quota.ledger import day_of
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +59,7 @@ def accepted(user: User, text: str = "hello", *, now: dt.datetime | None = None,
 
 
 def claimed(delivery: Delivery, now: dt.datetime | None = None) -> Claimed:
-    found = claim_delivery(delivery.pk, now=now)
+    found = claim_next(delivery.pk, now=now)
     assert found is not None
     return found
 
@@ -87,7 +92,7 @@ def test_what_waits_for_a_channel_that_is_switched_off_gives_its_place_back() ->
     channel = make_channel(user)
     delivery = accepted(user, way="template")
     update_channel(channel=channel, change=ChannelChange(enabled=False), actor="test")
-    assert claim_delivery(delivery.pk) is None
+    assert claim_next(delivery.pk) is None
     assert (fresh(delivery).state, fresh(delivery).reserved) == (DeliveryState.DEAD, "")
     assert QuotaUse.objects.get().used == 0
 
@@ -142,7 +147,7 @@ def test_the_next_channels_quiet_hours_hold_too(settings: Any) -> None:
     delivery = accepted(user, way="template")
     finish_delivery(claimed(delivery, now=night), REFUSED, now=night)
     heir = heir_of(delivery)
-    assert claim_delivery(heir.pk, now=night) is None
+    assert claim_next(heir.pk, now=night) is None
     assert fresh(heir).state == DeliveryState.PENDING
     assert fresh(heir).due_at.hour == 7
 
@@ -175,7 +180,7 @@ def test_a_chat_that_belongs_to_somebody_else_now_gets_nothing_of_what_waited() 
     channel = make_channel(user)
     delivery = accepted(user, way="template")
     Channel.objects.filter(pk=channel.pk).update(owner=other)
-    assert claim_delivery(delivery.pk) is None
+    assert claim_next(delivery.pk) is None
     assert fresh(delivery).state == DeliveryState.DEAD
 
 
@@ -231,7 +236,7 @@ def test_a_number_means_what_the_person_can_see() -> None:
     user = make_user()
     later = database_now() + dt.timedelta(hours=1)
     for text, when in (("seen", None), ("later", later), ("taken back", None)):
-        action = WishedAction(label=text, agent="nas", text=text)
+        action = ActionRequest(label=text, agent="nas", text=text)
         (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text, not_before=when, actions=(action,))])
     assert isinstance(message, Message)
     Message.objects.filter(pk=message.pk).update(withdrawn_at=database_now())
@@ -265,7 +270,7 @@ def test_a_lane_that_hangs_does_not_keep_the_sweep_to_itself(monkeypatch: pytest
     user = make_user()
     now = database_now()
     rung: list[str] = []
-    monkeypatch.setattr(outbox, "ring", lambda _bell, delivery_id: rung.append(delivery_id))
+    monkeypatch.setattr(sweep, "ring", lambda _bell, delivery_id: rung.append(delivery_id))
 
     def row(number: int, lane: str, age: int) -> Delivery:
         return Delivery(
@@ -276,9 +281,9 @@ def test_a_lane_that_hangs_does_not_keep_the_sweep_to_itself(monkeypatch: pytest
     hanging = [row(number, "host:hangs", 900) for number in range(700)]
     others = [row(number, f"host:{number}", 60) for number in range(3)]
     Delivery.objects.bulk_create([*hanging, *others])
-    assert outbox.ring_due_deliveries(now=now) == outbox.SWEEP_LIMIT
+    assert sweep.ring_due_deliveries(now=now) == sweep.SWEEP_LIMIT
     assert {one.pk for one in others} < set(rung)
-    assert len(set(rung)) == outbox.SWEEP_LIMIT
+    assert len(set(rung)) == sweep.SWEEP_LIMIT
 
 
 def test_what_two_agents_call_alike_are_two_messages(client: Client) -> None:

@@ -14,11 +14,13 @@ from accounts.models import QuotaUse, User
 from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import LimitExceeded, Unavailable
-from notifications.deliveries.outbox import claim_delivery
+from notifications.deliveries.claim import claim_next
 from notifications.drivers.base import Rate
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, ChatCredit, Delivery, Level, Message
-from notifications.quota.ledger import open_credit, take_turn
+from notifications.quota.chat_credit import open_credit
+from notifications.quota.pace import take_turn
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,4 +115,4 @@ def test_one_sender_has_it() -> None:
     (message,) = accept_messages([NewMessage(owner_id=user.pk, text="x", way="text")])
     assert isinstance(message, Message)
     delivery_id = message.deliveries.get().pk
-    assert sum(claimed is not None for claimed in at_once(lambda _number: claim_delivery(delivery_id))) == 1
+    assert sum(claimed is not None for claimed in at_once(lambda _number: claim_next(delivery_id))) == 1

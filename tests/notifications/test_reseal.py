@@ -11,7 +11,8 @@ from django.core.management import CommandError, call_command
 
 from kernel.sealing import Unsealable, unseal
 from letserver.management.commands.reseal import sealed_columns
-from notifications.channels.service import create_channel, settings_of
+from notifications.channels.service import create_channel
+from notifications.channels.settings import settings_of
 from notifications.models import Channel, Level
 from tests.factories import make_user
 

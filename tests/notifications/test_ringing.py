@@ -11,8 +11,9 @@ import pytest
 
 from kernel.bells import ringer
 from kernel.clock import database_now
-from notifications.deliveries.outbox import SWEEP_LIMIT
-from notifications.messages.accept import NewMessage, accept_messages
+from notifications.deliveries.sweep import SWEEP_LIMIT
+from notifications.messages.accept import accept_messages
+from notifications.messages.new_message import NewMessage
 from notifications.models import Delivery, Message
 from notifications.tasks import sweep_deliveries
 from tests.factories import make_user

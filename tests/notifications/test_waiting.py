@@ -11,11 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from notifications.channels.service import create_channel, delete_channel
-from notifications.deliveries.outbox import claim_delivery, finish_delivery, replay_delivery
+from notifications.deliveries.claim import claim_next
+from notifications.deliveries.finish import finish_delivery
+from notifications.deliveries.replay import replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.messages.read import withdraw_message
 from notifications.models import Delivery, DeliveryState, Level, Message
-from notifications.quota.ledger import open_credit
+from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
 from tests.notifications.test_places import accepted, claimed, fresh, heir_of, make_channel, noon
 
@@ -44,7 +46,7 @@ def test_what_a_slow_service_held_back_goes_in_the_order_in_which_it_was_accepte
             connection,
         ) as queries:
             for bell in bells:
-                found = claim_delivery(bell, now=now + minutes * _MINUTE * 1.1)
+                found = claim_next(bell, now=now + minutes * _MINUTE * 1.1)
                 if found is not None:
                     said.append(found.delivery.pk)
                     finish_delivery(found, Receipt(), now=now + minutes * _MINUTE * 1.1)
@@ -63,14 +65,14 @@ def test_a_text_that_has_no_room_waits_for_the_persons_word(settings: object) ->
     for delivery in sent[:2]:
         finish_delivery(claimed(delivery, now), Receipt(), now=now)
     for delivery in sent[2:]:
-        assert claim_delivery(delivery.pk, now=now + _MINUTE) is None
+        assert claim_next(delivery.pk, now=now + _MINUTE) is None
         waits = fresh(delivery)
         assert (waits.state, waits.fault, waits.due_at) == ("pending", "window", now + dt.timedelta(hours=48))
     then = now + dt.timedelta(hours=5)
     _write(user, then)
     # One goes and leaves room for what the person begins; the other waits for the next word.
     finish_delivery(claimed(sent[2], then), Receipt(), now=then)
-    assert claim_delivery(sent[3].pk, now=then) is None
+    assert claim_next(sent[3].pk, now=then) is None
     assert [fresh(one).state for one in sent] == ["sent", "sent", "sent", "pending"]
     _write(user, then + _MINUTE)
     finish_delivery(claimed(sent[3], then + _MINUTE), Receipt(), now=then)
@@ -85,9 +87,9 @@ def test_a_text_that_is_refused_waits_for_two_days_and_no_longer() -> None:
         delivery = accepted(user, code, way="text", now=now)
         finish_delivery(claimed(delivery, now), ChannelError(fault, code), now=now)
         assert fresh(delivery).state == DeliveryState.RETRY, code
-        assert claim_delivery(delivery.pk, now=now + 2 * _MINUTE) is None
+        assert claim_next(delivery.pk, now=now + 2 * _MINUTE) is None
         assert (fresh(delivery).state, fresh(delivery).fault) == (DeliveryState.RETRY, "window"), code
-        assert claim_delivery(delivery.pk, now=now + dt.timedelta(hours=48)) is None
+        assert claim_next(delivery.pk, now=now + dt.timedelta(hours=48)) is None
         assert (fresh(delivery).state, fresh(delivery).fault) == (DeliveryState.DEAD, "window"), code
 
 
@@ -98,7 +100,7 @@ def test_a_text_whose_room_was_spent_meanwhile_goes_as_a_template_where_it_may(s
     delivery = accepted(user, way="auto", now=now)
     assert delivery.way == "text"
     settings.TEMPLATES_A_DAY = 100  # type: ignore[attr-defined]
-    assert claim_delivery(delivery.pk, now=now + _MINUTE) is None
+    assert claim_next(delivery.pk, now=now + _MINUTE) is None
     heir = heir_of(delivery)
     assert (heir.way, heir.due_at) == ("template", now + _MINUTE)
     assert claimed(heir, now + _MINUTE).delivery == heir
@@ -124,7 +126,7 @@ def test_what_is_taken_back_on_its_way_is_not_tried_again() -> None:
         finish_delivery(on_its_way, outcome, now=now)
         assert fresh(delivery).state == (DeliveryState.SENT if name == "sent" else DeliveryState.WITHDRAWN), name
         assert Delivery.objects.filter(message=delivery.message).count() == 1, name
-        assert claim_delivery(delivery.pk, now=now + dt.timedelta(hours=30)) is None, name
+        assert claim_next(delivery.pk, now=now + dt.timedelta(hours=30)) is None, name
         assert Message.objects.get(pk=delivery.message_id).withdrawn_at is not None, name
 
 
@@ -134,7 +136,7 @@ def test_what_is_taken_back_from_a_sender_that_died_is_over_and_stays_so() -> No
     delivery = accepted(user, way="template", now=now)
     claimed(delivery, now)
     withdraw_message(viewer=user, message_id=str(delivery.message_id))
-    assert claim_delivery(delivery.pk, now=now + 2 * _MINUTE) is None
+    assert claim_next(delivery.pk, now=now + 2 * _MINUTE) is None
     assert fresh(delivery).state == DeliveryState.WITHDRAWN
     Delivery.objects.update(state=DeliveryState.DEAD)
     assert not replay_delivery(fresh(delivery))
@@ -147,5 +149,5 @@ def test_a_message_for_later_that_is_handed_on_still_goes_later() -> None:
     later = now + dt.timedelta(hours=3)
     delivery = accepted(user, way="template", not_before=later, now=now)
     delete_channel(channel=channel, actor="test")
-    assert claim_delivery(delivery.pk, now=now) is None
+    assert claim_next(delivery.pk, now=now) is None
     assert heir_of(delivery).due_at == later
