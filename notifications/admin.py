@@ -1,4 +1,4 @@
-"""Messages, channels and the outbox for staff: how things went, never what was said and never a key."""
+"""Admin pages of messages, channels and the outbox. They show results, never a text or a key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from notifications.models import (
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    """That there was a message. Its words belong to its owner."""
+    """Messages without their text, which belongs to the owner."""
 
     list_display = ("created_at", "owner", "level", "shown_source", "count", "not_before", "withdrawn_at")
     list_filter = ("level",)
@@ -41,18 +41,18 @@ class MessageAdmin(ReadOnlyAdmin):
     readonly_fields = ("id", "shown_source")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """Leave the words in the database."""
+        """Read no texts from the database."""
         return super().get_queryset(request).defer("title", "text", "url")
 
     @admin.display(description=_("source"))
     def shown_source(self, message: Message) -> str:
-        """What sent it."""
+        """Return the source on one visible line."""
         return visible_line(message.source)
 
 
 @admin.register(MessageAction)
 class MessageActionAdmin(ReadOnlyAdmin):
-    """That a message could be answered with a number, and whether it was."""
+    """Actions of messages without their text, and whether each was taken."""
 
     list_display = ("message_id", "number", "once", "expires_at", "taken_at")
     search_fields = ("=message__id", "=message__owner__username")
@@ -63,7 +63,7 @@ class MessageActionAdmin(ReadOnlyAdmin):
 
 @admin.register(Channel)
 class ChannelAdmin(ReadOnlyAdmin):
-    """How people are reached. What they entered is sealed and stays so."""
+    """Channels without their settings, which stay sealed."""
 
     list_display = ("owner", "shown_name", "driver", "position", "enabled", "off_reason", "off_at", "last_sent_at")
     list_filter = ("driver", "enabled")
@@ -78,13 +78,13 @@ class ChannelAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("name"))
     def shown_name(self, channel: Channel) -> str:
-        """What its owner calls it."""
+        """Return the name on one visible line."""
         return visible_line(channel.name)
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
-    """What was told to whom, and how it went; not what was told."""
+    """Deliveries and their results, without payloads."""
 
     list_display = (
         "created_at", "kind", "subject", "shown_target", "state", "tries", "fault", "shown_code", "due_at", "ended_at"
@@ -100,35 +100,35 @@ class DeliveryAdmin(ReadOnlyAdmin):
     actions = ("replay",)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change deliveries, which this page otherwise lets nobody do."""
+        """Allow a replay with the permission to change deliveries."""
         return request.user.has_perm("notifications.change_delivery")
 
     @admin.action(description=_("Send again what was given up"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        """Begin anew with those that were given up."""
+        """Replay the selected deliveries that are dead."""
         count = sum(replay_delivery(delivery) for delivery in queryset)
         sentence = ngettext("%(count)s delivery is sent again.", "%(count)s deliveries are sent again.", count)
         self.message_user(request, sentence % {"count": count}, messages.SUCCESS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        """Leave what is told in the database."""
+        """Read no payloads from the database."""
         return super().get_queryset(request).defer("payload")
 
     @admin.display(description=_("target"))
     def shown_target(self, delivery: Delivery) -> str:
-        """Where it goes; of an address only the host, because the rest may be a key."""
+        """Return the target; only the host of an address, because its path may be a key."""
         parts = urlsplit(delivery.target)
         return visible_line(f"{parts.scheme}://{parts.hostname}" if parts.hostname else delivery.target)
 
     @admin.display(description=_("provider's code"))
     def shown_code(self, delivery: Delivery) -> str:
-        """What the service said."""
+        """Return the service's code on one visible line."""
         return visible_line(delivery.provider_code)
 
 
 @admin.register(ChatCredit)
 class ChatCreditAdmin(ReadOnlyAdmin):
-    """How many texts a platform still takes for a person."""
+    """Chat credits: the texts that a platform still takes for a person."""
 
     list_display = ("owner", "account", "used", "limit", "learned", "ends_at")
     list_select_related = ("owner",)
@@ -138,7 +138,7 @@ class ChatCreditAdmin(ReadOnlyAdmin):
 
 @admin.register(PaceMeter)
 class PaceMeterAdmin(ReadOnlyAdmin):
-    """How often a robot or bot was used of late; its key is a digest."""
+    """Recent uses of robots and bots, whose keys are digests."""
 
     list_display = ("key", "uses")
     search_fields = ("key",)
@@ -147,13 +147,13 @@ class PaceMeterAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("times"))
     def uses(self, meter: PaceMeter) -> int:
-        """How many uses are kept."""
+        """Return the number of uses kept."""
         return len(meter.times)
 
 
 @admin.register(SigningSecret)
 class SigningSecretAdmin(ReadOnlyAdmin):
-    """That somebody's callbacks are signed, and since when. The secret is theirs."""
+    """The age of each owner's signing secret; never the secret."""
 
     list_display = ("owner", "changed_at", "old_until")
     search_fields = ("=owner__username",)
@@ -163,7 +163,7 @@ class SigningSecretAdmin(ReadOnlyAdmin):
 
 @admin.register(ShutTarget)
 class ShutTargetAdmin(ReadOnlyAdmin):
-    """Whose address wants no more; which one, only its owner knows."""
+    """Owners whose callback addresses are shut; the addresses are digests."""
 
     list_display = ("owner", "shut_at")
     search_fields = ("=owner__username",)

@@ -1,4 +1,4 @@
-"""Django's entry to the app: what its bell does, and who sends what is no message."""
+"""The app's configuration: its bell, and the senders of callbacks and events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NotificationsConfig(AppConfig):
     verbose_name = _("notifications")
 
     def ready(self) -> None:
-        """Register who is told of a delivery that is due, and how callbacks and events are sent."""
+        """Register the bell of due deliveries, and the senders of callbacks and events."""
         from kernel import bells
         from notifications.deliveries.callbacks import send_callback
         from notifications.deliveries.events import send_event

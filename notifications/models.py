@@ -29,18 +29,18 @@ class Level(models.TextChoices):
 
 
 COLOURS = {Level.INFO: "#1677FF", Level.WARNING: "#D4380D", Level.ERROR: "#A8071A"}
-"""Blue for info, red for what is worse, where nobody chose."""
+"""The colour of a message that has none: blue for information, red for the rest."""
 
 
 class Format(models.TextChoices):
-    """How a text is written."""
+    """The markup of a text."""
 
     TEXT = "text", _("plain text")
     MARKDOWN = "markdown", _("Markdown")
 
 
 class Way(models.TextChoices):
-    """By which of several ways of one platform; empty: the channel knows."""
+    """The way of sending on a platform that has several; empty leaves the choice to the channel."""
 
     ANY = "", _("as it comes")
     TEMPLATE = "template", _("template message")
@@ -49,10 +49,10 @@ class Way(models.TextChoices):
 
 
 class Channel(models.Model):
-    """A way to reach one person, with the driver that knows the service. The first of a level is tried first.
+    """A way to reach one person through a driver. The channel with the lowest `position` is tried first.
 
-    `sealed` holds what the driver's form asked for, encrypted. A channel that a person's account at a platform made has
-    `account` (our side: app id, corp id, bot) and `address` (theirs: openid, user id) instead.
+    `sealed` holds the settings of the driver's form, encrypted. The channel of a chat account has `account` (our side:
+    app id, corp id, bot) and `address` (the person's: openid, user id) instead.
     """
 
     id = IdField()
@@ -65,7 +65,7 @@ class Channel(models.Model):
     levels = models.JSONField(_("levels"), default=list)
     sealed = models.TextField(_("sealed settings"), blank=True, editable=False)
     account = models.CharField(_("account"), max_length=64, blank=True)
-    # NULL where there is none: two empty texts would meet in the constraint.
+    # NULL without one: two empty texts would violate the constraint.
     address = models.CharField(_("address"), max_length=128, null=True)  # noqa: DJ001
     enabled = models.BooleanField(_("enabled"), default=True)
     off_reason = models.CharField(_("switched off because"), max_length=64, blank=True)
@@ -73,7 +73,7 @@ class Channel(models.Model):
     quiet_from = models.TimeField(_("quiet from"), null=True)
     quiet_until = models.TimeField(_("quiet until"), null=True)
     last_sent_at = models.DateTimeField(_("last message at"), null=True)
-    # When whoever reads what is sent there agreed; asked only where the driver says so (`confirmed_by`).
+    # The time at which the reader of the mailbox agreed; only a driver with `confirmed_by` asks.
     confirmed_at = models.DateTimeField(_("confirmed at"), null=True)
     created_at = models.DateTimeField(_("created at"))
     changed_at = models.DateTimeField(_("changed at"))
@@ -93,9 +93,9 @@ class Channel(models.Model):
 
 
 class Message(models.Model):
-    """A text for a person, stored before anybody is answered. What became of it stands in its deliveries.
+    """A text for a person, stored before its sender is answered.
 
-    Which channels it goes to is decided once, at acceptance, and stands in its deliveries.
+    Its channels are chosen once, when it is accepted; the deliveries hold them and the results.
     """
 
     id = IdField()
@@ -110,7 +110,7 @@ class Message(models.Model):
     colour = models.CharField(_("colour"), max_length=7)
     url = models.CharField(_("link"), max_length=URL_LENGTH, blank=True)
     mentions = models.JSONField(_("mentions"), default=list)
-    # Text, because agents stand above this app.
+    # Text, because this app must not know agents.
     agent_id = models.CharField(_("agent"), max_length=ID_LENGTH, blank=True)
     count = models.PositiveIntegerField(_("count"), default=1)
     key = models.CharField(_("key"), max_length=KEY_LENGTH, blank=True)
@@ -126,11 +126,11 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         indexes = [
-            # The list of one person, newest first.
+            # list_messages(): one owner, newest first.
             models.Index(fields=["owner", "id"], name="message_list"),
-            # Is it the same as a moment ago.
+            # find_equal(): the newest equal message.
             models.Index(fields=["owner", "request_digest", "created_at"], name="message_same"),
-            # What a key stands for.
+            # withdraw_key(): the messages under a key.
             models.Index(fields=["owner", "key", "id"], name="message_key"),
         ]
         constraints = [models.UniqueConstraint(fields=["owner", "idempotency_digest"], name="message_idempotency")]
@@ -150,7 +150,7 @@ class Message(models.Model):
 
 
 class MessageAction(models.Model):
-    """Something a person can answer a message with, by its number: a job for one of their agents."""
+    """A job for one of the owner's agents, started by answering the message with its number."""
 
     id = IdField()
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="actions", verbose_name=_("message"))
@@ -172,7 +172,7 @@ class MessageAction(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     PENDING = "pending", _("pending")
     IN_FLIGHT = "in_flight", _("in flight")
@@ -187,7 +187,7 @@ OPEN_STATES = (*WAITING_STATES, DeliveryState.IN_FLIGHT)
 
 
 class DeliveryKind(models.TextChoices):
-    """What is told."""
+    """The kind of a delivery: it chooses the sender and the retry table."""
 
     MESSAGE = "message", _("message")
     CALLBACK = "callback", _("callback")
@@ -195,13 +195,13 @@ class DeliveryKind(models.TextChoices):
 
 
 class Delivery(models.Model):
-    """One thing to tell one target: written in the transaction of the change, sent later, by whoever claims it.
+    """A row of the outbox: one message, callback or event for one target, inserted in the transaction of its change.
 
-    `subject` names what it is about as text (`job:<id>`), so that this app need not know it. `dedupe_key` makes it
-    exist once per change and target. `lane` is what may be busy: deliveries of one lane go a few at a time.
-    `fallback` lists the channels and ways to try where this one refuses. `reserved` names the ledger that has already
-    counted it. A finish counts only for the try that claimed the row. One of kind MESSAGE without a message is the mail
-    that asks a mailbox whether it wants any.
+    `subject` is text such as `job:<id>`, because this app must not know jobs. `dedupe_key` is unique per change and
+    target. Deliveries of one `lane` share a concurrency limit. `fallback` lists the channels and ways to try if this
+    one refuses. `reserved` is the mark of what the quota ledger has counted. `tries` counts attempts; a result counts
+    only if `tries` is still the same. `lost_tries` counts attempts whose sender died; `unheard` is set if the service
+    may have taken one without an answer. A row of kind MESSAGE without a message is a confirmation mail.
     """
 
     id = IdField()
@@ -241,15 +241,15 @@ class Delivery(models.Model):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         indexes = [
-            # The sweep: what is due.
+            # claimable(): due deliveries.
             models.Index(fields=["state", "due_at"], name="delivery_due"),
-            # Those whose sender died.
+            # claimable(): claims that have run out.
             models.Index(fields=["state", "claimed_until"], name="delivery_claimed"),
-            # What was told of one subject.
+            # GET /deliveries?subject=: newest first.
             models.Index(fields=["subject", "created_at"], name="delivery_subject"),
-            # Those to be forgotten.
+            # forget_old_deliveries(): old ones by kind.
             models.Index(fields=["kind", "ended_at"], name="delivery_old"),
-            # How much waits for one channel.
+            # is_crowded(): the backlog of a channel.
             models.Index(fields=["channel", "state"], name="delivery_channel"),
         ]
 
@@ -258,7 +258,7 @@ class Delivery(models.Model):
 
 
 class ChatCredit(models.Model):
-    """How many texts a platform takes for one person until they write again. `learned`: where it was seen to refuse."""
+    """The texts that WeChat takes for one person until they write again; `quota/chat_credit.py` has an example."""
 
     id = IdField()
     owner = models.ForeignKey(
@@ -285,7 +285,7 @@ class ChatCredit(models.Model):
 
 
 class PaceMeter(models.Model):
-    """When one robot or bot was last used, as far back as its platform counts: seconds since 1970, oldest first."""
+    """The recent uses of one robot or bot, in seconds since 1970, oldest first, as far back as its platform counts."""
 
     id = IdField()
     key = models.CharField(_("what is counted"), max_length=64, unique=True)
@@ -300,7 +300,7 @@ class PaceMeter(models.Model):
 
 
 class SigningSecret(models.Model):
-    """With what an owner's callbacks are signed, sealed. The one before it signs too until `old_until`."""
+    """The sealed secret that signs an owner's callbacks. Until `old_until` the old secret signs too."""
 
     owner = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -323,7 +323,7 @@ class SigningSecret(models.Model):
 
 
 class ShutTarget(models.Model):
-    """An address that answered 410: it wants no more callbacks of this owner. A replay opens it again."""
+    """A callback address that answered 410 to an owner's callback. It is not called again until a replay opens it."""
 
     id = IdField()
     owner = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Typed, chainable questions. None of them writes."""
+"""Typed, chainable queries. None of them writes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
-    """Questions about channels."""
+    """Queries of channels."""
 
     def visible_to(self, viewer: Viewer) -> ChannelQuerySet:
-        """The user's own."""
+        """Rows that the viewer owns."""
         return self.filter(owner_id=viewer.owner_id)
 
     def in_order(self) -> ChannelQuerySet:
-        """The first is tried first."""
+        """Channels in the order in which they are tried."""
         return self.order_by("position", "id")
 
     def switched_off(self) -> ChannelQuerySet:
-        """Off, and not because the owner wanted it."""
+        """Channels that were switched off, but not by their owner."""
         return self.filter(enabled=False).exclude(off_reason__in=("owner", "unbound"))
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
-    """Questions about messages."""
+    """Queries of messages."""
 
     def visible_to(self, viewer: Viewer) -> MessageQuerySet:
-        """The user's own."""
+        """Rows that the viewer owns."""
         return self.filter(owner_id=viewer.owner_id)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Questions about the outbox."""
+    """Queries of the outbox."""
 
     def visible_to(self, viewer: Viewer) -> DeliveryQuerySet:
-        """The user's own."""
+        """Rows that the viewer owns."""
         return self.filter(owner_id=viewer.owner_id)
 
     def open(self) -> DeliveryQuerySet:
-        """Those that have not ended."""
+        """Unfinished deliveries."""
         return self.filter(state__in=("pending", "retry", "in_flight"))
 
     def claimable(self, now: dt.datetime) -> DeliveryQuerySet:
-        """Due, or claimed by somebody who did not come back."""
+        """Deliveries that are due, or whose claim has run out."""
         return self.filter(
             Q(state__in=("pending", "retry"), due_at__lte=now) | Q(state="in_flight", claimed_until__lte=now)
         )

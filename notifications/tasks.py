@@ -1,4 +1,4 @@
-"""What workers do: carry one delivery, by its id, and find those whose bell was lost."""
+"""Celery tasks: send one delivery, ring lost ones, prune old ones."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _LONGEST_SECONDS = 30.0
 
 @shared_task(name="notifications.deliver")
 def deliver_one(delivery_id: str) -> None:
-    """Carry a delivery. Rung twice, or late: it is sent once."""
+    """Send a delivery; idempotent."""
     carry(delivery_id)
 
 
 @shared_task(name="notifications.sweep_deliveries")
 def sweep_deliveries() -> None:
-    """Ring what is due and was not taken, unless the couriers are behind with the bells that they have.
+    """Ring due deliveries, unless the couriers' queue is full already.
 
-    Else every sweep would ring a long backlog again, and they would do nothing but throw old bells away.
+    Otherwise every sweep would ring a long backlog again, and the couriers would only drop old bells.
     """
     with current_app.connection_or_acquire() as connection:
-        unheard = connection.default_channel.queue_declare(queue=QUEUE).message_count
-    if unheard < SWEEP_LIMIT:
+        waiting = connection.default_channel.queue_declare(queue=QUEUE).message_count
+    if waiting < SWEEP_LIMIT:
         ring_due_deliveries()
 
 
 @shared_task(name="notifications.sweep_old")
 def sweep_old() -> None:
-    """Forget what is old, for a few seconds: the rest in an hour."""
+    """Prune old rows for at most 30 seconds; the next run goes on."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     for forget in (upkeep.forget_old_deliveries, upkeep.forget_old_messages, upkeep.forget_shut_targets):
         while forget() and time.monotonic() < deadline:
@@ -44,6 +44,6 @@ def sweep_old() -> None:
 
 
 def ring_workers(ids: Sequence[str]) -> None:
-    """Tell the couriers of deliveries, once. Without a broker the sweep does it later."""
+    """Enqueue a courier task for each delivery, without retries: the sweep repairs a lost one."""
     for delivery_id in ids:
         deliver_one.apply_async(args=(delivery_id,), queue=QUEUE, expires=_WAKE_EXPIRES_SECONDS, retry=False)

@@ -34,14 +34,14 @@ class Channels(Operation):
     """/channels."""
 
     def get_authenticators(self) -> list[Any]:
-        """Let tokens for messages read, because they name channels; only full ones change."""
+        """Let tokens for messages read, because they name channels; changes need a full token."""
         return [MessagesUser() if self.request is not None and self.request.method == "GET" else FullUser()]
 
     @describe(
         "channels_list", "List channels, in the order in which they are tried", answers={200: ChannelListSerializer}
     )
     def get(self, request: Request) -> Response:
-        """Return all of the caller's channels, without their secrets; a token for messages sees no settings at all."""
+        """Return the caller's channels without secrets; with a token for messages also without settings."""
         principal = caller(request)
         rows = Channel.objects.visible_to(principal).in_order()
         context = {"with_settings": principal.scope in FULL_SCOPE}
@@ -57,7 +57,7 @@ class Channels(Operation):
     def post(self, request: Request) -> Response:
         """Add a channel behind the others. A secret that this server has made for it is shown this once.
 
-        A mailbox is asked by a mail: until whoever reads it has agreed the channel is not `verified` and takes nothing.
+        A mailbox must be confirmed by the link in a mail: until then the channel is not `verified` and takes nothing.
         """
         principal = caller(request)
         fields = checked(NewChannelSerializer(data=self.read_body(request)))
@@ -93,8 +93,9 @@ class OneChannel(Operation):
         request=ChannelChangeSerializer,
     )
     def patch(self, request: Request, channel_id: str) -> Response:
-        """Change what is given, of `settings` too: what is left out there stays, null removes it. One that is switched
-        on again is tried again. A mailbox with another address is asked anew.
+        """Change the fields that are sent. In `settings`, a missing name keeps its value and null removes it.
+
+        A channel that is enabled again is tried again. A new address of a mailbox must be confirmed again.
         """
         principal = caller(request)
         fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
@@ -117,7 +118,7 @@ class OneChannel(Operation):
 
     @describe("channels_delete", "Remove a channel", answers={204: None}, errors=[ChannelNotFound])
     def delete(self, request: Request, channel_id: str) -> Response:
-        """Remove a channel; what waits for it is tried on the next one of its chain."""
+        """Remove a channel; its waiting deliveries fall back to the next channel of their message."""
         principal = caller(request)
         delete_channel(channel=find_channel(viewer=principal, name_or_id=channel_id), actor=principal.actor)
         return Response(status=204)
@@ -130,13 +131,14 @@ class ChannelConfirmation(Operation):
 
     @describe(
         "channels_ask",
-        "Ask a mailbox again",
+        "Send the confirmation mail again",
         answers={200: ChannelSerializer},
         errors=[ChannelNotFound, InvalidRequest, LimitExceeded],
     )
     def post(self, request: Request, channel_id: str) -> Response:
-        """Send the mail once more in which whoever reads it can agree, and answer with the channel. One that is
-        `verified` is answered as it is. A mailbox is asked once a minute and five times a day at most.
+        """Send the confirmation mail again and return the channel; do nothing if it is `verified`.
+
+        At most one mail a minute and five a day go to a mailbox.
         """
         channel = find_channel(viewer=caller(request), name_or_id=channel_id)
         ask_again(channel=channel)
@@ -150,12 +152,12 @@ class ChannelTest(Operation):
 
     @describe(
         "channels_test",
-        "Try a channel",
+        "Test a channel",
         answers={201: MessageSerializer},
         errors=[ChannelNotFound, LimitExceeded],
     )
     def post(self, request: Request, channel_id: str) -> Response:
-        """Send a message to this channel alone, and answer with it: `GET /messages/{id}` tells what became of it."""
+        """Send a test message to this channel only and return it; `GET /messages/{id}` shows its result later."""
         principal = caller(request)
         channel = find_channel(viewer=principal, name_or_id=channel_id)
         message = try_channel(channel)

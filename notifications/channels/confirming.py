@@ -46,12 +46,12 @@ def ask_mailbox(channel: Channel, *, now: dt.datetime) -> None:
     ready_at = take_turn(f"confirm:{mailbox_digest(mailbox_of(channel))}", MAILBOX_RATES, now=now)
     if ready_at is not None:
         raise _too_many(
-            _("That mailbox was asked before. It may be asked again in %(seconds)s seconds."), ready_at, now
+            _("A confirmation mail was sent to that mailbox already. Try again in %(seconds)s seconds."), ready_at, now
         )
     start, end = day_of(now)
     if reserve_quota(owner_id=channel.owner_id, kind=_QUOTA_KIND, window_start=start, limit=ASKED_A_DAY) is None:
         raise _too_many(
-            _("You may have %(limit)s mailboxes asked a day. You may again in %(seconds)s seconds."), end, now
+            _("You can have %(limit)s confirmation mails sent a day. Try again in %(seconds)s seconds."), end, now
         )
     row = Delivery(
         owner_id=channel.owner_id,
@@ -113,7 +113,7 @@ def confirm_channel(token: str) -> Channel:
     return channel
 
 
-def last_question(channel: Channel) -> Delivery | None:
+def last_confirmation_mail(channel: Channel) -> Delivery | None:
     """Return the delivery of the last mail that asked; None after a month, when it is pruned."""
     asked = Delivery.objects.filter(channel=channel, kind=DeliveryKind.MESSAGE, message=None)
     return asked.order_by("-pk").first()

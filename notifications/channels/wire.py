@@ -19,21 +19,23 @@ class NewChannelSerializer(Body):
     name = Text(max_length=CHANNEL_NAME_LENGTH)
     driver = Text(max_length=32, help_text="The service; docs/channels.md lists them with their settings.")
     settings = serializers.DictField(
-        child=serializers.JSONField(allow_null=True), required=False, help_text="What the service's form asks for."
+        child=serializers.JSONField(allow_null=True), required=False, help_text="The fields of the service's form."
     )
     levels = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="Which messages go here by default; all without it."
+        child=serializers.CharField(),
+        required=False,
+        help_text="Levels of messages that go here by default; all without it.",
     )
 
 
 class ChannelChangeSerializer(Body):
-    """What is to change; the rest stays."""
+    """Changes to a channel; a missing field keeps its value."""
 
     name = Text(max_length=CHANNEL_NAME_LENGTH, required=False)
     settings = serializers.DictField(
         child=serializers.JSONField(allow_null=True),
         required=False,
-        help_text="What is left out stays as it is, a secret too; null removes it.",
+        help_text="A missing setting keeps its value, a secret too; null removes it.",
     )
     levels = serializers.ListField(child=serializers.CharField(), required=False)
     position = serializers.IntegerField(min_value=0, max_value=1000, required=False)
@@ -75,9 +77,11 @@ class ChannelSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
     verified = _Verified(
         source="*",
-        help_text="Off: a mailbox that has not agreed yet. Nothing but the mail that asks is sent there.",
+        help_text="Off: a mailbox that is not confirmed yet. Only the confirmation mail is sent there.",
     )
-    off_reason = serializers.CharField(help_text="What the service said when it was switched off; `owner`: you did.")
+    off_reason = serializers.CharField(
+        help_text="The service's code when it was switched off; `owner`: you switched it off."
+    )
     off_at = Time(allow_null=True)
     quiet_from = _Clock(allow_null=True)
     quiet_until = _Clock(allow_null=True)

@@ -1,4 +1,4 @@
-"""Pages about messages and channels: send, look, take back, try again; add, try, change, order, remove."""
+"""Pages about channels: add, test, change, order, remove."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.pages import console_page, show_once, take_once
 from kernel.errors import AppError
-from notifications.channels.confirming import ask_again, last_question, needs_confirmation
+from notifications.channels.confirming import ask_again, last_confirmation_mail, needs_confirmation
 from notifications.channels.service import ChannelChange, create_channel, delete_channel, move_channel, update_channel
 from notifications.channels.settings import settings_of
 from notifications.channels.trial import try_channel
@@ -74,9 +74,11 @@ def channel_add(request: HttpRequest, user: User) -> HttpResponse:
         else:
             _show_made_secret(request, channel, driver, asked)
             if needs_confirmation(channel):
-                messages.success(request, _("The channel is there. A mail asks whether messages may come."))
+                messages.success(
+                    request, _("The channel is added. Open the link in the mail that was sent to the mailbox.")
+                )
             else:
-                messages.success(request, _("The channel is there. Try it: a test tells whether the service takes it."))
+                messages.success(request, _("The channel is added. Send a test to see whether it works."))
             return redirect("console:channel", channel.pk)
     context = {"form": form, "asked": asked, "driver": driver, "service": capfirst(str(driver.label))}
     failed = bool(form.errors or asked.errors)
@@ -123,7 +125,7 @@ def channel_detail(request: HttpRequest, user: User, channel_id: str) -> HttpRes
         "zone": settings.TIME_ZONE,
         "allowances": allowances(user, [channel]),
         "made_secret": take_once(request, f"channel-secret-{channel.pk}"),
-        "question": _question(channel),
+        "confirmation_mail": _confirmation_mail(channel),
     }
     failed = bool(form.errors or (asked is not None and asked.errors))
     return render(request, "notifications/channel_detail.html", context, status=400 if failed else 200)
@@ -131,7 +133,7 @@ def channel_detail(request: HttpRequest, user: User, channel_id: str) -> HttpRes
 
 @console_page("POST")
 def channel_move(request: HttpRequest, user: User, channel_id: str) -> HttpResponse:
-    """Let a channel change places with its neighbour."""
+    """Swap a channel with its neighbour in the order."""
     move_channel(channel=_channel(user, channel_id), up=request.POST.get("to") == "up", actor=f"user:{user.pk}")
     return redirect("console:channels")
 
@@ -148,7 +150,7 @@ def channel_switch(request: HttpRequest, user: User, channel_id: str) -> HttpRes
 
 @console_page("POST")
 def channel_test(request: HttpRequest, user: User, channel_id: str) -> HttpResponse:
-    """Send a test and go to its page, which tells what the service said."""
+    """Send a test and redirect to its page, which shows the service's answer."""
     channel = _channel(user, channel_id)
     try:
         message = try_channel(channel)
@@ -160,7 +162,7 @@ def channel_test(request: HttpRequest, user: User, channel_id: str) -> HttpRespo
 
 @console_page("POST")
 def channel_ask(request: HttpRequest, user: User, channel_id: str) -> HttpResponse:
-    """Send the mail again in which whoever reads it can agree."""
+    """Send the confirmation mail again."""
     channel = _channel(user, channel_id)
     try:
         ask_again(channel=channel)
@@ -188,13 +190,13 @@ def _channel(user: User, channel_id: str) -> Channel:
 
 
 def _are_valid(form: forms.Form, asked: forms.Form | None) -> bool:
-    """Look at both, so that a person reads all that is wrong at once."""
+    """Validate both forms, so that a person sees all errors at once."""
     return all([form.is_valid(), asked is None or asked.is_valid()])
 
 
-def _question(channel: Channel) -> DeliveryLine | None:
-    """Return what became of the mail that asked, where there is no answer yet."""
-    row = last_question(channel) if needs_confirmation(channel) else None
+def _confirmation_mail(channel: Channel) -> DeliveryLine | None:
+    """Return the delivery of the confirmation mail, as long as the channel is not confirmed."""
+    row = last_confirmation_mail(channel) if needs_confirmation(channel) else None
     return None if row is None else delivery_line(row)
 
 
@@ -205,7 +207,7 @@ def _free_name(user: User, driver: Driver) -> str:
 
 
 def _show_made_secret(request: HttpRequest, channel: Channel, driver: Driver, asked: forms.Form) -> None:
-    """Show once what the form has made for an empty field: nobody knows it yet."""
+    """Show a secret once that the form has made for an empty field."""
     for name in driver.secret_fields():
         made = asked.cleaned_data[name]
         if made and not asked.data.get(asked.add_prefix(name)):

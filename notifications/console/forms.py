@@ -1,4 +1,4 @@
-"""Forms about channels and messages. What a service wants to know stands in the form of its driver."""
+"""Forms of channels and messages. The settings of a service are the form of its driver."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from notifications.channels.confirming import needs_confirmation
 from notifications.drivers.base import Driver
 from notifications.models import CHANNEL_NAME_LENGTH, TITLE_LENGTH, Channel, Level
 
-# As much as a form's body carries, 64 KiB, when every character is written as nine.
+# A form's body of 64 KiB carries this many characters if each is encoded as nine.
 _FORM_CHARACTERS = 6000
 _SETTINGS = "settings"
 _FORGET = "forget_"
 
 
 class NewChannelForm(forms.Form):
-    """How a channel is called, and what goes there by itself."""
+    """The name of a channel and the levels that it takes by default."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -42,7 +42,7 @@ class NewChannelForm(forms.Form):
 
 
 class ChannelForm(NewChannelForm):
-    """The same, and when information waits."""
+    """The name, the levels, and the quiet hours."""
 
     quiet_from = forms.TimeField(label=_("Quiet from"), required=False)
     quiet_until = forms.TimeField(label=_("Quiet until"), required=False)
@@ -61,7 +61,7 @@ class ChannelForm(NewChannelForm):
 
 
 class MessageForm(forms.Form):
-    """A message to oneself. `key` is made when the form is drawn: sent twice by a nervous finger, it is one message."""
+    """A message to oneself. `key` is made when the form is drawn, so that a double click sends one message."""
 
     text = forms.CharField(
         label=_("Text"), max_length=_FORM_CHARACTERS, widget=forms.Textarea(attrs={"rows": 4, "data-grow": ""})
@@ -86,20 +86,20 @@ class MessageForm(forms.Form):
             ]
 
     def clean_text(self) -> str:
-        """Undo what browsers do to line ends."""
+        """Return the text with the line ends that browsers change to CRLF."""
         return str(self.cleaned_data["text"]).replace("\r\n", "\n")
 
 
 class MessageFilterForm(forms.Form):
-    """Which messages of the list."""
+    """The level of the messages to list."""
 
     level = forms.ChoiceField(label=_("Level"), required=False, choices=[("", _("every level")), *Level.choices])
 
 
 def settings_form(driver: Driver, data: QueryDict | None, *, kept: Mapping[str, object]) -> forms.Form:
-    """Return the driver's own form, drawn with what is kept of it.
+    """Return the driver's own form, filled with the kept settings.
 
-    A secret is never drawn: left empty it stays as it is, and one that may be missing is forgotten by a tick.
+    A secret is never drawn: an empty field keeps it, and an optional one is removed by a tick.
     """
     secret_names = [name for name in driver.form.base_fields if name in driver.secret_fields() and kept.get(name)]
     given = None if data is None else data.copy()
@@ -124,5 +124,5 @@ def settings_form(driver: Driver, data: QueryDict | None, *, kept: Mapping[str, 
 
 
 def read_settings(driver: Driver, form: forms.Form) -> dict[str, object]:
-    """Return what the driver asked for, of a form that is valid."""
+    """Return the driver's settings from a valid form."""
     return {name: form.cleaned_data[name] for name in driver.form.base_fields}

@@ -1,4 +1,4 @@
-"""Pages about messages and channels: send, look, take back, try again; add, try, change, order, remove."""
+"""Pages about messages: send, read, withdraw, replay."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def message_list(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("GET", "POST")
 def message_send(request: HttpRequest, user: User) -> HttpResponse:
-    """Send a message to oneself and go to its page; what speaks against it stands at the form."""
+    """Send a message to oneself and redirect to its page; show an error at the form."""
     channels = list(Channel.objects.visible_to(user).in_order())
     form = MessageForm(request.POST if request.method == "POST" else None, channels=channels)
     if form.is_valid():
@@ -69,7 +69,7 @@ def message_send(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("GET")
 def message_detail(request: HttpRequest, user: User, message_id: str) -> HttpResponse:
-    """Show a message and what became of it; while something is under way htmx asks again for the part that changes."""
+    """Show a message and its deliveries; while one is unfinished, htmx polls for the part that changes."""
     message = read_message(viewer=user, message_id=message_id)
     deliveries = list(message.deliveries.all())
     context = {
@@ -89,21 +89,21 @@ def message_detail(request: HttpRequest, user: User, message_id: str) -> HttpRes
 
 @console_page("POST")
 def message_withdraw(request: HttpRequest, user: User, message_id: str) -> HttpResponse:
-    """Take back what has not been sent of a message."""
+    """Withdraw what has not been sent of a message."""
     message = withdraw_message(viewer=user, message_id=message_id)
     if any(one.state == DeliveryState.WITHDRAWN for one in message.deliveries.all()):
-        messages.success(request, _("What had not been sent is taken back."))
+        messages.success(request, _("Everything that had not been sent is withdrawn."))
     else:
-        messages.info(request, _("Nothing of it waits any more."))
+        messages.info(request, _("There is nothing left to withdraw."))
     return redirect("console:message", message.pk)
 
 
 @console_page("POST")
 def delivery_replay(request: HttpRequest, user: User, delivery_id: str) -> HttpResponse:
-    """Try once more what was given up."""
+    """Replay a dead delivery."""
     delivery = get_object_or_404(Delivery.objects.visible_to(user).filter(message__isnull=False), pk=delivery_id)
     if not replay_delivery(delivery):
-        messages.info(request, _("It is not given up any more."))
+        messages.info(request, _("This delivery was not given up, so it is not sent again."))
     return redirect("console:message", delivery.message_id)
 
 
@@ -126,7 +126,7 @@ def _send(user: User, form: MessageForm) -> Message | AppError:
 
 
 def _sentence(error: AppError) -> str:
-    """Say what is wrong in words of the form."""
+    """Return the error's sentence in the words of the form."""
     if isinstance(error, IdempotencyMismatch):
-        return _("This form was sent before with another text. Send it once more to make a new message.")
+        return _("This form was sent before with another text. Send it again to make a new message.")
     return error.message

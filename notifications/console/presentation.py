@@ -1,4 +1,4 @@
-"""Channels and messages as their pages tell them: what a code means, what waits, what is still allowed."""
+"""Channels and messages as their pages show them: the meaning of codes, backlogs, limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from notifications.quota.ledger import platform_usages
 from notifications.quota.pace import recent_uses
 
 OWNER_DID = "owner"
-"""Why a channel is off that its owner has switched off."""
+"""The reason of a channel that its owner switched off."""
 
 _LINE_CHARACTERS = 120
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
@@ -35,14 +35,14 @@ _OUR_WORDS: dict[str, Words] = {
     "limit": gettext_lazy("the limit is reached"),
     "channel off": gettext_lazy("the channel is switched off"),
     "handed on": gettext_lazy("the next channel takes it"),
-    "parked": gettext_lazy("it was tried too often without an end"),
+    "parked": gettext_lazy("its attempts ended without a result too often"),
     "no account": gettext_lazy("this server has no such account"),
 }
 _FAULTS: dict[str, Words] = {
     Fault.RETRY: gettext_lazy("the service did not take it for now"),
     Fault.PERMANENT: gettext_lazy("the service refuses this message"),
     Fault.QUOTA: gettext_lazy("the service takes no more for now"),
-    Fault.WINDOW: gettext_lazy("the service waits for a word from you"),
+    Fault.WINDOW: gettext_lazy("the service waits for a message from you"),
     Fault.AUTH: gettext_lazy("the service refuses the channel"),
 }
 
@@ -51,7 +51,7 @@ _FAULTS: dict[str, Words] = {
 class ChannelLine:
     """One channel of the list. `service` is its name, `off` why it is off (empty: it is on), `waiting` deliveries.
 
-    `is_asked`: its mailbox has not agreed yet, so nothing goes there.
+    `is_asked`: its mailbox is not confirmed yet, so no message goes there.
     """
 
     channel: Channel
@@ -182,7 +182,7 @@ def said_by(message: Message) -> str:
 
 
 def delivery_lines(message: Message) -> list[DeliveryLine]:
-    """Return what became of a message, in the order in which it was tried."""
+    """Return the deliveries of a message, in the order in which they were tried."""
     deliveries = list(message.deliveries.all())
     by_step = {(one.channel_id, one.way): one for one in deliveries}
     return [delivery_line(one, _taken_over(one, by_step)) for one in deliveries]

@@ -1,4 +1,4 @@
-"""/deliveries: what was told to whom, and once more what was given up; /callbacks/secret: how callbacks are signed."""
+"""/deliveries: list the outbox, replay a dead delivery; /callbacks/secret: the secret that signs callbacks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Deliveries(Operation):
 
     @describe(
         "deliveries_list",
-        "List what was told to whom, newest first",
+        "List deliveries, newest first",
         answers={200: OutboxPageSerializer},
         parameters=[
             query("kind", "Only this kind.", enum=DeliveryKind.values),
-            query("state", "Only those that stand there; `dead`: given up.", enum=DeliveryState.values),
+            query("state", "Only this state; `dead` is given up.", enum=DeliveryState.values),
             query("subject", "Only about this, such as `job:<id>`."),
             query("limit", "How many, 1 to 100; 50 without it.", int),
             query("cursor", "`next` of the page before."),
@@ -57,13 +57,11 @@ class DeliveryReplay(Operation):
 
     authentication_classes = (FullUser,)
 
-    @describe(
-        "deliveries_replay", "Tell once more what was given up", answers={200: OutboxSerializer}, errors=[NotFound]
-    )
+    @describe("deliveries_replay", "Replay a dead delivery", answers={200: OutboxSerializer}, errors=[NotFound])
     def post(self, request: Request, delivery_id: str) -> Response:
-        """Begin anew with a delivery that is `dead`, and answer with it; any other stays as it is.
+        """Attempt a `dead` delivery again from the start and return it; any other stays as it is.
 
-        An address that had answered 410 is called again from now on.
+        An address that has answered 410 is called again.
         """
         mine = Delivery.objects.visible_to(caller(request))
         delivery = mine.filter(pk=delivery_id).first()
@@ -80,12 +78,12 @@ class CallbackSecret(Operation):
 
     @describe("callbacks_secret", "Read the secret of your callbacks", answers={200: SecretSerializer})
     def get(self, request: Request) -> Response:
-        """Return what every callback of the caller is signed with."""
+        """Return the secret that signs the caller's callbacks."""
         return Response(SecretSerializer(secrets_of(caller(request).owner_id)).data)
 
     @describe("callbacks_rotate", "Make a new secret for your callbacks", answers={201: SecretSerializer})
     def post(self, request: Request) -> Response:
-        """Sign with a new secret from now on, and for 24 hours with the one before it too."""
+        """Sign with a new secret from now on; the old one signs beside it for 24 hours."""
         principal = caller(request)
         secrets = run_alone(rotate_secrets, Rotation(owner_id=principal.owner_id, actor=principal.actor))
         return Response(SecretSerializer(secrets).data, status=201)

@@ -1,4 +1,4 @@
-"""What follows a failed attempt. The caller has locked the row; every function that writes saves it.
+"""Decide what follows a failed attempt. The caller has locked the row; every function that writes saves it.
 
 The first row of the table whose condition holds decides:
 
@@ -49,7 +49,7 @@ _TEMPLATE_ID_KNOWN_FOR = dt.timedelta(minutes=10)
 
 
 class Decision(Enum):
-    """What happens to a delivery after an attempt that failed."""
+    """The next step of a delivery after a failed attempt."""
 
     WITHDRAW = auto()
     RETRY = auto()

@@ -1,7 +1,4 @@
-"""From a claimed delivery to the service and back: what is sent, and who sends which kind.
-
-A kind is registered by the app that knows how it is sent; messages are ours.
-"""
+"""Send a claimed delivery and write its result. Each kind has a registered sender."""
 
 from __future__ import annotations
 
@@ -32,11 +29,11 @@ Sender = Callable[[Claimed], Receipt]
 _senders: dict[str, Sender] = {}
 
 _PAUSES_SECONDS = (0.1, 0.5, 2.0, 5.0, 10.0)
-"""Between tries to write down what became of a delivery. Its claim outlasts them all."""
+"""Pauses between attempts to write a result; the claim is longer than all of them."""
 
 
 def register_sender(kind: str, sender: Sender) -> None:
-    """Let `sender` send deliveries of a kind. It may block for 10 s and raises ChannelError."""
+    """Register the sender of a kind. It may block for 10 s and raises ChannelError."""
     _senders[kind] = sender
 
 
@@ -48,20 +45,20 @@ def deliver(rung_id: str) -> None:
     reach("deliver.before_send")
     outcome = _send(claimed)
     reach("deliver.after_send")
-    _write_down(claimed, outcome)
+    _write_result(claimed, outcome)
 
 
-def _write_down(claimed: Claimed, outcome: Receipt | ChannelError) -> None:
-    """Write the outcome down, again where a lock or the connection was lost: else it would be sent a second time.
+def _write_result(claimed: Claimed, outcome: Receipt | ChannelError) -> None:
+    """Write the result, and retry after a database error: an unwritten result would be sent a second time.
 
-    Written twice, because the word of a COMMIT was lost, it counts once.
+    A result that is written twice, because the answer to a COMMIT was lost, counts once.
     """
     for pause in _PAUSES_SECONDS:
         try:
             finish_delivery(claimed, outcome)
         except Error as error:
             details = {"action": "delivery.unwritten", "id": claimed.delivery.pk, "error": type(error).__name__}
-            logger.warning("delivery not written down", extra=details)
+            logger.warning("delivery result not written", extra=details)
             close_old_connections()
             time.sleep(pause)
         else:
@@ -75,7 +72,7 @@ def _send(claimed: Claimed) -> Receipt | ChannelError:
     except ChannelError as error:
         return error
     except Exception as error:
-        # The top of a delivery: a fault of ours is written into its row, and it is tried again. Never its text.
+        # The top of a delivery: write our own error into its row and retry. Never log its text.
         logger.error(
             "delivery failed",
             extra={"action": "delivery.error", "id": claimed.delivery.pk, "error": type(error).__name__},
@@ -84,7 +81,7 @@ def _send(claimed: Claimed) -> Receipt | ChannelError:
 
 
 def send_message(claimed: Claimed) -> Receipt:
-    """Hand a message to its channel's driver."""
+    """Send a message through its channel's driver. Raises ChannelError."""
     delivery, message, channel = claimed.delivery, claimed.message, claimed.channel
     if channel is None:
         raise ChannelError(Fault.PERMANENT, "gone")
@@ -114,18 +111,18 @@ def send_message(claimed: Claimed) -> Receipt:
 
 
 def _ask_mailbox(delivery: Delivery, channel: Channel) -> Receipt:
-    """Ask whoever reads a mailbox whether they want what will come. The link stands in the mail and nowhere else."""
+    """Send the mail that asks a mailbox for confirmation. Only the mail holds the link."""
     if not needs_confirmation(channel):
         return Receipt(code="confirmed")
     driver, settings = driver_of(channel.driver), settings_of(channel)
     with translation.override(channel.owner.language or None):
         text = _(
             "The account %(name)s of %(server)s wants to send messages to this mailbox. If that is you, open this page "
-            "within %(days)s days and say so. If you know nothing of it, do nothing: no other mail will come."
+            "within %(days)s days and confirm it. If not, do nothing: no other mail will come."
         )
         parcel = Parcel(
             delivery_id=delivery.pk,
-            title=_("Shall messages come to this mailbox?"),
+            title=_("Do you want messages in this mailbox?"),
             text=text % {"name": channel.owner.username, "server": server.PUBLIC_URL, "days": CONFIRMATION_LIFE.days},
             at=delivery.created_at,
             url=confirmation_url(channel.pk, str(settings[driver.confirmed_by])),

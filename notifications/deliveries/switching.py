@@ -19,7 +19,7 @@ def switch_off(channel: Channel, *, reason: str, now: dt.datetime) -> None:
     channel.enabled = False
     notify_owner(
         channel.owner,
-        _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Mend it and switch it on."),
+        _("The channel %(name)s is switched off: its service refuses it (%(reason)s). Fix it and switch it on again."),
         {"name": channel.name, "reason": reason},
         now=now,
         without=frozenset({channel.pk}),

@@ -1,4 +1,4 @@
-"""What has ended is forgotten in time, so that the outbox stays small."""
+"""Prune ended deliveries, old messages and shut addresses, so that the outbox stays small."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ KEPT = {
     DeliveryKind.EVENT: dt.timedelta(days=1),
     DeliveryKind.MESSAGE: dt.timedelta(days=30),
 }
-"""How long after its last try a delivery that has ended is kept, if it is of no message: those go with the message."""
+"""Retention of ended deliveries that belong to no message; the others are pruned with their message."""
 
 MESSAGES_KEPT = dt.timedelta(days=90)
 SHUT_KEPT = dt.timedelta(days=90)
 
 
 def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -> int:
-    """Delete at most `limit` of each kind that are old enough and of no message; return how many."""
+    """Delete at most `limit` old deliveries of each kind that belong to no message; return the number deleted."""
     now = now or database_now()
     count = 0
     for kind, kept in KEPT.items():
@@ -30,9 +30,9 @@ def forget_old_deliveries(*, limit: int = 500, now: dt.datetime | None = None) -
 
 
 def forget_old_messages(*, limit: int = 500, now: dt.datetime | None = None) -> int:
-    """Delete at most `limit` messages of 90 days ago, with their deliveries and actions; return how many rows.
+    """Delete at most `limit` messages older than 90 days with their deliveries and actions; return the number of rows.
 
-    None of which something still waits.
+    A message with an unfinished delivery is kept.
     """
     now = now or database_now()
     old = Message.objects.filter(pk__lt=lowest_id(now - MESSAGES_KEPT)).order_by("pk")
@@ -41,6 +41,6 @@ def forget_old_messages(*, limit: int = 500, now: dt.datetime | None = None) -> 
 
 
 def forget_shut_targets(*, now: dt.datetime | None = None) -> int:
-    """Let addresses that answered 410 ninety days ago be tried again; return how many."""
+    """Open the addresses that answered 410 ninety days ago; return the number opened."""
     now = now or database_now()
     return ShutTarget.objects.filter(shut_at__lt=now - SHUT_KEPT).delete()[0]

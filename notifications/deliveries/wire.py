@@ -11,19 +11,19 @@ from notifications.models import DeliveryKind, DeliveryState
 
 
 class OutboxSerializer(serializers.Serializer[Any]):
-    """One thing told to one target."""
+    """One row of the outbox: a message, callback or event for one target."""
 
-    id = serializers.CharField(help_text="Of a callback: its `webhook-id`.")
+    id = serializers.CharField(help_text="A callback's `webhook-id`.")
     kind = serializers.ChoiceField(DeliveryKind.choices)
-    subject = serializers.CharField(help_text="What it is about: `job:<id>`, `message:<id>`, or `channel:<id>`.")
+    subject = serializers.CharField(help_text="`job:<id>`, `message:<id>`, or `channel:<id>`.")
     target = serializers.CharField(help_text="An address, a channel or a stream.")
     state = serializers.ChoiceField(DeliveryState.choices)
     tries = serializers.IntegerField()
-    fault = serializers.CharField(help_text="retry, permanent, quota, window, auth; empty where nothing is wrong.")
+    fault = serializers.CharField(help_text="retry, permanent, quota, window, auth; empty if nothing is wrong.")
     code = serializers.CharField(
-        source="provider_code", help_text="What the target said; `shut`: it has answered 410 before."
+        source="provider_code", help_text="The target's code; `shut`: it has answered 410 before."
     )
-    due_at = Time(allow_null=True, help_text="When it is tried next, if it has not ended.")
+    due_at = Time(allow_null=True, help_text="The next attempt, if it has not ended.")
     created_at = Time()
     ended_at = Time(allow_null=True)
 
@@ -36,7 +36,7 @@ class OutboxPageSerializer(serializers.Serializer[Any]):
 
 
 class SecretSerializer(serializers.Serializer[Any]):
-    """What callbacks are signed with."""
+    """The secret that signs callbacks."""
 
     secret = serializers.CharField(help_text="`whsec_…`, as the libraries of Standard Webhooks take it.")
-    old_until = Time(allow_null=True, help_text="Until then the secret before it signs too.")
+    old_until = Time(allow_null=True, help_text="Until then the old secret signs too.")

@@ -1,5 +1,5 @@
-"""One small file for each service that takes messages: how it is called, what it allows, what its answers mean.
+"""Drivers: one small file per service, with its form, its limits and a table of its error codes.
 
-Must not know messages or deliveries as rows: a driver is handed a parcel and brings a receipt, or says what went wrong.
+Must not know messages or deliveries as rows: a driver sends a parcel and returns a receipt, or raises ChannelError.
 Start reading at `base.py`, then `wecom_robot.py`; `registry.py` lists them all, docs/channels.md is their table.
 """

@@ -1,4 +1,4 @@
-"""Bark, pushes to an iPhone: https://bark.day.app/#/tutorial. The server may be one's own."""
+"""Bark, pushes to an iPhone: https://bark.day.app/#/tutorial. The server may be the person's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEVELS = {"warning": "timeSensitive", "error": "timeSensitive"}
 
 
 class BarkForm(forms.Form):
-    """The phone, and who pushes to it."""
+    """The server and the device."""
 
     server = ServerField(
         label=_("server"),
@@ -56,7 +56,7 @@ class Bark(ThroughApprise):
         return str(settings["server"])
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return the device, and what a tap opens."""
+        """Return the device, and the link that a tap opens."""
         return {
             "host": urlsplit(self.origin(settings)).hostname,
             "targets": [str(settings["key"])],
@@ -66,7 +66,7 @@ class Bark(ThroughApprise):
         }
 
     def judge(self, answer: outbound.Answer) -> str:
-        """The body has a code of its own, which says more than the status."""
+        """Check the code in the body, which says more than the status."""
         said = look_inside(answer)
         if "device token" in str(said.get("message")):
             raise self.refuse("no device")

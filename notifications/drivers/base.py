@@ -1,4 +1,4 @@
-"""What every driver is: a form, limits, a table of the service's errors, and `send`."""
+"""The base of every driver: a form, limits, a table of the service's errors, and `send`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _DAY_SECONDS = 86_400.0
 
 
 class Fault(StrEnum):
-    """What to do about a message that was not taken."""
+    """The kinds of failure, by what to do about them."""
 
     RETRY = "retry"  # the same again later: it is busy, or did not answer
     PERMANENT = "permanent"  # this message is refused for good, the channel is sound: the next channel
     QUOTA = "quota"  # too many for now: later, or the next channel
     WINDOW = "window"  # the person must say something first: another way, or the next channel
-    AUTH = "auth"  # the channel is broken until somebody mends it: it is switched off
+    AUTH = "auth"  # the channel is broken until its owner fixes it: it is switched off
 
 
 class ChannelError(Exception):
-    """A service did not take a message. Holds neither a secret nor the text.
+    """A service did not take a message. The error holds neither a secret nor the text.
 
-    `code`: the provider's, or `http <status>`, or one of the words of `NO_ANSWER`. `unheard`: nobody knows whether the
-    service has the message, because no answer came back.
+    `code` is the provider's, or `http <status>`, or a code of `NO_ANSWER`. `unheard` is set if the service did not
+    answer, so that it may have the message.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Parcel:
     """One message for one channel, rendered. `colour` is "#RRGGBB" or empty; `mentions` are names at the service.
 
     `address` is the openid, user id or chat id where the channel is bound to an identity, else empty. `actions` are
-    numbers that a reply can carry, with what they stand for. `count`: how often the same was said.
+    numbers to reply with, and their labels. `count` is the number of equal messages that it stands for.
     """
 
     delivery_id: str
@@ -80,21 +80,21 @@ class Parcel:
     actions: tuple[tuple[int, str], ...] = ()
 
     def words(self) -> str:
-        """Return the text for people: what is hidden is shown, and what a service would take for an order is not one.
+        """Return the text with hidden characters shown and with service commands disabled.
 
-        A text can be the output of a program on somebody's machine. It calls nobody by name (`@everyone`, `<!channel>`,
-        `<at …>`), and makes no link that says a line in the reader's name (WeChat's `<a href="weixin://…">`). Only
-        Markdown, which its sender wrote as such, keeps its calls.
+        A text can be the output of a program. It must not mention people (`@everyone`, `<!channel>`, `<at …>`) or make
+        a link that sends a line in the reader's name (WeChat's `<a href="weixin://…">`). Only Markdown, which its
+        sender wrote as such, keeps its mentions.
         """
         text = visible_text(self.text)
         return text if self.format == "markdown" else _ORDERS.sub("\\g<0>\u200b", text)
 
     def heading(self) -> str:
-        """Return the title for people, in one line."""
+        """Return the title on one line, with hidden characters shown and service commands disabled."""
         return _ORDERS.sub("\\g<0>\u200b", visible_line(self.title))
 
     def head(self) -> str:
-        """Return the line over the text: level, source, title, how often. Empty where there is nothing to say."""
+        """Return the line above the text: level, source, title and count; empty without any of them."""
         source = f"[{visible_line(self.source)}]" if self.source and self.title else ""
         times = f"×{self.count}" if self.count > 1 else ""
         return " ".join(filter(None, [_MARKS.get(self.level, ""), source, self.heading(), times]))
@@ -105,14 +105,14 @@ class Parcel:
         return "\n".join(filter(None, [self.head(), self.words(), actions, self.url]))
 
 
-# A zero-width space behind the first character takes the meaning and leaves the look.
+# A zero-width space behind the first character disables the command and leaves the look.
 _ORDERS = re.compile(r"<(?=[!@#]|/?a\b|/?at\b)|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
 _MARKS = {"warning": "⚠️", "error": "🟥"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What a service said when it took a message. `note` is "cut" where only the beginning was sent."""
+    """A service's answer to a message that it took. `note` is "cut" if only the beginning was sent."""
 
     provider_id: str = ""
     code: str = "0"
@@ -129,7 +129,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """One row of a driver's table: what the service says, what we do, what it means to a person."""
+    """One row of a driver's table: the service's code, the kind of failure, and its meaning for a person."""
 
     code: str
     kind: Fault
@@ -147,28 +147,28 @@ HTTP_TROUBLES = (
     Trouble(code="http 413", kind=Fault.PERMANENT, meaning=_("the message is too long for the service")),
     Trouble(code="http 429", kind=Fault.QUOTA, meaning=_("too many messages for now")),
 )
-"""What the statuses of HTTP mean where a driver's own table says nothing else. 5xx: tried again."""
+"""The meaning of HTTP statuses that are not in a driver's own table; 5xx is retried."""
 
 NO_ANSWER = (
     Trouble(code="timeout", kind=Fault.RETRY, meaning=_("no answer in time")),
     Trouble(code="connect", kind=Fault.RETRY, meaning=_("no connection, or it was lost")),
     Trouble(code="tls", kind=Fault.RETRY, meaning=_("the certificate is not valid for the address")),
     Trouble(code="refused", kind=Fault.AUTH, meaning=_("this server does not call that address")),
-    Trouble(code="settings", kind=Fault.AUTH, meaning=_("the channel's settings do not do")),
+    Trouble(code="settings", kind=Fault.AUTH, meaning=_("the channel's settings are not valid")),
     Trouble(code="garbled", kind=Fault.RETRY, meaning=_("the answer cannot be read")),
 )
-"""Codes of our own, for when the service did not answer or not in its language."""
+"""Our own codes, for a service that did not answer or whose answer cannot be read."""
 
 
 class SecretField(forms.CharField):
-    """A value that pages take but never show again."""
+    """A value that pages accept but never show again."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(widget=forms.PasswordInput(attrs={"autocomplete": "off"}), **options)  # type: ignore[arg-type]
 
 
 class Driver(ABC):
-    """One service. An instance holds nothing: the settings of a channel come with every call."""
+    """One service. An instance has no state: the settings of a channel come with every call."""
 
     name: ClassVar[str]
     label: ClassVar[Words]
@@ -178,43 +178,43 @@ class Driver(ABC):
     unit: ClassVar[Unit]
     ways: ClassVar[tuple[str, ...]] = ("",)
     personal: ClassVar[bool] = False
-    """Made by an identity that was bound, not by a form."""
+    """Set if a bound chat identity makes the channel, not a form."""
     confirmed_by: ClassVar[str] = ""
-    """The setting that is somebody's address, who must agree before anything else is sent there."""
+    """The setting with an address whose reader must confirm it before messages are sent there."""
     counted_by: ClassVar[tuple[str, ...]] = ()
-    """The settings that name what the platform counts by."""
+    """The settings by which the platform counts."""
     troubles: ClassVar[tuple[Trouble, ...]] = ()
     limits: ClassVar[Words] = ""
-    """What else the platform limits, for the table of docs/channels.md."""
+    """Further limits of the platform, for the table of docs/channels.md."""
 
     @abstractmethod
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Hand the parcel to the service; at most 10 s. Raises ChannelError."""
+        """Send the parcel within 10 s. Raises ChannelError."""
 
     def ways_for(self, way: str) -> tuple[str, ...]:
         """Return the ways to try, in order, for a message that asks for `way` (template, text, auto or nothing)."""
         return (way,) if way in self.ways else self.ways
 
     def meter(self, settings: Mapping[str, object], address: str | None = None) -> str:
-        """Return by what the platform counts, as a digest: two channels with the same robot share it.
+        """Return a digest of the settings by which the platform counts: two channels with the same robot share it.
 
-        `address` is that of a channel which is bound to an identity.
+        `address` is that of a channel which a chat identity has made.
         """
         subject = "\0".join([*(str(settings.get(field, "")) for field in self.counted_by), address or ""])
         return f"{self.name}:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
 
     @classmethod
     def secret_fields(cls) -> frozenset[str]:
-        """Return the settings that nobody is shown again."""
+        """Return the names of the settings that are never shown again."""
         return frozenset(name for name, field in cls.form.base_fields.items() if isinstance(field, SecretField))
 
     def explain(self, code: str) -> Words:
-        """Return what a code of this service, or of ours, means; empty where nobody knows."""
+        """Return the meaning of a code; empty if no table has it."""
         trouble = self._trouble(code)
         return trouble.meaning if trouble else ""
 
     def refuse(self, code: str | int, *, retry_after_seconds: float | None = None) -> ChannelError:
-        """Return the error for a code: as the table says; unknown codes are a refusal of this message."""
+        """Return the error for a code of the table; an unknown code refuses this message only."""
         trouble = self._trouble(str(code))
         if trouble is None:
             kind = Fault.RETRY if str(code).startswith("http 5") else Fault.PERMANENT
@@ -226,7 +226,7 @@ class Driver(ABC):
     def fit(self, text: str, parcel: Parcel, longest: int | None = None) -> tuple[str, str]:
         """Return `text` within the service's limit and the receipt's note.
 
-        What is too long ends with an ellipsis and the address of the page that has it all.
+        A text that is cut ends with an ellipsis and the address of the page with all of it.
         """
         limit = self.longest if longest is None else longest
         if size_in(text, self.unit) <= limit:
@@ -245,9 +245,9 @@ class Driver(ABC):
         headers: Mapping[str, str] | None = None,
         total_seconds: float = outbound.TOTAL_SECONDS,
     ) -> dict[str, object]:
-        """Call a platform whose address stands in this server's settings, and return the JSON object it answers.
+        """Call a platform whose address comes from this server's settings, and return the JSON object that it answers.
 
-        Raises ChannelError for everything else: no answer, a status that is not 2xx, an answer that is no object.
+        Raises ChannelError without an answer, for a status other than 2xx, and for an answer that is not an object.
         """
         answer = self.reach(url, payload, method=method, headers=headers, total_seconds=total_seconds)
         return read_object(self.accept(answer))
@@ -261,7 +261,7 @@ class Driver(ABC):
         headers: Mapping[str, str] | None = None,
         total_seconds: float = outbound.TOTAL_SECONDS,
     ) -> outbound.Answer:
-        """Send `payload` as JSON to such a platform. Raises ChannelError where no answer came."""
+        """Send `payload` as JSON to such a platform. Raises ChannelError without an answer."""
         body = None if payload is None else json.dumps(payload, ensure_ascii=False).encode()
         if total_seconds <= 0:
             raise ChannelError(Fault.RETRY, "timeout")
@@ -284,13 +284,13 @@ class Driver(ABC):
 
 
 def no_answer(error: outbound.OutboundError) -> ChannelError:
-    """Return the error for a call that brought no answer."""
+    """Return the error for a call without an answer."""
     kind = next(row.kind for row in NO_ANSWER if row.code == error.kind)
     return ChannelError(kind, error.kind, unheard=error.heard)
 
 
 def look_inside(answer: outbound.Answer) -> dict[str, object]:
-    """Return the JSON object in a refusal, empty where there is none: then the status says all."""
+    """Return the JSON object in a refusal, empty without one: then only the status counts."""
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -299,7 +299,7 @@ def look_inside(answer: outbound.Answer) -> dict[str, object]:
 
 
 def read_object(answer: outbound.Answer) -> dict[str, object]:
-    """Return the JSON object in an answer. Raises ChannelError: a page of some proxy says nothing about the message."""
+    """Return the JSON object in an answer. Raises ChannelError for anything else, such as a proxy's page."""
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -50,7 +50,7 @@ class DingTalkForm(forms.Form):
 
 
 class DingTalk(Driver):
-    """Text or Markdown; HTTP is 200 whatever happens, the body tells."""
+    """Text or Markdown. HTTP is always 200; the result is in the body."""
 
     name = "dingtalk"
     label = _("DingTalk robot")
@@ -59,7 +59,7 @@ class DingTalk(Driver):
     # The whole body may have 20 KB, and in JSON a line end or a quotation mark counts twice.
     longest, unit = 9_500, "bytes"
     counted_by = ("token",)
-    limits = _("20 KB of a body; who is too fast is blocked for 10 minutes")
+    limits = _("a body of 20 KB; a robot that sends too fast is blocked for 10 minutes")
     troubles = (
         Trouble(code="-1", kind=Fault.RETRY, meaning=_("the service is busy")),
         Trouble(code="40035", kind=Fault.PERMANENT, meaning=_("the service cannot read the message")),
@@ -86,7 +86,7 @@ class DingTalk(Driver):
     )
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Post one message. Who is called must stand in the text too."""
+        """Post one message. DingTalk wants a mention in the text too."""
         mobiles = [name for name in parcel.mentions if re.fullmatch(r"\+?[\d-]{8,20}", name)]
         users = [name for name in parcel.mentions if name not in mobiles and name != "@all"]
         calls = " ".join(f"@{name}" for name in (*mobiles, *users))

@@ -48,11 +48,11 @@ class Discord(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return Discord's."""
+        """Return Discord's address."""
         return server.DISCORD_BASE
 
     def title(self, parcel: Parcel) -> str:
-        """None: it would count as part of the text."""
+        """Return no title, because it would count as part of the text."""
         return ""
 
     def body(self, parcel: Parcel) -> str:
@@ -60,7 +60,7 @@ class Discord(ThroughApprise):
         return parcel.lines()
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return id and token; pictures would be fetched from apprise's place."""
+        """Return id and token, without pictures from apprise's server."""
         webhook_id, token = str(settings["webhook"]).split("/")
         return {
             "webhook_id": webhook_id,

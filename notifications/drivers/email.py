@@ -28,7 +28,7 @@ class EmailForm(forms.Form):
 
 
 class Email(Driver):
-    """Plain text. The same delivery has the same Message-ID, so that a repetition is seen as one."""
+    """Plain text. Every attempt of a delivery has the same Message-ID, so that a repeat is recognised."""
 
     name = "email"
     label = _("E-mail")
@@ -44,11 +44,11 @@ class Email(Driver):
         Trouble(code="smtp 4xx", kind=Fault.RETRY, meaning=_("the mail server takes it later")),
         Trouble(code="smtp 5xx", kind=Fault.PERMANENT, meaning=_("the mail server does not take it")),
         Trouble(code="smtp 550", kind=Fault.AUTH, meaning=_("there is no such mailbox")),
-        Trouble(code="unconfirmed", kind=Fault.PERMANENT, meaning=_("nobody has confirmed the address yet")),
+        Trouble(code="unconfirmed", kind=Fault.PERMANENT, meaning=_("the address has not been confirmed yet")),
     )
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Hand it to the mail server."""
+        """Send a mail. Raises ChannelError."""
         if not server.EMAIL_URL:
             raise self.refuse("no server")
         title = " ".join((parcel.head() or parcel.words()).split()) or "LetServer"

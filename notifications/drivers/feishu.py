@@ -17,7 +17,7 @@ from notifications.drivers.base import Driver, Fault, Parcel, Rate, Receipt, Sec
 
 
 def sign(timestamp: str, secret: str) -> str:
-    """Return the signature: the text is the key, and nothing is what it signs."""
+    """Return the signature: an empty text, signed with time and secret as the key."""
     return base64.b64encode(hmac.new(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256).digest()).decode()
 
 
@@ -45,7 +45,7 @@ class FeishuForm(forms.Form):
 
 
 class Feishu(Driver):
-    """Text; HTTP is 200 whatever happens, the body tells."""
+    """Text. HTTP is always 200; the result is in the body."""
 
     name = "feishu"
     label = _("Feishu robot")

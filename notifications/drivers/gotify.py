@@ -1,4 +1,4 @@
-"""Gotify, a push server of one's own: https://gotify.net/docs/pushmsg."""
+"""Gotify, a push server that people run themselves: https://gotify.net/docs/pushmsg."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Gotify(ThroughApprise):
         return str(settings["server"])
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return the application, and how loud."""
+        """Return the application and the priority."""
         return {
             "host": urlsplit(self.origin(settings)).hostname,
             "token": str(settings["token"]),

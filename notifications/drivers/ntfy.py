@@ -1,4 +1,4 @@
-"""ntfy, pushes by topic: https://docs.ntfy.sh/publish/. The server may be one's own."""
+"""ntfy, pushes by topic: https://docs.ntfy.sh/publish/. The server may be the person's own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class NtfyForm(forms.Form):
     topic = forms.CharField(
         label=_("topic"),
         max_length=64,
-        help_text=_("The name to which you subscribe in the ntfy app. Who knows it can read: make it long."),
+        help_text=_(
+            "The name to which you subscribe in the ntfy app. Anyone who knows it can read along, so make it long."
+        ),
     )
     token = SecretField(
         label=_("access token"),
@@ -36,7 +38,7 @@ class NtfyForm(forms.Form):
     )
 
     def clean_topic(self) -> str:
-        """Look whether it can be one."""
+        """Refuse characters that a topic cannot have."""
         topic: str = self.cleaned_data["topic"].strip()
         if not re.fullmatch(r"[-_A-Za-z0-9]{1,64}", topic):
             raise forms.ValidationError(_("A topic has letters, digits, - and _ only."))
@@ -73,7 +75,7 @@ class Ntfy(ThroughApprise):
         return str(settings["server"])
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return the topic, how loud, and what a tap opens."""
+        """Return the topic, the priority, and the link that a tap opens."""
         token = str(settings.get("token") or "")
         return {
             "host": urlsplit(self.origin(settings)).hostname,

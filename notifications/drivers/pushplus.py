@@ -16,7 +16,7 @@ _HOUR = 3600.0
 
 
 class PushPlusForm(forms.Form):
-    """Whose messages."""
+    """The account and the group that get the messages."""
 
     token = SecretField(
         label=_("token"), max_length=64, help_text=_("www.pushplus.plus: sign in, one-to-one push, copy your token.")
@@ -25,12 +25,12 @@ class PushPlusForm(forms.Form):
         label=_("group code"),
         required=False,
         max_length=64,
-        help_text=_("To a group of yours: the code of the group; empty: to you alone."),
+        help_text=_("The code of your group; empty: only you get the messages."),
     )
 
 
 class PushPlus(ThroughApprise):
-    """HTTP is 200 whatever happens; the body tells."""
+    """HTTP is always 200; the result is in the body."""
 
     name = "pushplus"
     label = _("PushPlus")
@@ -60,7 +60,7 @@ class PushPlus(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return the service's."""
+        """Return the service's address."""
         return server.PUSHPLUS_BASE
 
     def title(self, parcel: Parcel) -> str:
@@ -68,7 +68,7 @@ class PushPlus(ThroughApprise):
         return parcel.head()[:100]
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return whose."""
+        """Return the token and the group."""
         topic = str(settings.get("topic") or "")
         return {"token": str(settings["token"]), "targets": [topic] if topic else None}
 

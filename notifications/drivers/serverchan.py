@@ -17,14 +17,14 @@ _TITLE_CHARACTERS = 32
 
 
 class ServerChanForm(forms.Form):
-    """Whose messages."""
+    """The account that gets the messages."""
 
     key = SecretField(
         label=_("SendKey"), max_length=128, help_text=_("sct.ftqq.com: sign in, SendKey, copy what begins with SCT.")
     )
 
     def clean_key(self) -> str:
-        """Look whether it can be one."""
+        """Refuse characters that a SendKey cannot have."""
         key: str = self.cleaned_data["key"].strip()
         if not (key.isascii() and key.isalnum()):
             raise forms.ValidationError(_("A SendKey has letters and digits only."))
@@ -32,7 +32,7 @@ class ServerChanForm(forms.Form):
 
 
 class ServerChan(ThroughApprise):
-    """apprise takes every 200 for a success; the body tells."""
+    """apprise takes every 200 for a success, but the result is in the body."""
 
     name = "serverchan"
     label = _("ServerChan")
@@ -52,16 +52,16 @@ class ServerChan(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return the service's."""
+        """Return the service's address."""
         return server.SERVERCHAN_BASE
 
     def title(self, parcel: Parcel) -> str:
-        """The service wants one."""
+        """Return a title of at most 32 characters; the service requires one."""
         title = parcel.head() or " ".join(parcel.words().split()) or "LetServer"
         return cut(title, _TITLE_CHARACTERS, "characters")
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return whose."""
+        """Return the account's key."""
         return {"token": str(settings["key"])}
 
     def judge(self, answer: outbound.Answer) -> str:

@@ -64,7 +64,7 @@ class Slack(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return Slack's."""
+        """Return Slack's address."""
         return server.SLACK_BASE
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
@@ -73,7 +73,7 @@ class Slack(ThroughApprise):
         return {"token_a": first, "token_b": second, "token_c": third, "include_image": False, "include_footer": False}
 
     def judge(self, answer: outbound.Answer) -> str:
-        """A refusal is a word."""
+        """Accept `ok`; any other word is a code of the table."""
         word = answer.body.decode(errors="replace").strip()
         if answer.status == 200 and word == "ok":
             return ""
@@ -83,7 +83,7 @@ class Slack(ThroughApprise):
         raise ChannelError(Fault.RETRY, "garbled", unheard=True)
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """To a webhook through apprise; to a person by the app's bot, of which apprise is not needed."""
+        """Send to a webhook through apprise, or to a bound person by the app's bot without apprise."""
         return self._to_person(parcel) if parcel.address else super().send(parcel, settings)
 
     def _to_person(self, parcel: Parcel) -> Receipt:

@@ -33,7 +33,7 @@ class TeamsForm(forms.Form):
     )
 
     def clean_webhook(self) -> str:
-        """Look whether it has the parts that such addresses have."""
+        """Refuse an address without the parts of a workflow's address."""
         given: str = self.cleaned_data["webhook"].strip()
         try:
             checked = outbound.check_url(given)
@@ -65,7 +65,7 @@ class Teams(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return what stands before the workflow: the region's server."""
+        """Return the address up to the workflow: the region's server."""
         parts, found = _parts(settings)
         return f"{parts.scheme}://{parts.netloc}{parts.path[: found.start()]}"
 
@@ -85,7 +85,7 @@ class Teams(ThroughApprise):
 
 
 def _parts(settings: Mapping[str, object]) -> tuple[SplitResult, re.Match[str]]:
-    """Take apart what the form has let through."""
+    """Split the address into its parts. Raises ChannelError if it has none of a workflow."""
     parts = urlsplit(str(settings["webhook"]))
     found = _PATH.search(parts.path)
     if found is None:

@@ -1,7 +1,7 @@
 """A Telegram bot: https://core.telegram.org/bots/api#sendmessage.
 
 The bot is this server's (LETSERVER_TELEGRAM_BOT_TOKEN) for people who were bound by `/bind`, or one whose token a
-person enters. Called without apprise, which does not tell for how long Telegram wants us to wait.
+person enters. apprise is not used, because it does not report how long Telegram asks us to wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from notifications.drivers.base import (
 
 
 class TelegramForm(forms.Form):
-    """The bot, and where it speaks."""
+    """The bot and its chat."""
 
     token = SecretField(
         label=_("bot token"),
@@ -44,7 +44,7 @@ class TelegramForm(forms.Form):
 
 
 class Telegram(Driver):
-    """Text without markup: what a program sends is rarely valid in Telegram's, and is refused then."""
+    """Text without markup: Telegram refuses invalid markup, and the output of programs is rarely valid."""
 
     name = "telegram"
     label = _("Telegram")

@@ -1,10 +1,10 @@
-"""What apprise is used for: the form of each service's messages. The call itself is ours.
+"""Drivers that use apprise for the shape of a message, and our own HTTP call to send it.
 
-apprise's plugins know how a message for Discord or ntfy is put together. They call `requests` themselves, without a
-guard against addresses inside our network, without a bound on the answer, and say True or False about it, for some
-services True whatever the answer was. There is no seam for that in apprise, so the name `requests` in the modules of
-the plugins that we use is bound to `_Wire`, which calls through `kernel.outbound` and lets the driver judge the answer.
-A plugin is made of its own arguments, never of a URL that a person typed, and used for one message.
+apprise's plugins know how to build a message for Discord or ntfy. They call `requests` themselves, without a guard
+against addresses inside our network and without a limit on the answer. They return True or False, for some services
+True whatever the answer was. apprise has no hook for that, so `requests` in the modules of the plugins that we use is
+replaced by `_Wire`, which calls through `kernel.outbound` and lets the driver check the answer. A plugin is built from
+its own arguments, never from a URL that a person typed, and used for one message.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from kernel.text import cut
 from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Receipt, no_answer
 
 _sending = threading.local()
-"""`.one`: the message that this thread is about to send."""
+"""`.one` is the message that this thread sends now."""
 
 
 class ServerField(forms.CharField):
-    """The address of a server that a person runs or chose."""
+    """The address of a server that the person runs or has chosen."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(max_length=255, **options)  # type: ignore[arg-type]
 
     def clean(self, value: object) -> str:
-        """Refuse what this server would not call."""
+        """Refuse an address that this server does not call."""
         given: str = super().clean(value)
         try:
             return outbound.check_url(given.strip()).rstrip("/") if given else ""
@@ -53,10 +53,10 @@ class ThroughApprise(Driver):
     service: ClassVar[str]
     plugin: ClassVar[str]
     chosen: ClassVar[bool] = False
-    """The server is one that a person chose: called only if it is a public one, or of an intranet that is open."""
+    """Set if the person has chosen the server: only public addresses and allowed networks are called."""
 
     attributes: ClassVar[Mapping[str, object]] = {}
-    """What is set on the plugin besides its arguments."""
+    """Attributes to set on the plugin, besides its arguments."""
     title_characters: ClassVar[int] = 100
 
     @abstractmethod
@@ -68,7 +68,7 @@ class ThroughApprise(Driver):
         """Return the arguments of the plugin."""
 
     def title(self, parcel: Parcel) -> str:
-        """Return the title as the service has it."""
+        """Return the title within the service's limit."""
         return cut(parcel.head(), self.title_characters, "characters")
 
     def body(self, parcel: Parcel) -> str:
@@ -82,16 +82,16 @@ class ThroughApprise(Driver):
         return ""
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Let the plugin make the call."""
+        """Let the plugin build the message and call through `_Wire`."""
         body, note = self.fit(self.body(parcel), parcel)
         try:
             plugin = _plugin(self.service, self.plugin)(asset=_asset(), **self.options(parcel, settings))
         except AppriseException:
-            # An argument that the plugin does not take; its words may repeat the argument.
+            # The plugin refuses an argument, and its error text may repeat it.
             raise ChannelError(Fault.AUTH, "settings") from None
         for name, value in self.attributes.items():
             setattr(plugin, name, value)
-        plugin.request_rate_per_sec = 0  # pace is kept by who calls a driver, not by sleeping in it
+        plugin.request_rate_per_sec = 0  # the caller keeps the pace; a driver must not sleep
         plugin.notify_format = NotifyFormat.MARKDOWN if parcel.format == "markdown" else NotifyFormat.TEXT
         sending = _Sending(driver=self, origin=self.origin(settings))
         _sending.one = sending
@@ -113,7 +113,7 @@ class _Sending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reply:
-    """As much of an answer as plugins look at."""
+    """The parts of an answer that plugins read."""
 
     status_code: int
     content: bytes
@@ -121,17 +121,17 @@ class _Reply:
 
 
 class _Wire:
-    """Stands where a plugin looks for `requests`. Whatever is not a success leaves the plugin as a ChannelError."""
+    """Replaces `requests` in a plugin's module. A failure passes through the plugin as a ChannelError."""
 
     codes = requests.codes
     RequestException = requests.RequestException
 
     def post(self, url: str, **call: Any) -> _Reply:
-        """Send as the plugin wants it, to the server that the driver names."""
+        """POST the plugin's message to the server that the driver names."""
         return self.request("POST", url, **call)
 
     def request(self, method: str, url: str, **call: Any) -> _Reply:
-        """The same, the method in words. Options of transport (verify, timeout, …) are ours to choose."""
+        """Send the plugin's message. Its transport options (verify, timeout, …) are ignored; ours apply."""
         sending: _Sending = _sending.one
         shape = {name: call.get(name) for name in ("params", "data", "headers", "auth")}
         made = requests.Request(method, url, **shape).prepare()
@@ -156,14 +156,14 @@ class _Wire:
 def _plugin(service: str, name: str) -> Any:
     module = importlib.import_module(f"apprise.plugins.{service}")
     if not hasattr(module, "requests"):
-        raise RuntimeError(f"apprise's {service} does not call requests any more: it needs another seam")
+        raise RuntimeError(f"apprise's {service} does not call requests any more: it needs another hook")
     module.requests = _Wire()  # type: ignore[attr-defined]
     return getattr(module, name)
 
 
 @functools.cache
 def _asset() -> AppriseAsset:
-    """Nothing of apprise's own is read, kept or shown."""
+    """Return an asset that keeps apprise from reading templates, storing data and logging secrets."""
     return AppriseAsset(
         async_mode=False,
         http_redirects=False,

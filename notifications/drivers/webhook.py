@@ -1,4 +1,4 @@
-"""A program of the person's own: an HTTP POST, signed as Standard Webhooks (https://www.standardwebhooks.com) says."""
+"""A webhook of a person's own program: a POST signed as in Standard Webhooks, https://www.standardwebhooks.com."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from notifications.drivers.base import (
     retry_after,
 )
 
-_PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _SECRET_BYTES = 32
 
 
@@ -37,9 +37,9 @@ def new_secret() -> str:
 
 
 def signed_headers(keys: Sequence[str], *, delivery_id: str, body: bytes) -> dict[str, str]:
-    """Return the three headers. Every tries' `webhook-id` is the same, so that a receiver can drop what it knows.
+    """Return the three headers. Every attempt has the same `webhook-id`, so that a receiver can drop repeats.
 
-    During a rotation there are two `keys`: either of them opens.
+    During a rotation there are two `keys`, and either signature verifies.
     """
     now = datetime.now(UTC)
     signatures = [Signer(key).sign(delivery_id, now, body.decode()) for key in keys]
@@ -51,7 +51,7 @@ def signed_headers(keys: Sequence[str], *, delivery_id: str, body: bytes) -> dic
 
 
 class WebhookForm(forms.Form):
-    """Where to, and what the body looks like."""
+    """The address, the secrets, and a template of the body."""
 
     url = forms.CharField(
         label=_("address"), max_length=outbound.URL_CHARACTERS, help_text=_("Where your program listens: https://…")
@@ -74,41 +74,41 @@ class WebhookForm(forms.Form):
         max_length=8000,
         widget=forms.Textarea,
         help_text=_(
-            'JSON with places, such as {"content": "{{title}} {{text}}"}; places: id title text level source colour '
-            "url detail_url at count. Empty: all of them."
+            'JSON with placeholders, such as {"content": "{{title}} {{text}}"}. Placeholders: id title text level '
+            "source colour url detail_url at count. Empty: a body with all of them."
         ),
     )
 
     def clean_url(self) -> str:
-        """Refuse what this server would not call."""
+        """Refuse an address that this server does not call."""
         try:
             return outbound.check_url(self.cleaned_data["url"].strip())
         except InvalidRequest as error:
             raise forms.ValidationError(error.message) from None
 
     def clean_secret(self) -> str:
-        """Make one where there is none."""
+        """Make a secret if the field is empty."""
         return _checked_secret(self.cleaned_data["secret"]) or new_secret()
 
     def clean_old_secret(self) -> str:
-        """Look whether it is one."""
+        """Refuse a text that is not a secret."""
         return _checked_secret(self.cleaned_data["old_secret"])
 
     def clean_template(self) -> str:
-        """Refuse a body that would be no JSON, and places that nothing fills."""
+        """Refuse unknown placeholders, and a body that is not JSON once they are filled."""
         template: str = self.cleaned_data["template"].strip()
-        unknown = sorted(set(_PLACE.findall(template)) - set(_values(_SAMPLE)))
+        unknown = sorted(set(_PLACEHOLDER.findall(template)) - set(_values(_SAMPLE)))
         if unknown:
-            raise forms.ValidationError(_("Nothing fills the place %(name)s."), params={"name": unknown[0]})
+            raise forms.ValidationError(_("There is no placeholder %(name)s."), params={"name": unknown[0]})
         try:
             json.loads(_filled(template, _SAMPLE) if template else "{}")
         except (ValueError, RecursionError):
-            raise forms.ValidationError(_("With the places filled the body is no JSON.")) from None
+            raise forms.ValidationError(_("The body is not JSON once its placeholders are filled.")) from None
         return template
 
 
 class Webhook(Driver):
-    """The answer's status counts: 2xx is taken, 410 ends it, everything else is tried again."""
+    """The status of the answer decides: 2xx is success, 410 switches the channel off, everything else is retried."""
 
     name = "webhook"
     label = _("Webhook")
@@ -159,8 +159,8 @@ def _values(parcel: Parcel) -> dict[str, str | int]:
 
 
 def _fill(template: str, values: Mapping[str, str | int]) -> str:
-    """Fill the places; what is filled in stands inside of a JSON string and cannot end it."""
-    return _PLACE.sub(lambda place: json.dumps(str(values.get(place[1], "")), ensure_ascii=False)[1:-1], template)
+    """Fill the placeholders; a value is escaped, so that it cannot end the JSON string around it."""
+    return _PLACEHOLDER.sub(lambda found: json.dumps(str(values.get(found[1], "")), ensure_ascii=False)[1:-1], template)
 
 
 def _filled(template: str, parcel: Parcel) -> str:

@@ -26,8 +26,8 @@ _BEIJING = ZoneInfo("Asia/Shanghai")
 _LEVELS = {"info": "通知", "warning": "警告", "error": "错误"}
 _COLOURS = {"info": "#1677FF", "warning": "#E5484D", "error": "#E5484D"}
 _MINUTE = 60.0
-# What only this server's owner can mend. Every person's channel would be switched off if it counted as theirs.
-_OUR_FAULT = frozenset({"40002", "40013", "40125", "40164", "48001", "48004", "89501", "89503", "40037"})
+# Only the administrator can fix these. As AUTH they would switch off the channel of every person.
+_ADMIN_CODES = frozenset({"40002", "40013", "40125", "40164", "48001", "48004", "89501", "89503", "40037"})
 
 
 class WeChatForm(forms.Form):
@@ -82,14 +82,14 @@ class WeChat(Driver):
         return {"template": ("template",), "text": ("text",), "auto": ("text", "template")}.get(way, self.ways)
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Send it the parcel's way to `parcel.address`, an openid."""
+        """Send by the parcel's way to `parcel.address`, an openid."""
         account = official_account()
         if account is None:
             raise ChannelError(Fault.PERMANENT, "no account")
         try:
             return _send_text(self, account, parcel) if parcel.way == "text" else _send_template(account, parcel)
         except ChannelError as error:
-            if error.code in _OUR_FAULT:
+            if error.code in _ADMIN_CODES:
                 logger.error("WeChat refuses this server", extra={"action": "wechat.refused", "code": error.code})
             if error.kind is not Fault.PERMANENT:
                 raise

@@ -25,7 +25,7 @@ _STALE = frozenset({40014, 42001})
 
 
 class WeComAppForm(forms.Form):
-    """The app's keys, and to whom."""
+    """The app's keys and the receivers."""
 
     corp_id = forms.CharField(
         label=_("CorpID"), max_length=64, help_text=_("work.weixin.qq.com: My company, at the bottom (ww…).")
@@ -35,7 +35,7 @@ class WeComAppForm(forms.Form):
     to = forms.CharField(
         label=_("to"),
         max_length=500,
-        help_text=_("User ids with commas (Contacts, the person: account); @all: everybody."),
+        help_text=_("User ids with commas (Contacts, the person: account); @all sends to all members."),
     )
 
 
@@ -55,7 +55,7 @@ class WeComApp(Driver):
     rates = (Rate(number=30, seconds=60), Rate(number=1000, seconds=3600))
     longest, unit = 2048, "bytes"
     counted_by = ("corp_id", "agent_id", "to")
-    limits = _("per person; beyond them WeCom drops messages without a word")
+    limits = _("per person; beyond that WeCom drops messages silently")
     troubles = (
         Trouble(code="-1", kind=Fault.RETRY, meaning=_("the service is busy")),
         Trouble(code="40001", kind=Fault.AUTH, meaning=_("the Secret is wrong")),
@@ -70,12 +70,12 @@ class WeComApp(Driver):
         Trouble(code="45009", kind=Fault.QUOTA, meaning=_("too many messages for now"), retry_after_seconds=65.0),
         Trouble(code="47001", kind=Fault.PERMANENT, meaning=_("the service cannot read the message")),
         Trouble(code="60020", kind=Fault.AUTH, meaning=_("this server's address is not on the app's list")),
-        Trouble(code="81013", kind=Fault.AUTH, meaning=_("nobody of these may see the app")),
+        Trouble(code="81013", kind=Fault.AUTH, meaning=_("none of these people may see the app")),
         Trouble(code="invaliduser", kind=Fault.AUTH, meaning=_("the person may not see the app or is gone")),
     )
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Send to `parcel.address`, a user id, by this server's app; else to whom the settings name, by theirs."""
+        """Send to `parcel.address`, a user id, by this server's app; without it by the settings' app."""
         if parcel.address:
             app = _App(
                 corp_id=server.WECOM_CORP_ID, agent_id=int(server.WECOM_AGENT_ID or 0), secret=server.WECOM_SECRET
@@ -112,7 +112,7 @@ class WeComApp(Driver):
         return self.call(url, payload, total_seconds=until - time.monotonic())
 
     def fetch_token(self, app: _App) -> Granted:
-        """Ask for a token; the one that is good is given again."""
+        """Request a token; WeCom returns the valid one again."""
         query = urlencode({"corpid": app.corp_id, "corpsecret": app.secret})
         said = self.call(
             f"{server.WECOM_API_BASE}/cgi-bin/gettoken?{query}", None, method="GET", total_seconds=_TOKEN_SECONDS
@@ -127,6 +127,6 @@ class WeComApp(Driver):
 
 @functools.lru_cache(maxsize=256)
 def _tokens(driver: WeComApp, app: _App) -> SharedToken:
-    # The secret is part of the name: who enters a wrong one must not find the token of the right one.
+    # The secret is part of the name: a wrong secret must not find the token of the right one.
     secret = hashlib.sha256(app.secret.encode()).hexdigest()[:16]
     return SharedToken(f"wecom:{app.corp_id}:{app.agent_id}:{secret}", functools.partial(driver.fetch_token, app))

@@ -14,7 +14,7 @@ from notifications.drivers.base import Driver, Fault, Parcel, Rate, Receipt, Sec
 
 
 class WeComRobotForm(forms.Form):
-    """The robot's key, and whom it calls by name."""
+    """The robot's key, and the people whom it mentions."""
 
     key = SecretField(
         label=_("key"),
@@ -22,10 +22,10 @@ class WeComRobotForm(forms.Form):
         help_text=_("In the group: settings, message push (robots), add one, copy its webhook address; it or its key."),
     )
     mention = forms.CharField(
-        label=_("always call"),
+        label=_("always mention"),
         required=False,
         max_length=255,
-        help_text=_("User ids or mobile numbers with commas; @all calls everybody."),
+        help_text=_("User ids or mobile numbers with commas; @all mentions all members."),
     )
 
     def clean_key(self) -> str:
@@ -38,7 +38,7 @@ class WeComRobotForm(forms.Form):
 
 
 class WeComRobot(Driver):
-    """Text with calls by name, or Markdown (calls inside of it)."""
+    """Text with mentions, or Markdown with mentions inside."""
 
     name = "wecom_robot"
     label = _("WeCom robot")
@@ -63,7 +63,7 @@ class WeComRobot(Driver):
     )
 
     def send(self, parcel: Parcel, settings: Mapping[str, object]) -> Receipt:
-        """Post one message; HTTP is 200 whatever happens, the body tells."""
+        """Post one message; HTTP is always 200; the result is in the body."""
         mentions = [*parcel.mentions, *_names(settings.get("mention"))]
         if parcel.format == "markdown":
             calls = "".join(f"<@{name}>" for name in mentions if not _is_mobile(name))
@@ -72,7 +72,7 @@ class WeComRobot(Driver):
         else:
             text, note = self.fit(parcel.lines(), parcel)
             content: dict[str, object] = {"content": text}
-            # The service asks for @all in the list of mobile numbers or of users; either calls everybody.
+            # WeCom accepts @all in the list of mobile numbers and in that of users.
             content["mentioned_list"] = [name for name in mentions if not _is_mobile(name)]
             content["mentioned_mobile_list"] = [name for name in mentions if _is_mobile(name)]
             payload = {"msgtype": "text", "text": content}

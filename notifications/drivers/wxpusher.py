@@ -15,7 +15,7 @@ from notifications.drivers.through_apprise import ThroughApprise
 
 
 class WxPusherForm(forms.Form):
-    """From which application to whom."""
+    """The application and the receivers."""
 
     token = SecretField(
         label=_("appToken"),
@@ -29,7 +29,7 @@ class WxPusherForm(forms.Form):
     )
 
     def clean_to(self) -> str:
-        """Look whether they can be any."""
+        """Refuse words that are neither a UID nor a topic id."""
         names = [name.strip() for name in self.cleaned_data["to"].split(",") if name.strip()]
         if not names or not all(re.fullmatch(r"UID_[A-Za-z0-9]{8,64}|\d{1,12}", name) for name in names):
             raise forms.ValidationError(_("A UID begins with UID_, a topic is a number."))
@@ -37,7 +37,7 @@ class WxPusherForm(forms.Form):
 
 
 class WxPusher(ThroughApprise):
-    """HTTP is 200 whatever happens; the body tells."""
+    """HTTP is always 200; the result is in the body."""
 
     name = "wxpusher"
     label = _("WxPusher")
@@ -60,7 +60,7 @@ class WxPusher(ThroughApprise):
     )
 
     def origin(self, settings: Mapping[str, object]) -> str:
-        """Return the service's."""
+        """Return the service's address."""
         return server.WXPUSHER_BASE
 
     def title(self, parcel: Parcel) -> str:
@@ -68,7 +68,7 @@ class WxPusher(ThroughApprise):
         return parcel.head()[:20]
 
     def options(self, parcel: Parcel, settings: Mapping[str, object]) -> dict[str, object]:
-        """Return from whom to whom."""
+        """Return the application's token and the receivers."""
         return {"token": str(settings["token"]), "targets": str(settings["to"]).split(",")}
 
     def judge(self, answer: outbound.Answer) -> str:

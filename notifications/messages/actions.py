@@ -1,4 +1,4 @@
-"""What a person answers a message with, by its number."""
+"""Actions: a person answers a message with a number, which starts a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from notifications.models import Message, MessageAction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenAction:
-    """An action that was chosen: which job for which agent."""
+    """An action that was taken: the job to start and its agent."""
 
     message_id: str
     number: int
@@ -36,7 +36,7 @@ def open_actions(message: Message, now: dt.datetime) -> list[MessageAction]:
 def find_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> MessageAction | None:
     """Return the action of that number of the owner's newest message with open ones; None if there is none.
 
-    What was taken back, and what is kept for later, offers nothing: the person means what they can see.
+    A withdrawn message and one that is not due yet are skipped: the person means a message that they can see.
     """
     now = now or database_now()
     is_told = Q(message__not_before=None) | Q(message__not_before__lte=now)
@@ -49,7 +49,7 @@ def find_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -
 def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -> TakenAction | None:
     """Take the action that `find_action` finds; None if there is none.
 
-    One that works once is taken by one caller only, however often the number is sent. The caller notes it in the end.
+    Only one of several concurrent callers takes an action that works once. The caller calls `note_action` at the end.
     """
     with whole("action.take"):
         now = now or database_now()
@@ -62,7 +62,7 @@ def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -
 
 
 def note_action(owner_id: str, taken: TakenAction) -> None:
-    """Write into the audit trail that an action was taken: the last thing in the transaction of what it started."""
+    """Write an audit entry for a taken action, as the last write of the transaction that starts its job."""
     record_audit(
         actor=f"user:{owner_id}",
         action="action.take",

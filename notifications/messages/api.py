@@ -1,4 +1,4 @@
-"""/messages: send with everything a message can have, read what became of it, take it back."""
+"""/messages: send a message with all its fields, read its result, withdraw it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Messages(Operation):
     """/messages."""
 
     def get_authenticators(self) -> list[Any]:
-        """Let tokens for messages send; what others have sent is read with full ones only."""
+        """Let tokens for messages send; reading needs a full token."""
         return [MessagesUser() if self.request is not None and self.request.method == "POST" else FullUser()]
 
     @describe(
@@ -40,12 +40,14 @@ class Messages(Operation):
         answers={201: MessageSerializer},
         errors=[ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel],
         request=NewMessageSerializer,
-        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again sends nothing more.")],
+        parameters=[
+            header("Idempotency-Key", "1 to 255 characters. The same request with the same key sends nothing again.")
+        ],
     )
     def post(self, request: Request) -> Response:
-        """Store a message and answer with it. Accepted means stored: its deliveries tell what became of it.
+        """Store a message and return it; its deliveries show the result later.
 
-        A token for messages takes back what waits by sending under the same `key`.
+        With a token for messages, a new message under the same `key` replaces one that still waits.
         """
         principal = caller(request)
         fields = new_message_fields(checked(NewMessageSerializer(data=self.read_body(request))))
@@ -66,7 +68,7 @@ class Messages(Operation):
         ],
     )
     def get(self, request: Request) -> Response:
-        """Return a page of the caller's messages. A token for messages sends and reads none: 403."""
+        """Return a page of the caller's messages. A token for messages may not read: 403."""
         level = query_value(request, "level")
         if level is not None and level not in Level.values:
             raise InvalidRequest(_("level is one of: %(words)s."), params={"words": ", ".join(Level.values)})
@@ -83,10 +85,10 @@ class OneMessage(Operation):
 
     @describe("messages_read", "Read a message", answers={200: MessageSerializer}, errors=[NotFound])
     def get(self, request: Request, message_id: str) -> Response:
-        """Return a message with its deliveries. A token for messages reads none, its own neither: 403."""
+        """Return a message with its deliveries. A token for messages may not read, not even its own: 403."""
         return Response(MessageSerializer(read_message(viewer=caller(request), message_id=message_id)).data)
 
-    @describe("messages_withdraw", "Take a message back", answers={200: MessageSerializer}, errors=[NotFound])
+    @describe("messages_withdraw", "Withdraw a message", answers={200: MessageSerializer}, errors=[NotFound])
     def delete(self, request: Request, message_id: str) -> Response:
-        """Take back what has not been sent of a message, and answer with how it stands."""
+        """Withdraw what has not been sent of a message, and return the message."""
         return Response(MessageSerializer(withdraw_message(viewer=caller(request), message_id=message_id)).data)

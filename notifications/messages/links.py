@@ -1,6 +1,4 @@
-"""Signed addresses: of a message's page, by which whoever has it may read that one message, for a month; of the page
-on which whoever reads a mailbox agrees to what will come there.
-"""
+"""Signed addresses of two pages: one message, for 30 days, and the confirmation of a mailbox, for three."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ def detail_path(message_id: str) -> str:
 
 
 def linked_message(token: str) -> Message:
-    """Return the message of an address, with its actions; raise NotFound for a forged, an old or an idle one."""
+    """Return the message of an address, with its actions; raise NotFound if it is forged, too old, or gone."""
     found = Message.objects.prefetch_related("actions").filter(pk=message_of(token)).first()
     if found is None:
         raise NotFound
@@ -38,7 +36,7 @@ def linked_message(token: str) -> Message:
 
 
 def message_of(token: str) -> str:
-    """Return the message's id from its address; raise NotFound for a forged or an old one."""
+    """Return the message's id from its address; raise NotFound if it is forged or too old."""
     try:
         return _SIGNER.unsign(token, max_age=LIFE)
     except signing.BadSignature as error:
@@ -46,13 +44,13 @@ def message_of(token: str) -> str:
 
 
 def confirmation_url(channel_id: str, address: str) -> str:
-    """Return the address of the page on which a mailbox agrees to a channel. It holds for that mailbox alone."""
+    """Return the address of the page that confirms a mailbox. It is valid only for that mailbox."""
     token = _CONFIRMATIONS.sign(f"{channel_id}:{mailbox_digest(address)}")
     return f"{settings.PUBLIC_URL}/c/{token}"
 
 
 def confirmation_of(token: str) -> tuple[str, str]:
-    """Return the channel's id and the mailbox's digest; raise NotFound for a forged or an old address."""
+    """Return the channel's id and the mailbox's digest; raise NotFound if the address is forged or too old."""
     try:
         channel_id, _colon, digest = _CONFIRMATIONS.unsign(token, max_age=CONFIRMATION_LIFE).partition(":")
     except signing.BadSignature as error:
@@ -61,5 +59,5 @@ def confirmation_of(token: str) -> tuple[str, str]:
 
 
 def mailbox_digest(address: str) -> str:
-    """Return by what a mailbox is known where it need not be written out."""
+    """Return a digest of a mailbox, for keys and links that must not show the address."""
     return hashlib.sha256(address.lower().encode()).hexdigest()[:32]

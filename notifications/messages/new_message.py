@@ -1,4 +1,4 @@
-"""The value of a message that somebody asks for, before it is stored."""
+"""The value of a message that is to be stored."""
 
 from __future__ import annotations
 

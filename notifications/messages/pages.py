@@ -1,6 +1,4 @@
-"""Pages for whoever has their signed address: of one message, mostly on a phone, mostly from a chat; and that on which
-whoever reads a mailbox agrees to what will come.
-"""
+"""Pages that open with their signed address and no login: one message, and the confirmation of a mailbox."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from notifications.messages.links import CONFIRMATION_LIFE, LIFE, linked_message
 
 @require_safe
 def message_page(request: HttpRequest, token: str) -> HttpResponse:
-    """Show a message in full. A forged and an old address read alike: the page says how to get at the text."""
+    """Show a message in full. A forged and an expired address give the same page, which says how to find the text."""
     try:
         message = linked_message(token)
     except NotFound:
@@ -36,7 +34,7 @@ def message_page(request: HttpRequest, token: str) -> HttpResponse:
 @form_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirmation_page(request: HttpRequest, token: str) -> HttpResponse:
-    """Ask (GET), and take the yes (POST): programs that look into mail follow its links, but press nothing."""
+    """Ask with GET and confirm with POST, because mail scanners follow links but submit no forms."""
     try:
         channel = confirm_channel(token) if request.method == "POST" else channel_to_confirm(token)
     except NotFound:

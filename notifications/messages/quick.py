@@ -93,14 +93,14 @@ class QuickMessage(Operation):
         errors=[InvalidMessage, LimitExceeded, NoChannel],
         parameters=[
             query("msg", "The text.", required=True),
-            query("source", "Stands over the text."),
+            query("source", "Shown above the text."),
             query("color", "`#RRGGBB`, the # written as %23."),
         ],
     )
     def get(self, request: Request) -> Response:
-        """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
+        """Store a message as POST does. A browser's prefetch and a link preview send nothing."""
         if is_prefetch(request):
-            raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
+            raise InvalidRequest(_("A prefetch or a link preview sends nothing."))
         fields: dict[str, Any] = {name: query_value(request, name) for name in ("source", "color")}
         return self._send(request, {**fields, "message": query_value(request, "msg")})
 
@@ -127,7 +127,7 @@ class AgentMessage(Operation):
         request=QuickSerializer,
     )
     def post(self, request: Request) -> Response:
-        """Store a message. It waits where no channel takes it now; the agent's name stands over it."""
+        """Store a message under the agent's name. If no channel takes it now, it waits."""
         principal = caller(request)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         run_alone(

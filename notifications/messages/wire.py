@@ -56,7 +56,7 @@ class _Colour(Text):
 
 
 class ActionSerializer(Body):
-    """What the person may answer with, by number: a job for one of their agents."""
+    """A job for one of the person's agents, started by answering with its number."""
 
     label = Text(max_length=ACTION_LABEL_LENGTH)  # type: ignore[assignment]  # our field, an attribute of DRF's
     agent = Text(max_length=50, help_text="Name or alias of one of your agents.")
@@ -68,7 +68,7 @@ class ActionSerializer(Body):
         source="expires_seconds",
         help_text="Seconds; a day without it.",
     )
-    once = Flag(required=False, help_text="Off: it may be chosen again. On without it.")
+    once = Flag(required=False, help_text="Off: it may be taken again. On without it.")
 
 
 @extend_schema_serializer(component_name="Wish")
@@ -83,7 +83,7 @@ class NewMessageSerializer(Body):
     color = _Colour(
         required=False, allow_blank=True, source="colour", help_text="`#RRGGBB`; blue for info, red for the others."
     )
-    url = _Link(max_length=URL_LENGTH, required=False, allow_blank=True, help_text="Where the message leads.")
+    url = _Link(max_length=URL_LENGTH, required=False, allow_blank=True, help_text="A link shown with the message.")
     mentions = serializers.ListField(
         child=Text(max_length=64), max_length=_MENTIONS_LIMIT, required=False, help_text="Names at the service; @all."
     )
@@ -97,14 +97,14 @@ class NewMessageSerializer(Body):
         child=Text(max_length=CHANNEL_NAME_LENGTH),
         max_length=_TARGETS_LIMIT,
         required=False,
-        help_text="Names or ids to try, in order, where one refuses.",
+        help_text="Names or ids to try, in order, if a channel refuses.",
     )
-    not_before = Time(required=False, allow_null=True, help_text="Kept until then.")
+    not_before = Time(required=False, allow_null=True, help_text="The earliest time of sending.")
     key = Text(
         max_length=KEY_LENGTH,
         required=False,
         allow_blank=True,
-        help_text="What was sent under the same key and still waits is replaced.",
+        help_text="A message under the same key that still waits is replaced.",
     )
     actions = serializers.ListField(child=ActionSerializer(), max_length=ACTIONS_LIMIT, required=False)
 
@@ -114,7 +114,7 @@ class QuickSerializer(serializers.Serializer[Any]):
 
     message = serializers.CharField(max_length=TEXT_LENGTH)
     source = serializers.CharField(  # type: ignore[assignment]
-        max_length=SOURCE_LENGTH, required=False, allow_blank=True, help_text="Stands over the text."
+        max_length=SOURCE_LENGTH, required=False, allow_blank=True, help_text="Shown above the text."
     )
     color = serializers.CharField(required=False, allow_blank=True, help_text="`#RRGGBB`.")
 
@@ -146,7 +146,7 @@ class _Meaning(serializers.CharField):
 
 
 class DeliverySerializer(serializers.Serializer[Any]):
-    """What became of a message on one channel."""
+    """One delivery of a message, on one channel."""
 
     id = serializers.CharField()
     channel_id = serializers.CharField(allow_null=True)
@@ -154,9 +154,9 @@ class DeliverySerializer(serializers.Serializer[Any]):
     way = serializers.CharField(help_text="`template` or `text` for WeChat.")
     state = serializers.ChoiceField(DeliveryState.choices)
     tries = serializers.IntegerField()
-    fault = serializers.CharField(help_text="retry, permanent, quota, window, auth; empty where nothing is wrong.")
-    code = serializers.CharField(source="provider_code", help_text="What the service said.")
-    meaning = _Meaning(source="*", help_text="What that means.")
+    fault = serializers.CharField(help_text="retry, permanent, quota, window, auth; empty if nothing is wrong.")
+    code = serializers.CharField(source="provider_code", help_text="The service's code.")
+    meaning = _Meaning(source="*", help_text="The meaning of the code.")
     provider_id = serializers.CharField()
     due_at = Time(allow_null=True)
     created_at = Time()
@@ -164,7 +164,7 @@ class DeliverySerializer(serializers.Serializer[Any]):
 
 
 class GivenActionSerializer(serializers.Serializer[Any]):
-    """An action as it stands."""
+    """An action, and whether it was taken."""
 
     number = serializers.IntegerField()
     label = serializers.CharField()  # type: ignore[assignment]
@@ -176,7 +176,7 @@ class GivenActionSerializer(serializers.Serializer[Any]):
 
 
 class MessageSerializer(serializers.Serializer[Any]):
-    """A message with what became of it."""
+    """A message with its deliveries."""
 
     id = serializers.CharField()
     title = serializers.CharField()
@@ -189,7 +189,7 @@ class MessageSerializer(serializers.Serializer[Any]):
     mentions = serializers.ListField(child=serializers.CharField())
     agent_id = EmptyAsNull(help_text="The agent that sent it.")
     key = serializers.CharField()
-    count = serializers.IntegerField(help_text="How often the same was said within a moment.")
+    count = serializers.IntegerField(help_text="How many equal messages within a few seconds it stands for.")
     state = serializers.ChoiceField(["stored", *DeliveryState.values], help_text="`sent` when every target has it.")
     not_before = Time(allow_null=True)
     withdrawn_at = Time(allow_null=True)

@@ -3,7 +3,7 @@ from django.db.models import F
 
 
 def confirm_mailboxes(apps, schema_editor):
-    """What was added before anybody was asked goes on as before."""
+    """Confirm the mailboxes that were added before confirmation existed."""
     apps.get_model("notifications", "Channel").objects.filter(driver="email").update(confirmed_at=F("created_at"))
 
 

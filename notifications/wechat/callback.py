@@ -1,10 +1,10 @@
-"""What WeChat and WeCom tell us: is it from them, what does it say, and how is it answered.
+"""Read and answer the callbacks of WeChat and WeCom.
 
-Signature first, compared in constant time; then the age, the size and the shape; only then is anything decrypted or
-parsed. Whatever is wrong gives the same BadCallback: who forges learns nothing from the answer (no padding oracle).
-Three modes: plain, compatible (plain and encrypted side by side), safe (encrypted). Only what came encrypted may run
-commands (`Push.sealed`): the signature of a plain message does not cover its words, and the plain half of a compatible
-one is not looked at.
+The signature is compared first, in constant time; then age, size and shape are checked; only then is anything
+decrypted or parsed. Every failure raises the same BadCallback, so that a forger learns nothing from the answer (no
+padding oracle). There are three modes: plain, compatible (plain and encrypted side by side), safe (encrypted). Only an
+encrypted message may run commands (`Push.sealed`): the signature of a plain one does not cover its text, and the
+plain half of a compatible one is ignored.
 
 https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html,
 https://developer.work.weixin.qq.com/document/path/90968 (encryption).
@@ -30,11 +30,11 @@ from wechatpy.crypto.base import WeChatCipher
 from kernel.text import cut
 
 BODY_BYTES = 64 * 1024
-# A text of 2048 of them in some sixty elements is the most there is. More could only be nested, and costs the parser.
+# The largest text has 2048 of them, in about sixty elements. More would be deep nesting, which is slow to parse.
 _BRACKETS = 3000
 REPLY_BYTES = 2048
 _BLOCK_BYTES = 32
-# What XML 1.0 does not know at all, and what would only be there to confuse.
+# Characters that XML 1.0 does not allow.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ROOT_FIRST = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^<>]*\?>\s*)?<xml[\s>]")
 _ENCRYPT = re.compile(rb"<Encrypt>(?:<!\[CDATA\[)?([A-Za-z0-9+/=]{1,60000})(?:\]\]>)?</Encrypt>")
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 class BadCallback(Exception):
-    """Not from the platform, too old, or not in its form. What exactly is wrong is told to nobody."""
+    """The request is not from the platform, too old, or malformed. The error does not say which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Push:
 
     fields: Mapping[str, str]
     sealed: bool
-    """It came encrypted: nobody between the platform and us has written it."""
+    """Set if it came encrypted, so that only the platform can have written it."""
 
     @property
     def kind(self) -> str:
@@ -96,7 +96,7 @@ class Push:
 
 
 class _Crypto(PrpCrypto):  # type: ignore[misc]  # the library has no types
-    """wechatpy's, with a first block that nobody can foretell: it stands for the vector, which is the key's."""
+    """wechatpy's cipher with an unpredictable first block, because its initialization vector is part of the key."""
 
     def get_random_string(self) -> str:
         return secrets.token_hex(8)
@@ -111,7 +111,7 @@ class Callback:
     account: str
 
     def greet(self, query: Mapping[str, str]) -> str:
-        """Return what the platform wants to hear when the address is entered. Raises BadCallback."""
+        """Return the answer that confirms our address to the platform. Raises BadCallback."""
         echo = query.get("echostr", "")
         if "msg_signature" in query:
             self._check(query, query["msg_signature"], echo)
@@ -124,8 +124,8 @@ class Callback:
         if "msg_signature" not in query and query.get("encrypt_type", "raw") != "aes":
             self._check(query, query.get("signature", ""))
             return Push(fields=_fields(body), sealed=False)
-        # The signature is over this very word, so it is looked for without a parser, which strangers could keep busy.
-        # In the compatible mode it stands behind what a person wrote.
+        # The signature covers this element, so find it without the parser, which a forged body could keep busy.
+        # In the compatible mode it comes after the text that a person wrote.
         found = _ENCRYPT.findall(body) if len(body) <= BODY_BYTES else []
         encrypted = found[-1].decode() if found else ""
         self._check(query, query.get("msg_signature", ""), encrypted)
@@ -144,7 +144,7 @@ class Callback:
         return self._closed(answer) if push.sealed else answer
 
     def _check(self, query: Mapping[str, str], given: str, *signed: str) -> None:
-        """Raise BadCallback unless `given` signs the query's time and nonce and `signed`, lately."""
+        """Raise BadCallback unless `given` signs the query's time and nonce and `signed`, and the time is recent."""
         timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
         expected = self._sign(timestamp, nonce, *signed)
         if not self.token or not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
@@ -168,8 +168,8 @@ class Callback:
             content, end = plain[16:-padding], plain[-padding:]
             length = int.from_bytes(content[:4], "big")
             text, account = content[4 : 4 + length], content[4 + length :]
-            whole = 1 <= padding <= _BLOCK_BYTES and end == bytes([padding]) * padding and len(text) == length
-            if whole and hmac.compare_digest(account, self.account.encode()):
+            is_intact = 1 <= padding <= _BLOCK_BYTES and end == bytes([padding]) * padding and len(text) == length
+            if is_intact and hmac.compare_digest(account, self.account.encode()):
                 return text.decode()
         except (ValueError, IndexError):
             raise BadCallback from None
@@ -187,19 +187,19 @@ class Callback:
     @property
     def _key(self) -> bytes:
         if not self.aes_key:
-            raise BadCallback  # it came encrypted, and there is nothing to open it with
+            raise BadCallback  # encrypted, but no key is configured
         return base64.b64decode(self.aes_key + "=")
 
 
 def wechat_callback() -> Callback | None:
-    """Return the official account's side; None where there is no account."""
+    """Return the official account's callback; None without an account."""
     if not settings.WECHAT_KIND:
         return None
     return Callback(token=settings.WECHAT_TOKEN, aes_key=settings.WECHAT_AES_KEY, account=settings.WECHAT_APPID)
 
 
 def wecom_callback() -> Callback | None:
-    """Return the WeCom app's side; None where there is none. It speaks encrypted only."""
+    """Return the WeCom app's callback, which is always encrypted; None without an app."""
     if not (settings.WECOM_CORP_ID and settings.WECOM_TOKEN and settings.WECOM_AES_KEY):
         return None
     return Callback(token=settings.WECOM_TOKEN, aes_key=settings.WECOM_AES_KEY, account=settings.WECOM_CORP_ID)
@@ -208,8 +208,8 @@ def wecom_callback() -> Callback | None:
 def _fields(body: bytes) -> dict[str, str]:
     """Return the elements of `<xml>` that hold text. Raises BadCallback.
 
-    Nothing but the declaration may stand before the root: where there is no DOCTYPE there are no entities, which could
-    blow up or fetch files.
+    Only the XML declaration may precede the root: without a DOCTYPE there are no entities, which could exhaust memory
+    or read files.
     """
     if len(body) > BODY_BYTES or body.count(b"<") > _BRACKETS or not _ROOT_FIRST.match(body):
         raise BadCallback
@@ -220,7 +220,7 @@ def _fields(body: bytes) -> dict[str, str]:
     root = document.get("xml")
     if not isinstance(root, dict):
         raise BadCallback
-    # An element that is there twice is a list, one with others inside a dictionary: none that we read is either.
+    # A repeated element is a list and a nested one a dictionary; we read neither.
     return {
         name: value or ""
         for name, value in root.items()

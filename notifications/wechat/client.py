@@ -1,9 +1,9 @@
-"""What we ask of WeChat: messages, templates, the typing sign, QR codes, the menu. wechatpy underneath, hardened.
+"""Client of the WeChat official account: messages, templates, the typing sign, QR codes, the menu.
 
-wechatpy 1.8.18 fetches a token without a time limit from a fixed address, repeats a call for ever on a token that is
-refused, lets the errors of its HTTP library through and takes a proxy's error page for an answer. Here every call ends
-within 10 s, a refused token is renewed once (by one of all processes) and the call repeated once, and whatever goes
-wrong is a ChannelError, without the address of the call: the token stands in it.
+wechatpy 1.8.18 fetches a token without a timeout from a fixed address, retries forever with a refused token, lets the
+errors of its HTTP library through and takes a proxy's error page for an answer. Here every call ends within 10 s, a
+refused token is renewed once (by one process for all) and the call repeated once, and every failure is a ChannelError
+without the address of the call, which contains the token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READ_SECONDS = 5.0
 QR_LONGEST_SECONDS = 30 * 24 * 3600
 
 _STALE = frozenset({"40001", "40014", "42001"})
-"""The token is not good (any more)."""
+"""Codes of a token that is not valid, or not any more."""
 _NO_MENU = "46003"
 _NOT_TYPING = frozenset({"45072", "45080", "45081"})
 
@@ -39,7 +39,7 @@ _NOT_TYPING = frozenset({"45072", "45080", "45081"})
 class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
     """wechatpy's client with our tokens, limits and errors.
 
-    The library looks at every attribute before `__init__` has run and takes AttributeError alone for "not there yet".
+    The library reads every attribute before `__init__` has run and treats only AttributeError as "not set yet".
     """
 
     def __init__(self, appid: str, secret: str, *, stable: bool, base: str) -> None:
@@ -57,7 +57,7 @@ class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Bound everything that is called inside."""
+        """Limit the total time of the calls inside."""
         self._until.at = time.monotonic() + seconds
         try:
             yield
@@ -74,7 +74,7 @@ class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
         return self._once(method, url_or_endpoint, self._tokens.renew(token), kwargs)
 
     def _once(self, method: str, url_or_endpoint: str, token: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        # None is not sent, but keeps the library from looking for a token.
+        # None is not sent, but keeps the library from fetching a token.
         params = {**kwargs.get("params", {}), "access_token": token or None}
         call = {**kwargs, "params": params, "timeout": self._left(), "allow_redirects": False}
         try:
@@ -82,23 +82,23 @@ class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
         except WeChatClientException as error:
             if error.errcode is None:
                 raise ChannelError(Fault.RETRY, f"http {error.response.status_code}") from None
-            # What a code means for a message stands in the driver's table.
+            # The driver's table has the meaning of a code.
             raise ChannelError(Fault.PERMANENT, str(error.errcode)) from None
         except requests.RequestException as error:
             raise _unanswered(error) from None
         except (TypeError, ValueError):
-            result = None  # an errcode that is no number
+            result = None  # the errcode is not a number
         if not isinstance(result, dict):
             raise ChannelError(Fault.RETRY, "garbled", unheard=True)
         return result
 
     def _fetch(self) -> Granted:
-        """Ask for a token; nothing in here needs one."""
-        wish = {"grant_type": "client_credential", "appid": self.appid, "secret": self.secret}
+        """Request a token, without a token."""
+        query = {"grant_type": "client_credential", "appid": self.appid, "secret": self.secret}
         if self._stable:
-            said = self._once("post", "stable_token", "", {"data": {**wish, "force_refresh": False}})
+            said = self._once("post", "stable_token", "", {"data": {**query, "force_refresh": False}})
         else:
-            said = self._once("get", "token", "", {"params": wish})
+            said = self._once("get", "token", "", {"params": query})
         token, seconds = said.get("access_token"), said.get("expires_in")
         if not isinstance(token, str) or not token or not isinstance(seconds, int):
             raise ChannelError(Fault.RETRY, "garbled")
@@ -134,7 +134,7 @@ class OfficialAccount:
         return str(said.get("msgid", ""))
 
     def show_typing(self, openid: str) -> bool:
-        """Show for 15 s that we are at it; tell whether it is shown. Ends with the next message."""
+        """Show the typing sign for 15 s or until the next message; return False if WeChat does not show it."""
         try:
             self._post("message/custom/typing", {"touser": openid, "command": "Typing"})
         except ChannelError as error:
@@ -146,16 +146,16 @@ class OfficialAccount:
     def make_qr(self, scene: str, *, seconds: int | None) -> tuple[str, str]:
         """Return (ticket, address that the code stands for) of a QR code for a scene of 1 to 64 characters.
 
-        `seconds` up to 30 days; None: for ever, of which an account has 100,000.
+        `seconds` up to 30 days; None makes a permanent code, of which an account has 100,000.
         """
         forever = seconds is None
-        wish: dict[str, object] = {
+        order: dict[str, object] = {
             "action_name": "QR_LIMIT_STR_SCENE" if forever else "QR_STR_SCENE",
             "action_info": {"scene": {"scene_str": scene}},
         }
         if seconds is not None:
-            wish["expire_seconds"] = min(seconds, QR_LONGEST_SECONDS)
-        said = self._post("qrcode/create", wish)
+            order["expire_seconds"] = min(seconds, QR_LONGEST_SECONDS)
+        said = self._post("qrcode/create", order)
         return str(said.get("ticket", "")), str(said.get("url", ""))
 
     @staticmethod
@@ -168,7 +168,7 @@ class OfficialAccount:
         self._post("menu/create", {"button": list(buttons)})
 
     def menu(self) -> list[Mapping[str, object]]:
-        """Return the buttons of the menu; empty where the account has none."""
+        """Return the buttons of the menu; empty without a menu."""
         try:
             said = self._get("menu/get", {})
         except ChannelError as error:
@@ -182,11 +182,11 @@ class OfficialAccount:
         return list(buttons)
 
     def delete_menu(self) -> None:
-        """Take the menu away."""
+        """Remove the menu."""
         self._get("menu/delete", {})
 
     def person(self, openid: str) -> dict[str, Any]:
-        """Return what WeChat tells of a follower: no name and no picture since December 2021."""
+        """Return WeChat's data about a follower, without name and picture since December 2021."""
         return self._get("user/info", {"openid": openid, "lang": "zh_CN"})
 
     def _get(self, endpoint: str, params: Mapping[str, str]) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class OfficialAccount:
 
 
 def official_account() -> OfficialAccount | None:
-    """Return the account of the settings; None where there is none."""
+    """Return the account of the settings; None without one."""
     if not settings.WECHAT_KIND:
         return None
     return _account(settings.WECHAT_APPID, settings.WECHAT_API_BASE, settings.WECHAT_STABLE_TOKEN)
@@ -209,7 +209,7 @@ def official_account() -> OfficialAccount | None:
 
 @functools.lru_cache(maxsize=4)
 def _account(appid: str, base: str, stable: bool) -> OfficialAccount:
-    """Make it once for what the settings say (they change in tests only): wechatpy's clients are never given back."""
+    """Make one client per settings, which change only in tests: wechatpy's clients are never released."""
     return OfficialAccount()
 
 
@@ -224,6 +224,6 @@ def _unanswered(error: requests.RequestException) -> ChannelError:
 
 
 def _never_connected(error: requests.RequestException) -> bool:
-    """Tell whether no connection came about: urllib3 hides that in what it wraps."""
+    """Tell whether the connection failed before anything was sent: urllib3 hides that in a wrapped error."""
     cause = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", None), NewConnectionError)

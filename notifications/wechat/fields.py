@@ -1,4 +1,4 @@
-"""What the fields of category templates take. One wrong value and the message is refused (47003), so they are made fit.
+"""Fit values to the fields of category templates: WeChat refuses the message for one wrong value (47003).
 
 Source: 微信开放文档 · 订阅消息参数值内容限制说明, which holds for template messages as well. A field's type is its name
 without the number: thing1, phrase3. Fields of a test account have names of their own and take anything.
@@ -21,7 +21,7 @@ _EMPTY = "-"
 
 
 def field_value(name: str, text: str, *, at: datetime) -> str:
-    """Return what of `text` the field takes; for a field of time the time. Never empty, one line, no controls."""
+    """Return the part of `text` that the field takes, or `at` for a field of time; one line, never empty."""
     kind = name.rstrip("0123456789")
     if kind in ("time", "date"):
         return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S")
@@ -29,7 +29,7 @@ def field_value(name: str, text: str, *, at: datetime) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` without line ends and without what is not to be seen."""
+    """Return `text` without line ends and invisible characters."""
     kept = "".join(" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)
     visible = "".join(
         one for one in kept if unicodedata.category(one) not in ("Cf", "Cs", "Co", "Cn") or one == "\u200d"
@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 
 
 def _at_most(limit: int) -> Callable[[str], str]:
-    """Cut to `limit` as WeChat may count: an emoji can be two."""
+    """Return a function that cuts to `limit` UTF-16 units, because WeChat may count an emoji as two."""
 
     def fit(text: str) -> str:
         if _units(text) <= limit:

@@ -29,14 +29,14 @@ _LOCK_WAIT_SECONDS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What the platform gave."""
+    """A token and its lifetime as the platform returned them."""
 
     token: str
     expires_in_seconds: float
 
 
 class SharedToken:
-    """One token of one account. `fetch` asks the platform; whatever it raises goes to who wanted the token."""
+    """One token of one account. `fetch` requests it from the platform; its errors reach the caller."""
 
     def __init__(self, name: str, fetch: Callable[[], Granted]) -> None:
         self._key = f"access-token:{name}"
@@ -45,11 +45,11 @@ class SharedToken:
         self._own: tuple[str, float] = ("", 0.0)  # for while Redis is away
 
     def current(self) -> str:
-        """Return the token that is good as far as we know."""
+        """Return the token that is valid as far as we know."""
         return self._known() or self.renew("")
 
     def renew(self, failed: str) -> str:
-        """Return a token other than `failed`: what somebody fetched meanwhile, or a fresh one."""
+        """Return a token other than `failed`: one that another process fetched meanwhile, or a new one."""
         with self._lock, self._shared_lock():
             known = self._known()
             if known and known != failed:
@@ -72,7 +72,7 @@ class SharedToken:
 
     @contextmanager
     def _shared_lock(self) -> Iterator[None]:
-        """Let one process fetch. Without Redis, or when the one takes too long, each fetches for itself."""
+        """Let one process fetch. Without Redis, or if that process takes too long, each fetches its own."""
         lock = cache.lock(  # type: ignore[attr-defined]  # django-redis has it
             f"{self._key}:lock", timeout=_LOCK_SECONDS, blocking_timeout=_LOCK_WAIT_SECONDS
         )
@@ -88,4 +88,4 @@ class SharedToken:
                 try:
                     lock.release()
                 except RedisError:
-                    held = False  # it has run out, or Redis is gone: either way nobody is kept waiting by us
+                    held = False  # the lock has expired or Redis is gone: no process waits for it
