@@ -19,8 +19,8 @@ from notifications.console.forms import (
 )
 from notifications.console.presentation import (
     delivery_lines,
+    headline_of,
     message_lines,
-    said_by,
 )
 from notifications.deliveries.replay import replay_delivery
 from notifications.messages.accept import accept_messages
@@ -74,7 +74,7 @@ def message_detail(request: HttpRequest, user: User, message_id: str) -> HttpRes
     deliveries = list(message.deliveries.all())
     context = {
         "message": message,
-        "said": said_by(message),
+        "headline": headline_of(message),
         "state": message.state,
         "lines": delivery_lines(message),
         "is_open": any(one.state in OPEN_STATES for one in deliveries),

@@ -82,7 +82,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLine:
-    """One delivery of a message: `meaning` of what the service said, `went_to` the channel that took over."""
+    """One delivery of a message: the `meaning` of its code, and the channel that took over, `went_to`."""
 
     delivery: Delivery
     state: str
@@ -94,10 +94,10 @@ class DeliveryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLine:
-    """One message of the list; `said` is its title, or else its text, on one line."""
+    """One message of the list; `headline` is its title, or else its text, on one line."""
 
     message: Message
-    said: str
+    headline: str
     state: str
     channels: str
 
@@ -111,8 +111,8 @@ def meaning_of(channel: Channel | None, code: str, fault: str = "") -> str:
     """Return what a code means to a person: as the service's table says, as ours does, or by the kind of fault."""
     if code in _OUR_WORDS:
         return str(_OUR_WORDS[code])
-    said = driver_of(channel.driver).explain(code) if channel is not None and code else ""
-    return str(said or _FAULTS.get(fault, ""))
+    meaning = driver_of(channel.driver).explain(code) if channel is not None and code else ""
+    return str(meaning or _FAULTS.get(fault, ""))
 
 
 def channel_line(channel: Channel, waiting: int = 0) -> ChannelLine:
@@ -172,11 +172,13 @@ def message_lines(messages: Sequence[Message]) -> list[MessageLine]:
     for message in messages:
         names = dict.fromkeys(one.channel.name for one in message.deliveries.all() if one.channel is not None)
         channels = ", ".join(names)
-        lines.append(MessageLine(message=message, said=said_by(message), state=message.state, channels=channels))
+        lines.append(
+            MessageLine(message=message, headline=headline_of(message), state=message.state, channels=channels)
+        )
     return lines
 
 
-def said_by(message: Message) -> str:
+def headline_of(message: Message) -> str:
     """Return a message on one line, cut."""
     return Truncator(visible_line(message.title or message.text)).chars(_LINE_CHARACTERS)
 

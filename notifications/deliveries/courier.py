@@ -84,7 +84,7 @@ class Lanes:
             return next((found for lane in list(self._waiting) if (found := self._next_of(lane))), None)
 
     def free(self, slot: Slot) -> None:
-        """Free a slot and start nothing in its place."""
+        """Free a slot without starting the next delivery."""
         with self._lock:
             self._release(slot)
 

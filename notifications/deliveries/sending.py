@@ -17,7 +17,8 @@ from notifications.channels.settings import settings_of
 from notifications.deliveries.claim import claim_next
 from notifications.deliveries.claimed import Claimed
 from notifications.deliveries.finish import finish_delivery
-from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
+from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.registry import driver_of
 from notifications.messages.links import CONFIRMATION_LIFE, confirmation_url, detail_url
 from notifications.models import Channel, Delivery, DeliveryKind

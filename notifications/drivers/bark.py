@@ -9,7 +9,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, SecretField, Trouble, look_inside, read_object
+from notifications.drivers.base import Fault, SecretField, Trouble, look_inside, read_object
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ServerField, ThroughApprise
 
 _CLICK_CHARACTERS = 500
@@ -65,12 +66,12 @@ class Bark(ThroughApprise):
             "click": next((url for url in (parcel.url, parcel.detail_url) if 0 < len(url) < _CLICK_CHARACTERS), None),
         }
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Check the code in the body, which says more than the status."""
-        said = look_inside(answer)
-        if "device token" in str(said.get("message")):
+        reply = look_inside(answer)
+        if "device token" in str(reply.get("message")):
             raise self.refuse("no device")
-        if said.get("code", 200) != 200:
-            raise self.refuse(str(said["code"]))
+        if reply.get("code", 200) != 200:
+            raise self.refuse(str(reply["code"]))
         read_object(self.accept(answer))
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.text import Unit, cut, size_in
-from kernel.visible import visible_line, visible_text
+from notifications.drivers.parcel import Parcel
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -53,61 +52,6 @@ class ChannelError(Exception):
         self.code = code[:64]
         self.retry_after_seconds = retry_after_seconds
         self.unheard = unheard
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """One message for one channel, rendered. `colour` is "#RRGGBB" or empty; `mentions` are names at the service.
-
-    `address` is the openid, user id or chat id where the channel is bound to an identity, else empty. `actions` are
-    numbers to reply with, and their labels. `count` is the number of equal messages that it stands for.
-    """
-
-    delivery_id: str
-    title: str
-    text: str
-    at: datetime
-    format: str = "text"
-    level: str = "info"
-    colour: str = ""
-    source: str = ""
-    url: str = ""
-    detail_url: str = ""
-    mentions: tuple[str, ...] = ()
-    count: int = 1
-    way: str = ""
-    address: str = ""
-    actions: tuple[tuple[int, str], ...] = ()
-
-    def words(self) -> str:
-        """Return the text with hidden characters shown and with service commands disabled.
-
-        A text can be the output of a program. It must not mention people (`@everyone`, `<!channel>`, `<at …>`) or make
-        a link that sends a line in the reader's name (WeChat's `<a href="weixin://…">`). Only Markdown, which its
-        sender wrote as such, keeps its mentions.
-        """
-        text = visible_text(self.text)
-        return text if self.format == "markdown" else _ORDERS.sub("\\g<0>\u200b", text)
-
-    def heading(self) -> str:
-        """Return the title on one line, with hidden characters shown and service commands disabled."""
-        return _ORDERS.sub("\\g<0>\u200b", visible_line(self.title))
-
-    def head(self) -> str:
-        """Return the line above the text: level, source, title and count; empty without any of them."""
-        source = f"[{visible_line(self.source)}]" if self.source and self.title else ""
-        times = f"×{self.count}" if self.count > 1 else ""
-        return " ".join(filter(None, [_MARKS.get(self.level, ""), source, self.heading(), times]))
-
-    def lines(self) -> str:
-        """Return everything as one text without markup."""
-        actions = "\n".join(f"{number}. {label}" for number, label in self.actions)
-        return "\n".join(filter(None, [self.head(), self.words(), actions, self.url]))
-
-
-# A zero-width space behind the first character disables the command and leaves the look.
-_ORDERS = re.compile(r"<(?=[!@#]|/?a\b|/?at\b)|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
-_MARKS = {"warning": "⚠️", "error": "🟥"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,11 +255,11 @@ def read_object(answer: outbound.Answer) -> dict[str, object]:
 
 def retry_after(answer: outbound.Answer) -> float | None:
     """Return for how many seconds the header Retry-After (RFC 9110, 10.2.3) asks, at most a day; None without one."""
-    said = answer.headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        return min(float(said[:9]), _DAY_SECONDS)
+    header = answer.headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        return min(float(header[:9]), _DAY_SECONDS)
     try:
-        at = parsedate_to_datetime(said)
+        at = parsedate_to_datetime(header)
     except ValueError:
         return None
     if at.tzinfo is None:

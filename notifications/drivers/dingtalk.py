@@ -14,7 +14,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import Driver, Fault, Parcel, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.base import Driver, Fault, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 
 
 def sign(timestamp: str, secret: str) -> str:
@@ -98,9 +99,9 @@ class DingTalk(Driver):
             payload |= {"msgtype": "markdown", "markdown": {"title": parcel.head() or "LetServer", "text": text}}
         else:
             payload |= {"msgtype": "text", "text": {"content": text}}
-        said = self.call(f"{server.DINGTALK_BASE}/robot/send?{_query(settings)}", payload)
-        if said.get("errcode") != 0:
-            raise self.refuse(str(said.get("errcode")))
+        reply = self.call(f"{server.DINGTALK_BASE}/robot/send?{_query(settings)}", payload)
+        if reply.get("errcode") != 0:
+            raise self.refuse(str(reply.get("errcode")))
         return Receipt(note=note)
 
 

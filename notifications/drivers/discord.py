@@ -9,7 +9,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble
+from notifications.drivers.base import Fault, Rate, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 _ADDRESS = re.compile(r"(?:https://[^/]+/api/(?:v\d+/)?webhooks/)?(\d{5,25})/([A-Za-z0-9_-]{20,100})/?")

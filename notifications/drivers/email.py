@@ -12,7 +12,8 @@ from django.core.mail import EmailMessage
 from django.utils.translation import gettext_lazy as _
 
 from kernel.text import cut
-from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Rate, Receipt, Trouble
+from notifications.drivers.base import ChannelError, Driver, Fault, Rate, Receipt, Trouble
+from notifications.drivers.parcel import Parcel
 
 _SUBJECT_CHARACTERS = 120
 

@@ -13,7 +13,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import Driver, Fault, Parcel, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.base import Driver, Fault, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 
 
 def sign(timestamp: str, secret: str) -> str:
@@ -72,7 +73,7 @@ class Feishu(Driver):
         if settings.get("secret"):
             payload["timestamp"] = str(int(time.time()))
             payload["sign"] = sign(str(payload["timestamp"]), str(settings["secret"]))
-        said = self.call(f"{server.FEISHU_BASE}/open-apis/bot/v2/hook/{settings['key']}", payload)
-        if said.get("code") != 0:
-            raise self.refuse(str(said.get("code")))
+        reply = self.call(f"{server.FEISHU_BASE}/open-apis/bot/v2/hook/{settings['key']}", payload)
+        if reply.get("code") != 0:
+            raise self.refuse(str(reply.get("code")))
         return Receipt(note=note)

@@ -9,7 +9,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, SecretField, Trouble, read_object
+from notifications.drivers.base import Fault, SecretField, Trouble, read_object
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ServerField, ThroughApprise
 
 _PRIORITIES = {"info": 5, "warning": 7, "error": 9}
@@ -54,6 +55,6 @@ class Gotify(ThroughApprise):
             "priority": _PRIORITIES.get(parcel.level, 5),
         }
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the message's number."""
         return str(read_object(self.accept(answer)).get("id", ""))

@@ -10,7 +10,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, look_inside, read_object, retry_after
+from notifications.drivers.base import Fault, Rate, SecretField, Trouble, look_inside, read_object, retry_after
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ServerField, ThroughApprise
 
 _PRIORITIES = {"info": "default", "warning": "high", "error": "max"}
@@ -88,7 +89,7 @@ class Ntfy(ThroughApprise):
             **({"auth": "token", "token": token} if token else {}),
         }
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the message's id; a refusal's code has five digits, of which the first three are the status."""
         code = str(look_inside(answer).get("code"))
         if any(row.code == code for row in self.troubles):

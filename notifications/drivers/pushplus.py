@@ -9,7 +9,8 @@ from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, read_object
+from notifications.drivers.base import Fault, Rate, SecretField, Trouble, read_object
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 _HOUR = 3600.0
@@ -72,9 +73,9 @@ class PushPlus(ThroughApprise):
         topic = str(settings.get("topic") or "")
         return {"token": str(settings["token"]), "targets": [topic] if topic else None}
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the message's number."""
-        said = read_object(self.accept(answer))
-        if said.get("code") != 200:
-            raise self.refuse(str(said.get("code")))
-        return str(said.get("data") or "")
+        reply = read_object(self.accept(answer))
+        if reply.get("code") != 200:
+            raise self.refuse(str(reply.get("code")))
+        return str(reply.get("data") or "")

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.text import cut
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, look_inside, read_object
+from notifications.drivers.base import Fault, Rate, SecretField, Trouble, look_inside, read_object
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 _TITLE_CHARACTERS = 32
@@ -64,7 +65,7 @@ class ServerChan(ThroughApprise):
         """Return the account's key."""
         return {"token": str(settings["key"])}
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the push's id."""
         code = look_inside(answer).get("code", 0)
         if code != 0:

@@ -10,7 +10,8 @@ from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import ChannelError, Fault, Parcel, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.base import ChannelError, Fault, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 _ADDRESS = re.compile(r"(?:https://[^/]+/services/)?([A-Za-z0-9]+)/([A-Za-z0-9]+)/([A-Za-z0-9]+)/?")
@@ -72,7 +73,7 @@ class Slack(ThroughApprise):
         first, second, third = str(settings["webhook"]).split("/")
         return {"token_a": first, "token_b": second, "token_c": third, "include_image": False, "include_footer": False}
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Accept `ok`; any other word is a code of the table."""
         word = answer.body.decode(errors="replace").strip()
         if answer.status == 200 and word == "ok":
@@ -90,11 +91,11 @@ class Slack(ThroughApprise):
         if not server.SLACK_BOT_TOKEN:
             raise self.refuse("not_authed")
         text, note = self.fit(parcel.lines(), parcel)
-        said = self.call(
+        reply = self.call(
             f"{server.SLACK_API_BASE}/api/chat.postMessage",
             {"channel": parcel.address, "text": text, "mrkdwn": parcel.format == "markdown"},
             headers={"Authorization": f"Bearer {server.SLACK_BOT_TOKEN}"},
         )
-        if said.get("ok") is not True:
-            raise self.refuse(str(said.get("error")))
-        return Receipt(provider_id=str(said.get("ts", "")), note=note)
+        if reply.get("ok") is not True:
+            raise self.refuse(str(reply.get("error")))
+        return Receipt(provider_id=str(reply.get("ts", "")), note=note)

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
 from kernel.errors import InvalidRequest
-from notifications.drivers.base import ChannelError, Fault, Parcel, Rate, SecretField, Trouble
+from notifications.drivers.base import ChannelError, Fault, Rate, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 _PATH = re.compile(

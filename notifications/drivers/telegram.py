@@ -17,13 +17,13 @@ from notifications.drivers.base import (
     ChannelError,
     Driver,
     Fault,
-    Parcel,
     Rate,
     Receipt,
     SecretField,
     Trouble,
     read_object,
 )
+from notifications.drivers.parcel import Parcel
 
 
 class TelegramForm(forms.Form):
@@ -74,16 +74,16 @@ class Telegram(Driver):
         answer = self.reach(f"{server.TELEGRAM_BASE}/bot{token}/sendMessage", payload)
         if answer.status >= 500:
             self.accept(answer)
-        said = read_object(answer)
-        if said.get("ok") is not True:
-            raise self._refusal(said)
-        result = said.get("result")
+        reply = read_object(answer)
+        if reply.get("ok") is not True:
+            raise self._refusal(reply)
+        result = reply.get("result")
         return Receipt(provider_id=str(result.get("message_id", "")) if isinstance(result, dict) else "", note=note)
 
-    def _refusal(self, said: Mapping[str, object]) -> ChannelError:
-        if "chat not found" in str(said.get("description")):
+    def _refusal(self, reply: Mapping[str, object]) -> ChannelError:
+        if "chat not found" in str(reply.get("description")):
             return self.refuse("chat not found")
-        parameters = said.get("parameters")
+        parameters = reply.get("parameters")
         seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
         wait = float(seconds) if isinstance(seconds, int) else None
-        return self.refuse(str(said.get("error_code")), retry_after_seconds=wait)
+        return self.refuse(str(reply.get("error_code")), retry_after_seconds=wait)

@@ -26,7 +26,8 @@ from django import forms
 from kernel import outbound
 from kernel.errors import InvalidRequest
 from kernel.text import cut
-from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Receipt, no_answer
+from notifications.drivers.base import ChannelError, Driver, Fault, Receipt, no_answer
+from notifications.drivers.parcel import Parcel
 
 _sending = threading.local()
 """`.one` is the message that this thread sends now."""
@@ -76,7 +77,7 @@ class ThroughApprise(Driver):
         actions = "\n".join(f"{number}. {label}" for number, label in parcel.actions)
         return "\n".join(filter(None, [parcel.words(), actions, parcel.url]))
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the service's id of the message, empty if it gives none. Raises ChannelError for a refusal."""
         self.accept(answer)
         return ""
@@ -99,16 +100,16 @@ class ThroughApprise(Driver):
             taken = plugin.send(body=body, title=self.title(parcel))
         finally:
             _sending.one = None
-        if not taken or sending.said is None:
+        if not taken or sending.provider_id is None:
             raise ChannelError(Fault.PERMANENT, "refused by apprise")
-        return Receipt(provider_id=sending.said, note=note)
+        return Receipt(provider_id=sending.provider_id, note=note)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Sending:
     driver: ThroughApprise
     origin: str
-    said: str | None = None
+    provider_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +149,7 @@ class _Wire:
                 answer = outbound.call_platform(method, target, body=body, headers=headers)
         except outbound.OutboundError as error:
             raise no_answer(error) from None
-        sending.said = sending.driver.judge(answer)
+        sending.provider_id = sending.driver.read_answer(answer)
         return _Reply(status_code=answer.status, content=answer.body, headers=answer.headers)
 
 

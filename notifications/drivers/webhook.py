@@ -19,13 +19,13 @@ from notifications.drivers.base import (
     ChannelError,
     Driver,
     Fault,
-    Parcel,
     Receipt,
     SecretField,
     Trouble,
     no_answer,
     retry_after,
 )
+from notifications.drivers.parcel import Parcel
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _SECRET_BYTES = 32

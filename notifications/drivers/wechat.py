@@ -15,7 +15,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Receipt, Trouble
+from notifications.drivers.base import ChannelError, Driver, Fault, Receipt, Trouble
+from notifications.drivers.parcel import Parcel
 from notifications.wechat.client import OfficialAccount, official_account
 from notifications.wechat.fields import field_value
 

@@ -16,7 +16,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import ChannelError, Driver, Fault, Parcel, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.base import ChannelError, Driver, Fault, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 from notifications.wechat.tokens import Granted, SharedToken
 
 _TOTAL_SECONDS = 10.0
@@ -91,21 +92,21 @@ class WeComApp(Driver):
         kind = "markdown" if parcel.format == "markdown" else "text"
         text, note = self.fit(parcel.lines(), parcel)
         payload = {"touser": to, "agentid": app.agent_id, "msgtype": kind, kind: {"content": text}}
-        said = self._post(app, payload)
-        if said.get("errcode") != 0:
-            raise self.refuse(str(said.get("errcode")))
-        if parcel.address and said.get("invaliduser"):
+        reply = self._post(app, payload)
+        if reply.get("errcode") != 0:
+            raise self.refuse(str(reply.get("errcode")))
+        if parcel.address and reply.get("invaliduser"):
             raise self.refuse("invaliduser")
-        return Receipt(provider_id=str(said.get("msgid", "")), note=note)
+        return Receipt(provider_id=str(reply.get("msgid", "")), note=note)
 
     def _post(self, app: _App, payload: Mapping[str, object]) -> dict[str, object]:
         until = time.monotonic() + _TOTAL_SECONDS
         tokens = _tokens(self, app)
         token = tokens.current()
-        said = self._say(token, payload, until)
-        if said.get("errcode") in _STALE:
-            said = self._say(tokens.renew(token), payload, until)
-        return said
+        reply = self._say(token, payload, until)
+        if reply.get("errcode") in _STALE:
+            reply = self._say(tokens.renew(token), payload, until)
+        return reply
 
     def _say(self, token: str, payload: Mapping[str, object], until: float) -> dict[str, object]:
         url = f"{server.WECOM_API_BASE}/cgi-bin/message/send?access_token={token}"
@@ -114,12 +115,12 @@ class WeComApp(Driver):
     def fetch_token(self, app: _App) -> Granted:
         """Request a token; WeCom returns the valid one again."""
         query = urlencode({"corpid": app.corp_id, "corpsecret": app.secret})
-        said = self.call(
+        reply = self.call(
             f"{server.WECOM_API_BASE}/cgi-bin/gettoken?{query}", None, method="GET", total_seconds=_TOKEN_SECONDS
         )
-        if said.get("errcode") != 0:
-            raise self.refuse(str(said.get("errcode")))
-        token, seconds = said.get("access_token"), said.get("expires_in")
+        if reply.get("errcode") != 0:
+            raise self.refuse(str(reply.get("errcode")))
+        token, seconds = reply.get("access_token"), reply.get("expires_in")
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise ChannelError(Fault.RETRY, "garbled")
         return Granted(token=token, expires_in_seconds=seconds)

@@ -10,7 +10,8 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
-from notifications.drivers.base import Driver, Fault, Parcel, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.base import Driver, Fault, Rate, Receipt, SecretField, Trouble
+from notifications.drivers.parcel import Parcel
 
 
 class WeComRobotForm(forms.Form):
@@ -76,9 +77,9 @@ class WeComRobot(Driver):
             content["mentioned_list"] = [name for name in mentions if not _is_mobile(name)]
             content["mentioned_mobile_list"] = [name for name in mentions if _is_mobile(name)]
             payload = {"msgtype": "text", "text": content}
-        said = self.call(f"{server.WECOM_API_BASE}/cgi-bin/webhook/send?key={settings['key']}", payload)
-        if said.get("errcode") != 0:
-            raise self.refuse(str(said.get("errcode")))
+        reply = self.call(f"{server.WECOM_API_BASE}/cgi-bin/webhook/send?key={settings['key']}", payload)
+        if reply.get("errcode") != 0:
+            raise self.refuse(str(reply.get("errcode")))
         return Receipt(note=note)
 
 

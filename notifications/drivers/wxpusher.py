@@ -10,7 +10,8 @@ from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
-from notifications.drivers.base import Fault, Parcel, Rate, SecretField, Trouble, read_object
+from notifications.drivers.base import Fault, Rate, SecretField, Trouble, read_object
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.through_apprise import ThroughApprise
 
 
@@ -71,12 +72,12 @@ class WxPusher(ThroughApprise):
         """Return the application's token and the receivers."""
         return {"token": str(settings["token"]), "targets": str(settings["to"]).split(",")}
 
-    def judge(self, answer: outbound.Answer) -> str:
+    def read_answer(self, answer: outbound.Answer) -> str:
         """Return the number of the first message."""
-        said = read_object(self.accept(answer))
-        if said.get("code") != 1000:
-            raise self.refuse(str(said.get("code")))
-        match said.get("data"):
+        reply = read_object(self.accept(answer))
+        if reply.get("code") != 1000:
+            raise self.refuse(str(reply.get("code")))
+        match reply.get("data"):
             case [{"messageId": number}, *_rest]:
                 return str(number)
         return ""

@@ -102,7 +102,7 @@ def notice(
 ) -> NewMessage:
     """Return a message that tells `owner` a sentence in their language.
 
-    `sentence` is lazy and has a place %(name)s for each of `params`; `more` are further fields of NewMessage.
+    `sentence` is lazy and has a placeholder %(name)s for each of `params`; `more` are further fields of NewMessage.
     """
     with language_of(owner):
         text = str(sentence % params)

@@ -15,7 +15,7 @@ from notifications.messages.new_message import notice
 def notify_owner(owner: User, sentence: Words, params: Mapping[str, object], *, now: dt.datetime, **more: Any) -> None:
     """Store a message to `owner` in the caller's transaction, as a warning from LetServer unless `more` says otherwise.
 
-    `sentence` is lazy and has a place %(name)s for each of `params`. It is translated into the owner's language.
+    `sentence` is lazy and has a placeholder %(name)s for each of `params`. It is translated into the owner's language.
     `more` are further fields of NewMessage, such as `level`, or `key` to replace an earlier notice that still waits.
     """
     accept_messages([notice(owner, sentence, params, **more)], now=now)

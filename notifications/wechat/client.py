@@ -96,10 +96,10 @@ class _Client(WeChatClient):  # type: ignore[misc]  # the library has no types
         """Request a token, without a token."""
         query = {"grant_type": "client_credential", "appid": self.appid, "secret": self.secret}
         if self._stable:
-            said = self._once("post", "stable_token", "", {"data": {**query, "force_refresh": False}})
+            reply = self._once("post", "stable_token", "", {"data": {**query, "force_refresh": False}})
         else:
-            said = self._once("get", "token", "", {"params": query})
-        token, seconds = said.get("access_token"), said.get("expires_in")
+            reply = self._once("get", "token", "", {"params": query})
+        token, seconds = reply.get("access_token"), reply.get("expires_in")
         if not isinstance(token, str) or not token or not isinstance(seconds, int):
             raise ChannelError(Fault.RETRY, "garbled")
         return Granted(token=token, expires_in_seconds=seconds)
@@ -130,8 +130,8 @@ class OfficialAccount:
     ) -> str:
         """Send a template message and return WeChat's id. The same `message_id` within 10 minutes is sent once."""
         payload = {"touser": openid, "template_id": template_id, "data": fields, "client_msg_id": message_id}
-        said = self._post("message/template/send", {**payload, **({"url": url} if url else {})})
-        return str(said.get("msgid", ""))
+        reply = self._post("message/template/send", {**payload, **({"url": url} if url else {})})
+        return str(reply.get("msgid", ""))
 
     def show_typing(self, openid: str) -> bool:
         """Show the typing sign for 15 s or until the next message; return False if WeChat does not show it."""
@@ -155,8 +155,8 @@ class OfficialAccount:
         }
         if seconds is not None:
             order["expire_seconds"] = min(seconds, QR_LONGEST_SECONDS)
-        said = self._post("qrcode/create", order)
-        return str(said.get("ticket", "")), str(said.get("url", ""))
+        reply = self._post("qrcode/create", order)
+        return str(reply.get("ticket", "")), str(reply.get("url", ""))
 
     @staticmethod
     def qr_picture(ticket: str) -> str:
@@ -170,12 +170,12 @@ class OfficialAccount:
     def menu(self) -> list[Mapping[str, object]]:
         """Return the buttons of the menu; empty without a menu."""
         try:
-            said = self._get("menu/get", {})
+            reply = self._get("menu/get", {})
         except ChannelError as error:
             if error.code == _NO_MENU:
                 return []
             raise
-        menu = said.get("menu")
+        menu = reply.get("menu")
         buttons = menu.get("button") if isinstance(menu, dict) else None
         if not isinstance(buttons, list) or not all(isinstance(button, dict) for button in buttons):
             raise ChannelError(Fault.RETRY, "garbled")
@@ -191,13 +191,13 @@ class OfficialAccount:
 
     def _get(self, endpoint: str, params: Mapping[str, str]) -> dict[str, Any]:
         with self._client.within(TOTAL_SECONDS):
-            said: dict[str, Any] = self._client.get(endpoint, params=dict(params))
-            return said
+            reply: dict[str, Any] = self._client.get(endpoint, params=dict(params))
+            return reply
 
     def _post(self, endpoint: str, payload: Mapping[str, object]) -> dict[str, Any]:
         with self._client.within(TOTAL_SECONDS):
-            said: dict[str, Any] = self._client.post(endpoint, data=dict(payload))
-            return said
+            reply: dict[str, Any] = self._client.post(endpoint, data=dict(payload))
+            return reply
 
 
 def official_account() -> OfficialAccount | None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from notifications.drivers.base import ChannelError, Fault, Parcel
+from notifications.drivers.base import ChannelError, Fault
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.registry import driver_of
 
 pytestmark = pytest.mark.sqlite_only

@@ -15,7 +15,8 @@ from devtools.simulator import errors
 from devtools.simulator.client import Entry, Simulator
 from kernel.text import size_in
 from notifications.drivers import dingtalk, feishu
-from notifications.drivers.base import ChannelError, Fault, Parcel, Receipt
+from notifications.drivers.base import ChannelError, Fault, Receipt
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.registry import all_drivers, driver_of
 from notifications.drivers.webhook import new_secret
 

@@ -19,7 +19,8 @@ from devtools.simulator.client import Simulator
 from devtools.simulator.templates import first_fault, seeded
 from kernel.sealing import unseal
 from letserver.environment import SETTINGS
-from notifications.drivers.base import ChannelError, Fault, Parcel
+from notifications.drivers.base import ChannelError, Fault
+from notifications.drivers.parcel import Parcel
 from notifications.drivers.registry import driver_of
 from notifications.wechat import client
 from notifications.wechat.client import OfficialAccount, official_account
