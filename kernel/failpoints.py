@@ -17,12 +17,12 @@ VARIABLE = "LETSERVER_FAILPOINT"
 POINTS = {
     "writer.together.before_commit": "The writer has written a batch; no caller was answered.",
     "writer.together.after_commit": "A batch is committed and its bells are queued; no caller was answered.",
-    "writer.each_alone.before_commit": "The writer has written a batch item by item, because together it failed.",
-    "writer.each_alone.after_commit": "Such a batch is committed; no caller was answered.",
+    "writer.one_by_one.before_commit": "The writer has written a batch item by item, because together it failed.",
+    "writer.one_by_one.after_commit": "Such a batch is committed; no caller was answered.",
     "log.before_commit": "A piece of a running job's log is written.",
     "log.after_commit": "A piece of a log is committed; its agent was not answered.",
-    "alone.before_commit": "A view has written one item.",
-    "alone.after_commit": "A view's item is committed; its caller was not answered.",
+    "run_one.before_commit": "A view has written one item.",
+    "run_one.after_commit": "A view's item is committed; its caller was not answered.",
     "put_back.before_queue": "A claimed job's answer cannot be sent; the writer does not know it yet.",
     "put_back.after_queue": "The writer knows that a claimed job is to wait again.",
     "put_back.before_commit": "Jobs whose agent disconnected before the answer wait again; the transaction is open.",
@@ -176,7 +176,7 @@ POINTS = {
     "user.freeze.before_commit": "A user is frozen or thawed; the jobs of a frozen user have ended.",
     "user.freeze.after_commit": "The freezing or thawing is committed.",
 }
-"""Every point, with what has happened when it is reached. `kernel.transactions.whole` reaches the pairs."""
+"""Every point, with what has happened when it is reached. `kernel.transactions.named_transaction` reaches the pairs."""
 
 
 class UnknownFailpoint(ValueError):

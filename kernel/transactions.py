@@ -1,53 +1,101 @@
-"""Transactions that stand on their own, by name: everything in them is committed, or nothing."""
+"""Named transactions, and the one policy for running a transaction again.
+
+A transaction is run again where another one got in its way and all of it was rolled back:
+
+- IntegrityError: another transaction inserted the same unique key first. Ids are made before the first attempt, so the
+  next attempt finds the winner's row.
+- LostRace: a row was no longer in the state that was read, or the database broke a deadlock. The next attempt reads
+  the rows again.
+- StaleClock: the process stood still in the middle. The next attempt reads the time again.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
+from kernel.errors import AppError, Unavailable
 from kernel.failpoints import reach
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 FRESH_SECONDS = 5.0
 """How old the time may be by which a call decides, when its transaction commits."""
 
+ATTEMPTS = 3
+"""Enough where a loser finds the winner's row; too few where many transactions replace each other's row."""
 
-_DEADLOCK = 1213
-"""ER_LOCK_DEADLOCK."""
+_DEADLOCK = 1213  # ER_LOCK_DEADLOCK. SQLite has one writer and so no deadlocks.
 
 
 class LostRace(Exception):
-    """A row was not in the state that the caller saw. Nothing is written; look again and decide anew."""
+    """A row was not in the state that the caller read, or the database broke a deadlock. Nothing is written."""
 
 
-class Overslept(Exception):
-    """The process stood still in the middle: the time that the body goes by is long past. Nothing was written."""
+class StaleClock(Exception):
+    """The process stood still in the middle: the time by which the body decided is long past. Nothing is written."""
 
 
-def is_deadlock(error: OperationalError) -> bool:
-    """Tell whether MySQL or MariaDB has undone a transaction for another's sake. SQLite has one writer, and none."""
-    return error.args[:1] == (_DEADLOCK,)
+RETRYABLE = (IntegrityError, LostRace, StaleClock)
+"""The three errors above. Raised out of `named_transaction`, the transaction can be run again."""
 
 
 @contextmanager
-def whole(name: str, *, fresh_seconds: float | None = None) -> Iterator[None]:
+def named_transaction(name: str, *, fresh_seconds: float | None = None) -> Iterator[None]:
     """Run the body in one transaction, between the failpoints `<name>.before_commit` and `<name>.after_commit`.
 
-    With `fresh_seconds` a body that took longer is undone and Overslept is raised: it asked for the time once, at its
-    beginning, and would date what it writes before what others have written meanwhile. Run it again.
+    With `fresh_seconds` a body that took longer is rolled back and StaleClock is raised: it read the time once, at its
+    beginning, and would date its rows before those that others have committed meanwhile. A deadlock raises LostRace.
 
-    Within another transaction it is a savepoint of that one, which alone commits and has its own points.
+    Within another transaction this is a savepoint. Only the outermost one has failpoints and raises these two: a
+    deadlock rolls back all of it, so a savepoint alone cannot be run again.
     """
     if connection.in_atomic_block:
         with transaction.atomic():
             yield
         return
     began = time.monotonic()
-    with transaction.atomic():
-        yield
-        if fresh_seconds is not None and time.monotonic() - began > fresh_seconds:
-            raise Overslept
-        reach(f"{name}.before_commit")
+    try:
+        with transaction.atomic():
+            yield
+            if fresh_seconds is not None and time.monotonic() - began > fresh_seconds:
+                raise StaleClock
+            reach(f"{name}.before_commit")
+    except OperationalError as error:
+        if error.args[:1] == (_DEADLOCK,):
+            raise LostRace from error
+        raise
     reach(f"{name}.after_commit")
+
+
+def retry_transaction(work: Callable[[], Result], *, attempts: int = ATTEMPTS) -> Result:
+    """Return what `work` returns: a transaction, or a savepoint. Raise Unavailable after `attempts` lost ones."""
+    for _ in range(attempts):
+        try:
+            return work()
+        except RETRYABLE:
+            continue
+    raise Unavailable
+
+
+def run_one(
+    service: Callable[[Sequence[Item]], Sequence[Result | AppError]], item: Item, *, attempts: int = ATTEMPTS
+) -> Result:
+    """Run a batch service on one item, in a transaction of its own; return its outcome, or raise the AppError.
+
+    Raises Unavailable after `attempts` lost ones. The gateway's writer runs the same services on many items.
+    """
+
+    def serve() -> Sequence[Result | AppError]:
+        with named_transaction("run_one", fresh_seconds=FRESH_SECONDS):
+            return service([item])
+
+    (outcome,) = retry_transaction(serve, attempts=attempts)
+    if isinstance(outcome, AppError):
+        raise outcome
+    return outcome

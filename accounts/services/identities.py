@@ -11,7 +11,7 @@ from accounts.models import ChatIdentity, User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.ids import new_id
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 _DISPLAY_LENGTH = 64
 
@@ -38,7 +38,7 @@ def meet_identity(address: ChatAddress, *, display: str = "", language: str = ""
     known = find_identity(address)
     if known is not None:
         return known, False
-    with whole("identity.meet"):
+    with named_transaction("identity.meet"):
         now = database_now()
         try:
             with transaction.atomic():
@@ -55,7 +55,7 @@ def meet_identity(address: ChatAddress, *, display: str = "", language: str = ""
 
 def bind_identity(address: ChatAddress, *, owner: User, display: str = "") -> ChatIdentity:
     """Bind the address to `owner` from now on, also if it is bound to another user."""
-    with whole("identity.bind"):
+    with named_transaction("identity.bind"):
         now = database_now()
         identity = find_identity(address) or _add(owner, address, display, now)
         details = {"platform": address.platform, "identity": identity.pk, "before": identity.owner_id}
@@ -68,7 +68,7 @@ def bind_identity(address: ChatAddress, *, owner: User, display: str = "") -> Ch
 
 def unbind_identity(identity: ChatIdentity, *, actor: str) -> None:
     """Delete the identity. The next text from its address creates a new user."""
-    with whole("identity.unbind"):
+    with named_transaction("identity.unbind"):
         now = database_now()
         subject = f"user:{identity.owner_id}"
         details = {"platform": identity.platform, "identity": identity.pk}

@@ -7,13 +7,13 @@ from accounts.models import TokenScope, User, UserToken
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.sealing import Unsealable, seal, unseal
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 
 def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", keep: bool = False) -> str:
     """Mint a token of a scope and return it. It cannot be read again, unless `keep` stores it encrypted."""
     token = tokens.new_user_token(scope)
-    with whole("token.mint"):
+    with named_transaction("token.mint"):
         now = database_now()
         row = UserToken(
             user=user,
@@ -37,7 +37,7 @@ def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
 
     A token that can no longer be decrypted, because its key is gone, is revoked and replaced.
     """
-    with whole("token.own"):
+    with named_transaction("token.own"):
         User.objects.select_for_update().get(pk=user.pk)
         kept = UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed="")
         row = kept.order_by("-pk").first()
@@ -51,7 +51,7 @@ def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
 
 def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:
     """Revoke the token of this scope that the person can ask for, and return its replacement."""
-    with whole("token.replace"):
+    with named_transaction("token.replace"):
         User.objects.select_for_update().get(pk=user.pk)
         for row in UserToken.objects.filter(user=user, scope=scope, revoked_at=None).exclude(sealed=""):
             revoke_user_token(token=row, actor=actor)
@@ -61,13 +61,13 @@ def replace_own_token(*, user: User, scope: str, actor: str, remark: str = "") -
 def note_token_in_query(*, owner_id: str, scope: str, actor: str) -> None:
     """Write an audit entry if a token with full scope came in a URL, where logs and histories store it."""
     if scope == TokenScope.FULL:
-        with whole("token.in_query"):
+        with named_transaction("token.in_query"):
             record_audit(actor=actor, action="token.in_query", subject=f"user:{owner_id}", now=database_now())
 
 
 def revoke_user_token(*, token: UserToken, actor: str) -> None:
     """Revoke a token; every process refuses it within a second. A second call changes nothing."""
-    with whole("token.revoke"):
+    with named_transaction("token.revoke"):
         now = database_now()
         if UserToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now, changed_at=now):
             subject = f"user:{token.user_id}"

@@ -7,12 +7,12 @@ from accounts.models import User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.errors import NotFound
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 
 def get_or_create_user(*, username: str) -> User:
     """Return the user of that name; a new one has no usable password."""
-    with whole("user.create"):
+    with named_transaction("user.create"):
         user = _called(username)
         if user is None:
             user = User(username=username)
@@ -41,7 +41,7 @@ def read_active_user(*, user_id: str) -> User:
 
 def ensure_staff(*, username: str, password: str) -> User:
     """Return the superuser of that name; create it, or set its password and rights."""
-    with whole("user.ensure_staff"):
+    with named_transaction("user.ensure_staff"):
         user = _called(username) or User(username=username)
         user.is_staff = user.is_superuser = user.is_active = True
         user.set_password(password)
@@ -53,7 +53,7 @@ def ensure_staff(*, username: str, password: str) -> User:
 
 def set_frozen(*, user: User, frozen: bool, actor: str) -> None:
     """Freeze a user (no login, no token works, waiting jobs are canceled) or thaw them."""
-    with whole("user.freeze"):
+    with named_transaction("user.freeze"):
         now = database_now()
         user.is_active = not frozen
         user.changed_at = now

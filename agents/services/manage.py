@@ -19,7 +19,7 @@ from agents.services.quota import require_room_for_an_agent
 from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.errors import AgentOnline, InvalidRequest, NameTaken, NotFound
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 TAGS_LIMIT = 20
 
@@ -44,7 +44,7 @@ def create_agent(
     AgentLimit if the owner has reached the limit.
     """
     now_keys = _keys(name, alias)
-    with whole("agent.create"):
+    with named_transaction("agent.create"):
         require_room_for_an_agent(owner)
         now = database_now()
         agent = Agent(
@@ -61,7 +61,7 @@ def create_agent(
 
 def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
     """Change an agent and return the changed row. Disabling cancels its jobs. Raises as `create_agent` does."""
-    with whole("agent.update"):
+    with named_transaction("agent.update"):
         now = database_now()
         agent = _locked(agent)
         was_enabled = agent.enabled
@@ -89,7 +89,7 @@ def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
 
     Raises AgentOnline if it is online, unless `force`.
     """
-    with whole("agent.delete"):
+    with named_transaction("agent.delete"):
         now = database_now()
         agent = _locked(agent)
         if agent.online and not force:
@@ -105,7 +105,7 @@ def delete_agent(*, agent: Agent, actor: str, force: bool = False) -> None:
 
 def reset_agent_token(*, agent: Agent, actor: str) -> str:
     """Give the agent a new token and return it. Every process refuses the old one within a second."""
-    with whole("agent.reset_token"):
+    with named_transaction("agent.reset_token"):
         now = database_now()
         agent = _locked(agent)
         _revoke(agent, now)

@@ -14,7 +14,7 @@ from agents.hooks import run_on_presence
 from agents.models import Agent
 from kernel.bells import ring
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 VERSION_LENGTH = 64
 
@@ -38,7 +38,7 @@ def touch_agents(touches: Sequence[AgentTouch], *, now: dt.datetime | None = Non
     if not touches:
         return []
     latest = {touch.agent_id: touch for touch in touches}
-    with whole("agent.touch"):
+    with named_transaction("agent.touch"):
         now = now or database_now()
         ids = sorted(latest)
         locked = Agent.objects.select_for_update().filter(pk__in=ids).order_by("pk").only("online", "deleted_at")

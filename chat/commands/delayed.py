@@ -21,10 +21,10 @@ from jobs.delayed.service import (
 )
 from jobs.models import MESSAGE_LENGTH, DelayedJob, DelayedState
 from jobs.order import JobOrder
-from kernel.alone import run_alone
 from kernel.durations import parse_duration
 from kernel.errors import InvalidMessage, NotFound
 from kernel.text import cut
+from kernel.transactions import run_one
 from kernel.visible import visible_line
 
 _DELAY = ("delay", "延迟")
@@ -48,7 +48,7 @@ def run_delay(call: Call) -> Reply:
         moment=Moment(delay=parse_duration(folded(call.words[0]))),
         idempotency_key=f"chat:{call.line.message_id}" if call.line.message_id else None,
     )
-    row = run_alone(create_delayed, new).row
+    row = run_one(create_delayed, new).row
     words = {"agent": row.agent.name if row.agent else "–", "time": _clock(row.due_at), "id": _short_id(row)}
     return Reply(text=_("⏰ %(agent)s gets it at %(time)s. #%(id)s") % words)
 
@@ -67,7 +67,7 @@ def run_list(call: Call) -> Reply:
 def run_delete(call: Call) -> Reply:
     """Take back one that waits."""
     row = _find(call)
-    run_alone(cancel_delayed, DelayedRef(owner_id=call.owner.pk, delayed_id=row.pk))
+    run_one(cancel_delayed, DelayedRef(owner_id=call.owner.pk, delayed_id=row.pk))
     return Reply(text=_("⬜ Canceled. #%(id)s") % {"id": _short_id(row)})
 
 

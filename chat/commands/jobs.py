@@ -18,11 +18,10 @@ from jobs.life.submit import Submission, submit_jobs
 from jobs.models import MESSAGE_LENGTH, Job, JobOutput
 from jobs.order import JobOrder
 from jobs.states import JobStatus
-from kernel.alone import run_alone
 from kernel.errors import InvalidAgent, InvalidMessage, NotFound
 from kernel.keyset import newest_first
 from kernel.text import RESULT_CHARACTERS, cut
-from kernel.transactions import whole
+from kernel.transactions import named_transaction, run_one
 from kernel.visible import visible_line, visible_text
 from notifications.messages.actions import find_action, note_action, take_action
 
@@ -76,7 +75,7 @@ def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool =
         ),
         idempotency_key=f"chat:{line.message_id}" if line.message_id else None,
     )
-    job = run_alone(submit_jobs, submission)
+    job = run_one(submit_jobs, submission)
     return Reply(text=_("🕘 Waiting for %(agent)s to take it. #%(id)s") % {"agent": agent.name, "id": short_id(job)})
 
 
@@ -87,7 +86,7 @@ def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
     """
     if find_action(owner.pk, number) is None:
         return None
-    with whole("choice"):
+    with named_transaction("choice"):
         taken = take_action(owner.pk, number)
         if taken is None:
             return None
@@ -106,7 +105,7 @@ def run_list(call: Call) -> Reply:
     return Reply(text="\n".join(_job_line(job) for job, _output in page.items))
 
 
-def run_one(call: Call) -> Reply:
+def show_job(call: Call) -> Reply:
     """Show one job and the beginning of what it put out."""
     whole = read_job(owner_id=call.owner.pk, job_id=_find(call).pk)
     shown = [_job_line(whole.job), whole.job.get_status_display(), _output(whole.output)]
@@ -115,7 +114,7 @@ def run_one(call: Call) -> Reply:
 
 def run_cancel(call: Call) -> Reply:
     """Take a job back, or let its agent end it."""
-    job = run_alone(cancel_jobs, Cancel(owner_id=call.owner.pk, job_id=_find(call).pk, actor=call.line.actor))
+    job = run_one(cancel_jobs, Cancel(owner_id=call.owner.pk, job_id=_find(call).pk, actor=call.line.actor))
     if job.status == JobStatus.CANCELED:
         return Reply(text=_("⬜ Canceled. #%(id)s") % {"id": short_id(job)})
     return Reply(text=_("Its agent is asked to end it. #%(id)s") % {"id": short_id(job)})
@@ -159,7 +158,7 @@ COMMANDS = (
         phrases=_JOB,
         usage=gettext_lazy("job NUMBER – one job and what it put out"),
         summary=gettext_lazy("The number stands after the # in “jobs”."),
-        run=run_one,
+        run=show_job,
         words=(1, 1),
     ),
     Command(

@@ -18,7 +18,7 @@ from accounts.models import User
 from accounts.services.audit import record_audit
 from chat.models import CodeKind, OneTimeCode, WrongCodes
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 LIFE = dt.timedelta(minutes=10)
 LOGIN_LIFE = dt.timedelta(minutes=5)
@@ -42,7 +42,7 @@ def new_bind_code(*, owner: User) -> str:
     """Return a code that ties a chat to this person; the one they got before ends."""
     characters = "".join(secrets.choice(_ALPHABET) for _ in range(_BIND_CHARACTERS))
     code = f"{characters[:4]}-{characters[4:8]}-{characters[8:]}"
-    with whole("code.bind"):
+    with named_transaction("code.bind"):
         now = database_now()
         OneTimeCode.objects.filter(kind=CodeKind.BIND, owner=owner).delete()
         OneTimeCode.objects.create(
@@ -55,7 +55,7 @@ def begin_login(*, browser: str) -> LoginOffer:
     """Offer this browser (`browser` is a secret in its session) new ways in; earlier ones end."""
     number = f"{secrets.randbelow(10_000):04}"
     scene = secrets.token_urlsafe(16)
-    with whole("code.login"):
+    with named_transaction("code.login"):
         now = database_now()
         browser_digest = _digest("browser", browser)
         OneTimeCode.objects.filter(browser_digest=browser_digest).delete()
@@ -79,7 +79,7 @@ def number_of_scene(scene: str) -> str | None:
 
 def approve_login(*, code: str, owner: User, place: str) -> bool:
     """Let the browser that shows this code, or the picture of this scene, in as `owner`; tell whether there is one."""
-    with whole("code.approve"):
+    with named_transaction("code.approve"):
         now = database_now()
         if _may_not_try(place, now):
             return False
@@ -97,7 +97,7 @@ def approve_login(*, code: str, owner: User, place: str) -> bool:
 
 def collect_login(*, browser: str) -> User | None:
     """Return who let this browser in, once; None while nobody has."""
-    with whole("code.collect"):
+    with named_transaction("code.collect"):
         browser_digest = _digest("browser", browser)
         rows = OneTimeCode.objects.filter(browser_digest=browser_digest, expires_at__gt=database_now())
         row = rows.exclude(approved_at=None).select_related("owner").first()
@@ -109,7 +109,7 @@ def collect_login(*, browser: str) -> User | None:
 
 def take_bind_code(*, code: str, place: str) -> User | None:
     """Return whose code this is, and end it; None for a wrong one, and for any after five wrong ones."""
-    with whole("code.take"):
+    with named_transaction("code.take"):
         now = database_now()
         if _may_not_try(place, now):
             return None

@@ -19,7 +19,7 @@ from chat.models import InboundMessage, InboundState
 from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.sealing import Unsealable, seal, unseal
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 REPLY_LIFE = dt.timedelta(hours=1)
 """How long a reply is kept for repeats. Platforms repeat within seconds."""
@@ -71,7 +71,7 @@ def forget_old_messages() -> int:
 def _respond(digest: str, platform: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
     is_first = False
     try:
-        with whole("inbound"):
+        with named_transaction("inbound"):
             row = InboundMessage(digest=digest, platform=platform, came_at=database_now())
             row.save(force_insert=True)
             is_first = True

@@ -9,12 +9,12 @@ from accounts.models import User
 from accounts.services.audit import record_audit
 from chat.models import Invitation
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 
 def reward_invitation(*, inviter_id: str, invited: User) -> bool:
     """Give both sides one more agent; tell whether it was due. For somebody who is new here only."""
-    with whole("invitation"):
+    with named_transaction("invitation"):
         now = database_now()
         inviter = User.objects.filter(pk=inviter_id, is_active=True).exclude(pk=invited.pk).first()
         if inviter is None:

@@ -9,7 +9,7 @@ from chat.commands.interpret import answer
 from chat.commands.registry import line_of
 from chat.models import InboundMessage, InboundState
 from kernel.sealing import Unsealable, unseal
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.drivers.base import ChannelError
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import NewMessage
@@ -28,7 +28,7 @@ def answer_put_off(message_id: str) -> None:
     _show_typing(row.identity)
     # Not in the transaction: a slow command waits for somebody else's service.
     reply = answer(line_of(row.identity, text, message_id=row.pk))
-    with whole("later"):
+    with named_transaction("later"):
         if reply.text:
             wish = NewMessage(
                 owner_id=row.identity.owner_id,

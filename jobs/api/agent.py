@@ -26,7 +26,6 @@ from jobs.life.claim import Claim, claim_within
 from jobs.life.log import append_log
 from jobs.life.report import ReportKind, report_jobs
 from jobs.life.submit import submit_jobs
-from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     InvalidAgent,
@@ -41,6 +40,7 @@ from kernel.errors import (
 )
 from kernel.http.openapi import describe, header, query
 from kernel.http.rest import Operation, request_address
+from kernel.transactions import run_one
 
 _PROTOCOL = header("Skadi-Protocol", "2: the agent acknowledges a job before it starts it, and beats while it runs it.")
 
@@ -110,7 +110,7 @@ class _Report(AgentOperation):
         report = reading.read_report(
             data, kind=self.kind, job_id=job_id, principal=caller(request), protocol=_protocol(request)
         )
-        run_alone(report_jobs, report)
+        run_one(report_jobs, report)
         return Response(status=204)
 
 
@@ -188,7 +188,7 @@ class BeatCall(AgentOperation):
         principal = caller(request)
         seconds = reading.read_wait(request.query_params.getlist("wait"))
         beat = reading.read_beat(self.read_body(request), principal=principal)
-        ids = run_alone(beat_jobs, beat)
+        ids = run_one(beat_jobs, beat)
         if not ids and seconds:
             ids = wait_for_wish(beat=beat, seconds=seconds, check_caller=lambda: _check_again(principal))
         return Response(rendering.beat_json(ids))
@@ -253,5 +253,5 @@ class AgentAddsJob(AgentOperation):
     def post(self, request: Request) -> Response:
         """Store a job whose source is `agent:<id>`."""
         line = self.read_body(request).get("message")
-        run_alone(submit_jobs, reading.read_job_line(line, principal=caller(request)))
+        run_one(submit_jobs, reading.read_job_line(line, principal=caller(request)))
         return Response(status=201)

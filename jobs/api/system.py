@@ -11,11 +11,11 @@ from jobs.api import reading
 from jobs.api.schema import SystemJobSerializer
 from jobs.life.expire import expire_jobs
 from jobs.life.submit import submit_jobs
-from kernel.alone import run_alone
 from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
 from kernel.http.openapi import describe, header
 from kernel.http.rest import Operation
 from kernel.idempotency import read_idempotency_key
+from kernel.transactions import run_one
 
 
 class SystemJobs(Operation):
@@ -36,7 +36,7 @@ class SystemJobs(Operation):
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         wish = reading.read_system_submission(self.read_body(request), idempotency_key=key)
         read_active_user(user_id=wish.owner_id)
-        job = run_alone(submit_jobs, wish)
+        job = run_one(submit_jobs, wish)
         return Response(status=204, headers={"Location": f"/jobs/{job.pk}"})
 
 
@@ -48,5 +48,5 @@ class SystemJobExpiry(Operation):
     @describe("sys_jobs_expire", "Let a job expire", answers={204: None}, errors=[JobFinished, NotFound])
     def put(self, request: Request, job_id: str) -> Response:
         """End a job as `expired`, wherever it stands; one that has expired already stays so."""
-        run_alone(expire_jobs, job_id)
+        run_one(expire_jobs, job_id)
         return Response(status=204)

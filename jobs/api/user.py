@@ -25,7 +25,6 @@ from jobs.life.read import WholeJob, read_job, wait_for_end
 from jobs.life.submit import submit_jobs
 from jobs.models import Job
 from jobs.states import JobStatus
-from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -43,6 +42,7 @@ from kernel.http.openapi import describe, header, query
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
+from kernel.transactions import run_one
 
 _LOOK_EVERY_SECONDS = 0.2
 _WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)
@@ -83,7 +83,7 @@ class AddJobLine(Operation):
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        job = run_alone(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
+        job = run_one(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
         return Response(status=201, headers=_location(job))
 
 
@@ -118,7 +118,7 @@ class Jobs(Operation):
         seconds = reading.read_wait(request.query_params.getlist("wait"))
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         wish = reading.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
-        job = run_alone(submit_jobs, wish)
+        job = run_one(submit_jobs, wish)
         return Response(rendering.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))
 
     @describe(
@@ -178,7 +178,7 @@ class JobCancel(Operation):
         speak protocol 1 cannot hear the wish.
         """
         principal = caller(request)
-        run_alone(cancel_jobs, Cancel(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor))
+        run_one(cancel_jobs, Cancel(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor))
         return Response(rendering.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
 
 

@@ -21,10 +21,10 @@ from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
 from jobs.order import JobOrder
 from jobs.states import JobStatus
-from kernel.alone import run_alone
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
 from kernel.ids import new_id
 from kernel.keyset import newest_first, slice_of
+from kernel.transactions import run_one
 from kernel.visible import visible_text
 from notifications.models import Channel
 
@@ -150,7 +150,7 @@ def job_cancel(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
     """Take a job back and show it; one that ended meanwhile is simply shown."""
     wish = Cancel(owner_id=user.pk, job_id=job_id, actor=f"user:{user.pk}")
     try:
-        run_alone(cancel_jobs, wish)
+        run_one(cancel_jobs, wish)
     except JobFinished as error:
         messages.info(request, error.message)
     return redirect("console:job", job_id)
@@ -176,7 +176,7 @@ def _submit(user: User, agent_id: str, message: str, *, key: str, ttl_seconds: i
         idempotency_key=f"console:{key}",
     )
     try:
-        return run_alone(submit_jobs, submission)
+        return run_one(submit_jobs, submission)
     except AppError as error:
         return error
 

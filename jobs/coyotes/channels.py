@@ -12,9 +12,9 @@ from jobs.coyotes.words import NO_NAME, Refusal
 from jobs.life.insert import lock_queues
 from jobs.models import QUEUE_NAME_LENGTH, Queue, QueueState
 from jobs.queues.service import WIDTH_LIMIT, QueueSettings, put_queue
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import ID_LENGTH
+from kernel.transactions import run_one
 
 DELAYED_CHANNEL = "delayed"
 DEFAULT_CHANNELS = {"default": True, "biz": True, "cron": True, DELAYED_CHANNEL: False}
@@ -65,7 +65,7 @@ def forget_channel(agent: Agent, name: str) -> None:
     Built-in channels stay: the original creates them again too.
     """
     if name not in DEFAULT_CHANNELS and (queue := find_channel(agent, name)) is not None:
-        run_alone(_forget_queues, queue.pk)
+        run_one(_forget_queues, queue.pk)
 
 
 def _channels(agent: Agent) -> dict[str, Queue]:

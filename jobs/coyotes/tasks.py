@@ -30,9 +30,9 @@ from jobs.life.submit import Submission, submit_jobs
 from jobs.models import DelayedJob, DelayedState, Job, Queue
 from jobs.order import JobOrder
 from jobs.states import ACTIVE, WAITING, JobStatus
-from kernel.alone import run_alone
 from kernel.errors import IdempotencyMismatch, JobFinished, NotFound, NotScheduled, QueueDuplicate
 from kernel.ids import new_id
+from kernel.transactions import run_one
 
 SOURCE = "coyotes"
 # Tasks send no chat notices. Clients poll, as with the original.
@@ -94,9 +94,9 @@ def push_task(push: Push) -> Pushed:
     order = replace(push.order, queue=queue.name, params={TASK_ID: task_id}, source=SOURCE, callback=_TELL_NOBODY)
     try:
         if push.delay_seconds:
-            run_alone(create_delayed, _delayed(push, order, row_id))
+            run_one(create_delayed, _delayed(push, order, row_id))
         else:
-            run_alone(submit_jobs, _submission(push, order, row_id))
+            run_one(submit_jobs, _submission(push, order, row_id))
     except IdempotencyMismatch:
         return Pushed(task_id=task_id, is_new=False)
     except QueueDuplicate as error:
@@ -118,7 +118,7 @@ def cancel_task(queue: Queue, task_id: str, *, actor: str) -> Task:
     live = Job.objects.filter(queue=queue, status__in=WAITING | ACTIVE)
     job = named_in(live, queue, task_id)
     try:
-        canceled: Job = run_alone(cancel_jobs, Cancel(owner_id=queue.owner_id, job_id=job.pk, actor=actor))
+        canceled: Job = run_one(cancel_jobs, Cancel(owner_id=queue.owner_id, job_id=job.pk, actor=actor))
     except (NotFound, JobFinished) as error:
         raise Refusal(NO_TASK) from error
     return task_of_job(canceled, queue)
@@ -143,7 +143,7 @@ def cancel_delayed_task(agent: Agent, task_id: str) -> Task:
     queue = channels_of(agent)[DELAYED_CHANNEL]
     row = _delayed_row(agent, queue, task_id)
     try:
-        run_alone(cancel_delayed, DelayedRef(owner_id=agent.owner_id, delayed_id=row.pk))
+        run_one(cancel_delayed, DelayedRef(owner_id=agent.owner_id, delayed_id=row.pk))
     except (NotFound, NotScheduled) as error:
         raise Refusal(NO_DELAYED_TASK) from error
     return task_of_delayed(row, queue)

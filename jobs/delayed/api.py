@@ -27,7 +27,6 @@ from jobs.delayed.wire import (
     read_own,
 )
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, DelayedState
-from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -48,6 +47,7 @@ from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
+from kernel.transactions import run_one
 
 RACING_TRIES = 64
 """Up to so many callers may replace each other's delayed job at once without a 503."""
@@ -115,7 +115,7 @@ class DelayedJobs(Operation):
         """Store it. 200: one that waits under the key was kept or postponed, and is the answer."""
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         new = read_new(self.read_body(request), principal=caller(request), idempotency_key=key)
-        stored = run_alone(create_delayed, new, tries=RACING_TRIES)
+        stored = run_one(create_delayed, new, attempts=RACING_TRIES)
         location = {"Location": f"/delayed-jobs/{stored.row.pk}"}
         return Response(delayed_json(stored.row), status=201 if stored.created else 200, headers=location)
 
@@ -158,7 +158,7 @@ class DelayedJobs(Operation):
         key = query_value(request, "key")
         if not key:
             raise InvalidRequest(_("Send key."))
-        row = run_alone(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, key=key))
+        row = run_one(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, key=key))
         return _answer(request, row.pk)
 
 
@@ -181,9 +181,7 @@ class OneDelayedJob(Operation):
     )
     def patch(self, request: Request, delayed_id: str) -> Response:
         """Change its moment and its options while it is scheduled. `delay` counts from now."""
-        run_alone(
-            change_delayed, read_change(self.read_body(request), principal=caller(request), delayed_id=delayed_id)
-        )
+        run_one(change_delayed, read_change(self.read_body(request), principal=caller(request), delayed_id=delayed_id))
         return _answer(request, delayed_id)
 
     @describe(
@@ -194,7 +192,7 @@ class OneDelayedJob(Operation):
     )
     def delete(self, request: Request, delayed_id: str) -> Response:
         """Cancel it. 409 where it has fired: its job may be canceled then."""
-        run_alone(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        run_one(cancel_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
         return _answer(request, delayed_id)
 
 
@@ -211,7 +209,7 @@ class DelayedJobFire(Operation):
     )
     def post(self, request: Request, delayed_id: str) -> Response:
         """Fire it before its moment, once. One that has fired is answered as it is."""
-        run_alone(fire_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
+        run_one(fire_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
         return _answer(request, delayed_id)
 
 
@@ -230,7 +228,7 @@ class AgentDelaysJob(AgentOperation):
         """Store a delayed job for the agent that calls; its source is `agent:<id>`."""
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
         new = read_own(self.read_body(request), principal=caller(request), idempotency_key=key)
-        run_alone(create_delayed, new)
+        run_one(create_delayed, new)
         return Response(status=201)
 
 

@@ -12,8 +12,9 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from accounts.models import User
@@ -30,7 +31,7 @@ from jobs.targets import is_usable
 from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, NotScheduled, QueueDuplicate
 from kernel.ids import occurrence_id
-from kernel.transactions import FRESH_SECONDS, Overslept, is_deadlock, whole
+from kernel.transactions import FRESH_SECONDS, named_transaction, retry_transaction
 from notifications.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -73,14 +74,7 @@ def release_while(seconds: float, *, limit: int = RELEASE_LIMIT) -> int:
         if pause > 0:
             time.sleep(max(pause, _SHORTEST_PAUSE_SECONDS))
             after = None
-        try:
-            released = release_delayed(limit=limit, after=after)
-        except Overslept:
-            continue
-        except OperationalError as error:
-            if not is_deadlock(error):
-                raise
-            continue
+        released = retry_transaction(partial(release_delayed, limit=limit, after=after))
         count += released.count
         # Nothing although something was due: others have locked it, or the ticker is held.
         if not released.count or time.monotonic() > end:
@@ -97,9 +91,9 @@ def release_delayed(
     full or drained is asked again in ten seconds; one that its queue has already has fired, and names that job. One
     that the database does not take is its own trouble: it is put off, and the others fire.
 
-    Raises Overslept, with nothing done, where the process stood still in the middle.
+    Raises LostRace or StaleClock, with nothing done; `release_while` then runs it again.
     """
-    with whole("release", fresh_seconds=FRESH_SECONDS):
+    with named_transaction("release", fresh_seconds=FRESH_SECONDS):
         now = due_time(now or database_now())
         if now is None:
             return Released(count=0)
@@ -134,7 +128,7 @@ def fire_delayed(wanted: Sequence[DelayedRef], *, now: dt.datetime | None = None
 
 def tell_of_waiting_jobs(*, now: dt.datetime | None = None) -> int:
     """Tell owners, once for each job, that what has fired waits for its agent since five minutes; return how many."""
-    with whole("delayed.tell"):
+    with named_transaction("delayed.tell"):
         now = now or database_now()
         untold = DelayedJob.objects.filter(pk=OuterRef("parent_id"), state=DelayedState.FIRED, told_at=None)
         waiting = Job.objects.waiting().filter(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, connection, transaction
 from django.db import Error as DatabaseFault
 
 from agents.services.presence import AgentTouch, touch_agents
@@ -18,7 +18,7 @@ from jobs.life.submit import Submission, submit_jobs
 from jobs.queues.pull import Pull, pull_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, Unavailable
-from kernel.transactions import FRESH_SECONDS, LostRace, Overslept, whole
+from kernel.transactions import FRESH_SECONDS, RETRYABLE, named_transaction, retry_transaction
 
 if TYPE_CHECKING:
     from jobs.gateway.writer import Item
@@ -62,7 +62,7 @@ def serve(items: Sequence[Item]) -> Iterator[dict[Item, object]]:
     for group in ([i for i in left if type(i.value) is not Report], [i for i in left if type(i.value) is Report]):
         outcomes = {}
         for _ in range(_TRIES_ALONE):
-            outcomes |= _try([item for item in group if item not in outcomes and item.is_worth_serving], _each_alone)
+            outcomes |= _try([item for item in group if item not in outcomes and item.is_worth_serving], _one_by_one)
         yield {item: outcomes[item] if item in outcomes else Unavailable() for item in group}
 
 
@@ -74,7 +74,7 @@ def _try(items: Sequence[Item], run: Callable[[Sequence[Item]], list[object]]) -
         item.tried = True
     try:
         return dict(zip(items, run(items), strict=True))
-    except (IntegrityError, DataError, LostRace, Overslept) as error:
+    except (*RETRYABLE, DataError) as error:
         logger.info("batch refused", extra={"action": "writer.refused", "error": type(error).__name__})
     except DatabaseFault as error:
         connection.close()
@@ -87,7 +87,7 @@ def _try(items: Sequence[Item], run: Callable[[Sequence[Item]], list[object]]) -
 
 def _together(items: Sequence[Item]) -> list[object]:
     outcomes: dict[int, object] = {}
-    with whole("writer.together", fresh_seconds=FRESH_SECONDS):
+    with named_transaction("writer.together", fresh_seconds=FRESH_SECONDS):
         now = database_now()
         for kind, service in SERVICES.items():
             members = [at for at, item in enumerate(items) if type(item.value) is kind]
@@ -96,30 +96,29 @@ def _together(items: Sequence[Item]) -> list[object]:
     return [outcomes[at] for at in range(len(items))]
 
 
-def _each_alone(items: Sequence[Item]) -> list[object]:
-    with whole("writer.each_alone", fresh_seconds=FRESH_SECONDS):
+def _one_by_one(items: Sequence[Item]) -> list[object]:
+    with named_transaction("writer.one_by_one", fresh_seconds=FRESH_SECONDS):
         now = database_now()
         return [_alone(item, now) if item.is_worth_serving else Unavailable() for item in items]
 
 
 def _alone(item: Item, now: dt.datetime) -> object:
     """Return one item's outcome; a race that it lost is run once more, and then sees the winner's row."""
-    outcome: AppError = AppError()
-    for _ in range(2):
-        try:
-            with transaction.atomic():
-                return SERVICES[type(item.value)]([item.value], now=now)[0]
-        except IntegrityError:
-            outcome = AppError()
-        except LostRace:
-            outcome = Unavailable()
-        except DataError:
-            return AppError()
-        except DatabaseFault as error:
-            if error.args[:1] != (_LOCK_WAIT_OVER,):
-                raise
-            return Unavailable()
-        except Exception:
-            logger.exception("item broke", extra={"action": "writer.bug", "kind": type(item.value).__name__})
-            return AppError()
-    return outcome
+
+    def in_savepoint() -> object:
+        with transaction.atomic():
+            return SERVICES[type(item.value)]([item.value], now=now)[0]
+
+    try:
+        return retry_transaction(in_savepoint)
+    except AppError as error:
+        return error
+    except DataError:
+        return AppError()
+    except DatabaseFault as error:
+        if error.args[:1] != (_LOCK_WAIT_OVER,):
+            raise
+        return Unavailable()
+    except Exception:
+        logger.exception("item broke", extra={"action": "writer.bug", "kind": type(item.value).__name__})
+        return AppError()

@@ -14,10 +14,10 @@ from jobs.models import Job, JobEvent
 from jobs.queues.dispatch import Line, queues_of_agent, queues_with_work
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.failpoints import reach
 from kernel.ids import new_id
+from kernel.transactions import run_one
 
 _LOOK_EVERY_SECONDS = 0.2
 
@@ -89,12 +89,12 @@ def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], obj
     `check_caller` is called before each later claim and raises when the caller may not take a job any more.
     """
     deadline = time.monotonic() + seconds
-    job = run_alone(claim_jobs, claim)
+    job = run_one(claim_jobs, claim)
     while job is None and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_SECONDS)
         if _may_have_work(claim):
             check_caller()
-            job = run_alone(claim_jobs, claim)
+            job = run_one(claim_jobs, claim)
     return job
 
 

@@ -15,7 +15,7 @@ from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, JobNotFound, NotFound, TooLarge
 from kernel.ids import is_id
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 LOG_LIMIT = 1024 * 1024
 """Limit in bytes for the log of one job. It keeps the beginning; the output keeps the end."""
@@ -45,7 +45,7 @@ def append_log(*, agent_id: str, job_id: str, offset: int, text: str) -> int:
     it. Raises NotFound for a job that this agent does not have or that ended long ago, JobNotFound for one that it did
     not begin, InvalidRequest where `offset` cuts a character, TooLarge where the log is full.
     """
-    with whole("log"):
+    with named_transaction("log"):
         now = database_now()
         job = lock_jobs({job_id} if is_id(job_id) else ()).get(job_id)
         if job is None or job.agent_id != agent_id or _ended_before(job, now - dt.timedelta(days=LATE_DAYS)):

@@ -15,7 +15,7 @@ from jobs.models import GatewayClock, Job
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 # An agent that was deleted or disabled, or whose owner was frozen, beside the submission of the job.
 _REMOVED = Q(agent__enabled=False) | Q(agent__deleted_at__isnull=False) | Q(owner__is_active=False)
@@ -27,7 +27,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
     Silence counts only from when a gateway was there to be spoken to, and an agent with a live lease is at work, not
     away. Their jobs end in the same transaction; one that slipped in beside it ends at the next sweep.
     """
-    with whole("offline"):
+    with named_transaction("offline"):
         now = now or database_now()
         silence = dt.timedelta(seconds=settings.OFFLINE_SECONDS)
         clock = GatewayClock.objects.first()
@@ -49,7 +49,7 @@ def mark_silent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = No
 
 def expire_jobs_of_absent_agents(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = None) -> int:
     """Expire at most `limit` plain jobs that wait for an agent that is offline; cancel those of a removed one."""
-    with whole("absent"):
+    with named_transaction("absent"):
         now = now or database_now()
         waiting = Job.objects.waiting().filter(active_at__lte=now)
         ids = [*waiting.impatient().filter(agent__online=False).values_list("pk", flat=True)[:limit]]

@@ -10,7 +10,7 @@ from jobs.models import Job
 from jobs.states import ACTIVE, JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 SWEEP_LIMIT = 500
 OFFERS_LIMIT = 20
@@ -25,7 +25,7 @@ def expire_overdue_jobs(*, limit: int = SWEEP_LIMIT, now: dt.datetime | None = N
     Returns no jobs while no gateway is alive, because no agent could report. The jobs are found without a lock, then
     locked and checked again, so that a result in between wins.
     """
-    with whole("overdue"):
+    with named_transaction("overdue"):
         now = now or database_now()
         if is_shift_pending(now):
             return 0

@@ -12,7 +12,7 @@ from jobs.life.ticker import hold_ticker, let_ticker_run
 from jobs.models import DelayedJob, DelayedState, Schedule
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 RESTORED = "restored"
 """The reason of rows that are canceled because they probably fired before the restore."""
@@ -53,7 +53,7 @@ def go_on_after_restore(*, skip: bool) -> int:
 
 
 def _cancel_some(now: dt.datetime) -> int:
-    with whole("restore.skip"):
+    with named_transaction("restore.skip"):
         rows = list(_due(now).select_for_update().order_by("due_at", "id")[:_BATCH])
         end_rows(rows, DelayedState.CANCELED, now=now, reason=RESTORED)
     return len(rows)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import IntegrityError
-
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import Job
-from kernel.alone import run_alone
 from kernel.errors import AppError
-from kernel.transactions import LostRace, whole
+from kernel.transactions import RETRYABLE, named_transaction, run_one
 
 _BATCH = 250
 
@@ -30,15 +27,15 @@ def submit_many(items: Sequence[Submission | AppError]) -> list[Job | AppError]:
 
 def _submit(submissions: Sequence[Submission]) -> list[Job | AppError]:
     try:
-        with whole("queue.add"):
+        with named_transaction("queue.add"):
             return submit_jobs(submissions)
-    except (IntegrityError, LostRace):
-        return [_alone(submission) for submission in submissions]
+    except RETRYABLE:
+        return [_submit_one(submission) for submission in submissions]
 
 
-def _alone(submission: Submission) -> Job | AppError:
+def _submit_one(submission: Submission) -> Job | AppError:
     try:
-        job: Job = run_alone(submit_jobs, submission)
+        job: Job = run_one(submit_jobs, submission)
     except AppError as error:
         return error
     return job

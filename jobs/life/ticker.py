@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from jobs.models import Ticker
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -78,5 +78,5 @@ def let_ticker_run() -> None:
 
 
 def _set(**values: dt.datetime | None) -> None:
-    with whole("ticker"):
+    with named_transaction("ticker"):
         Ticker.objects.update_or_create(pk=1, defaults=values)

@@ -13,7 +13,7 @@ from jobs.states import ACTIVE, JobStatus
 from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.failpoints import reach
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 _BELL_IS_LOST_AFTER = dt.timedelta(seconds=2)
 _KEY_LIFE = dt.timedelta(days=7)
@@ -35,7 +35,7 @@ def ring_lost_bells(*, now: dt.datetime | None = None) -> int:
 
 def forget_old_keys(*, limit: int = 500, now: dt.datetime | None = None) -> int:
     """Free at most `limit` idempotency keys of jobs that ended and are seven days old; return how many."""
-    with whole("keys"):
+    with named_transaction("keys"):
         now = now or database_now()
         old = Job.objects.terminal().filter(created_at__lt=now - _KEY_LIFE).exclude(idempotency_digest=None)
         ids = list(old.values_list("pk", flat=True)[:limit])
@@ -54,7 +54,7 @@ def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
 
     The row is locked: of several processes that wake together, one sees the gap and shifts, once.
     """
-    with whole("clock"):
+    with named_transaction("clock"):
         now = now or database_now()
         clock = GatewayClock.objects.select_for_update().first()
         if clock is None:

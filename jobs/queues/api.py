@@ -30,7 +30,6 @@ from jobs.queues.service import (
     put_queue,
     set_state,
 )
-from kernel.alone import run_alone
 from kernel.errors import (
     AgentNotFound,
     IdempotencyMismatch,
@@ -51,6 +50,7 @@ from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.strictjson import parse_value
+from kernel.transactions import run_one
 
 
 class QueueSerializer(serializers.Serializer[Any]):
@@ -204,7 +204,7 @@ class QueueJobs(_OfUser):
         value = parse_value(self.read_bytes(request) or b"{}")
         if isinstance(value, dict):
             key = request.headers.get("Idempotency-Key")
-            job = run_alone(submit_jobs, wire.read_queue_job(value, queue=queue, principal=principal, header=key))
+            job = run_one(submit_jobs, wire.read_queue_job(value, queue=queue, principal=principal, header=key))
             whole = read_job(owner_id=principal.owner_id, job_id=job.pk)
             return Response(whole_job_json(whole), status=201, headers={"Location": f"/jobs/{job.pk}"})
         read = wire.read_queue_jobs(wire.read_batch(value), queue=queue, principal=principal)
@@ -359,7 +359,7 @@ class QueueAck(_OfUser):
         principal, queue = caller(request), self.queue(request, name)
         require_pulled(queue)
         ack = wire.read_ack(self.read_body(request), queue=queue, job_id=pulled_id, principal=principal)
-        job = run_alone(ack_jobs, ack)
+        job = run_one(ack_jobs, ack)
         whole = read_job(owner_id=principal.owner_id, job_id=job.pk)
         return Response(job_json(whole.job, whole.output))
 
@@ -379,7 +379,7 @@ class QueueExtend(_OfUser):
         queue = self.queue(request, name)
         require_pulled(queue)
         extension = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
-        return Response(wire.pulled_json(run_alone(extend_leases, extension)))
+        return Response(wire.pulled_json(run_one(extend_leases, extension)))
 
 
 def _check_again(principal: Principal) -> None:

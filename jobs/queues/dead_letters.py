@@ -15,7 +15,7 @@ from jobs.models import Job, JobOutput, Queue
 from jobs.transitions import lock_jobs
 from kernel.clock import database_now
 from kernel.errors import NotFound
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 _BATCH = 500
 
@@ -46,7 +46,7 @@ def replay_dead(*, queue: Queue, ids: Sequence[str] | None, actor: str) -> list[
     """
     made: list[Job] = []
     for batch in _batches(queue, ids):
-        with whole("dead.replay"):
+        with named_transaction("dead.replay"):
             made += _replay(batch, actor, database_now())
     return made
 
@@ -58,7 +58,7 @@ def purge_dead(*, queue: Queue, ids: Sequence[str] | None) -> int:
     """
     count = 0
     for batch in _batches(queue, ids):
-        with whole("dead.purge"):
+        with named_transaction("dead.purge"):
             dead = [job for job in lock_jobs(batch).values() if job.parked_at is not None]
             park(dead, None)
         count += len(dead)

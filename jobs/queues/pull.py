@@ -15,10 +15,10 @@ from jobs.models import Job, Queue
 from jobs.queues.dispatch import Line
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove, Output, lock_jobs, move_jobs
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
 from kernel.ids import is_id, new_id
+from kernel.transactions import run_one
 
 _LOOK_EVERY_SECONDS = 0.2
 _PROTOCOL = 2
@@ -95,12 +95,12 @@ def pull_jobs(pulls: Sequence[Pull], *, now: dt.datetime | None = None) -> list[
 def pull_within(*, pull: Pull, seconds: float, check_caller: Callable[[], object]) -> Job | None:
     """Pull alone, by looking until a job comes or the time is over. The gateway waits for bells instead."""
     deadline = time.monotonic() + seconds
-    job = run_alone(pull_jobs, pull)
+    job = run_one(pull_jobs, pull)
     while job is None and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_SECONDS)
         if Job.objects.in_line(database_now()).filter(queue_id=pull.queue_id).exists():
             check_caller()
-            job = run_alone(pull_jobs, pull)
+            job = run_one(pull_jobs, pull)
     return job
 
 

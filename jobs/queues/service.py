@@ -23,7 +23,7 @@ from kernel.clock import database_now
 from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
 from kernel.ids import lowest_id
 from kernel.names import NameRule
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 WIDTH_LIMIT = 1000
 _BATCH = 500
@@ -101,7 +101,7 @@ def put_queue(*, viewer: Viewer, name: str, settings: QueueSettings, channel: st
         "retries": settings.retries,
         "backoff": settings.backoff,
     }
-    with whole("queue.put"):
+    with named_transaction("queue.put"):
         now = database_now()
         new = {**values, "created_at": now, "updated_at": now, "channel": channel}
         queue, is_new = Queue.objects.get_or_create(owner_id=viewer.owner_id, name=name, defaults=new)
@@ -120,7 +120,7 @@ def put_queue(*, viewer: Viewer, name: str, settings: QueueSettings, channel: st
 
 def set_state(*, queue: Queue, state: QueueState) -> Queue:
     """Pause, resume or drain a queue; return it as it is now."""
-    with whole("queue.state"):
+    with named_transaction("queue.state"):
         now = database_now()
         queue = _locked(queue)
         queue.state, queue.updated_at = state, now
@@ -134,7 +134,7 @@ def flush_queue(*, queue: Queue, actor: str) -> int:
     count = 0
     waiting = Job.objects.waiting().filter(queue=queue).order_by("pk")
     while ids := list(waiting.values_list("pk", flat=True)[:_BATCH]):
-        with whole("queue.flush"):
+        with named_transaction("queue.flush"):
             now = database_now()
             jobs = [job for job in lock_jobs(ids).values() if job.status in WAITING]
             move_jobs(
@@ -153,7 +153,7 @@ def delete_queue(*, queue: Queue) -> None:
     ended = Job.objects.filter(queue=queue, status__in=TERMINAL)
     while ids := list(ended.values_list("pk", flat=True)[:_BATCH]):
         Job.objects.filter(pk__in=ids).update(queue=None)
-    with whole("queue.delete"):
+    with named_transaction("queue.delete"):
         queue = _locked(queue)
         _require_idle(queue)
         queue.delete()

@@ -17,7 +17,7 @@ from jobs.models import CalendarDay, WorkCalendar
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, NotFound
 from kernel.strictjson import JsonObject, JsonValue
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.messages.notify import notify_owner
 from notifications.models import Channel
 
@@ -112,7 +112,7 @@ def import_calendar(file: CalendarFile, *, actor: str) -> WorkCalendar:
 
     `known_until` becomes the later of both ends. If it moves, staff get a new warning before it is reached.
     """
-    with whole("calendar.import"):
+    with named_transaction("calendar.import"):
         now = database_now()
         calendar, _made = WorkCalendar.objects.get_or_create(
             code=file.code, defaults={"name": file.name, "known_until": file.known_until}
@@ -144,7 +144,7 @@ def runs_out(calendar: WorkCalendar, today: dt.date) -> bool:
 
 def warn_of_calendars(*, now: dt.datetime | None = None) -> int:
     """Warn staff with a channel, once, of each calendar whose list ends within 45 days; return how many calendars."""
-    with whole("calendar.warn"):
+    with named_transaction("calendar.warn"):
         now = now or database_now()
         rows = WorkCalendar.objects.select_for_update().filter(warned_at=None).order_by("pk")
         ending = [calendar for calendar in rows if runs_out(calendar, now.date())]

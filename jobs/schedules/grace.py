@@ -18,7 +18,7 @@ from jobs.schedules.ends import tell_owner
 from jobs.schedules.rules import RESULT_EXPECTED
 from jobs.states import JobStatus
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.models import Level
 
 SWEEP_LIMIT = 200
@@ -35,7 +35,7 @@ def tell_of_silent_schedules(*, limit: int = SWEEP_LIMIT, now: dt.datetime | Non
     due = Schedule.objects.filter(expected_at__lte=now, alerted_at=None)
     ids = list(due.order_by("expected_at").values_list("pk", flat=True)[:limit])
     for schedule_id in ids:
-        with whole("grace.silent"):
+        with named_transaction("grace.silent"):
             schedule = due.select_for_update().filter(pk=schedule_id).first()
             if schedule is not None and not _settle_expectation(schedule):
                 schedule.alerted_at = now
@@ -51,7 +51,7 @@ def tell_of_recovered_schedules(*, now: dt.datetime | None = None) -> int:
     recovered = 0
     silent = Schedule.objects.exclude(alerted_at=None)
     for schedule_id in list(silent.order_by("pk").values_list("pk", flat=True)):
-        with whole("grace.recovered"):
+        with named_transaction("grace.recovered"):
             schedule = silent.select_for_update().filter(pk=schedule_id).first()
             if schedule is not None and _settle_expectation(schedule):
                 recovered += 1

@@ -18,7 +18,7 @@ from kernel.clock import database_now
 from kernel.errors import AppError, InvalidAgent
 from kernel.idempotency import digest_of_key
 from kernel.ids import new_id, occurrence_id
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.d
 
     The same `key` again: the run that it made. Raises what its queue refuses.
     """
-    with whole("schedule.run"):
+    with named_transaction("schedule.run"):
         now = now or database_now()
         schedule = Schedule.objects.select_for_update().get(pk=schedule.pk)
         word = (digest_of_key(key) or new_id().replace("-", ""))[:24]

@@ -35,7 +35,7 @@ from jobs.schedules.rules import (
 from jobs.states import ACTIVE, WAITING
 from kernel.clock import database_now
 from kernel.ids import lowest_id, occurrence_id
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.drivers.base import Words
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def start_due_schedules(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = No
     """
     if not Schedule.objects.due(now or database_now()).exists():
         return 0
-    with whole("schedules.start"):
+    with named_transaction("schedules.start"):
         now = due_time(now or database_now())
         schedules = list(_locked().due(now)[:limit]) if now is not None else []
         if now is None or not schedules:
@@ -83,7 +83,7 @@ def start_waiting_runs(*, limit: int = SCAN_LIMIT, now: dt.datetime | None = Non
     """Start at most `limit` waiting runs whose predecessor has ended; return how many."""
     if not ScheduleRun.objects.filter(outcome=Outcome.WAITING).exists():
         return 0
-    with whole("schedules.wait"):
+    with named_transaction("schedules.wait"):
         now = due_time(now or database_now())
         if now is None:
             return 0

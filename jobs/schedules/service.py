@@ -29,7 +29,7 @@ from kernel.ids import is_id
 from kernel.keyset import Slice, slice_of
 from kernel.names import NameRule
 from kernel.strictjson import JsonObject
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 LONGEST_JITTER = dt.timedelta(hours=1)
 LONGEST_WITHIN = dt.timedelta(days=7)
@@ -121,7 +121,7 @@ def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: d
     calendar;
     NameTaken; ScheduleLimit where the owner may have no more.
     """
-    with whole("schedule.create"):
+    with named_transaction("schedule.create"):
         # Of many that come at once each counts those before it.
         owner = User.objects.select_for_update().get(pk=owner_id)
         return _create(owner, fields, actor, now or database_now())
@@ -157,7 +157,7 @@ def change_schedule(
 
     The row is locked, so that no scan moves it on meanwhile; not its owner's, which every new job looks at.
     """
-    with whole("schedule.save"):
+    with named_transaction("schedule.save"):
         now = now or database_now()
         row = Schedule.objects.select_for_update().filter(pk=schedule.pk).first()
         if row is None:
@@ -172,7 +172,7 @@ def change_schedule(
 
 def delete_schedule(*, schedule: Schedule) -> None:
     """Remove a schedule and what is known of its moments. Jobs that it has started go on; nobody is told of them."""
-    with whole("schedule.delete"):
+    with named_transaction("schedule.delete"):
         drop_memory(schedule)
         Schedule.objects.filter(pk=schedule.pk).delete()
 

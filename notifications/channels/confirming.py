@@ -18,7 +18,7 @@ from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, LimitExceeded, NotFound
 from kernel.ids import new_id
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.channels.settings import mailbox_of
 from notifications.drivers.base import Rate, Words
 from notifications.drivers.registry import driver_of
@@ -74,7 +74,7 @@ def ask_again(*, channel: Channel) -> None:
 
     Raises LimitExceeded, and InvalidRequest for a channel that is off.
     """
-    with whole("channel.ask"):
+    with named_transaction("channel.ask"):
         now = database_now()
         channel = Channel.objects.select_for_update().get(pk=channel.pk)
         if not needs_confirmation(channel):
@@ -95,7 +95,7 @@ def channel_to_confirm(token: str) -> Channel:
 
 def confirm_channel(token: str) -> Channel:
     """Confirm the channel behind a link and return it; idempotent. Raises NotFound as `channel_to_confirm` does."""
-    with whole("channel.confirm"):
+    with named_transaction("channel.confirm"):
         now = database_now()
         # Lock first: the owner may be entering another address.
         list(Channel.objects.select_for_update().filter(pk=confirmation_of(token)[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accounts.models import ChatIdentity
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.channels.service import free_name, next_position
 from notifications.drivers.registry import driver_of
 from notifications.models import Channel, Level
@@ -17,7 +17,7 @@ def ensure_identity_channel(identity: ChatIdentity) -> Channel:
 
     The channel belongs to the owner that the identity has now.
     """
-    with whole("channel.ensure"):
+    with named_transaction("channel.ensure"):
         now = database_now()
         driver = _DRIVER_OF_PLATFORM[identity.platform]
         chat = {"driver": driver, "account": identity.account, "address": identity.external_id}
@@ -36,7 +36,7 @@ def ensure_identity_channel(identity: ChatIdentity) -> Channel:
 
 def shut_identity_channel(identity: ChatIdentity, *, reason: str) -> None:
     """Switch off the channel to a chat identity, because the person has left; waiting deliveries fall back."""
-    with whole("channel.shut"):
+    with named_transaction("channel.shut"):
         now = database_now()
         Channel.objects.filter(
             driver=_DRIVER_OF_PLATFORM[identity.platform], account=identity.account, address=identity.external_id

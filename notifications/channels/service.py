@@ -15,7 +15,7 @@ from accounts.querysets import Viewer
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
 from kernel.errors import ChannelNotFound, InvalidRequest, NameTaken
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.channels.confirming import ask_mailbox, needs_confirmation
 from notifications.channels.settings import checked_settings, mailbox_of, sealed_settings, settings_of
 from notifications.models import CHANNEL_NAME_LENGTH, WAITING_STATES, Channel, Delivery, Level
@@ -43,7 +43,7 @@ def create_channel(
 ) -> Channel:
     """Add a channel behind the owner's others. Raises InvalidRequest, and NameTaken for a name that is in use."""
     checked = checked_settings(driver, settings)
-    with whole("channel.create"):
+    with named_transaction("channel.create"):
         # Lock the owner: concurrent calls must not pass the limit together.
         User.objects.select_for_update().get(pk=owner_id)
         now = database_now()
@@ -68,7 +68,7 @@ def create_channel(
 
 def update_channel(*, channel: Channel, change: ChannelChange, actor: str) -> Channel:
     """Change a channel and return it. Enabling it clears the reason why it was off; a new mailbox must confirm."""
-    with whole("channel.update"):
+    with named_transaction("channel.update"):
         now = database_now()
         channel = Channel.objects.select_for_update().get(pk=channel.pk)
         mailbox = mailbox_of(channel)
@@ -113,7 +113,7 @@ def move_channel(*, channel: Channel, up: bool, actor: str) -> None:
 
 def delete_channel(*, channel: Channel, actor: str) -> None:
     """Remove a channel; its waiting deliveries fall back to the next one of their chain, or are given up."""
-    with whole("channel.delete"):
+    with named_transaction("channel.delete"):
         now = database_now()
         Delivery.objects.filter(channel=channel, state__in=WAITING_STATES).update(due_at=now)
         Channel.objects.filter(pk=channel.pk).delete()

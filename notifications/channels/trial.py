@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from kernel.alone import run_alone
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import LETSERVER, NewMessage
 from notifications.models import Channel, Message
@@ -22,4 +22,4 @@ def try_channel(channel: Channel) -> Message:
         idempotency_key=f"test:{new_id()}",
         must_reach=True,
     )
-    return run_alone(accept_messages, test)
+    return run_one(accept_messages, test)

@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.pages import console_page
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import AppError, IdempotencyMismatch
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from notifications.console.forms import (
     MessageFilterForm,
     MessageForm,
@@ -120,7 +120,7 @@ def _send(user: User, form: MessageForm) -> Message | AppError:
         must_reach=True,
     )
     try:
-        return run_alone(accept_messages, requested)
+        return run_one(accept_messages, requested)
     except AppError as error:
         return error
 

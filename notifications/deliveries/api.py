@@ -7,12 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, caller
-from kernel.alone import run_alone
 from kernel.errors import InvalidRequest, NotFound
 from kernel.http.openapi import describe, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.keyset import slice_of
+from kernel.transactions import run_one
 from notifications.deliveries.replay import replay_delivery
 from notifications.deliveries.signing import Rotation, rotate_secrets, secrets_of
 from notifications.deliveries.wire import OutboxPageSerializer, OutboxSerializer, SecretSerializer
@@ -85,5 +85,5 @@ class CallbackSecret(Operation):
     def post(self, request: Request) -> Response:
         """Sign with a new secret from now on; the old one signs beside it for 24 hours."""
         principal = caller(request)
-        secrets = run_alone(rotate_secrets, Rotation(owner_id=principal.owner_id, actor=principal.actor))
+        secrets = run_one(rotate_secrets, Rotation(owner_id=principal.owner_id, actor=principal.actor))
         return Response(SecretSerializer(secrets).data, status=201)

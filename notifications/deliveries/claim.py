@@ -11,7 +11,7 @@ import datetime as dt
 from django.db import connection
 
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.channels.settings import settings_of
 from notifications.deliveries.callback_targets import SHUT, is_shut
 from notifications.deliveries.claimed import Claimed
@@ -50,7 +50,7 @@ def claim_next(rung_id: str, *, now: dt.datetime | None = None) -> Claimed | Non
     Bells arrive in any order, but the messages of a channel go in the order in which they were accepted. A delivery
     that cannot be sent is postponed, handed to the next channel, or ended in the same transaction.
     """
-    with whole("deliver.claim"):
+    with named_transaction("deliver.claim"):
         now = now or database_now()
         row = _lock_next(rung_id, now)
         if row is None or not _reserve_or_write_outcome(row, now):

@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.deliveries.claimed import Claimed
 from notifications.deliveries.outcome import end_delivery, write_failure, write_refusal
 from notifications.drivers.base import ChannelError, Fault, Receipt
@@ -16,7 +16,7 @@ from notifications.models import Channel, Delivery, DeliveryState
 
 def finish_delivery(claimed: Claimed, result: Receipt | ChannelError, *, now: dt.datetime | None = None) -> None:
     """Write the result of an attempt. Does nothing if another process has claimed the row meanwhile."""
-    with whole("deliver.finish"):
+    with named_transaction("deliver.finish"):
         now = now or database_now()
         own = Delivery.objects.select_for_update().filter(
             pk=claimed.delivery.pk, tries=claimed.delivery.tries, state=DeliveryState.IN_FLIGHT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.bells import ring
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.deliveries.callback_targets import open_target
 from notifications.deliveries.rows import step_key
 from notifications.models import Delivery, DeliveryState
@@ -16,7 +16,7 @@ def replay_delivery(delivery: Delivery) -> bool:
     A delivery that fell back to another channel is not replayed, because that channel has the message or can be
     replayed itself; nor is one whose message was withdrawn. The replay uses quota again.
     """
-    with whole("deliver.replay"):
+    with named_transaction("deliver.replay"):
         now = database_now()
         is_withdrawn = delivery.message is not None and delivery.message.withdrawn_at is not None
         if is_withdrawn or has_fallen_back(delivery):

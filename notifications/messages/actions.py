@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.models import Message, MessageAction
 
 
@@ -51,7 +51,7 @@ def take_action(owner_id: str, number: int, *, now: dt.datetime | None = None) -
 
     Only one of several concurrent callers takes an action that works once. The caller calls `note_action` at the end.
     """
-    with whole("action.take"):
+    with named_transaction("action.take"):
         now = now or database_now()
         action = find_action(owner_id, number, now=now)
         if action is None or not MessageAction.objects.filter(_STILL_OPEN, pk=action.pk).update(taken_at=now):

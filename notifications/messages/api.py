@@ -9,12 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, MessagesUser, caller
-from kernel.alone import run_alone
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, checked, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
+from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import NewMessage
 from notifications.messages.read import list_messages, read_message, withdraw_message
@@ -53,7 +53,7 @@ class Messages(Operation):
         fields = new_message_fields(checked(NewMessageSerializer(data=self.read_body(request))))
         key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
         requested = NewMessage(owner_id=principal.owner_id, **fields, idempotency_key=key, must_reach=True)
-        message = run_alone(accept_messages, requested)
+        message = run_one(accept_messages, requested)
         stored = MessageSerializer(read_message(viewer=principal, message_id=message.pk))
         return Response(stored.data, status=201, headers={"Location": f"/messages/{message.pk}"})
 

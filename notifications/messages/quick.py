@@ -12,13 +12,13 @@ from rest_framework.response import Response
 from accounts.authentication import CallingAgent, MessagesUserByQuery, caller
 from accounts.credentials import Principal
 from accounts.services.tokens import note_token_in_query
-from kernel.alone import run_alone
 from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
 from kernel.http.openapi import describe, query
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.text import unstorable_character
+from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import NewMessage
 from notifications.messages.wire import COLOUR, QuickSerializer
@@ -109,7 +109,7 @@ class QuickMessage(Operation):
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        message = run_alone(accept_messages, _new_message(principal, self.kind, fields, key, must_reach=True))
+        message = run_one(accept_messages, _new_message(principal, self.kind, fields, key, must_reach=True))
         return Response(status=201, headers={"Location": f"/messages/{message.pk}"})
 
 
@@ -130,7 +130,7 @@ class AgentMessage(Operation):
         """Store a message under the agent's name. If no channel takes it now, it waits."""
         principal = caller(request)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        run_alone(
+        run_one(
             accept_messages, _new_message(principal, self.kind, dict(self.read_body(request)), key, must_reach=False)
         )
         return Response(status=202)

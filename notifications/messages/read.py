@@ -8,7 +8,7 @@ from accounts.querysets import Viewer
 from kernel.clock import database_now
 from kernel.errors import NotFound
 from kernel.keyset import Slice, slice_of
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 from notifications.messages.withdraw import withdraw
 from notifications.models import Delivery, Message, MessageAction
 from notifications.querysets import MessageQuerySet
@@ -30,7 +30,7 @@ def list_messages(*, viewer: Viewer, level: str = "", before: str = "", after: s
 
 def withdraw_message(*, viewer: Viewer, message_id: str) -> Message:
     """Withdraw what has not been sent of a message, and return the message; raise NotFound."""
-    with whole("message.withdraw"):
+    with named_transaction("message.withdraw"):
         read_message(viewer=viewer, message_id=message_id)
         withdraw([message_id], now=database_now())
     return read_message(viewer=viewer, message_id=message_id)

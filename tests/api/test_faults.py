@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 
-from kernel.alone import run_alone
 from kernel.errors import NotFound, Unavailable
-from kernel.transactions import LostRace, Overslept
+from kernel.transactions import LostRace, StaleClock, run_one
 from tests.api.people import InProcess, Person
 from tests.api.routes import ROUTES, Route
 from tests.lanes.live import SYS_TOKEN
@@ -86,14 +85,14 @@ def _losing(times: int, error: Exception) -> Callable[[Sequence[str]], list[str]
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("error", [IntegrityError("key"), LostRace(), Overslept()])
+@pytest.mark.parametrize("error", [IntegrityError("key"), LostRace(), StaleClock()])
 def test_lost_race_is_run_again(error: Exception) -> None:
-    assert run_alone(_losing(2, error), "item") == "item"
+    assert run_one(_losing(2, error), "item") == "item"
     with pytest.raises(Unavailable):
-        run_alone(_losing(3, error), "item")
+        run_one(_losing(3, error), "item")
 
 
 @pytest.mark.django_db
 def test_outcome_that_is_an_error_is_raised() -> None:
     with pytest.raises(NotFound):
-        run_alone(lambda items: [NotFound()], "item")
+        run_one(lambda items: [NotFound()], "item")

@@ -38,10 +38,10 @@ from jobs.life.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bell
 from jobs.models import Job
 from jobs.states import JobStatus
 from jobs.transitions import Output
-from kernel.alone import run_alone
 from kernel.bells import ringer
 from kernel.clock import database_now
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
 from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
 from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
@@ -83,15 +83,15 @@ def _taken(journal: Journal, job: Job, kind: ReportKind, text: str) -> None:
     journal.note("report", agent=job.agent_id, id=job.pk, kind=kind, status=204, text=text)
 
 
-def _alone(journal: Journal) -> None:
+def _run_one(journal: Journal) -> None:
     """The third transaction is a failure with its further attempt: there, or both not."""
     agent = _agent()
-    job = _note_submit(journal, run_alone(submit_jobs, submission(agent, retries=1)))
-    assert run_alone(claim_jobs, Claim(agent_id=agent.pk)) == job
+    job = _note_submit(journal, run_one(submit_jobs, submission(agent, retries=1)))
+    assert run_one(claim_jobs, Claim(agent_id=agent.pk)) == job
     report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="done"))
     # It may be taken and its answer never come.
     journal.note("report", agent=agent.pk, id=job.pk, kind=report.kind, status=None, text="done")
-    run_alone(report_jobs, report)
+    run_one(report_jobs, report)
     _taken(journal, job, report.kind, "done")
 
 
@@ -157,8 +157,8 @@ def _put_back(journal: Journal) -> None:
     agent = _agent()
     job = _submitted(journal, agent)
     wish = Claim(agent_id=agent.pk)
-    assert run_alone(claim_jobs, wish) == job
-    run_alone(put_back_jobs, PutBack(request_id=wish.request_id))
+    assert run_one(claim_jobs, wish) == job
+    run_one(put_back_jobs, PutBack(request_id=wish.request_id))
     assert claim(agent) == job
 
 
@@ -236,7 +236,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "absent": _absent,
     "action": answer_one,
     "agent": _agents,
-    "alone": _alone,
+    "run_one": _run_one,
     "bell": _bell,
     "calendar": read_calendars,
     "channel": change_channels,

@@ -15,8 +15,8 @@ from chat.services.codes import approve_login, begin_login, collect_login, new_b
 from chat.services.invitations import reward_invitation
 from chat.services.later import answer_put_off
 from jobs.models import Job
-from kernel.alone import run_alone
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import Message, MessageAction
@@ -85,7 +85,7 @@ def choose_one(journal: Journal) -> None:
     identity = _somebody()
     agent = make_agent(owner=identity.owner, name="nas")
     action = ActionRequest(label="again", agent="nas", text="date")
-    message = run_alone(accept_messages, NewMessage(owner_id=identity.owner_id, text="hello", actions=(action,)))
+    message = run_one(accept_messages, NewMessage(owner_id=identity.owner_id, text="hello", actions=(action,)))
     journal.note("offers", message=message.pk, agent=agent.pk)
     line = line_of(identity, "1", message_id=new_id())
     assert take_numbered_action(line, identity.owner, 1) is not None

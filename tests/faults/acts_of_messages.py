@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from accounts.models import AuditEntry, ChatIdentity
 from accounts.services.identities import ChatAddress, meet_identity
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from notifications.channels.confirming import ask_again, confirm_channel
 from notifications.channels.identity import ensure_identity_channel, shut_identity_channel
 from notifications.channels.service import ChannelChange, create_channel, delete_channel, update_channel
@@ -39,7 +39,7 @@ def _channel(journal: Journal) -> Channel:
 
 
 def _message(journal: Journal, owner_id: str, **more: object) -> Message:
-    message = run_alone(accept_messages, NewMessage(owner_id=owner_id, text="hello", **more))  # type: ignore[arg-type]
+    message = run_one(accept_messages, NewMessage(owner_id=owner_id, text="hello", **more))  # type: ignore[arg-type]
     journal.note("message", id=message.pk)
     return message
 

@@ -51,7 +51,7 @@ from tests.faults.acts import act_for  # noqa: E402
 from tests.faults.evidence import Journal, read_lines  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
 
-_RARE = ("writer.each_alone", "put_back")
+_RARE = ("writer.one_by_one", "put_back")
 _DIES_WITHIN_SECONDS = 90.0
 _HELD_SECONDS = 2.3  # longer than the writer is patient
 _REPORTS_ON_THEIR_WAY = 3
@@ -127,7 +127,7 @@ class Workshop:
         if act is not None:
             return _wait(_fork(lambda: _act(act, armed, folder / "acts.jsonl")), seconds=_DIES_WITHIN_SECONDS)
         web = _fork(lambda: self._serve(armed))
-        if "each_alone" not in point:
+        if "one_by_one" not in point:
             return _wait(web, seconds=_DIES_WITHIN_SECONDS)
         journal = Journal(folder / "faults.jsonl")
         journal.note("fault", component="locks", kind="held")

@@ -86,7 +86,7 @@ class _Users:
     def __init__(self, shop: Workshop, people: dict[str, str], folder: Path, *, point: str) -> None:
         self.server, self.hang_up = shop.server, point.startswith("put_back")
         # Of a batch that fails because it waited, only reports are tried again: be there with one.
-        self.signs_of_life = _SIGNS_OF_LIFE if "each_alone" in point else 0
+        self.signs_of_life = _SIGNS_OF_LIFE if "one_by_one" in point else 0
         workers = _MANY_WORKERS if self.hang_up or self.signs_of_life else 1
         self.agent, self.agent_token, self.user_token = people["agent"], people["agent_token"], people["user_token"]
         self.submits, self.work = Journal(folder / "submit-1.jsonl"), Journal(folder / "old-1.jsonl")
@@ -200,7 +200,7 @@ def _kill(shop: Workshop, point: str, kills: int, folder: Path) -> int:
 @pytest.mark.mariadb_only  # SQLite has the long form: both lanes share ten minutes
 @pytest.mark.parametrize(
     "point",
-    ["writer.together.before_commit", "writer.together.after_commit", "alone.after_commit", "overdue.before_commit"],
+    ["writer.together.before_commit", "writer.together.after_commit", "run_one.after_commit", "overdue.before_commit"],
 )
 def test_a_kill_at_a_joint_breaks_no_promise(workshop: Workshop, point: str, tmp_path: Path) -> None:
     assert _kill(workshop, point, 1, tmp_path) == 1

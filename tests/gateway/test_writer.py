@@ -339,13 +339,13 @@ def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch)
 def test_a_claim_of_which_nothing_is_heard_at_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent()
     job = make_job(agent)
-    cut = _lose_the_news(monkeypatch, "_together", "_each_alone", kind=Claim)
+    cut = _lose_the_news(monkeypatch, "_together", "_one_by_one", kind=Claim)
 
     async def work(writer: Writer) -> None:
         with pytest.raises(Unavailable):
             await writer.claim(Claim(agent_id=agent.pk))
 
     with_writer(work)
-    assert cut == ["_together", "_each_alone", "_each_alone"]
+    assert cut == ["_together", "_one_by_one", "_one_by_one"]
     assert list(job.events.order_by("number").values_list("move", flat=True)) == ["submit", "claim", "reoffer"]
     assert Job.objects.get().status == JobStatus.QUEUING

@@ -35,10 +35,10 @@ from jobs.life.ticker import ClockGuard, guard, hold_ticker, let_ticker_run
 from jobs.models import DelayedJob, DelayedState, Job, Queue, Ticker
 from jobs.order import OrderChange
 from jobs.states import JobStatus
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import AppError, KeyTaken, NotScheduled
 from kernel.ids import new_id, occurrence_id
+from kernel.transactions import run_one
 from notifications.models import Delivery, DeliveryKind, Message
 from tests.factories import claim, make_agent, make_job, make_user, report
 from tests.jobs.delayed_rows import delay, job_of, wish
@@ -369,7 +369,7 @@ def test_the_job_of_a_delayed_one_ends_as_any_other() -> None:
 @pytest.mark.parametrize("word", ["refuse", "replace", "keep", "postpone"])
 def test_sixteen_racers_under_one_key_leave_one_that_waits(word: str) -> None:
     agent = make_agent()
-    outcomes = _at_once(16, lambda: run_alone(create_delayed, wish(agent, key="order-1", if_exists=word), tries=64))
+    outcomes = _at_once(16, lambda: run_one(create_delayed, wish(agent, key="order-1", if_exists=word), attempts=64))
     waiting = DelayedJob.objects.filter(state=DelayedState.SCHEDULED)
     assert waiting.count() == 1
     assert not [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, KeyTaken)], outcomes
@@ -383,7 +383,7 @@ def test_three_releases_at_once_fire_everything_once() -> None:
     agent, past = make_agent(), database_now() - dt.timedelta(hours=1)
     rows = [delay(agent, now=past) for _ in range(30)]
     by_hand = DelayedRef(owner_id=agent.owner_id, delayed_id=rows[15].pk)
-    outcomes = _at_once(4, *[lambda: release_while(3.0, limit=15)] * 3, lambda: run_alone(fire_delayed, by_hand))
+    outcomes = _at_once(4, *[lambda: release_while(3.0, limit=15)] * 3, lambda: run_one(fire_delayed, by_hand))
     assert not [one for one in outcomes if isinstance(one, BaseException)], outcomes
     # Rows that one saw locked another has fired, or the next tick does.
     release_while(1.0)

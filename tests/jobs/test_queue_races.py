@@ -18,8 +18,8 @@ from jobs.life.submit import submit_jobs
 from jobs.models import Job, JobEvent, Queue
 from jobs.states import JobStatus
 from jobs.transitions import Output
-from kernel.alone import run_alone
 from kernel.errors import AppError, QueueDuplicate
+from kernel.transactions import run_one
 from tests.factories import make_agent, order_job
 from tests.jobs.test_queues import add, make_queue
 
@@ -44,7 +44,7 @@ def _together(works: list[Callable[[], object]]) -> list[object]:
 def _submit(queue: Queue, message: str) -> Job | AppError:
     wish = order_job(queue.owner_id, message, queue=queue.name)
     try:
-        job: Job = run_alone(submit_jobs, wish)
+        job: Job = run_one(submit_jobs, wish)
     except AppError as error:
         return error
     return job
@@ -69,12 +69,12 @@ def test_racing_claims_never_pass_the_width_and_start_in_order(width: int) -> No
     def work() -> int:
         ended = 0
         while Job.objects.filter(queue=queue, status=JobStatus.QUEUING).exists():
-            job = run_alone(claim_jobs, Claim(agent_id=agent.pk))
+            job = run_one(claim_jobs, Claim(agent_id=agent.pk))
             if job is None:
                 continue
             assert Job.objects.active().filter(queue=queue).count() <= width
             done = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output())
-            run_alone(report_jobs, done)
+            run_one(report_jobs, done)
             ended += 1
         return ended
 
@@ -109,7 +109,7 @@ def test_members_of_a_group_race_for_its_jobs_and_each_goes_to_one() -> None:
     def work(agent_id: str) -> list[str]:
         taken = []
         while Job.objects.filter(queue=queue, status=JobStatus.QUEUING).exists():
-            job = run_alone(claim_jobs, Claim(agent_id=agent_id))
+            job = run_one(claim_jobs, Claim(agent_id=agent_id))
             if job is not None:
                 taken.append(job.pk)
         return taken

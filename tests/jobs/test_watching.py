@@ -29,10 +29,10 @@ from jobs.transitions import Output
 from jobs.watch import service as watching
 from jobs.watch.policy import policy_json, read_policy
 from jobs.watch.service import forget_schedule
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest
 from kernel.strictjson import JsonObject
+from kernel.transactions import run_one
 from notifications.channels.service import create_channel
 from notifications.deliveries.claim import claim_next
 from notifications.deliveries.sending import send_message
@@ -192,7 +192,7 @@ def test_what_was_canceled_is_not_judged() -> None:
     agent = make_agent()
     policy: JsonObject = {"when": "always", "name": "x"}
     job = make_job(agent, notify=policy)
-    run_alone(cancel_jobs, Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test"))
+    run_one(cancel_jobs, Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test"))
     make_job(agent, notify=policy)
     end(agent, "", 143, reason="canceled")
     assert (told(agent), WatchMemory.objects.count()) == ([], 0)
@@ -417,7 +417,7 @@ def test_ends_that_race_are_judged_one_after_the_other() -> None:
                 kind = ReportKind.FAIL if number % 2 else ReportKind.SUCCEED
                 output = Output(text="the same place", exit_code=number % 2)
                 gate.wait(10)
-                run_alone(report_jobs, Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=output), tries=10)
+                run_one(report_jobs, Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=output), attempts=10)
             finally:
                 connection.close()
 

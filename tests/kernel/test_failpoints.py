@@ -18,7 +18,7 @@ from kernel.failpoints import arm, reach
 import sys
 arm(sys.argv[1])
 for _ in range(5):
-    reach("alone.before_commit")
+    reach("run_one.before_commit")
     print("lived", flush=True)
 """
 
@@ -31,19 +31,19 @@ def _run(text: str) -> tuple[int, int]:
 
 def test_the_process_dies_when_the_point_is_reached_for_the_nth_time(tmp_path: Path) -> None:
     told = tmp_path / "a:colon"
-    assert _run(f"alone.before_commit:3:{told}") == (-signal.SIGKILL, 2)
-    assert told.read_text(encoding="utf-8").startswith("alone.before_commit ")
-    assert _run("alone.before_commit:1") == (-signal.SIGKILL, 0)
+    assert _run(f"run_one.before_commit:3:{told}") == (-signal.SIGKILL, 2)
+    assert told.read_text(encoding="utf-8").startswith("run_one.before_commit ")
+    assert _run("run_one.before_commit:1") == (-signal.SIGKILL, 0)
 
 
 def test_other_points_and_no_point_at_all_kill_nobody() -> None:
-    assert _run("alone.after_commit:1") == (0, 5)
-    assert _run("alone.before_commit:6") == (0, 5)
+    assert _run("run_one.after_commit:1") == (0, 5)
+    assert _run("run_one.before_commit:6") == (0, 5)
     assert _run("") == (0, 5)
 
 
 @pytest.mark.parametrize(
-    "text", ["alone", "alone.before_commit", "alone.before_commit:0", "alone.before_commit:x", "x:1"]
+    "text", ["alone", "run_one.before_commit", "run_one.before_commit:0", "run_one.before_commit:x", "x:1"]
 )
 def test_a_slip_in_the_variable_is_refused(text: str) -> None:
     with pytest.raises(failpoints.UnknownFailpoint, match=failpoints.VARIABLE):

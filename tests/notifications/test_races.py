@@ -11,9 +11,9 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import QuotaUse, User
-from kernel.alone import run_alone
 from kernel.clock import database_now
 from kernel.errors import LimitExceeded, Unavailable
+from kernel.transactions import run_one
 from notifications.deliveries.claim import claim_next
 from notifications.drivers.base import Rate
 from notifications.messages.accept import accept_messages
@@ -59,7 +59,7 @@ def accept(user: User, way: str, **more: Any) -> Callable[[int], str]:
         wish = NewMessage(owner_id=user.pk, text=f"{number}", way=way, must_reach=True, **more)
         while True:
             try:
-                return str(run_alone(accept_messages, wish).pk)
+                return str(run_one(accept_messages, wish).pk)
             except LimitExceeded:
                 return ""
             except Unavailable:
@@ -89,7 +89,7 @@ def test_one_key_makes_one_message(settings: Any) -> None:
         wish = NewMessage(owner_id=user.pk, text="same", way="text", idempotency_key="k")
         while True:
             try:
-                return str(run_alone(accept_messages, wish).pk)
+                return str(run_one(accept_messages, wish).pk)
             except Unavailable:
                 continue
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from accounts.services.users import get_or_create_user
 from agents.services.manage import create_agent
 from kernel.commands import one_sentence_errors
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *, username: str, name: str, alias: str, **_options: object) -> None:
         """Call the services in one transaction, so that a refused name leaves no new user."""
-        with one_sentence_errors(), whole("create_agent"):
+        with one_sentence_errors(), named_transaction("create_agent"):
             owner = get_or_create_user(username=username)
             _agent, token = create_agent(owner=owner, name=name, alias=alias, actor="command")
         self.stdout.write(token)

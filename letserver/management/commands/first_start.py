@@ -15,7 +15,7 @@ from agents.models import Agent
 from agents.services.manage import create_agent, reset_agent_token
 from kernel.commands import one_sentence_errors
 from kernel.strictjson import parse_object
-from kernel.transactions import whole
+from kernel.transactions import named_transaction
 
 DEMO_AGENT = "demo"
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, **_options: object) -> None:
         """Call the services. Killed before the line is out, the next run mints again."""
-        with one_sentence_errors(), whole("first_start"):
+        with one_sentence_errors(), named_transaction("first_start"):
             username, password = _read_login(sys.stdin.buffer.read())
             owner = ensure_staff(username=username, password=password)
             user_token = mint_user_token(user=owner, scope=TokenScope.FULL, actor="command")
