@@ -18,6 +18,8 @@ from accounts.credentials import Principal, TokenKind
 from accounts.models import User
 from agents.models import Agent
 from jobs.api.reading import read_submission
+from jobs.delayed.release import fire_delayed
+from jobs.delayed.service import DelayedRef
 from jobs.life.cancel import Cancel, cancel_jobs
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
@@ -39,6 +41,7 @@ from notifications.deliveries.sending import send_message
 from notifications.drivers.wecom_robot import WeComRobot
 from notifications.models import Channel, Level, Message
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, schedule_fields
+from tests.jobs.delayed_rows import delay
 
 pytestmark = pytest.mark.django_db
 
@@ -372,6 +375,20 @@ _REFUSED: tuple[tuple[object, str], ...] = (
     ({"when": "change", "name": "x\ny"}, "no invisible characters"),
     ({"when": "change", "name": 7}, "name must be text"),
 )
+
+
+def test_job_of_a_delayed_job_and_a_follower_are_told_of_like_any_single_job() -> None:
+    agent = make_agent()
+    row = delay(agent, "remind", notify={"when": "always"}, then=[_told_follower(agent)])
+    assert fire_delayed([DelayedRef(owner_id=agent.owner_id, delayed_id=row.pk)]) == [row]
+    end(agent, "first")
+    assert len(told(agent)) == 1
+    end(agent, "second")
+    assert ["first" in told(agent)[0], "second" in told(agent)[1]] == [True, True]
+
+
+def _told_follower(agent: Agent) -> JsonObject:
+    return {"on": "success", "agent": agent.pk, "message": "after", "notify": {"when": "always"}}
 
 
 def test_a_job_says_what_it_is_compared_with() -> None:
