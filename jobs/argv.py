@@ -18,7 +18,7 @@ WORDS_LIMIT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What a job says to its agent: a text, and its words if it was sent as words."""
+    """The text of a job, and its words if it was sent as words."""
 
     message: str
     argv: tuple[str, ...] | None = None

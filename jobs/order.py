@@ -1,4 +1,4 @@
-"""Everything that may be wanted of a job, as one value, whichever way the job is ordered.
+"""Everything that may be wanted of a job, as one value for every way to order it.
 
 `POST /jobs`, queues, delayed jobs, schedules, `then`, the chat and coyotes read into a `JobOrder`. It is stored in the
 columns of `jobs.models.options.JobOptions`, and `jobs.life.insert.new_job` makes a job of it. The description of its
@@ -47,7 +47,7 @@ Backoff: TypeAlias = "list[float] | Formula"
 
 
 class OptionsJson(TypedDict):
-    """The options as JSON, under the names that bodies use. What was not given is its default."""
+    """The options as JSON, under the names that bodies use. An option that was not given has its default."""
 
     message: str
     argv: list[str] | None
@@ -72,7 +72,7 @@ _ATTRIBUTES = {"retry": "retries", "ttl": "ttl_seconds"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
-    """What is wanted of a job. `agent` is an id, a name or an alias; or `queue` is the name of a queue, which says
+    """Everything wanted of a job. `agent` is an id, a name or an alias; or `queue` is the name of a queue, which says
     where its jobs run.
 
     `message` is the text; of a job that was sent as words, `argv` has them and `message` is what a shell would split
@@ -147,7 +147,7 @@ class JobOrder:
 
     @property
     def stored_params(self) -> dict[str, JsonValue] | None:
-        """What the column `params` holds: the words and what travels beside them."""
+        """The value of the column `params`: the words and the parameters beside them."""
         words: dict[str, JsonValue] = {} if self.argv is None else {"argv": list(self.argv)}
         return {**words, **self.params} or None
 
@@ -192,9 +192,9 @@ class JobOrder:
         return cls(**given | {"then": _read_then(given.get("then"))})
 
     def digest(self, *more: object) -> str:
-        """Return what must be equal for two requests with one idempotency key to count as the same request.
+        """Return the digest that two requests with one idempotency key must share to count as the same request.
 
-        `more`: what the request says beside the order, as JSON values.
+        `more`: what the request says besides the order, as JSON values.
         """
         said = [self.body, dict(self.params), *more]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -223,8 +223,7 @@ class OrderChange:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     def onto(self, order: JobOrder) -> JobOrder:
-        """Return the order with these options. An agent takes the place of a queue and a ttl that of a time, and vice
-        versa."""
+        """Return the order with these options. An agent replaces a queue, a ttl replaces a time, and vice versa."""
         changed = dict(self.given)
         for one, other, nothing in (("agent", "queue", ""), ("ttl_seconds", "wait_until", None)):
             for name, rival in ((one, other), (other, one)):

@@ -93,7 +93,7 @@ class BackoffField(serializers.JSONField):
 
 
 class NotifyField(serializers.DictField):
-    """When somebody is told of an end."""
+    """The policy for messages about the end of the job."""
 
     def read_value(self, value: object, name: str) -> JsonObject:
         """Read a policy, and the name under which jobs are compared."""
@@ -109,7 +109,7 @@ class _Followers(serializers.ListSerializer[Any]):
 
 
 class OrderSerializer(Description):
-    """What every body that orders a job may hold. A new option is one field here."""
+    """The fields of every body that orders a job. A new option is one field here."""
 
     agent = serializers.CharField(
         required=False,
@@ -273,35 +273,43 @@ OptionsSerializer: type[serializers.Serializer[Any]] = type(
 """The schema of `JobOrder.options`."""
 
 
-def take_order(values: dict[str, Any], *, source: str = "") -> OrderChange:
-    """Take the options out of a checked body; fields of its own stay in `values`.
-
-    null is what a new job has, of the source what the caller says.
-    """
-    given = {name: values.pop(name) for name in _DEFAULTS if name in values}
-    command = given.pop("argv", None)
-    if command is not None and given.get("message") is not None:
-        raise InvalidRequest(_("Send message or argv, not both."))
-    if command is not None:
-        given |= {"message": command.message, "argv": command.argv}
-    elif given.get("message") is not None:
-        given["argv"] = None
-    if "source" in given:
-        given["source"] = given["source"] or source
-    for name in ("agent", "queue", "message"):
-        if name in given and not given[name]:
-            del given[name]
-    return OrderChange({name: _DEFAULTS[name] if value is None else value for name, value in given.items()})
-
-
 def read_order(values: dict[str, Any], *, queue: str = "", source: str = "") -> JobOrder:
     """Take a whole order out of a checked body, for `queue` if there is one; `source` if the body has none.
 
-    Raises InvalidRequest, InvalidMessage for options that do not fit together.
+    Fields of the body's own stay in `values`. Raises InvalidRequest, InvalidMessage for options that do not fit
+    together.
     """
-    order = take_order(values, source=source).onto(JobOrder(queue=queue, source=source))
+    order = JobOrder(**{"queue": queue, "source": source} | _take_options(values, source))
     check_order(order)
     return order
+
+
+def read_order_change(values: dict[str, Any], *, source: str = "") -> OrderChange:
+    """Take the options that are to change out of a checked body. null means the default of a new job;
+    the default of `source` is the parameter."""
+    return OrderChange(_take_options(values, source))
+
+
+def _take_options(values: dict[str, Any], source: str) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in list(values):
+        if name in _DEFAULTS:
+            value = values.pop(name)
+            given[name] = _DEFAULTS[name] if value is None else value
+    command: Command | None = given.pop("argv", None)
+    if command is not None:
+        if given.get("message"):
+            raise InvalidRequest(_("Send message or argv, not both."))
+        given |= {"message": command.message, "argv": command.argv}
+    elif given.get("message"):
+        given["argv"] = None
+    if "source" in given:
+        given["source"] = given["source"] or source
+    # An empty text counts as not sent: no job can have an empty agent, queue or message.
+    for name in ("agent", "queue", "message"):
+        if name in given and not given[name]:
+            del given[name]
+    return given
 
 
 def check_message(value: object, name: str) -> str:
@@ -359,10 +367,7 @@ def check_notify(value: object) -> JsonObject:
 
 def _read_follower(value: object, name: str) -> Follower:
     values = checked_body(FollowerSerializer, check_object(value, name), at=f"{name}.")
-    on = values.pop("on")
-    order = take_order(values).onto(JobOrder())
-    check_order(order)
-    return Follower(on=on, order=order)
+    return Follower(on=values.pop("on"), order=read_order(values))
 
 
 def _is_pause(value: object) -> bool:

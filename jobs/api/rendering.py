@@ -82,7 +82,7 @@ class EventJson(TypedDict):
 
 
 class _JobStateJson(TypedDict):
-    """Where a job stands."""
+    """The state of a job."""
 
     id: str
     user_id: str

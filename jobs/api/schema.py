@@ -1,4 +1,7 @@
-"""Serializers that draw answers, and bodies of the original's calls. Our own bodies stand where they are read."""
+"""Serializers that draw answers, and bodies of the original's calls.
+
+The serializers of our own bodies stand in the modules that read them.
+"""
 
 from __future__ import annotations
 

@@ -49,14 +49,14 @@ def find_channel(agent: Agent, name: str) -> Queue | None:
     return channels_of(agent).get(name)
 
 
-def add_channel(wish: NewChannel) -> None:
+def add_channel(channel: NewChannel) -> None:
     """Make a channel. Raises Refusal for one without a name or with that of another."""
-    if not wish.name:
+    if not channel.name:
         raise Refusal(NO_NAME)
     # Databases that compare padded take a name with a blank at its end for the name.
-    if wish.name.rstrip(" ") in {name.rstrip(" ") for name in channels_of(wish.agent)}:
-        raise Refusal(f"channel {wish.name} has existed")
-    _put_channel(wish)
+    if channel.name.rstrip(" ") in {name.rstrip(" ") for name in channels_of(channel.agent)}:
+        raise Refusal(f"channel {channel.name} has existed")
+    _put_channel(channel)
 
 
 def forget_channel(agent: Agent, name: str) -> None:
@@ -73,17 +73,17 @@ def _channels(agent: Agent) -> dict[str, Queue]:
     return {queue.channel or "": queue for queue in sorted(rows, key=lambda queue: queue.channel or "")}
 
 
-def _put_channel(wish: NewChannel) -> None:
+def _put_channel(channel: NewChannel) -> None:
     """Make the queue that is a channel. Its name is the channel's where a queue may be called so."""
-    own = wish.name if _PLAIN_NAME.fullmatch(wish.name) else hashlib.sha256(wish.name.encode()).hexdigest()
+    own = channel.name if _PLAIN_NAME.fullmatch(channel.name) else hashlib.sha256(channel.name.encode()).hexdigest()
     queue, _is_new = put_queue(
-        viewer=wish.agent.owner,
-        name=f"coyotes:{wish.agent.pk}:{own[:_NAME_LEFT]}",
-        settings=QueueSettings(agent=wish.agent.pk, width=wish.workers, distinct=wish.distinct),
-        channel=wish.name,
+        viewer=channel.agent.owner,
+        name=f"coyotes:{channel.agent.pk}:{own[:_NAME_LEFT]}",
+        settings=QueueSettings(agent=channel.agent.pk, width=channel.workers, distinct=channel.distinct),
+        channel=channel.name,
     )
     if queue.channel is None:  # its owner made a queue of that name
-        Queue.objects.filter(pk=queue.pk).update(channel=wish.name)
+        Queue.objects.filter(pk=queue.pk).update(channel=channel.name)
 
 
 def _forget_queues(ids: Sequence[str]) -> list[None]:

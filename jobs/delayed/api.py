@@ -50,7 +50,7 @@ from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
 RACING_TRIES = 64
-"""Up to so many callers may replace each other's delayed job at once without a 503."""
+"""So many callers may replace each other's delayed job at once without a 503."""
 
 
 class DelayedJobSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]  # made of another
@@ -208,7 +208,7 @@ class DelayedJobFire(Operation):
         errors=[NotFound, NotScheduled, QueueDraining, QueueDuplicate, QueueFull],
     )
     def post(self, request: Request, delayed_id: str) -> Response:
-        """Fire it before its moment, once. One that has fired is answered as it is."""
+        """Fire it before its moment, once. If it has fired already, return it unchanged."""
         run_one(fire_delayed, DelayedRef(owner_id=caller(request).owner_id, delayed_id=delayed_id))
         return _answer(request, delayed_id)
 

@@ -1,4 +1,4 @@
-"""How delayed jobs end: fired or canceled, by whom it may be; whose agent or owner goes; keys that are forgotten."""
+"""Ends of delayed jobs: fired, canceled, lost with their agent or owner; and keys that are freed afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.delayed.notices import tell_of_lost
 from jobs.models import DelayedJob, DelayedState
 from kernel.clock import database_now
 
-# Why a row was canceled by nobody's wish. The values are words of the wire.
+# Reasons for a cancel that the owner did not ask for. The values are words of the wire.
 AGENT_REMOVED, QUEUE_REMOVED, OWNER_FROZEN, REPLACED = "agent removed", "queue removed", "owner frozen", "replaced"
 
 _CANCEL_BATCH = 500
@@ -36,7 +36,7 @@ def forget_old_delayed_keys(*, limit: int = 500, now: dt.datetime | None = None)
 
 
 def cancel_delayed_of_agent(agent_id: str, actor: str, now: dt.datetime) -> None:
-    """Cancel what is scheduled for an agent that was deleted or disabled, in the caller's transaction; tell of it."""
+    """Cancel the rows of an agent that was deleted or disabled, in the caller's transaction, and tell the owner."""
     tell_of_lost(_cancel_all({"agent_id": agent_id}, AGENT_REMOVED, now), now=now)
 
 
@@ -48,8 +48,8 @@ def cancel_delayed_of_user(user_id: str, now: dt.datetime) -> None:
 def _cancel_all(which: Mapping[str, str], reason: str, now: dt.datetime) -> list[tuple[str, str | None]]:
     """Cancel batch after batch; return owner and agent of each.
 
-    Rows that somebody else has locked are left to the release, which looks again. To wait for them would be a deadlock:
-    a release that holds them inserts jobs, and waits for the row of the agent or the user, which the caller holds.
+    Skip rows that another transaction has locked; the release checks them again. Waiting for them would be a deadlock:
+    a release that holds them inserts jobs and waits for the row of the agent or the user, which the caller holds.
     """
     skip = connection.features.has_select_for_update_skip_locked
     scheduled = DelayedJob.objects.filter(state=DelayedState.SCHEDULED, **which).order_by("pk")

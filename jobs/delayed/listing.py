@@ -14,7 +14,7 @@ from kernel.keyset import Slice, slice_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayedFilter:
-    """Which delayed jobs; None or empty: all of them."""
+    """A filter of delayed jobs. None or empty selects all of them."""
 
     state: DelayedState | None = None
     agent_id: str | None = None

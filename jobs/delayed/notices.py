@@ -1,4 +1,4 @@
-"""What owners are told of delayed jobs: that their agent keeps them waiting, or that nobody will ever take them."""
+"""Messages to owners about delayed jobs that wait for their agent, or can never run."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def _notify(subjects: Sequence[tuple[str, str | None]], sentence: Words, now: dt
     if not subjects:
         return
     counts = Counter(subjects)
+    # Frozen users get no messages.
     owners = User.objects.filter(is_active=True).in_bulk({owner_id for owner_id, _agent in counts})
     agents = Agent.objects.in_bulk({agent_id for _owner, agent_id in counts if agent_id})
     for (owner_id, agent_id), count in sorted(counts.items(), key=str):

@@ -41,7 +41,7 @@ REFUSED_AGAIN = dt.timedelta(seconds=10)
 """A queue that is full or drained is asked again after so long."""
 
 FAULT = "fault"
-"""Why a row waits that the database did not take; the log says more."""
+"""The reason of a row that the database refused; the log has the error."""
 
 _SHORTEST_PAUSE_SECONDS = 0.02
 _WAITED = dt.timedelta(minutes=5)
@@ -51,7 +51,7 @@ _TELL_LIMIT = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What one transaction did: how many rows it took, and the moment of the last one."""
+    """The rows that one transaction took, and the moment of the last one."""
 
     count: int
     last_due: dt.datetime | None = None
@@ -61,8 +61,8 @@ def release_while(seconds: float, *, limit: int = RELEASE_LIMIT) -> int:
     """Release what is due, and what falls due within the next `seconds`, each near its moment; return how many.
 
     Costs one query when nothing is due, so a tick each second is enough. Batches after the first go on
-    from where the last one ended: without that each looks again at all that were released before it. Rows that
-    somebody had locked then are found by the next tick, which begins anew.
+    from where the last one ended: otherwise each would scan all rows that were released before it. The next tick begins
+    anew and finds the rows that another transaction had locked.
     """
     end = time.monotonic() + seconds
     count = 0
@@ -87,9 +87,9 @@ def release_delayed(
 ) -> Released:
     """Fire at most `limit` rows that are due, from the moment `after` on, oldest first, in one transaction.
 
-    One for an agent that is gone, or of a frozen owner, is canceled. One that its queue does not take because it is
-    full or drained is asked again in ten seconds; one that its queue has already has fired, and names that job. One
-    that the database does not take is its own trouble: it is put off, and the others fire.
+    A row whose agent is gone or whose owner is frozen is canceled. If the queue is full or draining, the row is tried
+    again in ten seconds; if the queue has the job already, the row has fired and names that job. If the database
+    refuses a row, that row is postponed and the others fire.
 
     Raises LostRace or StaleClock, with nothing done; `release_while` then runs it again.
     """
@@ -139,7 +139,7 @@ def tell_of_waiting_jobs(*, now: dt.datetime | None = None) -> int:
             agent__online=False,
         )
         found = dict(waiting.order_by("active_at", "id").values_list("parent_id", "agent_id")[:_TELL_LIMIT])
-        # Of two that look at once, one tells.
+        # Two processes may find the same rows; the lock lets one of them tell.
         rows = list(DelayedJob.objects.select_for_update().filter(pk__in=sorted(found), told_at=None).order_by("pk"))
         DelayedJob.objects.filter(pk__in=[row.pk for row in rows]).update(told_at=now)
         tell_of_waiting([(row.owner_id, found[row.pk]) for row in rows], now=now)
@@ -175,7 +175,7 @@ def _fire(rows: Sequence[DelayedJob], now: dt.datetime) -> None:
 
 def _fire_each(ids: Sequence[str], now: dt.datetime) -> None:
     """Fire rows that the caller has locked one by one, because together they failed."""
-    # Read again: what was undone is still written on the objects.
+    # Read again: the objects still have the values of the transaction that was rolled back.
     for row in DelayedJob.objects.filter(pk__in=ids).order_by("due_at", "id"):
         try:
             with transaction.atomic():
@@ -242,7 +242,7 @@ def _fired_by_hand(one: DelayedRef, now: dt.datetime) -> DelayedJob:
 
 
 def _job(row: DelayedJob, now: dt.datetime) -> Job:
-    """Return the unsaved job of a row. It stands in its line by the moment at which it was due."""
+    """Return the unsaved job of a row. Its place in the queue follows from the moment at which the row was due."""
     return new_job(
         JobOrder.of(row),
         job_id=occurrence_id(row.pk, OCCURRENCE),

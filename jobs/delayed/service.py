@@ -39,7 +39,7 @@ OCCURRENCE = "1"
 
 
 class IfExists(Enum):
-    """What to do with an order whose key a scheduled row has. The values are words of the wire."""
+    """The choices for an order whose key a scheduled row has. The values are words of the wire."""
 
     REFUSE = "refuse"
     REPLACE = "replace"
@@ -91,7 +91,7 @@ class NewDelayedJob:
 
     @property
     def request_digest(self) -> str:
-        """What must be equal for two requests with one key to count as the same request."""
+        """The digest that two requests with one key must share to count as the same request."""
         return self.order.digest(self.url, self.moment.written, self.key, self.if_exists.value)
 
     def has_digest(self, stored: str) -> bool:
@@ -111,7 +111,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelayedChange:
-    """What an owner wants changed. Without a moment it stays; agent, queue, address and key always do."""
+    """A change of a scheduled row. Without a moment the moment stays; agent, queue, address and key always stay."""
 
     owner_id: str
     delayed_id: str
@@ -193,7 +193,7 @@ def cancel_delayed(wanted: Sequence[DelayedRef], *, now: dt.datetime | None = No
 
 
 def lock_delayed(owner_id: str, delayed_id: str) -> DelayedJob:
-    """Lock one, wherever it stands; raise NotFound."""
+    """Lock a delayed job in any state; raise NotFound."""
     row = _locked(owner_id, delayed_id)
     if row is None:
         raise NotFound

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from accounts.credentials import Principal
 from jobs.api.fields import read_number
-from jobs.api.order import OrderSerializer, check_message, take_order
+from jobs.api.order import OrderSerializer, check_message, read_order_change
 from jobs.api.reading import read_callback
 from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob, check_address
 from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, DelayedJob, DelayedState
@@ -74,7 +74,7 @@ class NewDelayedJobSerializer(OrderSerializer):
 
 
 class DelayedChangeSerializer(OrderSerializer):
-    """What is to change; the rest stays. null is what a new one has."""
+    """The fields to change; the rest stays. null means the default of a new delayed job."""
 
     agent = queue = None  # type: ignore[assignment]  # takes the fields away
     delay = _Delay(required=False, allow_null=True, help_text=_DELAY_HELP)
@@ -120,7 +120,7 @@ def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | N
     if moment is None:
         raise InvalidDuration(_("Send delay, such as 15d, or run_at, a time with a zone."))
     url, key, if_exists = (values.pop(name, None) for name in ("url", "key", "if_exists"))
-    order = take_order(values, source=_SOURCE).onto(JobOrder(source=_SOURCE))
+    order = read_order_change(values, source=_SOURCE).onto(JobOrder(source=_SOURCE))
     if [bool(order.agent), bool(order.queue), bool(url)].count(True) != 1:
         raise InvalidRequest(_("Send exactly one of agent, queue and url."))
     check_options(order, in_queue=bool(order.queue))
@@ -160,7 +160,7 @@ def read_own(data: JsonObject, *, principal: Principal, idempotency_key: str | N
 def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> DelayedChange:
     """Read the body of PATCH /delayed-jobs/{id}."""
     values = checked_body(DelayedChangeSerializer, data)
-    moment, order = _take_moment(values), take_order(values, source=_SOURCE)
+    moment, order = _take_moment(values), read_order_change(values, source=_SOURCE)
     if moment is None and not order.given:
         raise InvalidRequest(_("Send what is to change: delay or run_at, or an option of the job."))
     return DelayedChange(owner_id=principal.owner_id, delayed_id=delayed_id, moment=moment, order=order)
@@ -209,10 +209,10 @@ def _local_moment(written: str, zone: str) -> dt.datetime:
     """
     try:
         local = parse_datetime(written)
-        place = ZoneInfo(zone)
+        zone_info = ZoneInfo(zone)
         if local is None or local.tzinfo is not None:
             raise InvalidRequest(_("With timezone, run_at is a local time such as 2030-01-31T08:00:00."))
-        return local.replace(tzinfo=place).astimezone(dt.UTC)
+        return local.replace(tzinfo=zone_info).astimezone(dt.UTC)
     except OverflowError:
         raise InvalidDuration(_("A job can be delayed by 1 second to 400 days.")) from None
     except (ValueError, OSError, LookupError):  # zones are files, and what their names may do wrong differs

@@ -1,4 +1,4 @@
-"""What follows the end of a job: the next attempt, else the jobs that its owner ordered with `then`."""
+"""Followers of the end of a job: the next attempt, else the jobs that its owner ordered with `then`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def follow_ends(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Observer: try again what has failed, and start what waits for an end, in the transaction of that end.
+    """Observer: retry jobs that have failed, and start the followers of an end, in the transaction of that end.
 
-    `success` follows a job that succeeded, `failure` one that has failed or expired with no try left. What was
-    canceled is followed by nothing, and so is a late result: its end was told when it expired. A follower whose agent
+    `success` follows a job that succeeded, `failure` one that has failed or expired with no attempt left. Nothing
+    follows a canceled job, or a late result, whose expiry was the end. A follower whose agent
     or queue is gone, or whose queue refuses it, does not start; the log says so.
     """
     retried = retry_failed(moved, now)

@@ -135,7 +135,8 @@ def _refusal(job: Job, queue: Queue, holders: Mapping[str, str], waiting: int) -
 def _holders(queue: Queue, jobs: Sequence[Job]) -> dict[str, str]:
     """Return the live job of each slot that these jobs want.
 
-    Read, not locked: an end that is not committed yet is none, so nobody waits here for who moves a job.
+    The rows are read without a lock, so this never waits for a transaction that moves a job; an end counts once it is
+    committed.
     """
     slots = {job.distinct_slot for job in jobs if job.distinct_slot}
     rows = Job.objects.filter(queue=queue, distinct_slot__in=slots) if slots else Job.objects.none()

@@ -18,7 +18,7 @@ from jobs.transitions import JobMove
 from kernel.ids import occurrence_id
 
 CANCELED_REASON = "canceled"
-"""What an agent reports when it ended a command because its owner wished so."""
+"""The reason that an agent reports when it ended a command because the owner canceled the job."""
 
 _JITTER = 0.2
 _FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 3600.0
@@ -28,8 +28,8 @@ _ACTOR = "retry"
 def pause_seconds(backoff: Backoff | None, attempt: int, *, chance: Callable[[], float] = random.random) -> float:
     """Return the pause after that attempt (1 is the first), give or take a fifth.
 
-    Of a table its entry, the last for all that are beyond it; of a formula `base * factor^(attempt - 1)`, at most
-    `limit`; without either 5, 10, 20, ... seconds, at most an hour. `chance` gives a number from 0 to 1.
+    A table gives its entry, or its last one beyond its end; a formula gives `base * factor^(attempt - 1)`, at most
+    `limit`; without either the pauses are 5, 10, 20, ... seconds, at most an hour. `chance` gives a number from 0 to 1.
     """
     if isinstance(backoff, list):
         seconds = backoff[min(attempt, len(backoff)) - 1]
@@ -45,7 +45,7 @@ def _grown(base: float, factor: float, attempt: int, limit: float) -> float:
 
 
 def has_failed(one: JobMove) -> bool:
-    """Tell whether a move is a failure as its owner sees it: not a wish of theirs, and not news of an old one."""
+    """Tell whether a move is a failure as its owner sees it: no cancel of theirs, and no late result."""
     if one.after == JobStatus.FAILED and one.move == Move.FINISH:
         return one.output is None or one.output.reason != CANCELED_REASON
     return one.after == JobStatus.EXPIRED
@@ -54,8 +54,8 @@ def has_failed(one: JobMove) -> bool:
 def next_attempt_at(one: JobMove, now: dt.datetime) -> dt.datetime | None:
     """Return when the job that has failed is tried again, None where it is not.
 
-    What expired after it was handed out may have run: it is tried again only if its owner said that it may run twice.
-    What nobody took in time, and what would begin after the time that its owner gave it, is not.
+    A job that expired after it was handed out may have run: it is retried only if it is idempotent. A job that expired
+    before any agent claimed it is not retried, and neither is one whose next attempt would begin after `expires_at`.
     """
     job = one.job
     may = one.move == Move.FINISH or (one.move == Move.LEASE_END and job.idempotent)
@@ -68,8 +68,8 @@ def next_attempt_at(one: JobMove, now: dt.datetime) -> dt.datetime | None:
 def retry_failed(moved: Sequence[JobMove], now: dt.datetime) -> set[str]:
     """Put the next attempts in the transaction of the failures; return the ids of the jobs that are tried again.
 
-    Where no try is left, jobs of queues and those that had retries become dead letters. One that ended well after all
-    is none.
+    Without an attempt left, jobs of queues and those that had retries become dead letters. A late success takes a job
+    off the dead letters.
     """
     failed = [one for one in moved if has_failed(one)]
     again = [(one, at) for one in failed if (at := next_attempt_at(one, now))]

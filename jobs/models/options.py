@@ -39,14 +39,14 @@ class JobOptions(models.Model):
     distinct_key = models.CharField(_("distinct key"), max_length=KEY_LENGTH, blank=True)
     rate_key = models.CharField(_("rate key"), max_length=RATE_KEY_LENGTH, blank=True)
 
-    # What follows an end: up to `retries` more attempts, other jobs, a message only if something changed.
+    # After an end: up to `retries` more attempts, other jobs, a message only if something changed.
     retries = models.PositiveSmallIntegerField(_("retries"), default=0)
     backoff = models.JSONField(_("pauses between attempts"), null=True)
     idempotent = models.BooleanField(_("may run twice"), default=False)
     then = models.JSONField(_("what follows"), null=True)
     notify = models.JSONField(_("when to tell"), null=True)
 
-    # How long it may wait to be claimed. Of a job, `expires_at` is also what its ttl comes to.
+    # How long the job may wait to be claimed. A ttl of a job sets `expires_at` too.
     ttl_seconds = models.PositiveIntegerField(_("may wait so many seconds"), null=True)
     expires_at = models.DateTimeField(_("waits until"), null=True)
 

@@ -309,7 +309,10 @@ class QueueReplay(_OfUser):
         request=wire.WhichSerializer,
     )
     def post(self, request: Request, name: str) -> Response:
-        """Give these, or all, a new attempt: a new job, whose id is in the answer. What the queue refuses stays."""
+        """Give these, or all, a new attempt: a new job, whose id is in the answer.
+
+        A job that the queue refuses stays a dead letter.
+        """
         ids = wire.read_dead(self.read_body(request))
         made = replay_dead(queue=self.queue(request, name), ids=ids, actor=caller(request).actor)
         return Response({"count": len(made), "ids": [job.pk for job in made]})

@@ -40,9 +40,8 @@ def list_dead(*, viewer: Viewer, queue: Queue, older_than: str = "", size: int) 
 def replay_dead(*, queue: Queue, ids: Sequence[str] | None, actor: str) -> list[Job]:
     """Give these dead letters of the queue, or with None all that it has now, a new attempt; return the attempts.
 
-    Each has the options of the job, and the retries that it had at first. What the queue refuses
-    (it is full, or another job holds the slot) stays a dead letter. Raises NotFound, and replays nothing, for an id
-    that is none.
+    Each has the options of the job, and the retries that it had at first. A job that the queue refuses (it is full, or
+    another job holds the slot) stays a dead letter. Raises NotFound, and replays nothing, for an id that is none.
     """
     made: list[Job] = []
     for batch in _batches(queue, ids):
@@ -80,7 +79,7 @@ def _replay(ids: Sequence[str], actor: str, now: dt.datetime) -> list[Job]:
 
 
 def _new_expiry(job: Job, now: dt.datetime) -> dt.datetime | None:
-    """Let a ttl begin anew. A time that has passed does not count any more: its owner asks for the job now."""
+    """Start the ttl again. A time that has passed is dropped, because the owner asks for the job now."""
     if job.ttl_seconds is not None:
         return now + dt.timedelta(seconds=job.ttl_seconds)
     return job.expires_at if job.expires_at is not None and job.expires_at > now else None

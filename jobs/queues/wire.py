@@ -151,7 +151,7 @@ class QueueJobSerializer(OrderSerializer):
 
 
 class WhichSerializer(Description):
-    """Which dead letters."""
+    """A choice of dead letters."""
 
     ids = serializers.ListField(
         child=serializers.CharField(), required=False, allow_null=True, min_length=1, max_length=BATCH_LIMIT

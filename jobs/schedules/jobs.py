@@ -23,7 +23,7 @@ from kernel.transactions import named_transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A job that is to be inserted, and the row that tells of it."""
+    """A job to insert, and the row that tells of it."""
 
     job: Job
     run: ScheduleRun

@@ -1,4 +1,4 @@
-"""Schedules as their owner makes, changes and ends them. What becomes of their moments: `occurrences.py`."""
+"""Schedules as their owner makes, changes and ends them. `scan.py` decides their moments."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ _NAME = NameRule(
 
 
 class ScheduleFields(TypedDict, total=False):
-    """What an owner says of a schedule, each part checked alone; what is missing was not said. `calendar` is a code,
-    empty for none."""
+    """Fields of a schedule, each checked alone; a missing one was not sent. `calendar` is a code, empty for none."""
 
     order: OrderChange
     name: str

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from jobs.api.order import NotifyField, OrderSerializer, take_order
+from jobs.api.order import NotifyField, OrderSerializer, read_order_change
 from jobs.models import EXPRESSION_LENGTH, SCHEDULE_NAME_LENGTH, ZONE_LENGTH, Missed, Overlap, Schedule, ScheduleRun
 from jobs.order import JobOrder, OptionsJson
 from jobs.schedules.preview import Preview
@@ -230,7 +230,7 @@ def read_change(data: JsonObject) -> ScheduleFields:
 
 
 def _fields(values: dict[str, Any]) -> ScheduleFields:
-    order = take_order(values)
+    order = read_order_change(values)
     if "missed" in values:
         missed = values.pop("missed") or {}
         values |= {"missed": missed.get("policy"), "missed_seconds": missed.get("within")}
