@@ -1,4 +1,4 @@
-"""How fast the product is, beside something simple on the same machine at the same time. `make bench` runs it.
+"""Benchmarks, each compared with a simple yardstick on the same machine at the same time. `make bench` runs them.
 
-It uses the product and the simulator of the platforms as the tests do; nothing imports it. Begin with `__main__.py`.
+They run the product and the platform simulator as the tests do; nothing imports them. Start with `__main__.py`.
 """

@@ -1,4 +1,4 @@
-"""POST /messages by sixteen callers, each message for one channel; what waits there is not sent meanwhile."""
+"""POST /messages by sixteen callers, one channel per message. No courier runs, so the deliveries stay pending."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _measure(product: Product, seconds: float) -> Round:
         "bare": at_once(product.web.port, lambda _number: bare, seconds=seconds),
         "commits": _commits(seconds),
     }
-    # The next round begins with empty channels, as this one did.
+    # The next round must start with empty channels too.
     Delivery.objects.filter(state=DeliveryState.PENDING).delete()
     return found
 
 
 def _commits(seconds: float) -> float:
-    """Return how often one connection inserts a row and commits in a second."""
+    """Return how many inserts a second one connection commits, one row each."""
     from django.db import connection, transaction
 
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""A push of the official account, encrypted, from a person who writes one character: 200 a second."""
+"""200 encrypted pushes a second of the official account, each a text of one character."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _pushes(product: Product, count: int) -> list[bytes]:
 
 def _measure(product: Product, seconds: float) -> Round:
     count = max(2 * _PEOPLE, int(A_SECOND * seconds))
-    # Everybody is known before it counts.
+    # The first message of a person inserts rows: do it before the measurement.
     steadily(product.web.port, _pushes(product, _PEOPLE), a_second=A_SECOND)
     pushes = _pushes(product, count)
     bare = [request("/bare", push.partition(b"\r\n\r\n")[2], Content_Type="text/xml") for push in pushes]

@@ -1,8 +1,8 @@
-"""How late jobs come that fall due at their moments, over a million that wait for theirs.
+"""The lateness of delayed jobs when a million others are pending.
 
-Late is from the moment until somebody else can see the job: the count of jobs is asked all the while, and the job that
-makes it n is the n-th that was due. The yardstick is a thread of this process that sleeps until such moments and
-commits one row to a SQLite of its own on the same disk.
+A job is late from its due time until another connection can read it: the number of jobs is polled, and the job that
+makes it n is taken as the n-th due job. The yardstick is a thread of this process that sleeps until such due times and
+commits one row to its own SQLite file on the same disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.table import Bench, Line, Round
 PENDING = 1_000_000
 _A_SECOND = 10_000 / 60
 _SECONDS_FOR_ONE = 6.0
-"""A round is so many times as long as the other figures': a minute, where they take ten seconds."""
+"""A round takes this many times as long as one of another figure: a minute instead of ten seconds."""
 
 _LEAD_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
@@ -49,7 +49,7 @@ def _measure(product: Product, seconds: float) -> Round:
 
 
 def _wait_for_later(product: Product, wanted: int) -> None:
-    """Fill up to so many that are due in a year. Made at the first time, each from one that is there."""
+    """Insert delayed jobs, due in a year, until there are `wanted`. Later rounds find them there."""
     from django.db import connection
 
     from jobs.models import DelayedJob, DelayedState
@@ -59,7 +59,7 @@ def _wait_for_later(product: Product, wanted: int) -> None:
     if not later.exists():
         DelayedJob.objects.bulk_create([_row(owner.id, _agent(owner.id), _now() + dt.timedelta(days=365))])
     columns = [field.column for field in DelayedJob._meta.concrete_fields]
-    # Another id, and another moment within a quarter of an hour a row, as different people would choose.
+    # Each copy gets a new id, and a due time at most 15 minutes after that of its original, to spread the index.
     new_id = "lower(substr(hex(randomblob(16)), 1, 8) || '-0000-7000-8000-' || substr(hex(randomblob(16)), 1, 12))"
     values = {
         "id": new_id,
@@ -78,19 +78,19 @@ def _wait_for_later(product: Product, wanted: int) -> None:
 
 
 def _due_soon(product: Product, count: int, span: float) -> dt.datetime:
-    """Insert those that fall due, evenly; return the moment before the first of them."""
+    """Insert `count` delayed jobs, due at equal intervals within `span` seconds; return the due time of the first."""
     from jobs.models import DelayedJob
 
     owner = people(product)[1]
     agent_id = _agent(owner.id)
     begin = _now() + dt.timedelta(seconds=_LEAD_SECONDS + count / 5000)
-    moments = (begin + dt.timedelta(seconds=span * number / count) for number in range(count))
-    DelayedJob.objects.bulk_create([_row(owner.id, agent_id, moment) for moment in moments], batch_size=500)
+    due_times = (begin + dt.timedelta(seconds=span * number / count) for number in range(count))
+    DelayedJob.objects.bulk_create([_row(owner.id, agent_id, due_at) for due_at in due_times], batch_size=500)
     return begin
 
 
 def _seen_late(begin: dt.datetime, span: float, count: int) -> list[float]:
-    """Return how late each of them was seen, in seconds, the first first."""
+    """Return the lateness of each job in seconds, in the order of their due times."""
     from jobs.models import Job
 
     jobs = Job.objects.exclude(parent_id=None)
@@ -101,30 +101,29 @@ def _seen_late(begin: dt.datetime, span: float, count: int) -> list[float]:
         there, now = jobs.count() - before, _now()
         late += [(now - begin).total_seconds() - span * number / count for number in range(len(late), there)]
         time.sleep(_LOOK_SECONDS)
-    # One that did not come is as late as we have waited for it.
+    # A job that was never seen counts with the longest wait.
     return late + [span + _PATIENCE_SECONDS] * (count - len(late))
 
 
 class _Sleeper(threading.Thread):
-    """Sleeps until moments, then commits one row as safely as the product does."""
+    """Sleeps until each due time, then commits one row with the product's durability (synchronous=FULL)."""
 
     def __init__(self, file: Path, begin: dt.datetime, span: float) -> None:
         super().__init__(name="sleeper", daemon=True)
         self.late: list[float] = []
         self._file = file
         self._begin = begin
-        self._moments = round(span * _YARDSTICKS_A_SECOND)
+        self._count = round(span * _YARDSTICKS_A_SECOND)
 
     def run(self) -> None:
-        """Do it at each moment."""
         with closing(sqlite3.connect(self._file)) as database:
             database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS t (n)")
-            for number in range(self._moments):
-                moment = self._begin + dt.timedelta(seconds=number / _YARDSTICKS_A_SECOND)
-                time.sleep(max(0.0, (moment - _now()).total_seconds()))
+            for number in range(self._count):
+                due_at = self._begin + dt.timedelta(seconds=number / _YARDSTICKS_A_SECOND)
+                time.sleep(max(0.0, (due_at - _now()).total_seconds()))
                 with database:
                     database.execute("INSERT INTO t VALUES (?)", [number])
-                self.late.append((_now() - moment).total_seconds())
+                self.late.append((_now() - due_at).total_seconds())
 
 
 def _row(owner_id: str, agent_id: str, due_at: dt.datetime) -> object:
@@ -148,7 +147,7 @@ def _row(owner_id: str, agent_id: str, due_at: dt.datetime) -> object:
 
 
 def _agent(owner_id: str) -> str:
-    """Return the id of an agent that is away, made at the first time."""
+    """Return the id of an agent that is offline; create it on the first call."""
     from accounts.models import User
     from agents.models import Agent
     from tests.factories import make_agent

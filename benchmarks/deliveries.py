@@ -1,4 +1,4 @@
-"""What one courier sends to webhooks of the simulator in a second, when enough waits for it in many channels."""
+"""Deliveries a second of one courier to webhooks of the simulator, with enough pending in many channels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _measure(product: Product, seconds: float) -> Round:
         until(lambda: sent.count() >= warm, seconds=_WARM_SECONDS)
         began = time.monotonic()
         until(lambda: time.monotonic() - began > seconds or sent.count() == len(ids), seconds=seconds + 30)
-    # Neither those that went while the courier was new, nor those while it was told to end.
+    # Leave out the warm-up, and everything sent after the measured time while the courier shuts down.
     ends = sorted(sent.values_list("ended_at", flat=True))[warm:]
     spent = [(end - ends[0]).total_seconds() for end in ends]
     spent = [one for one in spent if one <= seconds]
@@ -45,27 +45,27 @@ def _measure(product: Product, seconds: float) -> Round:
 
 
 def _waiting(product: Product, count: int) -> list[str]:
-    """Accept messages of which nobody is told yet; return their deliveries."""
+    """Accept messages without waking a courier; return the ids of their deliveries."""
     from kernel.clock import database_now
     from notifications.messages.accept import accept_messages
     from notifications.messages.new_message import NewMessage
     from notifications.models import Delivery, DeliveryState
 
     crowd = people(product)
-    # Due a moment later: no bell is rung for them.
+    # A delivery that is due later rings no bell.
     now = database_now()
-    moment = now + dt.timedelta(milliseconds=1)
-    wishes = [
+    due_at = now + dt.timedelta(milliseconds=1)
+    messages = [
         NewMessage(
             owner_id=crowd[number % len(crowd)].id,
             text=f"message {number}",
             channels=(f"c{number // len(crowd) % CHANNELS}",),
-            not_before=moment,
+            not_before=due_at,
         )
         for number in range(count)
     ]
     for number in range(0, count, _BATCH):
-        accept_messages(wishes[number : number + _BATCH], now=now)
+        accept_messages(messages[number : number + _BATCH], now=now)
     ids = list(Delivery.objects.filter(state=DeliveryState.PENDING).order_by("pk").values_list("pk", flat=True))
     assert len(ids) == count, "not all were accepted"
     return ids

@@ -1,4 +1,4 @@
-"""Callers over kept connections: so many calls a second, or as many as go."""
+"""Callers over keep-alive connections: at a fixed rate, or as fast as they are answered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CALLERS = 16
 
 
 class Wire:
-    """One connection to a server on loopback. Asks in HTTP/1.1, one call after the other."""
+    """One HTTP/1.1 connection to a server on loopback, for one call at a time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -22,7 +22,7 @@ class Wire:
         self._file = self._socket.makefile("rb")
 
     def ask(self, request: bytes) -> int:
-        """Send a request, read the whole answer, return its status. Raises OSError where the server hangs up."""
+        """Send a request, read the whole answer, return its status. Raises OSError on a lost connection."""
         self._socket.sendall(request)
         head = self._file.readline().split()
         if len(head) < 2:
@@ -36,7 +36,6 @@ class Wire:
         return int(head[1])
 
     def close(self) -> None:
-        """Hang up."""
         self._file.close()
         self._socket.close()
 
@@ -51,18 +50,18 @@ def request(path: str, body: bytes, **headers: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latencies:
-    """How long calls took, in milliseconds from when they were due: a call that had to wait for its turn waited."""
+    """Latencies in milliseconds, counted from when a call was due: waiting for a free connection is included."""
 
     times: Sequence[float]
 
     def at(self, share: float) -> float:
-        """Return what so many (0 to 1) stayed within."""
+        """Return the latency at a quantile (0 to 1)."""
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def steadily(port: int, requests: Sequence[bytes], *, a_second: float, wanted: int = 200) -> Latencies:
-    """Send each request when it is due. Raises AssertionError for another status than `wanted`."""
+    """Send each request at its due time. Raises AssertionError for another status than `wanted`."""
     turns = itertools.count()
     began = time.perf_counter() + 0.05
     times: list[float] = []
@@ -80,7 +79,7 @@ def steadily(port: int, requests: Sequence[bytes], *, a_second: float, wanted: i
 
 
 def at_once(port: int, make: Callable[[int], bytes], *, seconds: float, wanted: int = 200) -> float:
-    """Let every caller ask as fast as it is answered; return calls a second. `make` gives the n-th request."""
+    """Let every caller send its next request (`make` of its number) after each answer; return calls a second."""
     turns = itertools.count()
     began = time.perf_counter()
     done: list[int] = []
@@ -98,7 +97,7 @@ def at_once(port: int, make: Callable[[int], bytes], *, seconds: float, wanted: 
 
 
 def _by_all(port: int, call: Callable[[Wire], None]) -> None:
-    """Let all callers do something, each on a connection of its own that is open before."""
+    """Run `call` in all callers, each on its own connection that is opened before."""
     ready = threading.Barrier(CALLERS)
 
     def one(_number: int) -> None:

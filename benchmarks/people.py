@@ -1,4 +1,4 @@
-"""Users with tokens, and webhooks that lead to the simulator."""
+"""Users with tokens, and webhook channels to the simulator."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ _PEOPLE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """One user."""
-
     id: str
     token: str
 
 
 def people(product: Product) -> list[Person]:
-    """Return eight, with eight channels each: c0 to c7. Made at the first time."""
+    """Return eight users, each with the channels c0 to c7; create what is missing."""
     from accounts.models import TokenScope
     from accounts.services.tokens import own_token
     from notifications.channels.service import create_channel
@@ -29,13 +27,13 @@ def people(product: Product) -> list[Person]:
     found = []
     for number in range(_PEOPLE):
         user = make_user(f"bench{number}")
-        for place in range(CHANNELS):
-            if not Channel.objects.filter(owner=user, name=f"c{place}").exists():
+        for channel in range(CHANNELS):
+            if not Channel.objects.filter(owner=user, name=f"c{channel}").exists():
                 create_channel(
                     owner_id=user.pk,
-                    name=f"c{place}",
+                    name=f"c{channel}",
                     driver="webhook",
-                    settings={"url": f"{product.sim.base}/hook/{number}-{place}"},
+                    settings={"url": f"{product.sim.base}/hook/{number}-{channel}"},
                     levels=Level.values,
                     actor="bench",
                 )

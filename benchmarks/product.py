@@ -1,4 +1,4 @@
-"""The product that is measured: web server, Redis and SQLite of their own, with the simulator for platforms."""
+"""The product under test: its own web server, Redis and SQLite, with the simulator as the platforms."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _QUIET = ("--without-mingle", "--without-gossip")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """What runs. In this process Django is set up on the same database and Redis."""
+    """The running processes. Django of this process uses the same database and Redis."""
 
     web: LiveServer
     sim: Simulator
 
     @property
     def sim_port(self) -> int:
-        """Where the simulator listens."""
+        """The port of the simulator."""
         port = urlsplit(self.sim.base).port
         assert port is not None
         return port
 
     @contextmanager
     def courier(self) -> Iterator[None]:
-        """Run a courier as `make up` does, from when it is ready."""
+        """Run a courier as `make up` does; enter when it is ready."""
         threads = self.web.environment["LETSERVER_COURIER_THREADS"]
         lanes = ["--queues", "deliveries", "--pool", "threads", "--concurrency", threads, "-n", "courier@%h"]
         with self._celery("worker", *_QUIET, *lanes, says=" ready."):
@@ -48,7 +48,7 @@ class Product:
 
     @contextmanager
     def sweeps(self) -> Iterator[None]:
-        """Run the sweeps' worker and beat as `make up` does, from when they are ready."""
+        """Run the sweeps' worker and beat as `make up` does; enter when they are ready."""
         with (
             self._celery("worker", *_QUIET, "--concurrency", "2", says=" ready."),
             self._celery("beat", "-S", "django", "--pidfile", "", says="is starting"),
@@ -74,7 +74,7 @@ def running() -> Iterator[Product]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="letserver-bench-")))
         sim = stack.enter_context(Simulator.start(seed=1))
-        # Every setting, so that neither the caller's environment nor a `.env` plays a part.
+        # Set every setting, so that the caller's environment and a `.env` have no effect.
         os.environ.update({one.name: one.default for one in SETTINGS if one.default is not None})
         web = LiveServer(
             folder / "data",

@@ -1,4 +1,4 @@
-"""The product's settings, and one address more."""
+"""The product's settings with the URLs of `benchmarks/urls.py`."""
 
 from letserver.settings import *  # noqa: F403  Django's settings are a module's names
 

@@ -1,4 +1,4 @@
-"""Figures, and how they are shown: the median of the rounds, beside what it is measured by."""
+"""The table of results: the median of the rounds of each figure, beside the median of its yardstick."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from benchmarks.product import Product
 
 Round = Mapping[str, float]
-"""What one round measured, by name."""
+"""The measured values of one round by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: a figure and its yardstick, both by their names in a round. `unit`: ms or /s."""
+    """One line of the table. `figure` and `yardstick` are names in a Round; `unit` is ms or /s."""
 
     title: str
     figure: str
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One thing to measure: `measure(product, seconds)` runs one round."""
+    """One benchmark: `measure(product, seconds)` runs one round."""
 
     name: str
     lines: Sequence[Line]
@@ -33,7 +33,6 @@ class Bench:
 
 
 def table(benches: Sequence[Bench], rounds: Mapping[str, Sequence[Round]]) -> str:
-    """Return the lines to print."""
     head = f"{'figure':<44} {'median':>11}   {'beside':<40} {'median':>11}  {'ratio':>7}   rounds"
     shown = [head, "-" * len(head)]
     for bench in benches:

@@ -1,4 +1,4 @@
-"""The product's addresses, and a view that does nothing: what Django and the web server cost by themselves."""
+"""The product's URLs and a view that does nothing, to measure the cost of Django and the web server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.views.decorators.csrf import csrf_exempt
 
 @csrf_exempt
 def bare(request: HttpRequest) -> HttpResponse:
-    """Take a body and answer."""
     return HttpResponse(b"success" if request.body else b"nothing", content_type="text/plain")
 
 

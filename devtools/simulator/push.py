@@ -2,8 +2,7 @@
 
 WeChat cuts the connection after 5 seconds and pushes again at once, with the same MsgId and a new signature; after 30
 failures in 5 minutes it pushes nothing for a minute (微信开放文档 · 接收消息 · 微信推送消息与事件说明). The other
-platforms differ only in
-timeout and number of attempts.
+platforms differ only in timeout and number of attempts.
 """
 
 from __future__ import annotations
