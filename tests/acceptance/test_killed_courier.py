@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from devtools.simulator.client import Simulator
-from tests.faults.evidence import Journal
-from tests.faults.messages import check_messages
+from tests.faults.journal import Journal
+from tests.faults.message_invariants import check_messages
 from tests.up.instance import Instance
 from tests.waiting import until
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.judges import answers_while_slow, lost_claims, progress_while_slow, replays
-from tests.faults.strikes import (
+from tests.faults.cell_checks import answers_while_slow, lost_claims, progress_while_slow, replays
+from tests.faults.injections import (
     Scene,
     Strike,
     cut_commits,

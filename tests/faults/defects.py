@@ -17,7 +17,7 @@ from jobs.order import JobOrder
 from jobs.states import ACTIVE, JobStatus, Move
 from kernel.errors import AppError, JobFinished, Unavailable
 from kernel.ids import new_id
-from tests.faults.desk import Server
+from tests.faults.simulation import Server
 
 _LIST = "defect:submissions"
 

@@ -8,14 +8,14 @@ The names are those of the specification:
   agent was told is taken is what the row says: the first end stands, a late one within seven days is not dropped.
 - I3 a command starts at most once for an id; attempts of one job follow each other.
 - I4 a job is handed to, started and reported by its own agent, which has the same owner.
-- I5, I9 each moment makes one job, never early; one job of a distinct key at a time: `moments.py`.
+- I5, I9 each moment makes one job, never early; one job of a distinct key at a time: `once_rules.py`.
 - I8 jobs of an agent (without a queue: by the server, one a poll) start by (due, id), those of a queue of width 1 the
   higher priority first; a queue has no more active than its width. Transactions that overlap may pass each other (a
   locked row is skipped), so a job is passed over only if it lay waiting longer than a transaction lasts before and
   after the claim, and no fault was in force that could hold a lock for longer.
 - I10 every change has its event: numbers without a gap, each beginning where the last ended, the row at the last.
 
-I6 and I7, which are about messages, stand in `messages.py`.
+I6 and I7, which are about messages, stand in `message_invariants.py`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.ends import END_RULES
-from tests.faults.moments import MOMENT_RULES
-from tests.faults.order import ORDER_RULES
+from tests.faults.case import ACTIVE, BEFORE_ALL, CHANGES, ENDS, Case, Limits, Rule, Violation
+from tests.faults.end_rules import END_RULES
+from tests.faults.once_rules import MOMENT_RULES
+from tests.faults.order_rules import ORDER_RULES
 from tests.faults.records import Connection, Event, Row, read_records
-from tests.faults.verdict import ACTIVE, BEFORE_ALL, CHANGES, ENDS, Case, Limits, Rule, Violation
 
 __all__ = ["Limits", "Violation", "check", "judge"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.api.old_client import Ended, OldConnection
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 
 POLL_SECONDS = 0.7
 # Longer than any fault, so that a wish is given up only by a product that does not come back.

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.disks import small_disk, why_no_disk
+from tests.faults.cell_checks import count_writes
 from tests.faults.cells import LEAST_FAULTS, Cell
-from tests.faults.evidence import Journal, read_lines
+from tests.faults.injections import Scene
 from tests.faults.invariants import Limits, check
-from tests.faults.judges import count_writes
+from tests.faults.journal import Journal, read_lines
 from tests.faults.load import TTL_SECONDS, Load
-from tests.faults.strikes import Scene
-from tests.faults.world import LEASE_SECONDS, OLD_AGENTS, World
+from tests.faults.product import LEASE_SECONDS, OLD_AGENTS, World
 from tests.lanes.lane import MARIADB, SQLITE
 
 # The backlog is served or its time to live is over; then the longest is a lease and a sweep.

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from tests.faults import defects
-from tests.faults.desk import LEASE_SECONDS, LONGEST_STEP_SECONDS, SWEEP_SECONDS, Desk, Server
 from tests.faults.invariants import Limits, Violation, check
+from tests.faults.simulation import LEASE_SECONDS, LONGEST_STEP_SECONDS, SWEEP_SECONDS, Desk, Server
 
 _LIMITS = Limits(lease=LEASE_SECONDS, sweep=SWEEP_SECONDS + LONGEST_STEP_SECONDS, overlap=0)
 # A defect must have the chance to show; what is clean is seen twenty times.

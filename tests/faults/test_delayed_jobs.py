@@ -50,8 +50,8 @@ class Tickers:
             os.killpg(process.process.pid, what)
 
     def ask(self, *words: object) -> Any:
-        """Run `delays.py`; return what it prints."""
-        command = [sys.executable, "-m", "tests.faults.delays", *map(str, words)]
+        """Run `delayed_rows.py`; return what it prints."""
+        command = [sys.executable, "-m", "tests.faults.delayed_rows", *map(str, words)]
         done = subprocess.run(
             command, cwd=ROOT, env=self._server.environment, capture_output=True, text=True, check=False
         )

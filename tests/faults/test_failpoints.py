@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from kernel.failpoints import POINTS, VARIABLE
-from tests.faults.acts import act_for
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
+from tests.faults.workloads import act_for
 from tests.lanes.lane import Lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
@@ -32,7 +32,7 @@ _GONE_AFTER_SECONDS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016)
 
 
 class Workshop:
-    """`failing.py` in a process of its own, against a database and a Redis of its own."""
+    """`failpoint_runner.py` in a process of its own, against a database and a Redis of its own."""
 
     def __init__(self, lane: Lane) -> None:
         limits = ("LETSERVER_USER_CALLS_A_MINUTE", "LETSERVER_AGENT_CALLS_A_MINUTE", "LETSERVER_AUTH_FAILURES_A_MINUTE")
@@ -44,10 +44,10 @@ class Workshop:
             LETSERVER_OUTBOUND_ALLOW="127.0.0.0/8",
         )
         self.server.stop()
-        self.log = self.server.folder / "failing.log"
+        self.log = self.server.folder / "runner.log"
         with self.log.open("w", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.failing"],
+                [sys.executable, "-m", "tests.faults.failpoint_runner"],
                 cwd=ROOT,
                 env={**self.server.environment, VARIABLE: ""},
                 stdin=subprocess.PIPE,

@@ -18,8 +18,8 @@ from notifications.messages.new_message import NewMessage
 from notifications.models import Channel, Delivery, DeliveryState, Message
 from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
-from tests.faults import messages
-from tests.faults.messages import Ledger, Sent, Story, check_messages, judge
+from tests.faults import message_invariants
+from tests.faults.message_invariants import Ledger, Sent, Story, check_messages, judge
 from tests.faults.records import Line
 
 _ROW = Sent(id="d1", message_id="m1", target="channel:c1", way="text", state="sent", has_end=True)
@@ -119,7 +119,7 @@ def test_nothing_is_said_of_what_is_right(what: str) -> None:
 
 def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     speakers = ("_i6", "_i7")
-    tree = ast.parse(Path(messages.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(message_invariants.__file__).read_text(encoding="utf-8"))
     there = {
         node.lineno
         for node in ast.walk(tree)
@@ -127,13 +127,13 @@ def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) 
     }
     seen = set()
     for name in speakers:
-        speak = getattr(messages, name)
+        speak = getattr(message_invariants, name)
 
         def note(text: str, speak: Any = speak) -> Any:
             seen.add(sys._getframe(1).f_lineno)
             return speak(text)
 
-        monkeypatch.setattr(messages, name, note)
+        monkeypatch.setattr(message_invariants, name, note)
     for _words, story in _WRONG.values():
         judge(story)
     assert len(there) > 10
@@ -141,7 +141,7 @@ def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_judge_knows_nothing_of_the_product() -> None:
-    tree = ast.parse(Path(messages.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(message_invariants.__file__).read_text(encoding="utf-8"))
     imported = {
         node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
     }

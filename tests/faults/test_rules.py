@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults import ends, invariants, moments, order
+from tests.faults import end_rules, invariants, once_rules, order_rules
+from tests.faults.case import Case, Limits, Violation
 from tests.faults.records import Agent, Delayed, Event, Line, Records, Row, read_records
-from tests.faults.verdict import Case, Limits, Violation
 
-_RULE_FILES = (invariants, ends, order, moments)
+_RULE_FILES = (invariants, end_rules, order_rules, once_rules)
 _START = dt.datetime(2026, 1, 1)  # noqa: DTZ001  # As databases give it.
 _LEASE = 6.0
 _WEEK = 7 * 86_400.0

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.failing`: knows the product, and lets children of its own die of it. One order a line.
+"""`python -m tests.faults.failpoint_runner`: knows the product, and lets children of its own die of it. One order a line.
 
 An order is a JSON object on stdin, its answer a line of JSON on stdout: {"answer": ...}, or {"error": text}.
 
@@ -46,10 +46,10 @@ from letserver import asgi  # noqa: E402, F401  every child would import it anew
 from letserver.up.port import WebPort  # noqa: E402
 from letserver.web import make_server  # noqa: E402
 from tests.factories import make_user  # noqa: E402
-from tests.faults import acts_of_chat, acts_of_messages, acts_of_queues, acts_of_schedules  # noqa: E402
-from tests.faults.acts import act_for  # noqa: E402
-from tests.faults.evidence import Journal, read_lines  # noqa: E402
+from tests.faults import chat_workloads, message_workloads, queue_workloads, schedule_workloads  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
+from tests.faults.journal import Journal, read_lines  # noqa: E402
+from tests.faults.workloads import act_for  # noqa: E402
 
 _RARE = ("writer.one_by_one", "put_back")
 _DIES_WITHIN_SECONDS = 90.0
@@ -125,7 +125,7 @@ class Workshop:
     def _kill_one(self, point: str, armed: str, folder: Path) -> int:
         act = act_for(point)
         if act is not None:
-            return _wait(_fork(lambda: _act(act, armed, folder / "acts.jsonl")), seconds=_DIES_WITHIN_SECONDS)
+            return _wait(_fork(lambda: _act(act, armed, folder / "workloads.jsonl")), seconds=_DIES_WITHIN_SECONDS)
         web = _fork(lambda: self._serve(armed))
         if "one_by_one" not in point:
             return _wait(web, seconds=_DIES_WITHIN_SECONDS)
@@ -183,11 +183,11 @@ def _count_progress() -> int:
 def broken_promises(folder: Path) -> list[str]:
     """Return what the checker finds, and what the database does not keep of what the checker knows nothing of."""
     found = [str(violation) for violation in check(folder, connection, limits=_LIMITS)]
-    lines = read_lines(folder, "acts.jsonl")
-    found += acts_of_messages.broken_promises(lines)
-    found += acts_of_chat.broken_promises(lines)
-    found += acts_of_schedules.broken_promises(lines)
-    found += acts_of_queues.broken_promises(lines)
+    lines = read_lines(folder, "workloads.jsonl")
+    found += message_workloads.broken_promises(lines)
+    found += chat_workloads.broken_promises(lines)
+    found += schedule_workloads.broken_promises(lines)
+    found += queue_workloads.broken_promises(lines)
     for line in lines:
         kept = True
         match line["do"]:

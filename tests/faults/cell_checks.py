@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from tests.faults.evidence import read_lines
-from tests.faults.strikes import Scene
-from tests.faults.world import OLD_AGENTS
+from tests.faults.injections import Scene
+from tests.faults.journal import read_lines
+from tests.faults.product import OLD_AGENTS
 
 _ENDS = {"succeed": "succeeded", "fail": "failed"}
 # What a copy may be answered: (protocol, does it tell the other end) to status and code. 503 says nothing.

@@ -1,7 +1,7 @@
 """What leads to each failpoint of a service, done over and over by a process that is to die of it.
 
 What a service has returned is a promise: it goes into the journal after it, in the words of `records.py` where the
-checker knows it, else as `agent`, `user`, `token`, `no token` and `log`, which `failing.py` looks at.
+checker knows it, else as `agent`, `user`, `token`, `no token` and `log`, which `failpoint_runner.py` looks at.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.transactions import run_one
 from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
-from tests.faults.acts_of_chat import answer_later, choose_one, hear_one, invite_one, use_codes
-from tests.faults.acts_of_delays import fire_some, restore_some, tell_of_some
-from tests.faults.acts_of_messages import answer_one, change_channels, deliver_one, withdraw_one
-from tests.faults.acts_of_queues import bury_some, queue_some
-from tests.faults.acts_of_schedules import let_occurrences_come, miss_some, read_calendars, schedule_some
-from tests.faults.evidence import Journal
+from tests.faults.chat_workloads import answer_later, choose_one, hear_one, invite_one, use_codes
+from tests.faults.delay_workloads import fire_some, restore_some, tell_of_some
+from tests.faults.journal import Journal
+from tests.faults.message_workloads import answer_one, change_channels, deliver_one, withdraw_one
+from tests.faults.queue_workloads import bury_some, queue_some
+from tests.faults.schedule_workloads import let_occurrences_come, miss_some, read_calendars, schedule_some
 
 _numbers = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""What leads to the failpoints of schedules and calendars; `acts.py` says how a promise is noted."""
+"""What leads to the failpoints of schedules and calendars; `workloads.py` says how a promise is noted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.strictjson import parse_object
 from tests.factories import claim, make_agent, make_user, report
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 
 _MINUTE = dt.timedelta(minutes=1)
 

@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.case import Violation
 from tests.faults.records import Connection, Line, read_logs, select
-from tests.faults.verdict import Violation
 
 _LAST_STATES = frozenset({"sent", "dead", "withdrawn"})
 

@@ -12,7 +12,7 @@ from jobs.models import DelayedJob
 from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import make_agent, make_user
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 from tests.jobs.delayed_rows import delay
 
 _HOUR = dt.timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""What leads to the failpoints of conversations; `acts.py` says how a promise is noted."""
+"""What leads to the failpoints of conversations; `workloads.py` says how a promise is noted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.models import Message, MessageAction
 from tests.factories import make_agent, make_user
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 
 
 def _somebody() -> ChatIdentity:

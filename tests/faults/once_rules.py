@@ -13,8 +13,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
+from tests.faults.case import AFTER_ALL, ENDS, Case, Rule, Violation
 from tests.faults.records import Row
-from tests.faults.verdict import AFTER_ALL, ENDS, Case, Rule, Violation
 
 
 def _fired_once(case: Case) -> Iterator[Violation]:

@@ -6,8 +6,8 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from tests.faults.case import ACTIVE, CHANGES, ENDS, LATE, OUTCOMES, RESULT_CHARACTERS, Case, Rule, Violation
 from tests.faults.records import Event, Line, Row
-from tests.faults.verdict import ACTIVE, CHANGES, ENDS, LATE, OUTCOMES, RESULT_CHARACTERS, Case, Rule, Violation
 
 # Answers that say no for good. Others (401, 413, 429, 5xx) say nothing of the job.
 _REFUSED = frozenset({400, 404, 409, 410})

@@ -1,4 +1,4 @@
-"""What leads to the failpoints of messages and channels; `acts.py` says how a promise is noted."""
+"""What leads to the failpoints of messages and channels; `workloads.py` says how a promise is noted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.messages.read import withdraw_message
 from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, Level, Message, PaceMeter
 from tests.factories import make_user
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 
 # Where nobody listens: the failpoints do not mind what the service says.
 _NOBODY = {"url": "https://127.0.0.1:8443/"}

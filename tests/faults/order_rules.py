@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from tests.faults.case import ACTIVE, AFTER_ALL, Case, Rule, Violation
 from tests.faults.records import Row
-from tests.faults.verdict import ACTIVE, AFTER_ALL, Case, Rule, Violation
 
 _Rank: TypeAlias = tuple[int, dt.datetime, str]
 """Who is before whom: the higher priority, then the older."""

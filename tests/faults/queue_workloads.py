@@ -1,4 +1,4 @@
-"""What leads to the failpoints of queues; `acts.py` says how a promise is noted."""
+"""What leads to the failpoints of queues; `workloads.py` says how a promise is noted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.ids import new_id
 from tests.factories import claim, make_agent, make_user, order_job, report
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 
 _WAYS_ON = (JobStatus.FAILED, JobStatus.EXPIRED)
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.evidence import Journal
+from tests.faults.journal import Journal
 from tests.faults.load import Load
+from tests.faults.product import REAL_AGENTS, WEBS, World
 from tests.faults.proxy import Proxy
-from tests.faults.world import REAL_AGENTS, WEBS, World
 from tests.waiting import until
 
 FREEZE_SECONDS = 15.0
