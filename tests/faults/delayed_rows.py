@@ -1,4 +1,4 @@
-"""`python -m tests.faults.delayed_rows`: delayed jobs by the thousand in the environment's database; what became of them.
+"""`python -m tests.faults.delayed_rows` makes thousands of delayed jobs and reports their outcome.
 
     fill COUNT AFTER SPAN    COUNT rows, due over SPAN seconds that begin in AFTER seconds; prints how long until then
     count                    prints how many still wait

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.failpoint_runner`: knows the product, and lets children of its own die of it. One order a line.
+"""`python -m tests.faults.failpoint_runner` runs the product in child processes that failpoints kill. One order a line.
 
 An order is a JSON object on stdin, its answer a line of JSON on stdout: {"answer": ...}, or {"error": text}.
 
