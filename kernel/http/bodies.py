@@ -190,12 +190,16 @@ _CHECKS: dict[type, Callable[[Any], Check]] = {
 
 
 def _unknown(name: str, compiled: _Compiled, at: str) -> InvalidRequest:
-    """Say that there is no such field, and the one that may be meant."""
-    shown = (at + name)[:_SHOWN_CHARACTERS]
     if name in compiled.refused:
-        return InvalidRequest(compiled.refused[name], params={"field": shown})
-    nearest = difflib.get_close_matches(name[:_SHOWN_CHARACTERS], compiled.checks, n=1)
-    if nearest:
-        params: dict[str, object] = {"field": shown, "nearest": nearest[0]}
+        return InvalidRequest(compiled.refused[name], params={"field": at + name})
+    return unknown_field(name, compiled.checks, at=at)
+
+
+def unknown_field(name: str, known: Iterable[str], *, at: str = "") -> InvalidRequest:
+    """Return the error for a field that a body does not have, with the nearest known one; `at` is put before both."""
+    shown = name[:_SHOWN_CHARACTERS]
+    params: dict[str, object] = {"field": at + shown}
+    if nearest := difflib.get_close_matches(shown, known, n=1):
+        params["nearest"] = at + nearest[0]
         return InvalidRequest(_("%(field)s is not a field here. Did you mean %(nearest)s?"), params=params)
-    return InvalidRequest(_("%(field)s is not a field here."), params={"field": shown})
+    return InvalidRequest(_("%(field)s is not a field here."), params=params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import logging
 import re
 from collections.abc import Iterable
@@ -30,11 +29,11 @@ from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.http.addresses import caller_address
 from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
+from kernel.http.bodies import unknown_field
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_CHARACTERS = 50
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -172,13 +171,8 @@ class Body(serializers.Serializer[Any]):
             values: dict[str, Any] = super().to_internal_value(data)
             return values
         known = [name for name, field in self.fields.items() if not field.read_only]
-        shown = str(unknown)[:_SHOWN_CHARACTERS]
         at = f"{self.parent.field_name}." if self.parent is not None and self.parent.field_name else ""
-        params: dict[str, object] = {"field": at + shown}
-        if nearest := difflib.get_close_matches(shown, known, n=1):
-            params["nearest"] = at + nearest[0]
-            raise InvalidRequest(_("%(field)s is not a field here. Did you mean %(nearest)s?"), params=params)
-        raise InvalidRequest(_("%(field)s is not a field here."), params=params)
+        raise unknown_field(str(unknown), known, at=at)
 
 
 def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
