@@ -14,7 +14,6 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as AnyDatabaseError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils import translation
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions, serializers
 from rest_framework.negotiation import BaseContentNegotiation
@@ -138,41 +137,11 @@ class Flag(serializers.BooleanField):
 
 
 class Time(serializers.DateTimeField):
-    """A time: read with a zone into UTC, written as the API writes every time."""
-
-    default_error_messages = {"invalid": _("a time with a zone, such as 2030-01-31T08:00:00+08:00")}
-
-    def to_internal_value(self, value: Any) -> dt.datetime:
-        """Refuse a time without a zone."""
-        try:
-            parsed = parse_datetime(value) if isinstance(value, str) else None
-            in_utc = parsed.astimezone(dt.UTC) if parsed is not None and parsed.tzinfo is not None else None
-        except (ValueError, OverflowError):
-            in_utc = None
-        if in_utc is None:
-            self.fail("invalid")
-        return in_utc
+    """A time in an answer; `checked_body` reads one in a body."""
 
     def to_representation(self, value: dt.datetime) -> str:
         """Write the time in UTC, with microseconds and `Z`."""
         return rfc3339(value) or ""
-
-
-class Body(serializers.Serializer[Any]):
-    """The JSON object of a request to our own API. A field that it does not have is refused, so that no option is lost.
-
-    The calls of the original service ignore such a field: their serializers are not a Body.
-    """
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Raise InvalidRequest that names the first unknown field and the nearest known one."""
-        unknown = next((name for name in data if name not in self.fields), None) if isinstance(data, dict) else None
-        if unknown is None:
-            values: dict[str, Any] = super().to_internal_value(data)
-            return values
-        known = [name for name, field in self.fields.items() if not field.read_only]
-        at = f"{self.parent.field_name}." if self.parent is not None and self.parent.field_name else ""
-        raise unknown_field(str(unknown), known, at=at)
 
 
 def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:

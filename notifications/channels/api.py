@@ -11,8 +11,9 @@ from rest_framework.response import Response
 from accounts.authentication import FullUser, MessagesUser, caller
 from accounts.credentials import FULL_SCOPE
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
+from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe
-from kernel.http.rest import Operation, checked
+from kernel.http.rest import Operation
 from notifications.channels.confirming import ask_again
 from notifications.channels.service import ChannelChange, create_channel, delete_channel, find_channel, update_channel
 from notifications.channels.settings import made_secrets, settings_of
@@ -60,7 +61,7 @@ class Channels(Operation):
         A mailbox must be confirmed by the link in a mail: until then the channel is not `verified` and takes nothing.
         """
         principal = caller(request)
-        fields = checked(NewChannelSerializer(data=self.read_body(request)))
+        fields = checked_body(NewChannelSerializer, self.read_body(request))
         given = fields.get("settings", {})
         channel = create_channel(
             owner_id=principal.owner_id,
@@ -98,7 +99,7 @@ class OneChannel(Operation):
         A channel that is enabled again is tried again. A new address of a mailbox must be confirmed again.
         """
         principal = caller(request)
-        fields = checked(ChannelChangeSerializer(data=self.read_body(request)))
+        fields = checked_body(ChannelChangeSerializer, self.read_body(request))
         channel = find_channel(viewer=principal, name_or_id=channel_id)
         quiet = fields.keys() & {"quiet_from", "quiet_until"}
         if quiet and (len(quiet) == 1 or (fields["quiet_from"] is None) != (fields["quiet_until"] is None)):

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
+from django.utils.dateparse import parse_time
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from kernel.http.rest import Body, Flag, Text, Time
+from kernel.errors import InvalidRequest
+from kernel.http.bodies import Description
+from kernel.http.rest import Flag, Text, Time
 from notifications.channels.confirming import needs_confirmation
 from notifications.channels.settings import settings_of
 from notifications.drivers.registry import driver_of
 from notifications.models import CHANNEL_NAME_LENGTH, Channel, Level
 
 
-class NewChannelSerializer(Body):
+class _ClockTime(serializers.TimeField):
+    def read_value(self, value: object, name: str) -> dt.time:
+        """Return a time of day."""
+        try:
+            time = parse_time(value) if isinstance(value, str) else None
+        except ValueError:
+            time = None
+        if time is None:
+            raise InvalidRequest(_("%(field)s must be a time of day such as 22:30."), params={"field": name})
+        return time
+
+
+class NewChannelSerializer(Description):
     """A channel to add."""
 
     name = Text(max_length=CHANNEL_NAME_LENGTH)
@@ -28,7 +45,7 @@ class NewChannelSerializer(Body):
     )
 
 
-class ChannelChangeSerializer(Body):
+class ChannelChangeSerializer(Description):
     """Changes to a channel; a missing field keeps its value."""
 
     name = Text(max_length=CHANNEL_NAME_LENGTH, required=False)
@@ -40,8 +57,8 @@ class ChannelChangeSerializer(Body):
     levels = serializers.ListField(child=serializers.CharField(), required=False)
     position = serializers.IntegerField(min_value=0, max_value=1000, required=False)
     enabled = Flag(required=False)
-    quiet_from = serializers.TimeField(required=False, allow_null=True, format="%H:%M")
-    quiet_until = serializers.TimeField(required=False, allow_null=True, format="%H:%M")
+    quiet_from = _ClockTime(required=False, allow_null=True)
+    quiet_until = _ClockTime(required=False, allow_null=True)
 
 
 class _PublicSettings(serializers.DictField):

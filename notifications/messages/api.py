@@ -10,9 +10,10 @@ from rest_framework.response import Response
 
 from accounts.authentication import FullUser, MessagesUser, caller
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
+from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
-from kernel.http.rest import Operation, checked, query_value
+from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
 from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
@@ -50,7 +51,7 @@ class Messages(Operation):
         With a token for messages, a new message under the same `key` replaces one that still waits.
         """
         principal = caller(request)
-        fields = new_message_fields(checked(NewMessageSerializer(data=self.read_body(request))))
+        fields = new_message_fields(checked_body(NewMessageSerializer, self.read_body(request)))
         key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
         requested = NewMessage(owner_id=principal.owner_id, **fields, idempotency_key=key, must_reach=True)
         message = run_one(accept_messages, requested)

@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from kernel.http.rest import Body, Flag, Text, Time
+from kernel.errors import InvalidRequest
+from kernel.http.bodies import Description, check_text
+from kernel.http.rest import Flag, Text, Time
 from notifications.drivers.registry import driver_of
 from notifications.messages.new_message import ActionRequest
 from notifications.models import (
@@ -34,28 +36,26 @@ _TARGETS_LIMIT = 20
 
 
 class _Link(Text):
-    default_error_messages = {"invalid_link": _("an address that begins with http:// or https://")}
-
-    def to_internal_value(self, data: object) -> str:
-        """Take an address that a phone can open, and none that runs code."""
-        value: str = super().to_internal_value(data)
-        if value and (not re.match(r"https?://[^\s/]", value) or value.split() != [value]):
-            self.fail("invalid_link")
-        return value
+    def read_value(self, value: object, name: str) -> str:
+        """Return an address that a phone can open, and none that runs code."""
+        url = check_text(value, name, limit=URL_LENGTH)
+        if url and (not re.match(r"https?://[^\s/]", url) or url.split() != [url]):
+            raise InvalidRequest(
+                _("%(field)s must be an address that begins with http:// or https://."), params={"field": name}
+            )
+        return url
 
 
 class _Colour(Text):
-    default_error_messages = {"invalid_colour": _("a colour such as #1677FF")}
-
-    def to_internal_value(self, data: object) -> str:
-        """Take six hexadecimal digits."""
-        value: str = super().to_internal_value(data)
-        if value and not COLOUR.fullmatch(value):
-            self.fail("invalid_colour")
-        return value.upper()
+    def read_value(self, value: object, name: str) -> str:
+        """Return a colour in capitals."""
+        colour = check_text(value, name)
+        if colour and not COLOUR.fullmatch(colour):
+            raise InvalidRequest(_("%(field)s must be a colour such as #1677FF."), params={"field": name})
+        return colour.upper()
 
 
-class ActionSerializer(Body):
+class ActionSerializer(Description):
     """A job for one of the person's agents, started by answering with its number."""
 
     label = Text(max_length=ACTION_LABEL_LENGTH)  # type: ignore[assignment]  # our field, an attribute of DRF's
@@ -72,7 +72,7 @@ class ActionSerializer(Body):
 
 
 @extend_schema_serializer(component_name="Wish")
-class NewMessageSerializer(Body):
+class NewMessageSerializer(Description):
     """A message."""
 
     text = Text(max_length=TEXT_LENGTH)

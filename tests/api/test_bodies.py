@@ -18,7 +18,7 @@ _HOOK = {"name": "hook", "driver": "webhook", "settings": {"url": "https://hooks
         (
             "/messages",
             {"text": "x", "actions": [{"label": "a", "agent": "b", "message": "c", "onec": True}]},
-            "actions.onec is not a field here. Did you mean actions.once?",
+            "actions[0].onec is not a field here. Did you mean once?",
         ),
         ("/channels", {**_HOOK, "level": ["info"]}, "level is not a field here. Did you mean levels?"),
         ("/messages", {"text": "x", "y" * 3000: 1}, f"{'y' * 50} is not a field here."),
@@ -50,7 +50,7 @@ def test_the_calls_of_the_original_ignore_unknown_fields(alice: Person) -> None:
 def test_a_wrong_item_of_a_list_is_refused_with_its_position(alice: Person, field: str, item: object) -> None:
     refused = alice("POST", "/messages", {"text": "x", field: ["good", item]})
     assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
-    assert refused.body["message"].startswith(f"{field}[1]: ")
+    assert refused.body["message"].startswith(f"{field}[1] must be text")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_wrong_item_of_a_list_is_refused_with_its_position(alice: Person, fiel
 def test_a_value_of_another_kind_is_refused_with_its_path(alice: Person, body: dict[str, object], where: str) -> None:
     refused = alice("POST", "/messages", body)
     assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
-    assert refused.body["message"].startswith(f"{where}: ")
+    assert refused.body["message"].startswith(f"{where} ")
 
 
 @pytest.mark.parametrize("levels", [[["info"]], [{"x": 1}], ["info", None]])
@@ -76,3 +76,18 @@ def test_a_wrong_level_of_a_channel_is_refused(alice: Person, levels: list[objec
     refused = alice("POST", "/channels", {**_HOOK, "levels": levels})
     assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
     assert refused.body["message"].startswith("levels[")
+
+
+def test_a_wrong_tag_of_an_agent_is_refused_with_its_position(alice: Person) -> None:
+    refused = alice("POST", "/agents", {"name": "box", "tags": ["good", ["x"]]})
+    assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
+    assert refused.body["message"].startswith("tags[1]")
+
+
+@pytest.mark.parametrize("clock", ["25:00", "noon", 22, None, "22:30+25:00"])
+def test_a_wrong_time_of_day_is_refused(alice: Person, clock: object) -> None:
+    channel = alice("POST", "/channels", _HOOK).body
+    refused = alice("PATCH", f"/channels/{channel['id']}", {"quiet_from": clock, "quiet_until": "07:00"})
+    assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
+    good = alice("PATCH", f"/channels/{channel['id']}", {"quiet_from": "22:30", "quiet_until": "07:00"})
+    assert (good.body["quiet_from"], good.body["quiet_until"]) == ("22:30", "07:00")

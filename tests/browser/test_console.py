@@ -165,7 +165,7 @@ def test_channels_and_messages_on_a_phone(
     page.goto(f"{live_on.base}/c/{token}")
     camera.shoot(page, "mailbox")
     page.click("main form button")
-    expect(page.locator("main h1")).to_contain_text("has agreed")
+    expect(page.locator("main h1")).to_contain_text("is confirmed")
     page.goto(live_on.base + "/console/channels")
     page.locator("button[value=up]").last.click()
     expect(page.locator("tbody .channel-name").first).to_contain_text("WeCom robot")

@@ -128,7 +128,7 @@ def test_the_list_has_pages_and_a_filter(alice: User, mail: Channel, at_alice: C
     warnings = text_of(at_alice.get("/console/messages?level=warning"))
     assert "number 29." in warnings
     assert "number 30." not in warnings
-    assert "No message is like that" in text_of(at_alice.get("/console/messages?level=error"))
+    assert "No message has this level" in text_of(at_alice.get("/console/messages?level=error"))
 
 
 def test_the_page_follows_a_message_until_it_has_ended(alice: User, mail: Channel, at_alice: Client) -> None:
@@ -137,7 +137,7 @@ def test_the_page_follows_a_message_until_it_has_ended(alice: User, mail: Channe
     _tried(message, Receipt())
     page = text_of(at_alice.get(f"/console/messages/{message.pk}"))
     assert "hx-trigger" not in page
-    assert "Take it back" not in page
+    assert "Withdraw it" not in page
     assert "is-sent" in page
 
 
@@ -173,12 +173,12 @@ def test_what_waits_is_taken_back(alice: User, mail: Channel, at_alice: Client) 
     message = _message(alice, not_before=database_now() + dt.timedelta(hours=1))
     assert "Not before" in _page(at_alice, message)
     answer = at_alice.post(f"/console/messages/{message.pk}/withdraw", follow=True)
-    assert "What had not been sent is taken back." in text_of(answer)
+    assert "Everything that had not been sent is withdrawn." in text_of(answer)
     assert message.deliveries.get().state == "withdrawn"
     sent = _message(alice, "other")
     _tried(sent, Receipt())
     answer = at_alice.post(f"/console/messages/{sent.pk}/withdraw", follow=True)
-    assert "Nothing of it waits any more." in text_of(answer)
+    assert "There is nothing left to withdraw." in text_of(answer)
 
 
 def test_what_was_given_up_is_tried_again(alice: User, mail: Channel, at_alice: Client) -> None:
@@ -191,7 +191,7 @@ def test_what_was_given_up_is_tried_again(alice: User, mail: Channel, at_alice: 
     delivery.refresh_from_db()
     assert (delivery.state, delivery.tries, delivery.provider_code) == ("pending", 0, "")
     answer = at_alice.post(f"/console/deliveries/{delivery.pk}/replay", follow=True)
-    assert "It is not given up any more." in text_of(answer)
+    assert "This delivery was not given up, so it is not sent again." in text_of(answer)
 
 
 def test_a_channel_that_is_off_is_not_tried_again(alice: User, mail: Channel, at_alice: Client) -> None:
@@ -256,7 +256,7 @@ def test_forged_old_and_idle_links_read_alike(
     pages.append(at_nobody.get(path))
     for response in pages:
         assert response.status_code == 404
-        assert "This message cannot be read here any more" in text_of(response)
+        assert "This message can no longer be read here" in text_of(response)
         assert "secret words" not in text_of(response)
         assert_sound(response)
     assert len({text_of(response) for response in pages}) == 1

@@ -86,13 +86,13 @@ def test_only_the_question_goes_until_its_reader_says_yes(alice: User) -> None:
     assert (refused.state, refused.provider_code) == ("dead", "unconfirmed")
     address = f"/c/{_token()}"
     page = Client().get(address)
-    assert (page.status_code, "Yes, they may come" in page.content.decode()) == (200, True)
+    assert (page.status_code, "Yes, send messages here" in page.content.decode()) == (200, True)
     # Programs that look into mail follow links.
     assert Client().head(address).status_code == 200
     channel.refresh_from_db()
     assert channel.confirmed_at is None
     said = Client().post(address).content.decode()
-    assert "This mailbox has agreed" in said
+    assert "This mailbox is confirmed" in said
     assert f"/console/channels/{channel.pk}" not in said
     assert Client().post(address).status_code == Client().get(address).status_code == 200
     assert AuditEntry.objects.filter(action="channel.confirm", subject=f"user:{alice.pk}").count() == 1
@@ -123,7 +123,7 @@ def test_another_address_is_asked_anew_and_gets_nothing_that_waited(alice: User)
     assert changed.confirmed_at is None
     _deliver_all()
     assert [(one.to, one.subject) for one in mail.outbox[1:]] == [
-        (["you@example.com"], "Shall messages come to this mailbox?")
+        (["you@example.com"], "Do you want messages in this mailbox?")
     ]
     with pytest.raises(NotFound):
         confirm_channel(old)
@@ -148,7 +148,7 @@ def test_a_mailbox_is_asked_once_a_minute_whoever_wants_it_and_a_person_asks_so_
     assert (refused.value.retry_after_seconds or 0) > 80_000
     for number in range(ASKED_A_DAY - 5):
         _mailbox(alice, f"{number}@example.com", f"{number}")
-    with pytest.raises(LimitExceeded, match="20 mailboxes asked a day"):
+    with pytest.raises(LimitExceeded, match="20 confirmation mails sent a day"):
         _mailbox(alice, "another@example.com", "another")
 
 
@@ -159,7 +159,7 @@ def test_a_link_is_made_by_nobody_else_and_does_not_last(alice: User, monkeypatc
     for wrong in (other, token[:-1], token.replace(channel.pk, make_user().pk), "x"):
         for response in (Client().get(f"/c/{wrong}"), Client().post(f"/c/{wrong}")):
             assert response.status_code == 404
-            assert "This link does not hold any more" in response.content.decode()
+            assert "This link is no longer valid" in response.content.decode()
     monkeypatch.setattr("notifications.messages.links.CONFIRMATION_LIFE", dt.timedelta(seconds=-1))
     assert Client().post(f"/c/{token}").status_code == 404
     channel.refresh_from_db()
