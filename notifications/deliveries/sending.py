@@ -12,6 +12,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from kernel.failpoints import reach
+from kernel.transactions import LostRace
 from notifications.channels.confirming import needs_confirmation
 from notifications.channels.settings import settings_of
 from notifications.deliveries.claim import claim_next
@@ -57,7 +58,7 @@ def _write_result(claimed: Claimed, outcome: Receipt | ChannelError) -> None:
     for pause in _PAUSES_SECONDS:
         try:
             finish_delivery(claimed, outcome)
-        except Error as error:
+        except (Error, LostRace) as error:
             details = {"action": "delivery.unwritten", "id": claimed.delivery.pk, "error": type(error).__name__}
             logger.warning("delivery result not written", extra=details)
             close_old_connections()
