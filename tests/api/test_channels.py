@@ -1,4 +1,4 @@
-"""Channels through the API: what is told of their secrets, what a change leaves, how many there may be."""
+"""Channels through the API: their secrets, changes of settings, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_change_of_settings_keeps_what_it_does_not_name(alice: Person) -> None
     assert changed["settings"] == {"url": _URL + "/2", "template": settings["template"]}
     alice("PATCH", address, {"settings": {"old_secret": None, "template": None}})
     assert _kept(channel["id"]) == {"url": _URL + "/2", "secret": secret, "old_secret": "", "template": ""}
-    # What a webhook cannot be without is made anew, and told.
+    # A webhook needs a secret: a removed one is replaced, and the new one is shown.
     anew = alice("PATCH", address, {"settings": {"secret": None}}).body["secrets"]["secret"]
     assert anew == _kept(channel["id"])["secret"] != secret
     refused = alice("PATCH", address, {"settings": {"url": None}})

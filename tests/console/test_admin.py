@@ -119,7 +119,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
         owner_id=owner.pk, name="robot", driver="wecom_robot", settings={"key": "PRIVATE-KEY"}, levels=[], actor="test"
     )
     Channel.objects.filter(pk=channel.pk).update(address="PRIVATE-ADDRESS")
-    wish = NewMessage(
+    new_message = NewMessage(
         owner_id=owner.pk,
         text="PRIVATE-TEXT",
         title="PRIVATE-TITLE",
@@ -128,7 +128,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
         channels=("robot",),
         actions=(ActionRequest(label="PRIVATE-LABEL", agent="PRIVATE-AGENT", text="PRIVATE-JOB"),),
     )
-    accept_messages([wish], now=now)
+    accept_messages([new_message], now=now)
     Delivery.objects.update(payload={"text": "PRIVATE-PAYLOAD"})
     open_credit(owner_id=owner.pk, account="wx", address="PRIVATE-ADDRESS", now=now)
     PaceMeter.objects.create(key="wecom_robot:0", times=[now.timestamp()])

@@ -46,8 +46,8 @@ def _mail(user: User, name: str, levels: list[str] | None = None) -> Channel:
 
 
 def _message(user: User, text: str = "hello", **more: object) -> Message:
-    wish = NewMessage(owner_id=user.pk, text=text, idempotency_key=new_id(), **more)  # type: ignore[arg-type]
-    (message,) = accept_messages([wish])
+    new_message = NewMessage(owner_id=user.pk, text=text, idempotency_key=new_id(), **more)  # type: ignore[arg-type]
+    (message,) = accept_messages([new_message])
     assert isinstance(message, Message), message
     return message
 

@@ -49,12 +49,12 @@ HOSTILE: dict[str, Speak] = {
     "redirect": _says("302 Found\r\nLocation: http://169.254.169.254/"),
     "gzip bomb": _bomb,
     "100 MB": _large,
-    # What it gets is a ClientHello; what it says is none of TLS.
+    # It receives a ClientHello and answers something that is not TLS.
     "bad TLS": lambda line: line.sendall(b"\x16\x03\x03\x00\x02zz"),
     "410": _says("410 Gone"),
     "429": _says("429 Too Many Requests\r\nRetry-After: 86400"),
 }
-"""How each speaks once it has heard something."""
+"""The behaviour of each address after it has received something."""
 
 
 class Receivers:

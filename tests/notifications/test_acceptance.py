@@ -24,7 +24,7 @@ from tests.notifications.conftest import Robot
 pytestmark = pytest.mark.django_db
 
 
-def wish(user: User, text: str = "hello", **more: Any) -> NewMessage:
+def new_message(user: User, text: str = "hello", **more: Any) -> NewMessage:
     return NewMessage(owner_id=user.pk, text=text, **more)
 
 
@@ -52,17 +52,17 @@ def test_the_first_channel_of_the_level_gets_it_and_the_others_stand_behind(robo
     user = make_user()
     quiet, first, second = robot(user), robot(user), robot(user)
     update_channel(channel=quiet, change=ChannelChange(levels=["error"]), actor="test")
-    (delivery,) = accepted(wish(user)).deliveries.all()
+    (delivery,) = accepted(new_message(user)).deliveries.all()
     assert delivery.channel == first
     assert delivery.fallback == [[second.pk, ""]]
-    (delivery,) = accepted(wish(user, level=Level.ERROR)).deliveries.all()
+    (delivery,) = accepted(new_message(user, level=Level.ERROR)).deliveries.all()
     assert delivery.channel == quiet
 
 
 def test_each_named_channel_gets_it_with_the_fallback_behind(robot: Robot) -> None:
     user = make_user()
     a, b, c = (robot(user, name=name) for name in "abc")
-    found = accepted(wish(user, channels=("b", a.pk), fallback=("c",))).deliveries.order_by("pk")
+    found = accepted(new_message(user, channels=("b", a.pk), fallback=("c",))).deliveries.order_by("pk")
     assert [(row.channel, row.fallback) for row in found] == [(b, [[c.pk, ""]]), (a, [[c.pk, ""]])]
 
 
@@ -70,30 +70,30 @@ def test_a_channel_that_nobody_has_is_said(robot: Robot) -> None:
     user, other = make_user(), make_user()
     foreign = robot(other, name="theirs")
     robot(user)
-    assert isinstance(refused(wish(user, channels=("nowhere",))), ChannelNotFound)
-    assert isinstance(refused(wish(user, channels=(foreign.pk,))), ChannelNotFound)
+    assert isinstance(refused(new_message(user, channels=("nowhere",))), ChannelNotFound)
+    assert isinstance(refused(new_message(user, channels=(foreign.pk,))), ChannelNotFound)
     assert Message.objects.count() == 0
 
 
 def test_nobody_to_tell(robot: Robot) -> None:
     user = make_user()
-    assert isinstance(refused(wish(user, must_reach=True)), NoChannel)
-    assert list(accepted(wish(user)).deliveries.all()) == []
+    assert isinstance(refused(new_message(user, must_reach=True)), NoChannel)
+    assert list(accepted(new_message(user)).deliveries.all()) == []
 
 
 def test_a_key_makes_one_message_and_another_request_under_it_is_refused(robot: Robot) -> None:
     user = make_user()
     robot(user)
-    first = accepted(wish(user, idempotency_key="k"))
-    assert accepted(wish(user, idempotency_key="k")).pk == first.pk
-    assert isinstance(refused(wish(user, "else", idempotency_key="k")), IdempotencyMismatch)
+    first = accepted(new_message(user, idempotency_key="k"))
+    assert accepted(new_message(user, idempotency_key="k")).pk == first.pk
+    assert isinstance(refused(new_message(user, "else", idempotency_key="k")), IdempotencyMismatch)
     assert Delivery.objects.count() == 1
 
 
 def test_both_in_one_batch_make_one(robot: Robot) -> None:
     user = make_user()
     robot(user)
-    first, second = accept_messages([wish(user, idempotency_key="k"), wish(user, idempotency_key="k")])
+    first, second = accept_messages([new_message(user, idempotency_key="k"), new_message(user, idempotency_key="k")])
     assert isinstance(first, Message)
     assert isinstance(second, Message)
     assert first.pk == second.pk
@@ -104,16 +104,16 @@ def test_a_burst_is_one_message_and_then_one_with_a_count(robot: Robot, settings
     user = make_user()
     robot(user)
     now = database_now()
-    first = accepted(wish(user), now)
+    first = accepted(new_message(user), now)
     Delivery.objects.update(state=DeliveryState.SENT)
-    second = accepted(wish(user), now + dt.timedelta(seconds=1))
+    second = accepted(new_message(user), now + dt.timedelta(seconds=1))
     assert second.pk != first.pk
     assert second.deliveries.get().due_at == now + dt.timedelta(seconds=10)
     for number in range(2, 9):
-        again = accepted(wish(user), now + dt.timedelta(seconds=number))
+        again = accepted(new_message(user), now + dt.timedelta(seconds=number))
         assert again.pk == second.pk
     assert Message.objects.get(pk=second.pk).count == 8
-    other = accepted(wish(user, "something else"), now + dt.timedelta(seconds=3))
+    other = accepted(new_message(user, "something else"), now + dt.timedelta(seconds=3))
     assert other.deliveries.get().due_at == now + dt.timedelta(seconds=3)
 
 
@@ -121,8 +121,8 @@ def test_a_key_replaces_what_waits_under_it(robot: Robot) -> None:
     user = make_user()
     robot(user)
     later = database_now() + dt.timedelta(hours=1)
-    first = accepted(wish(user, "50 %", key="deploy", not_before=later))
-    accepted(wish(user, "100 %", key="deploy"))
+    first = accepted(new_message(user, "50 %", key="deploy", not_before=later))
+    accepted(new_message(user, "100 %", key="deploy"))
     assert first.deliveries.get().state == DeliveryState.WITHDRAWN
     assert Message.objects.get(pk=first.pk).withdrawn_at is not None
 
@@ -138,10 +138,10 @@ def test_information_waits_for_the_end_of_quiet_hours(robot: Robot, settings: An
     update_channel(channel=channel, change=ChannelChange(quiet=(dt.time(22, 0), dt.time(7, 30))), actor="test")
     hour, minute = map(int, clock.split(":"))
     now = dt.datetime(2030, 1, 1, hour, minute, tzinfo=dt.timezone(dt.timedelta(hours=8)))
-    held = accepted(wish(user, clock), now).deliveries.get().due_at.astimezone(now.tzinfo)
+    held = accepted(new_message(user, clock), now).deliveries.get().due_at.astimezone(now.tzinfo)
     assert f"{held:%H:%M}" == until
     assert now <= held < now + dt.timedelta(hours=10)
-    assert accepted(wish(user, clock, level=Level.WARNING), now).deliveries.get().due_at == now
+    assert accepted(new_message(user, clock, level=Level.WARNING), now).deliveries.get().due_at == now
 
 
 def test_template_messages_of_a_day_are_counted_and_the_limit_is_named(settings: Any) -> None:
@@ -149,28 +149,28 @@ def test_template_messages_of_a_day_are_counted_and_the_limit_is_named(settings:
     user = make_user()
     wechat(user)
     for number in range(3):
-        accepted(wish(user, f"{number}", way="template", must_reach=True))
-    error = refused(wish(user, "one more", way="template", must_reach=True))
+        accepted(new_message(user, f"{number}", way="template", must_reach=True))
+    error = refused(new_message(user, "one more", way="template", must_reach=True))
     assert isinstance(error, LimitExceeded)
     assert error.params["limit"] == 3
     _start, end = day_of(database_now())
     assert error.retry_after_seconds is not None
     assert abs(error.retry_after_seconds - (end - database_now()).total_seconds()) < 60
-    # What may wait is kept until there is room.
-    assert accepted(wish(user, "keep", way="template")).deliveries.get().due_at == end
+    # A message that may wait is kept until there is room.
+    assert accepted(new_message(user, "keep", way="template")).deliveries.get().due_at == end
 
 
 def test_texts_need_a_word_of_the_person_and_it_opens_everything_again(settings: Any) -> None:
     settings.TEXTS_A_WINDOW, settings.WECHAT_TEMPLATE_INFO = 2, ""
     user = make_user()
     wechat(user)
-    assert isinstance(refused(wish(user, way="text", must_reach=True)), LimitExceeded)
+    assert isinstance(refused(new_message(user, way="text", must_reach=True)), LimitExceeded)
     now = database_now()
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
     for number in range(2):
-        accepted(wish(user, f"{number}", way="text", must_reach=True))
-    assert isinstance(refused(wish(user, "3", way="text", must_reach=True)), LimitExceeded)
-    # What is still to be sent will be counted in the new window.
+        accepted(new_message(user, f"{number}", way="text", must_reach=True))
+    assert isinstance(refused(new_message(user, "3", way="text", must_reach=True)), LimitExceeded)
+    # WeChat counts the texts that are still to be sent in the new window.
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
     assert user.chat_credits.get().used == 2
     # So is what went out while the person's word was on its way to us; what went before is not.
@@ -180,16 +180,16 @@ def test_texts_need_a_word_of_the_person_and_it_opens_everything_again(settings:
     Channel.objects.update(last_sent_at=now - dt.timedelta(seconds=1))
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=now)
     assert user.chat_credits.get().used == 1
-    accepted(wish(user, "3", way="text", must_reach=True))
+    accepted(new_message(user, "3", way="text", must_reach=True))
 
 
 def test_auto_takes_the_template_when_no_text_is_left(settings: Any) -> None:
     settings.WECHAT_TEMPLATE_INFO, settings.WECHAT_KIND = "T", "service"
     user = make_user()
     wechat(user)
-    assert accepted(wish(user, "1", way="auto")).deliveries.get().way == "template"
+    assert accepted(new_message(user, "1", way="auto")).deliveries.get().way == "template"
     open_credit(owner_id=user.pk, account="wxapp", address="openid-1", now=database_now())
-    delivery = accepted(wish(user, "2", way="auto")).deliveries.get()
+    delivery = accepted(new_message(user, "2", way="auto")).deliveries.get()
     assert (delivery.way, [way for _channel, way in delivery.fallback]) == ("text", ["template"])
 
 
@@ -199,7 +199,7 @@ def test_what_is_refused_reserves_nothing(settings: Any) -> None:
     a, b = wechat(user, "a"), wechat(user, "b")
     b.driver = "wechat"
     open_credit(owner_id=user.pk, account="wxapp", address="a", now=database_now())
-    error = refused(wish(user, way="text", channels=(a.pk, b.pk), must_reach=True))
+    error = refused(new_message(user, way="text", channels=(a.pk, b.pk), must_reach=True))
     assert isinstance(error, LimitExceeded)
     settings.TEXTS_A_WINDOW = 20
     assert user.chat_credits.get(address="a").used == 0
@@ -210,9 +210,9 @@ def test_four_fifths_are_told_once(settings: Any) -> None:
     user = make_user()
     wechat(user)
     for number in range(7):
-        accepted(wish(user, f"{number}", way="template"))
+        accepted(new_message(user, f"{number}", way="template"))
     assert Message.objects.filter(source="LetServer").count() == 0
-    accepted(wish(user, "8", way="template"))
+    accepted(new_message(user, "8", way="template"))
     assert Message.objects.filter(source="LetServer").count() == 1
 
 
@@ -221,8 +221,8 @@ def test_a_channel_with_a_long_line_takes_no_more(robot: Robot, monkeypatch: pyt
     user = make_user()
     robot(user)
     for number in range(3):
-        accepted(wish(user, f"{number}", must_reach=True))
-    assert isinstance(refused(wish(user, "4", must_reach=True)), LimitExceeded)
+        accepted(new_message(user, f"{number}", must_reach=True))
+    assert isinstance(refused(new_message(user, "4", must_reach=True)), LimitExceeded)
 
 
 def test_no_question_is_asked_that_needs_time_zones_of_the_database(settings: Any) -> None:
@@ -230,7 +230,7 @@ def test_no_question_is_asked_that_needs_time_zones_of_the_database(settings: An
     user = make_user()
     wechat(user)
     with connection.execute_wrapper(_refuse_zones):
-        accepted(wish(user, way="template"))
+        accepted(new_message(user, way="template"))
 
 
 def _refuse_zones(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A job's address hears every move, signed, until it has answered; one that wants no more is left alone."""
+"""A job's callback address gets every move, signed and retried until it answers; after 410 it is not called again."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_every_move_is_told_in_the_original_shape_and_signed(hook: Hook, sim: Si
         ("succeeded", 4, "结果结果"),
     ]
     end = bodies[-1]
-    # S42: the original's fields and the count of moves, nothing else; no token, nobody else's id.
+    # S42: the original's fields and the count of moves, nothing else; no token and no other owner's id.
     assert set(end) == {
         "id", "user_id", "agent_id", "message", "source", "callback", "status", "result", "seq",
         "created_at", "sent_at", "succeeded_at",
@@ -142,7 +142,7 @@ def test_what_fails_is_tried_by_the_table_under_one_id_and_then_given_up(hook: H
     notice = Message.objects.get(owner=user)
     assert "127.0.0.1" in notice.text
     assert "/hook/" not in notice.text
-    # A second one within the hour is not said again; a replay begins anew.
+    # A second warning within the hour is not sent; a replay starts again.
     second = tried(one_end(hook(status=500), user), 10)
     assert second.state == DeliveryState.DEAD
     assert Message.objects.filter(owner=user).count() == 1
@@ -186,7 +186,7 @@ def test_an_address_that_turned_private_is_refused_when_it_is_called(hook: Hook,
 
 
 def _signed(secret: str, delivery: Delivery, entry: dict[str, Any]) -> str:
-    """What Standard Webhooks 1.0 says, by hand."""
+    """The verification of Standard Webhooks 1.0, by hand."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     said = f"{delivery.pk}.{entry['headers']['webhook-timestamp']}.{entry['text']}".encode()
     return "v1," + base64.b64encode(hmac.digest(key, said, hashlib.sha256)).decode()

@@ -1,4 +1,4 @@
-"""Nothing but one question goes to a mailbox before whoever reads it has said yes."""
+"""Only the confirmation mail goes to a mailbox before its reader has confirmed it."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_only_the_question_goes_until_its_reader_says_yes(alice: User) -> None:
 def test_a_message_goes_on_to_the_next_channel(alice: User) -> None:
     _mailbox(alice, "asked@example.com", "asked")
     agreed(_mailbox(alice, "agreed@example.com", "agreed"))
-    for wish in ({}, {"channels": ("asked",), "fallback": ("agreed",)}):
-        assert isinstance(_send(alice, **wish), Message)
+    for fields in ({}, {"channels": ("asked",), "fallback": ("agreed",)}):
+        assert isinstance(_send(alice, **fields), Message)
     _deliver_all()
     assert [one.to for one in mail.outbox if one.subject == "hello"] == [["agreed@example.com"]] * 2
 
@@ -193,7 +193,7 @@ def test_the_owner_sees_that_nobody_agreed_and_never_the_link(alice: User, clien
     _deliver_all()
     assert len(mail.outbox) == 2
     confirm_channel(_token())
-    # Asked once more by mistake: it has agreed, so no mail goes.
+    # A second request by mistake sends no mail, because the mailbox is confirmed.
     assert client.post(f"/channels/{channel.pk}/confirmation", headers=headers).json()["verified"] is True
     assert Delivery.objects.count() == 2
     page = client.get(f"/console/channels/{channel.pk}").content.decode()

@@ -27,8 +27,8 @@ CHAT = "100000001"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a driver delivers in the stand-in, and what a person typed to get there."""
+class Target:
+    """The target of a driver in the simulator, and the settings that lead to it."""
 
     typed: Mapping[str, str]
     path: str
@@ -41,51 +41,51 @@ class Place:
         return f"{self.platform}:{self.key}"
 
 
-PLACES = {
-    "wecom_robot": Place(
+TARGETS = {
+    "wecom_robot": Target(
         typed={"key": "{base}/cgi-bin/webhook/send?key=robot-0001", "mention": "@all"},
         path="/cgi-bin/webhook/send", platform="wecom", key="robot-0001", table="wecom",
     ),
-    "feishu": Place(
+    "feishu": Target(
         typed={"key": "{base}/open-apis/bot/v2/hook/robot-0002", "secret": "s1"},
         path="/open-apis/*", platform="feishu", key="robot-0002", table="feishu",
     ),
-    "dingtalk": Place(
+    "dingtalk": Target(
         typed={"token": "{base}/robot/send?access_token=robot0003", "secret": "SECs1"},
         path="/robot/send", platform="dingtalk", key="robot0003", table="dingtalk",
     ),
-    "webhook": Place(
+    "webhook": Target(
         typed={"url": "{base}/hook/mine", "secret": "{secret}"}, path="/hook/*", platform="sink", key="mine"
     ),
-    "slack": Place(
+    "slack": Target(
         typed={"webhook": "https://hooks.slack.com/services/T1/B1/abc"},
         path="/services/*", platform="slack", key="T1/B1/abc", table="slack",
     ),
-    "discord": Place(
+    "discord": Target(
         typed={"webhook": "https://discord.com/api/webhooks/123456789/" + "t" * 30},
         path="/discord/*", platform="discord", key="123456789",
     ),
-    "teams": Place(
+    "teams": Target(
         typed={"webhook": "{base}/teams/workflows/workflow1/triggers/manual/paths/invoke?api-version=2016-06-01&sig=x"},
         path="/teams/*", platform="teams", key="workflow1",
     ),
-    "bark": Place(
+    "bark": Target(
         typed={"server": "{base}/bark", "key": "device1"}, path="/bark/*", platform="bark", key="device1", table="bark"
     ),
-    "pushplus": Place(
+    "pushplus": Target(
         typed={"token": "a" * 32}, path="/pushplus/*", platform="pushplus", key="a" * 32, table="pushplus"
     ),
-    "serverchan": Place(
+    "serverchan": Target(
         typed={"key": "SCT1abc"}, path="/serverchan/*", platform="serverchan", key="SCT1abc", table="serverchan"
     ),
-    "wxpusher": Place(
+    "wxpusher": Target(
         typed={"token": "AT_abcdefgh", "to": "UID_abcdefgh, 12"},
         path="/wxpusher/*", platform="wxpusher", key="abcdefgh", table="wxpusher",
     ),
-    "ntfy": Place(
+    "ntfy": Target(
         typed={"server": "{base}/ntfy/", "topic": "mine-1"}, path="/ntfy*", platform="ntfy", key="mine-1", table="ntfy"
     ),
-    "gotify": Place(
+    "gotify": Target(
         typed={"server": "{base}/gotify", "token": "Aabcdefghijklmn"},
         path="/gotify/*", platform="gotify", key="Aabcdefghijklmn",
     ),
@@ -101,21 +101,21 @@ def parcel(**more: Any) -> Parcel:
 
 @pytest.fixture
 def services(sim: Simulator, settings: Any) -> Simulator:
-    """All of them know the keys of `PLACES`, and may be called though they are on loopback."""
+    """All of them know the keys of `TARGETS`, and may be called though they are on loopback."""
     settings.OUTBOUND_ALLOW, settings.OUTBOUND_HTTP = ["127.0.0.0/8"], True
     settings.SLACK_API_BASE = sim.base
     settings.SLACK_BOT_TOKEN = sim.settings()["LETSERVER_SLACK_BOT_TOKEN"]
     settings.TELEGRAM_BOT_TOKEN = sim.settings()["LETSERVER_TELEGRAM_BOT_TOKEN"]
     secrets = {"feishu": {"secret": "s1"}, "dingtalk": {"secret": "SECs1"}, "webhook": {"secret": SECRET}}
-    for name, place in PLACES.items():
-        sim.robot(place.platform, place.key, **secrets.get(name, {}))
+    for name, target in TARGETS.items():
+        sim.robot(target.platform, target.key, **secrets.get(name, {}))
     return sim
 
 
 def cleaned(name: str, sim: Simulator) -> dict[str, object]:
     """Return what the driver's form makes of what a person typed."""
     typed = {
-        key: value.replace("{base}", sim.base).replace("{secret}", SECRET) for key, value in PLACES[name].typed.items()
+        key: value.replace("{base}", sim.base).replace("{secret}", SECRET) for key, value in TARGETS[name].typed.items()
     }
     form = driver_of(name).form(typed)
     assert form.is_valid(), (name, form.errors)
@@ -123,7 +123,7 @@ def cleaned(name: str, sim: Simulator) -> dict[str, object]:
 
 
 def shown(sim: Simulator, name: str) -> list[Entry]:
-    return [entry for entry in sim.transcript(PLACES[name].room) if entry["who"] == "account"]
+    return [entry for entry in sim.transcript(TARGETS[name].room) if entry["who"] == "account"]
 
 
 def refusal(name: str, sim: Simulator, **more: Any) -> ChannelError:
@@ -138,7 +138,7 @@ def test_signatures_are_the_platforms_own() -> None:
     assert dingtalk.sign("1700000000000", "SECdemo") == "lOvVf9TQCVugV68mGbSZCg0gzOl1SVjxWi1MyVZCUuA="
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_message_arrives_with_all_it_says(services: Simulator, name: str) -> None:
     receipt = driver_of(name).send(
         parcel(level="warning", source="nas", url="https://example.com/x", actions=((1, "again"),), count=3),
@@ -153,7 +153,7 @@ def test_message_arrives_with_all_it_says(services: Simulator, name: str) -> Non
     assert receipt.note == ""
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_text_that_is_too_long_is_cut_to_what_the_service_takes(services: Simulator, name: str) -> None:
     driver = driver_of(name)
     # Quotation marks and line ends count twice where a whole body is limited.
@@ -165,9 +165,9 @@ def test_text_that_is_too_long_is_cut_to_what_the_service_takes(services: Simula
     assert "末" not in entry["text"]
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_trouble_on_the_way_is_told_apart(services: Simulator, name: str) -> None:
-    path = PLACES[name].path
+    path = TARGETS[name].path
     for fault, kind, code in [
         ("http:502", Fault.RETRY, "http 502"),
         ("http:429", Fault.QUOTA, "http 429"),
@@ -182,17 +182,17 @@ def test_trouble_on_the_way_is_told_apart(services: Simulator, name: str) -> Non
         assert (error.kind, error.code, error.unheard) == (Fault.RETRY, "garbled", True)
 
 
-@pytest.mark.parametrize("name", [name for name, place in PLACES.items() if place.table])
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.table])
 def test_every_code_that_the_service_is_known_to_answer_has_its_kind(services: Simulator, name: str) -> None:
-    driver, place = driver_of(name), PLACES[name]
+    driver, target = driver_of(name), TARGETS[name]
     tables = {row.code: row.kind for row in driver.troubles}
     foreign = {
         "wecom": {"40001", "40013", "40014", "40056", "41001", "42001", "45002", "60020", "81013", "44004", "47001"}
     }
-    for code in errors.ALL[place.table]:
-        if code in foreign.get(place.table, ()) and name == "wecom_robot":
+    for code in errors.ALL[target.table]:
+        if code in foreign.get(target.table, ()) and name == "wecom_robot":
             continue
-        services.fault(f"errcode:{code}", place.path)
+        services.fault(f"errcode:{code}", target.path)
         error = refusal(name, services)
         known = error.code in tables or error.code.startswith("http ")
         assert known, (code, error.code)
@@ -200,10 +200,10 @@ def test_every_code_that_the_service_is_known_to_answer_has_its_kind(services: S
 
 
 def test_unknown_key_is_a_broken_channel(services: Simulator) -> None:
-    for name, place in PLACES.items():
+    for name, target in TARGETS.items():
         if name == "webhook":
             continue
-        services.robot(place.platform, place.key, gone=True)
+        services.robot(target.platform, target.key, gone=True)
         error = refusal(name, services)
         assert error.kind is Fault.AUTH, (name, error.code)
 
@@ -213,14 +213,14 @@ def test_neither_words_nor_keys_stand_in_an_error_or_a_log(
 ) -> None:
     caplog.set_level("DEBUG", logger="notifications")
     caplog.set_level("DEBUG", logger="kernel")
-    for name, place in PLACES.items():
-        services.fault("http:500", place.path)
+    for name, target in TARGETS.items():
+        services.fault("http:500", target.path)
         error = refusal(name, services, text="private words")
-        for secret in ("private words", place.key, SECRET):
+        for secret in ("private words", target.key, SECRET):
             assert secret not in f"{error!r} {error} {caplog.text}", name
 
 
-# What is special about one of them.
+# Checks that only one driver needs.
 
 
 def test_robot_calls_people_by_name_and_number(services: Simulator) -> None:
@@ -254,7 +254,7 @@ def test_twenty_first_message_of_a_minute_waits(services: Simulator) -> None:
 
 def test_wrong_signing_secret_is_a_broken_channel(services: Simulator) -> None:
     for name, code in (("feishu", "19021"), ("dingtalk", "310000")):
-        services.robot(PLACES[name].platform, PLACES[name].key, secret="another")
+        services.robot(TARGETS[name].platform, TARGETS[name].key, secret="another")
         error = refusal(name, services)
         assert (error.kind, error.code) == (Fault.AUTH, code)
 
@@ -301,7 +301,7 @@ def test_server_that_a_person_chose_is_not_called_inside_of_our_network(services
         assert (caught.value.kind, caught.value.code) == (Fault.AUTH, "refused")
         assert not shown(services, name)
     for name in chosen:
-        typed = {key: value.replace("{base}", services.base) for key, value in PLACES[name].typed.items()}
+        typed = {key: value.replace("{base}", services.base) for key, value in TARGETS[name].typed.items()}
         assert not driver_of(name).form(typed).is_valid()
 
 

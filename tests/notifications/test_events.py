@@ -35,7 +35,7 @@ def deliver_all() -> None:
 
 
 def entries(lane: Lane, stream: str) -> list[tuple[str, dict[str, Any]]]:
-    """(event_id, data) of what stands there."""
+    """Return (event_id, data) of each entry of a stream."""
     return [(fields[b"event_id"].decode(), json.loads(fields[b"data"])) for _id, fields in lane.redis.xrange(stream)]
 
 

@@ -1,4 +1,4 @@
-"""Addresses that hang, drip and lie keep nobody's callback waiting but their own (F27)."""
+"""Addresses that hang, drip and lie delay only their own callbacks (F27)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Start = Callable[[list[str]], Receivers]
 
 @pytest.fixture
 def start(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start receivers that may be called; the couriers of this process know nobody yet."""
+    """Start receivers that may be called; no lane of this process is known to be fast yet."""
     settings.OUTBOUND_HTTP, settings.OUTBOUND_ALLOW = True, ["127.0.0.0/8"]
     monkeypatch.setattr(courier, "_lanes", courier.new_lanes())
     made: list[Receivers] = []
@@ -115,10 +115,10 @@ def test_what_is_slow_leaves_a_quarter_of_the_threads_to_what_is_not() -> None:
     known = enter("known")
     assert known is not None
     assert lanes.pass_on(known, seconds=0.1) is None
-    # Nobody has been there: one each, and two of them in all.
+    # No lane is known to be fast: one slot each, and two of them together.
     slow = [enter("a"), enter("a", "a2"), enter("b"), enter("c"), enter("d")]
     assert [slot and slot.delivery_id for slot in slow] == ["a", None, "b", None, None]
-    # A lane that is known to be quick goes at once, two wide.
+    # A fast lane has two slots.
     quick = [enter("known", name) for name in ("k1", "k2", "k3")]
     assert [slot and slot.delivery_id for slot in quick] == ["k1", "k2", None]
     assert enter("a", "a3") is None
@@ -127,7 +127,7 @@ def test_what_is_slow_leaves_a_quarter_of_the_threads_to_what_is_not() -> None:
         assert slot is not None
         return lanes.pass_on(slot, seconds=seconds)
 
-    # Who finishes takes the next, lane after lane in turn.
+    # A freed slot goes to the next delivery, one lane after the other.
     following = leave(slow[0], 10)
     assert following is not None
     assert following.delivery_id == "a2"
@@ -140,7 +140,7 @@ def test_what_is_slow_leaves_a_quarter_of_the_threads_to_what_is_not() -> None:
     following = leave(slow[2], 10)
     assert following is not None
     assert following.delivery_id == "d"
-    # A quick lane that takes long is slow from then on: its turn comes when there is room for such.
+    # A fast lane whose delivery took long is slow from then on.
     assert leave(quick[1], 10) is None
     assert enter("known", "k4") is None
 

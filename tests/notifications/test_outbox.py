@@ -42,7 +42,7 @@ def due_now(delivery: Delivery) -> None:
 
 
 def said(sim: Simulator, path: str = "/cgi-bin/webhook/send") -> list[str]:
-    """What the robots were given."""
+    """Return the texts that the robots received."""
     return [json.loads(call["body"])["text"]["content"] for call in sim.calls(path)]
 
 
@@ -253,7 +253,7 @@ def test_a_text_whose_end_nobody_heard_is_counted_and_so_is_its_repeat(sim: Simu
     assert Delivery.objects.get(pk=delivery.pk).state == DeliveryState.SENT
     assert user.chat_credits.get().used == 2
 
-    # Its sender dies; the window is full by then: it is tried in the place that it has.
+    # Its sender dies, and the window is full by then: the retry uses the reservation that it has.
     (message,) = accept_messages([NewMessage(owner_id=user.pk, text="two", way="text")])
     assert isinstance(message, Message)
     claim_next(message.deliveries.get().pk)

@@ -29,7 +29,7 @@ _THREADS = 32
 
 
 def at_once(work: Callable[[int], Any]) -> list[Any]:
-    """Let 32 threads with connections of their own begin together; return what each came to."""
+    """Start 32 threads with their own connections together; return their results."""
     barrier = Barrier(_THREADS)
 
     def run(number: int) -> Any:
@@ -53,13 +53,13 @@ def wechat(user: User) -> Channel:
 
 
 def accept(user: User, way: str, **more: Any) -> Callable[[int], str]:
-    """Send until it is stored or refused; a lock that took too long is no answer."""
+    """Send until the message is stored or refused; retry after a lock timeout."""
 
     def work(number: int) -> str:
-        wish = NewMessage(owner_id=user.pk, text=f"{number}", way=way, must_reach=True, **more)
+        new_message = NewMessage(owner_id=user.pk, text=f"{number}", way=way, must_reach=True, **more)
         while True:
             try:
-                return str(run_one(accept_messages, wish).pk)
+                return str(run_one(accept_messages, new_message).pk)
             except LimitExceeded:
                 return ""
             except Unavailable:
@@ -86,10 +86,10 @@ def test_one_key_makes_one_message(settings: Any) -> None:
     wechat(user)
 
     def work(_number: int) -> str:
-        wish = NewMessage(owner_id=user.pk, text="same", way="text", idempotency_key="k")
+        new_message = NewMessage(owner_id=user.pk, text="same", way="text", idempotency_key="k")
         while True:
             try:
-                return str(run_one(accept_messages, wish).pk)
+                return str(run_one(accept_messages, new_message).pk)
             except Unavailable:
                 continue
 

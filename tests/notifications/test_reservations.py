@@ -1,4 +1,4 @@
-"""What is counted for a delivery is given back when it was not used, and no way is said twice."""
+"""A reservation is given back if the delivery did not use it, and a message is not sent twice by one way."""
 
 from __future__ import annotations
 
@@ -251,11 +251,13 @@ def test_a_repetition_is_not_counted_where_one_target_has_it_already(settings: A
     user = make_user()
     for number in range(2):
         make_channel(user, f"openid-{number}", position=number)
-    wish = NewMessage(owner_id=user.pk, text="x", way="template", channels=("wechat openid-0", "wechat openid-1"))
-    (message,) = accept_messages([wish])
+    new_message = NewMessage(
+        owner_id=user.pk, text="x", way="template", channels=("wechat openid-0", "wechat openid-1")
+    )
+    (message,) = accept_messages([new_message])
     assert isinstance(message, Message)
     claimed(message.deliveries.order_by("pk")[0])
-    accept_messages([replace(wish, message_id=new_id())])
+    accept_messages([replace(new_message, message_id=new_id())])
     assert sorted(Message.objects.values_list("count", flat=True)) == [1, 1]
 
 

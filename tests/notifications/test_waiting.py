@@ -1,4 +1,4 @@
-"""Who waits: for the pace of a robot, for a person's word; and what is taken back while it is on its way."""
+"""Deliveries that wait for a robot's pace or for the person to write, and withdrawals while one is in flight."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notifications.messages.read import withdraw_message
 from notifications.models import Delivery, DeliveryState, Level, Message
 from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
-from tests.notifications.test_places import accepted, claimed, fresh, heir_of, make_channel, noon
+from tests.notifications.test_reservations import accepted, claimed, fresh, heir_of, make_channel, noon
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def test_what_a_slow_service_held_back_goes_in_the_order_in_which_it_was_accepte
     rows = [accepted(user, f"{number}", now=now).pk for number in range(14)]
     statements = []
     for minutes in range(3):
-        # Bells come in any order, and everybody who waits is rung at once.
+        # Bells come in any order, and all waiting deliveries are rung at once.
         bells = random.Random(minutes).sample(rows, len(rows))
         with CaptureQueriesContext(
             connection,
@@ -52,7 +52,7 @@ def test_what_a_slow_service_held_back_goes_in_the_order_in_which_it_was_accepte
                     finish_delivery(found, Receipt(), now=now + minutes * _MINUTE * 1.1)
         statements.append(sum('UPDATE "notifications_delivery"' in one["sql"].replace("`", '"') for one in queries))
     assert said == rows
-    # Five are claimed and finished; the sixth waits, and with it, at one stroke, everybody behind it.
+    # Five are claimed and finished; the sixth is postponed, and with it every one behind it.
     assert statements == [12, 12, 8]
 
 

@@ -1,4 +1,4 @@
-"""What claims to come from WeChat: whose signature holds is read, everything else looks the same from outside."""
+"""Callbacks of WeChat: one with a valid signature is read, and every other gets the same answer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_three_modes_are_read_and_only_what_was_encrypted_is_sealed() -> None:
     query, body = _sealed(TEXT.format("nas date"))
     safe = OURS.read(query, body)
     assert (safe.text, safe.sealed) == ("nas date", True)
-    # Compatible: what stands there in the clear is signed by nobody.
+    # In the compatible mode no signature covers the plain half.
     words = TEXT.format("nas rm <Encrypt>AAAA</Encrypt>").encode()
     both = body.replace(b"<xml>", words.removesuffix(b"</xml>"))
     assert OURS.read({**query, **_query()} | {"timestamp": query["timestamp"]}, both).text == "nas date"
@@ -119,7 +119,7 @@ def test_whatever_is_wrong_looks_the_same(times: int) -> None:
             case _:
                 data += chance.randbytes(16)
         wrong = base64.b64encode(data).decode()
-        # Signed by somebody who has the token but not the key: only decryption can tell.
+        # A sender with the token but without the key signs it: only decryption finds that.
         assert _is_bad(_query(wrong, encrypt_type="aes"), body.replace(secret.encode(), wrong.encode()))
     assert _is_bad(_query("好", encrypt_type="aes"), "<xml><Encrypt>好</Encrypt></xml>".encode())
     assert _is_bad({**query, "msg_signature": "好"}, body)

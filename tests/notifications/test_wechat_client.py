@@ -51,7 +51,7 @@ def wechat(sim: Simulator, settings: Any) -> OfficialAccount:
 
 @pytest.fixture
 def alice(sim: Simulator) -> str:
-    """Somebody who follows the account and has written."""
+    """A person who follows the account and has written."""
     alice = sim.user("alice")
     sim.follow(alice)
     sim.text(alice, "hi")
@@ -117,9 +117,9 @@ def test_many_workers_whose_token_ends_under_them_fetch_one(
     workers[0].person(alice)
     if code == "42001":
         sim.clock(7201)
-    else:  # somebody else has forced a new one
-        wish = {"grant_type": "client_credential", "appid": wechat.appid, "secret": server.WECHAT_SECRET}
-        forced = sim.session.post(f"{sim.base}/cgi-bin/stable_token", json={**wish, "force_refresh": True})
+    else:  # another process has forced a new one
+        new_message = {"grant_type": "client_credential", "appid": wechat.appid, "secret": server.WECHAT_SECRET}
+        forced = sim.session.post(f"{sim.base}/cgi-bin/stable_token", json={**new_message, "force_refresh": True})
         assert "access_token" in forced.json()
     before = _fetches(sim)
     sim.fault("delay_ms:500", "/cgi-bin/stable_token")
@@ -177,7 +177,7 @@ def test_wrong_secret_is_this_servers_fault_and_switches_nobody_off(
     assert "WeChat refuses this server" in caplog.text
 
 
-# What goes wrong on the way.
+# Failures on the way.
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_each_code_has_its_kind(
 
 def test_texts_end_with_the_window_and_with_their_number(sim: Simulator, wechat: OfficialAccount, alice: str) -> None:
     sim.account(kf_rules={"text": 2})
-    sim.clock(61)  # what following allows is over
+    sim.clock(61)  # the window that following opens is over
     sim.text(alice, "hi")
     assert [DRIVER.send(_parcel(alice), {}).code for _ in range(2)] == ["0", "0"]
     assert _refusal(_parcel(alice)).code == "45047"
