@@ -1,4 +1,4 @@
-"""What staff see of conversations: that there were some. Texts and codes are sealed or hashed, and not shown."""
+"""Conversations for staff, without their contents: texts are encrypted, codes are hashed, and neither is shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kernel.http.staff import ReadOnlyAdmin
 
 @admin.register(InboundMessage)
 class InboundMessageAdmin(ReadOnlyAdmin):
-    """What platforms brought."""
+    """Messages that platforms pushed."""
 
     list_display = ("came_at", "platform", "identity", "state")
     list_filter = ("platform", "state")
@@ -20,7 +20,7 @@ class InboundMessageAdmin(ReadOnlyAdmin):
 
 @admin.register(OneTimeCode)
 class OneTimeCodeAdmin(ReadOnlyAdmin):
-    """Codes that are open."""
+    """Open one-time codes."""
 
     list_display = ("created_at", "kind", "owner", "expires_at", "approved_at")
     list_filter = ("kind",)
@@ -30,7 +30,7 @@ class OneTimeCodeAdmin(ReadOnlyAdmin):
 
 @admin.register(Question)
 class QuestionAdmin(ReadOnlyAdmin):
-    """Questions that are open."""
+    """Open questions."""
 
     list_display = ("owner", "place", "expires_at")
     list_select_related = ("owner",)
@@ -39,14 +39,14 @@ class QuestionAdmin(ReadOnlyAdmin):
 
 @admin.register(WrongCodes)
 class WrongCodesAdmin(ReadOnlyAdmin):
-    """Who guesses."""
+    """Counts of wrong codes per chat."""
 
     list_display = ("place", "count", "since")
 
 
 @admin.register(Invitation)
 class InvitationAdmin(ReadOnlyAdmin):
-    """Who came by whose poster."""
+    """People who joined by the poster of another."""
 
     list_display = ("at", "inviter", "invited")
     list_select_related = ("inviter", "invited")

@@ -13,7 +13,7 @@ class ChatConfig(AppConfig):
     verbose_name = _("chat")
 
     def ready(self) -> None:
-        """Register the commands, what people are told, and what the bell does."""
+        """Register the commands, the observers that write messages, and the handler of the bell."""
         from agents.hooks import on_presence
         from chat.asking import keep_questions
         from chat.commands import builtin

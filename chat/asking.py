@@ -1,7 +1,7 @@
-"""An agent asks before it runs a dangerous entry of its file: the question goes to where the job came from.
+"""Questions of an agent before it runs a dangerous entry of its file. The question goes to the chat of the job.
 
-The agent ends the job with the reason `confirm`, nothing has run; a yes within two minutes sends the same text once
-more, marked as confirmed. Only a person in that conversation can mark it.
+The agent ends the job with the reason `confirm` and has run nothing. A yes within two minutes sends the same text
+again, marked as confirmed. Only a person in that conversation can confirm.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONSOLE = "console"
 
 
 def keep_questions(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Keep the question of every job that was sent from a chat and must be confirmed."""
+    """Store a question for every job that was sent from a chat and must be confirmed. Observer of moves."""
     for one in moved:
         if asks(one) and (agent := Agent.objects.filter(pk=one.job.agent_id).first()) is not None:
             keep_question(_line(one.job, agent), now=now)
@@ -33,7 +33,7 @@ def asks(one: JobMove) -> bool:
 
 
 def _line(job: Job, agent: Agent) -> Line:
-    """Return the line that was said, in the place where it was said."""
+    """Return the line that ordered the job, with its conversation."""
     talker = job.source.removeprefix(_SOURCE)
     at_console = talker == _CONSOLE
     return Line(

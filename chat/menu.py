@@ -1,4 +1,4 @@
-"""The menu of the official account: each button says a command, as if the person had typed it.
+"""The menu of the official account: each button sends a command, as if the person had typed it.
 
 Limits (https://developers.weixin.qq.com/doc/offiaccount/Custom_Menus/Creating_Custom-Defined_Menu.html): three buttons,
 five below each; names of 16 and 60 bytes, keys of 128, addresses of 1024.
@@ -17,7 +17,7 @@ _COMPARED = ("type", "name", "key", "url")
 
 
 def menu_buttons() -> list[Button]:
-    """Return the buttons, named in the language that is active."""
+    """Return the buttons, named in the active language."""
     more = [
         _says(_("Help"), "help"),
         _says(_("What I have"), "me"),
@@ -28,7 +28,7 @@ def menu_buttons() -> list[Button]:
 
 
 def menu_lines(buttons: Sequence[Button], indent: str = "") -> Iterator[str]:
-    """Give one line for each button: its name, and what it says or where it leads."""
+    """Yield one line per button: its name, and its command or address."""
     for button in buttons:
         leads = str(button.get("key") or button.get("url") or "")
         yield f"{indent}{button.get('name')}" + (f" → {leads}" if leads else "")
@@ -36,7 +36,7 @@ def menu_lines(buttons: Sequence[Button], indent: str = "") -> Iterator[str]:
 
 
 def is_same_menu(one: Sequence[Button], other: Sequence[Button]) -> bool:
-    """Tell whether two menus look and act alike: WeChat gives back more fields than it was given."""
+    """Tell whether two menus have the same names and actions. WeChat returns more fields than it was sent."""
     return _essence(one) == _essence(other)
 
 

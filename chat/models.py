@@ -1,4 +1,4 @@
-"""What a conversation must remember: open questions, codes, what was heard and answered, who brought whom."""
+"""The tables of conversations: open questions, codes, inbound messages, invitations, lines of the console's chat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLACE_LENGTH = 64
 
 
 class Question(models.Model):
-    """A command that waits for the person's yes. At most one in each place; a newer one takes the older one's."""
+    """A command that waits for the person's yes. `place` is the conversation (`Line.place`); each has at most one."""
 
     id = IdField()
     place = models.CharField(_("place"), max_length=PLACE_LENGTH, unique=True)
@@ -28,7 +28,7 @@ class Question(models.Model):
     class Meta:
         verbose_name = _("open question")
         verbose_name_plural = _("open questions")
-        # The sweep: what nobody answered.
+        # The sweep of unanswered questions.
         indexes = [models.Index(fields=["expires_at"], name="question_expiry")]
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Question(models.Model):
 
 
 class CodeKind(models.TextChoices):
-    """What a code is good for."""
+    """The purpose of a code."""
 
     BIND = "bind", _("ties a chat to an account")
     LOGIN = "login", _("logs a browser in")
@@ -44,10 +44,10 @@ class CodeKind(models.TextChoices):
 
 
 class OneTimeCode(models.Model):
-    """A secret of a few minutes, used once. Only its keyed digest is kept.
+    """A secret that lives a few minutes and is used once. Only its keyed digest is stored.
 
-    A code to bind belongs to the `owner` who asked for it. A code to log in belongs to a browser (`browser_digest`);
-    who types it in a chat becomes its owner, and that browser, nobody else, collects it.
+    A code to bind belongs to the `owner` who asked for it. A code to log in belongs to a browser (`browser_digest`).
+    The person who types it in a chat becomes its owner, and only that browser collects the login.
     """
 
     id = IdField()
@@ -57,7 +57,7 @@ class OneTimeCode(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+", verbose_name=_("owner")
     )
     browser_digest = models.CharField(_("browser"), max_length=64, blank=True)
-    # Shown in the browser and in the chat, for the person to compare before they say yes.
+    # The browser and the chat show this number, so that the person can compare before they say yes.
     shown_number = models.CharField(_("number to compare"), max_length=4, blank=True)
     created_at = models.DateTimeField(_("created at"))
     expires_at = models.DateTimeField(_("expires at"))
@@ -67,9 +67,9 @@ class OneTimeCode(models.Model):
         verbose_name = _("one-time code")
         verbose_name_plural = _("one-time codes")
         indexes = [
-            # The sweep: what is over.
+            # The sweep of expired codes.
             models.Index(fields=["expires_at"], name="code_expiry"),
-            # What a browser waits for.
+            # The poll of a browser that waits for its login.
             models.Index(fields=["browser_digest"], name="code_browser"),
         ]
 
@@ -78,7 +78,7 @@ class OneTimeCode(models.Model):
 
 
 class WrongCodes(models.Model):
-    """How many wrong codes came from one place since a moment."""
+    """The number of wrong codes from one chat since a time. `place` names the chat."""
 
     place = models.CharField(_("place"), max_length=PLACE_LENGTH, primary_key=True)
     since = models.DateTimeField(_("since"))
@@ -93,18 +93,18 @@ class WrongCodes(models.Model):
 
 
 class InboundState(models.TextChoices):
-    """Where a message that came in stands."""
+    """Whether an inbound message is answered."""
 
     ANSWERED = "answered", _("answered")
     LATER = "later", _("answered later")
 
 
 class InboundMessage(models.Model):
-    """One message or event that a platform brought, however often it brings it. The first reply is kept for repeats.
+    """One message or event that a platform pushed. Platforms push it again; every repeat gets the stored first reply.
 
-    `digest` is that of platform, account and what the platform tells its messages apart by. Texts are sealed and
-    wiped when no repeat can come any more; the row itself stays, so that nothing old can be played again. `identity`
-    and the text stand there only while the answer is to be given later.
+    `digest` covers the platform, the account and the platform's id of the message. Texts are encrypted, and wiped when
+    no repeat can come. The row stays for 30 days against replays. `identity` and the text are set only while the answer
+    is postponed.
     """
 
     id = IdField()
@@ -122,7 +122,7 @@ class InboundMessage(models.Model):
         verbose_name = _("message that came in")
         verbose_name_plural = _("messages that came in")
         indexes = [
-            # The sweeps: what is old, and what still has to be answered.
+            # The sweeps of old messages and of postponed answers.
             models.Index(fields=["state", "came_at"], name="inbound_age"),
         ]
 
@@ -131,7 +131,7 @@ class InboundMessage(models.Model):
 
 
 class Invitation(models.Model):
-    """Somebody came by somebody's poster. Each person counts once, however often they leave and come back."""
+    """A person joined by the poster of another. Each invited person counts once, even if they leave and return."""
 
     id = IdField()
     inviter = models.ForeignKey(
@@ -151,7 +151,7 @@ class Invitation(models.Model):
 
 
 class ChatLine(models.Model):
-    """One bubble of the console's chat page. Secrets in it are masked: the page shows them once, when they come."""
+    """One bubble of the console's chat page, with secrets masked. The page shows a secret only when it is new."""
 
     id = IdField()
     owner = models.ForeignKey(
@@ -167,9 +167,9 @@ class ChatLine(models.Model):
         verbose_name = _("chat line")
         verbose_name_plural = _("chat lines")
         indexes = [
-            # A person's conversation, newest last.
+            # The conversation of one person.
             models.Index(fields=["owner", "id"], name="chat_line_list"),
-            # The sweep: what is old.
+            # The sweep of old lines.
             models.Index(fields=["at"], name="chat_line_age"),
         ]
 

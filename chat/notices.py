@@ -1,8 +1,8 @@
-"""What a person is told of their jobs and agents: an outbox row in the transaction of the move itself.
+"""Messages to a person about their jobs and agents: outbox rows in the transaction of the move.
 
-One message for each end, and for running jobs what they last said, at most every ten seconds: platforms count what we
-write. A job that came from a chat is answered there; any other on the person's first channel. Whoever has no channel
-costs one question.
+There is one message for each end. For a running job the newest progress replaces the one that still waits, and waits
+ten seconds, because platforms count our messages. A job from a chat is answered there, any other job on the person's
+first channel. A person without a channel costs one query.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _headline(one: JobMove) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Keep the beginning and the end of what a job put out: the end is where errors stand."""
+    """Return the beginning and the end of a job's output; errors are usually at the end."""
     if len(text) <= _HEAD_CHARACTERS + _TAIL_CHARACTERS:
         return text
     head = cut(text, _HEAD_CHARACTERS, "characters")

@@ -1,4 +1,4 @@
-"""Typed, chainable questions. None of them writes."""
+"""Typed, chainable filters. None of them writes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class ChatLineQuerySet(models.QuerySet["ChatLine"]):
-    """Questions about the lines of the console's chat."""
+    """Filters of the lines of the console's chat."""
 
     def visible_to(self, viewer: Viewer) -> ChatLineQuerySet:
-        """The user's own."""
+        """Keep the viewer's lines."""
         return self.filter(owner_id=viewer.owner_id)

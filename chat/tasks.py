@@ -1,4 +1,4 @@
-"""Answers that take longer than a platform waits, and the sweeps of this app."""
+"""Celery tasks: postponed answers, and the sweeps of this app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOST_AFTER = dt.timedelta(seconds=10)
 
 
 def answer_later(ids: Sequence[str]) -> None:
-    """Take bells of messages that wait for their answer."""
+    """Enqueue the answers of these messages. Handler of the bell `chat`."""
     for message_id in ids:
         answer_one.delay(message_id)
 
@@ -27,14 +27,14 @@ def answer_one(message_id: str) -> None:
 
 @shared_task(name="chat.sweep_unanswered")
 def sweep_unanswered() -> None:
-    """Answer what should have been answered: its bell was lost."""
+    """Answer messages that are still unanswered because their bell was lost."""
     for message_id in inbound.put_off_messages(database_now(), older_than=_LOST_AFTER):
         later.answer_put_off(message_id)
 
 
 @shared_task(name="chat.sweep_old")
 def sweep_old() -> None:
-    """Forget codes, questions, heard messages and lines that are over."""
+    """Delete expired codes and questions, and old messages and lines."""
     codes.forget_old_codes()
     upkeep.forget_old_rows()
     while inbound.forget_old_messages():

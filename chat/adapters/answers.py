@@ -1,4 +1,4 @@
-"""What the doors share: a body that is not too long, one refusal for everything that is wrong."""
+"""Shared HTTP pieces of the adapters: a body of limited length, and one refusal for every kind of forgery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kernel.http.rest import error_response
 
 
 class Refused(Exception):
-    """Not from the platform, or not in its form. What exactly is wrong is told to nobody."""
+    """The call does not come from the platform, or is malformed. The answer does not say which."""
 
 
 def body_of(request: HttpRequest) -> bytes:
@@ -23,7 +23,7 @@ def body_of(request: HttpRequest) -> bytes:
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:
-    """Return the query; raise Refused for one that is longer than any of theirs."""
+    """Return the query parameters; raise Refused if there are more than Django reads."""
     try:
         return {name: str(value) for name, value in request.GET.items()}
     except SuspiciousOperation as error:
@@ -31,12 +31,12 @@ def query_of(request: HttpRequest) -> dict[str, str]:
 
 
 def refuse(request: HttpRequest) -> HttpResponse:
-    """Answer whoever is not the platform, always the same."""
+    """Answer a caller who is not the platform, always with the same error."""
     return error_response(request, Forbidden(_("This call does not come from the platform.")))
 
 
 def not_configured(request: HttpRequest) -> HttpResponse:
-    """Answer where the settings have no account on the platform."""
+    """Answer 404, because the settings have no account on this platform."""
     return error_response(request, NotFound())
 
 

@@ -41,7 +41,7 @@ _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 @console_page("GET", "POST")
 def chat(request: HttpRequest, user: User) -> HttpResponse:
-    """Show the conversation; take a line. htmx gets the part that changes, and nothing while nothing has changed."""
+    """Show the conversation, or take a line. htmx gets only the lines, and 204 if they have not changed."""
     if request.method == "POST":
         _say(request, user)
         if not request.headers.get("HX-Request"):
@@ -58,7 +58,7 @@ def chat(request: HttpRequest, user: User) -> HttpResponse:
 @form_page
 @require_safe
 def login_by_chat(request: HttpRequest) -> HttpResponse:
-    """Show six digits and a picture; once a chat has said yes to one of them, this browser is logged in."""
+    """Show six digits and a QR code. When a chat approves either, this browser is logged in."""
     if request.user.is_authenticated:
         return _onwards(request)
     offer: dict[str, Any] | None = request.session.get(_OFFER)
@@ -102,7 +102,7 @@ def _context(request: HttpRequest, user: User) -> dict[str, object]:
 
 
 def _text_of(bubble: Bubble, revealed: dict[str, Any] | None) -> str:
-    """Return a bubble's text: with its secret in this browser and for two minutes, masked ever after."""
+    """Return a bubble's text. This browser sees its secret for two minutes; afterwards it is masked."""
     return str(revealed["text"]) if revealed is not None and revealed["line"] == bubble.id else bubble.text
 
 
@@ -129,7 +129,7 @@ def _new_offer() -> dict[str, object]:
 
 
 def _picture(scene: str) -> str:
-    """Return the QR code of a scene, drawn by us, as a data address; empty where there is no official account."""
+    """Return the QR code of a scene as a data URL; empty without an official account."""
     account = official_account()
     if account is None:
         return ""
@@ -141,5 +141,5 @@ def _picture(scene: str) -> str:
 
 
 def _onwards(request: HttpRequest) -> HttpResponse:
-    place = reverse("console:overview")
-    return HttpResponseClientRedirect(place) if request.headers.get("HX-Request") else redirect(place)
+    page = reverse("console:overview")
+    return HttpResponseClientRedirect(page) if request.headers.get("HX-Request") else redirect(page)

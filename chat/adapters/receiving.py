@@ -1,4 +1,4 @@
-"""What every door does with a message of a person: once, as whoever talks there, in their language."""
+"""The steps that every adapter takes for a message of a person: once, as their user, in their language."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from notifications.channels.identity import ensure_identity_channel, shut_identi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One message as a platform brought it. `key` is what the platform tells its messages apart by."""
+    """One message as the platform pushed it. `key` is the platform's id of the message."""
 
     address: ChatAddress
     key: str
@@ -31,7 +31,7 @@ class Incoming:
 
 
 def receive(incoming: Incoming) -> Reply:
-    """Answer a message of somebody whom the platform vouches for."""
+    """Answer a message whose sender the platform has authenticated. A repeat gets the first reply."""
     return respond_once(
         platform=incoming.address.platform,
         account=incoming.address.account,
@@ -41,19 +41,19 @@ def receive(incoming: Incoming) -> Reply:
 
 
 def welcome(identity: ChatIdentity) -> None:
-    """Somebody is here, for the first time or again: they can be reached where they talk."""
+    """Mark that the person can be reached on the platform, and switch their channel there on."""
     set_identity_active(identity, True)
     ensure_identity_channel(identity)
 
 
 def dismiss(identity: ChatIdentity, *, reason: str) -> None:
-    """Somebody has left or blocks us: nothing is sent there until they are back."""
+    """Mark that the person has left or blocked our account, and switch their channel there off."""
     set_identity_active(identity, False)
     shut_identity_channel(identity, reason=reason)
 
 
 def say(identity: ChatIdentity, text: str, *, row: InboundMessage, sealed: bool = True, language: str = "") -> Reply:
-    """Answer a line of somebody known, now or, where that may take long, later."""
+    """Answer a line of a known person, now, or later if the command may be slow."""
     line = line_of(identity, text, message_id=row.pk, sealed=sealed, language=language)
     if line.sealed and must_wait(line):
         put_off(row, identity, text)
@@ -64,14 +64,14 @@ def say(identity: ChatIdentity, text: str, *, row: InboundMessage, sealed: bool 
 def _respond(incoming: Incoming, row: InboundMessage) -> Reply:
     identity = find_identity(incoming.address)
     if identity is None:
-        return _to_stranger(incoming)
+        return _to_unknown(incoming)
     if not identity.active:
         welcome(identity)
     return say(identity, incoming.text, row=row, sealed=incoming.sealed, language=incoming.language)
 
 
-def _to_stranger(incoming: Incoming) -> Reply:
-    """Take a code that ties the address to an account; say nothing else of what is behind the door."""
+def _to_unknown(incoming: Incoming) -> Reply:
+    """Take a code that binds the address to an account; reveal nothing else to an unknown sender."""
     words = split_line(incoming.text)
     if not incoming.sealed or not words:
         return SILENCE

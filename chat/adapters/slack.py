@@ -1,4 +1,4 @@
-"""The Slack slash command: `/chat/slack`. Signed by the app's secret; the answer is seen by the person alone.
+"""The Slack slash command: `/chat/slack`, signed with the app's secret. Only the person sees the answer.
 
 https://api.slack.com/authentication/verifying-requests-from-slack, https://api.slack.com/interactivity/slash-commands.
 """
@@ -49,7 +49,7 @@ def slack(request: HttpRequest) -> HttpResponse:
 
 
 def _read(request: HttpRequest) -> dict[str, str]:
-    """Return the fields of a signed body; raise Refused. The signature covers the bytes, so they are read here."""
+    """Return the fields of a signed body; raise Refused. The signature covers the raw bytes."""
     body = body_of(request)
     timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
     given = request.headers.get("X-Slack-Signature", "")
@@ -63,5 +63,5 @@ def _read(request: HttpRequest) -> dict[str, str]:
 
 
 def _escaped(text: str) -> str:
-    """Write the three characters with which Slack marks links and mentions as what they are."""
+    """Escape the three characters with which Slack marks links and mentions."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""The Telegram bot: `/chat/telegram`, private chats only. The answer travels in the answer to the webhook.
+"""The Telegram bot: `/chat/telegram`, private chats only. The reply is in the answer to the webhook.
 
 https://core.telegram.org/bots/api#setwebhook (secret_token), #making-requests-when-getting-updates.
 """
@@ -26,7 +26,7 @@ _LANGUAGES = {"zh": "zh-hans", "en": "en"}
 @csrf_exempt
 @require_POST
 def telegram(request: HttpRequest) -> HttpResponse:
-    """Take one update. Whatever we do not understand is taken all the same, or it would come again for a day."""
+    """Take one update. An update that we do not use is answered 200 too, or Telegram would repeat it for a day."""
     if not (settings.TELEGRAM_BOT_TOKEN and settings.TELEGRAM_WEBHOOK_SECRET):
         return not_configured(request)
     given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
@@ -76,7 +76,7 @@ def _as_line(text: str) -> str:
 
 
 def _note_blocking(change: JsonObject) -> None:
-    """Somebody has blocked the bot, or is back."""
+    """Mark a person who has blocked the bot as unreachable."""
     address = _address(_inner(change, "chat"))
     status = _inner(change, "new_chat_member").get("status")
     identity = find_identity(address) if address is not None and isinstance(status, str) else None

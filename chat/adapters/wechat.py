@@ -1,7 +1,7 @@
-"""The official account: `/chat/wechat`. Text, menu, follow and unfollow, scanned pictures.
+"""The official account: `/chat/wechat`. Text, menu, follow and unfollow, scanned QR codes.
 
 https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html and
-Receiving_event_pushes.html. The platform waits five seconds and then repeats; what may take longer is answered later.
+Receiving_event_pushes.html. The platform waits five seconds and then repeats, so slow commands are answered later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOGIN, _INVITATION = "login", "inv"
 @csrf_exempt
 @require_http_methods(["GET", "POST"])
 def wechat(request: HttpRequest) -> HttpResponse:
-    """Greet the platform (GET), take what it pushes (POST)."""
+    """Answer the platform's check of the address (GET), or take a push (POST)."""
     callback = wechat_callback()
     if callback is None:
         return not_configured(request)
@@ -48,7 +48,7 @@ def wechat(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(push: Push) -> Reply:
-    """Answer a push once. In the clear only where there is nothing to encrypt with: the words could be anybody's."""
+    """Answer a push once. With an encryption key a plain push is ignored, because anyone could have forged it."""
     if not push.sender or (settings.WECHAT_AES_KEY and not _trusted(push)):
         logger.warning("push in the clear ignored", extra={"action": "chat.plain_ignored"})
         return SILENCE
@@ -79,7 +79,7 @@ def _respond(push: Push, row: InboundMessage) -> Reply:
             return _scanned(push, identity, row, is_new=is_new) or otherwise
         case "click":
             return say(identity, push.event_key, row=row, sealed=_trusted(push))
-    # Whatever a person sends, also a picture, lets us write to them for two days.
+    # Any message of a person, also a picture, lets us write to them for two days.
     open_credit(owner_id=identity.owner_id, account=address.account, address=address.external_id, now=row.came_at)
     if push.kind != "text":
         return SILENCE
@@ -87,7 +87,7 @@ def _respond(push: Push, row: InboundMessage) -> Reply:
 
 
 def _met(address: ChatAddress) -> tuple[ChatIdentity, bool]:
-    """Return who talks there; somebody new gets an account, somebody who was away is back."""
+    """Return the identity at that address. A new person gets a user; a returning one becomes reachable again."""
     identity, is_new = meet_identity(address, language=settings.LANGUAGE_CODE)
     if is_new or not identity.active:
         welcome(identity)
@@ -102,7 +102,7 @@ def _left(address: ChatAddress) -> Reply:
 
 
 def _template_ended(push: Push, address: ChatAddress) -> Reply:
-    """A template message that the platform had taken has reached the person, or they refuse it."""
+    """Mark an accepted template message as failed if the platform now reports that it was not delivered."""
     status = push.fields.get("Status", "")
     if status and status != "success":
         number = push.fields.get("MsgID", "")
@@ -111,7 +111,7 @@ def _template_ended(push: Push, address: ChatAddress) -> Reply:
 
 
 def _scanned(push: Push, identity: ChatIdentity, row: InboundMessage, *, is_new: bool) -> Reply | None:
-    """Do what a scanned picture stands for; None where it stands for nothing that is answered."""
+    """Run the command of a scanned QR code; None if it has none that is answered."""
     kind, _colon, subject = push.event_key.partition(":")
     if kind == _INVITATION and is_new:
         reward_invitation(inviter_id=subject, invited=identity.owner)

@@ -1,4 +1,4 @@
-"""The WeCom app: `/chat/wecom`. Encrypted only; who talks must be bound to an account first (`bind CODE`).
+"""The WeCom app: `/chat/wecom`. Only encrypted pushes count; a person must first bind an account (`bind CODE`).
 
 https://developer.work.weixin.qq.com/document/path/90238 (callback), /path/90240 (events).
 """
@@ -21,7 +21,7 @@ from notifications.wechat.callback import BadCallback, Push, wecom_callback
 @csrf_exempt
 @require_http_methods(["GET", "POST"])
 def wecom(request: HttpRequest) -> HttpResponse:
-    """Prove that we hold the key (GET), take what it pushes (POST)."""
+    """Prove to the platform that we hold the key (GET), or take a push (POST)."""
     callback = wecom_callback()
     if callback is None:
         return not_configured(request)

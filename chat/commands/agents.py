@@ -21,7 +21,7 @@ _ONLINE, _OFFLINE, _DISABLED = "🟩", "🟥", "⬜"
 
 
 def run_status(call: Call) -> Reply:
-    """List the agents, those that are online first."""
+    """List the agents, online ones first."""
     rows = list(Agent.objects.visible_to(call.owner).order_by("-online", "name"))
     if not rows:
         return Reply(text=_("You have no agent yet. “agent add NAME” makes one."))
@@ -36,7 +36,7 @@ def run_add(call: Call) -> Reply:
     """Make an agent and show its token."""
     name, alias = call.words[0], " ".join(call.words[1:])
     agent, token = create_agent(owner=call.owner, name=name, alias=alias, actor=call.line.actor)
-    sentence = _("%(agent)s is added. Its token, shown this once:") % {"agent": agent.name}
+    sentence = _("%(agent)s is added. Its token, which is shown only once:") % {"agent": agent.name}
     return _with_token(sentence, token)
 
 
@@ -44,7 +44,8 @@ def run_reset(call: Call) -> Reply:
     """Give an agent a new token."""
     agent = _the_agent(call)
     token = reset_agent_token(agent=agent, actor=call.line.actor)
-    sentence = _("The old token of %(agent)s is dead. Its new token, shown this once:") % {"agent": agent.name}
+    sentence = _("The old token of %(agent)s no longer works. Its new token, which is shown only once:")
+    sentence %= {"agent": agent.name}
     return _with_token(sentence, token)
 
 
@@ -61,7 +62,7 @@ def run_delete(call: Call) -> Reply:
 
 
 def warn_delete(call: Call) -> str:
-    """Ask before an agent and what waits for it are gone; one that is online is refused."""
+    """Ask before an agent is deleted and its jobs canceled; refuse if it is online."""
     agent = _the_agent(call)
     if agent.online:
         raise AgentOnline(
@@ -71,15 +72,15 @@ def warn_delete(call: Call) -> str:
     jobs = Job.objects.visible_to(call.owner)
     waiting = (jobs.waiting() | jobs.active()).filter(agent=agent).count()
     sentence = ngettext(
-        "%(agent)s is deleted, and %(count)s job of it canceled.",
-        "%(agent)s is deleted, and %(count)s jobs of it canceled.",
+        "%(agent)s will be deleted and %(count)s of its jobs canceled.",
+        "%(agent)s will be deleted and %(count)s of its jobs canceled.",
         waiting,
     )
     return sentence % {"agent": agent.name, "count": waiting}
 
 
 def run_alias(call: Call) -> Reply:
-    """Give an agent a second name, or take it away."""
+    """Set an agent's alias; without a word remove it."""
     agent, alias = _the_agent(call), " ".join(call.words[1:])
     update_agent(agent=agent, change=AgentChange(alias=alias), actor=call.line.actor)
     if not alias:
@@ -88,13 +89,13 @@ def run_alias(call: Call) -> Reply:
 
 
 def run_remark(call: Call) -> Reply:
-    """Write a remark on an agent; without text it is taken away."""
+    """Set an agent's remark; without text remove it."""
     agent = _the_agent(call)
     remark = " ".join(call.words[1:])
     if len(remark) > REMARK_LENGTH:
         raise InvalidRequest(_("A remark has at most %(limit)s characters."), params={"limit": REMARK_LENGTH})
     update_agent(agent=agent, change=AgentChange(remark=remark), actor=call.line.actor)
-    return Reply(text=_("Noted.") if remark else _("The remark is gone."))
+    return Reply(text=_("The remark is saved.") if remark else _("The remark is removed."))
 
 
 def _the_agent(call: Call) -> Agent:
@@ -129,7 +130,7 @@ COMMANDS = (
     Command(
         phrases=phrases(_AGENT, ("del", "delete", "删除")),
         usage=gettext_lazy("agent del NAME – delete an agent"),
-        summary=gettext_lazy("It must be offline. What waits for it is canceled. You are asked before."),
+        summary=gettext_lazy("It must be offline. Its waiting jobs are canceled. I ask you first."),
         run=run_delete,
         words=(1, 1),
         warning=warn_delete,
@@ -137,7 +138,7 @@ COMMANDS = (
     Command(
         phrases=phrases(_AGENT, ("reset", "重置")),
         usage=gettext_lazy("agent reset NAME – a new token for an agent"),
-        summary=gettext_lazy("The old one ends at once. You are asked before."),
+        summary=gettext_lazy("The old one stops working at once. I ask you first."),
         run=run_reset,
         words=(1, 1),
         warning=warn_reset,
@@ -145,14 +146,14 @@ COMMANDS = (
     Command(
         phrases=phrases(_AGENT, ("alias", "别名")),
         usage=gettext_lazy("agent alias NAME ALIAS – a second name"),
-        summary=gettext_lazy("Without ALIAS it is taken away."),
+        summary=gettext_lazy("Without ALIAS the alias is removed."),
         run=run_alias,
         words=(1, 2),
     ),
     Command(
         phrases=phrases(_AGENT, ("remark", "备注")),
         usage=gettext_lazy("agent remark NAME TEXT – a note for you"),
-        summary=gettext_lazy("Without TEXT it is taken away."),
+        summary=gettext_lazy("Without TEXT the note is removed."),
         run=run_remark,
         words=(1, None),
     ),

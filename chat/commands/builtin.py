@@ -1,4 +1,4 @@
-"""The commands that are always there, in the order in which help lists them."""
+"""The list of commands, in the order in which help shows them."""
 
 from __future__ import annotations
 

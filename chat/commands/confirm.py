@@ -1,4 +1,4 @@
-"""Questions before what cannot be undone: asked in one message, answered in the next, within two minutes."""
+"""Questions before a command that cannot be undone. The next message, within two minutes, is the answer."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ NO = frozenset(map(folded, ("no", "cancel", "取消")))
 
 
 def ask_first(line: Line, question: str) -> Reply:
-    """Keep the line until the person says yes, and ask."""
+    """Store the line until the person says yes, and return the question."""
     keep_question(line)
-    return Reply(text=question + "\n" + _("Reply “yes” within two minutes to do it, “no” to leave it."))
+    return Reply(text=question + "\n" + _("Reply “yes” within two minutes to do it, or “no” to cancel."))
 
 
 def keep_question(line: Line, *, now: dt.datetime | None = None) -> None:
-    """Let a yes from this conversation, within two minutes, do what the line says."""
+    """Store the line, so that a yes in this conversation within two minutes runs it. It replaces an older question."""
     until = (now or database_now()) + ANSWER_TIME
     values = {"owner_id": line.owner_id, "sealed_line": seal(line.text), "expires_at": until}
     Question.objects.update_or_create(place=line.place, defaults=values)
 
 
 def take_question(line: Line) -> Line | None:
-    """Take the open question of this conversation and return the line that was asked about; None: there is none.
+    """Take the open question of this conversation and return its line; None if there is none.
 
-    Of two answers at once one takes it: the row is deleted only once.
+    Only one of two concurrent answers gets the line, because the row is deleted only once.
     """
     row = Question.objects.filter(place=line.place, owner_id=line.owner_id).first()
     if row is None or not Question.objects.filter(pk=row.pk).delete()[0] or row.expires_at <= database_now():

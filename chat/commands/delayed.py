@@ -119,7 +119,7 @@ COMMANDS = (
     Command(
         phrases=phrases(_DELAY, ("del", "delete", "cancel", "删除", "取消")),
         usage=gettext_lazy("delay del NUMBER – take a delayed job back"),
-        summary=gettext_lazy("Its number stands in “delay list”."),
+        summary=gettext_lazy("“delay list” shows its number."),
         run=run_delete,
         words=(1, 1),
     ),

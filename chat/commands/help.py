@@ -1,4 +1,4 @@
-"""`help`: what can be said, short; `help WORD`: one subject in full."""
+"""`help` lists the commands; `help WORD` explains one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chat.commands.words import folded
 
 
 def run_help(call: Call) -> Reply:
-    """List every command by its usage, or explain those that begin with a word."""
+    """List the usage of every command, or explain the commands that begin with a word."""
     shown = [command for command in all_commands() if not command.hidden]
     if call.words:
         asked = folded(call.words[0])
@@ -22,7 +22,7 @@ def run_help(call: Call) -> Reply:
         _("AGENT TEXT – a job for one of your agents, such as “nas date”"),
         _("AGENT help – what that agent takes"),
         _("“help agent” tells more about agents, and so on."),
-        _("Any single character is not answered. It keeps this conversation open for messages."),
+        _("A single character gets no answer. It only keeps this chat open for messages."),
     ]
     return Reply(text="\n".join(lines))
 

@@ -1,8 +1,11 @@
-"""What a line means. The order in which meanings are tried:
+"""Interpret a line. The meanings are tried in this order:
 
-1. nothing, or text that no database holds: silence; 2. one character: the number of an action that a message offered,
-else a sign of life that is not answered; 3. yes or no to an open question of this conversation; 4. a command; 5. a
-line for one of the person's agents; 6. else a short hint, which never repeats what was typed.
+1. Empty text, or text that no database can store: silence.
+2. One character: the number of an action that a message offered, else a sign of life without an answer.
+3. Yes or no: the answer to an open question of this conversation.
+4. A command.
+5. A job for one of the person's agents.
+6. Anything else: a short hint, which never repeats the typed text.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ _NAMES_LOOKED_AT = 200
 
 
 def answer(line: Line, *, owner: User | None = None) -> Reply:
-    """Do what a line says and return what to say back. Text can make it raise nothing; a fault of ours may.
+    """Run a line and return the reply. No text makes it raise; an unavailable database does.
 
-    `owner`: the line's, where the caller has just read who that is.
+    `owner`: the line's owner, if the caller has read the row already.
     """
     words = split_line(line.text)
     if not line.sealed or not words or unstorable_character(line.text):
@@ -36,7 +39,7 @@ def answer(line: Line, *, owner: User | None = None) -> Reply:
     owner = owner or User.objects.get(pk=line.owner_id)
     with translation.override(_language(owner, line, words[0])):
         if not owner.is_active:
-            return Reply(text=_("This account is frozen. Ask whoever runs this service."))
+            return Reply(text=_("This account is frozen. Ask the administrator of this service."))
         try:
             return _meaning(line, owner, words)
         except AppError as error:
@@ -44,13 +47,13 @@ def answer(line: Line, *, owner: User | None = None) -> Reply:
 
 
 def must_wait(line: Line) -> bool:
-    """Tell whether the answer may take longer than a platform waits."""
+    """Tell whether the answer may take longer than a platform waits for it."""
     found = find_command(split_line(line.text))
     return found is not None and found[0].slow
 
 
 def run_confirmed(line: Line, owner: User) -> Reply:
-    """Do what a line says although it would be asked about: the person has just said yes."""
+    """Run a line without its question, because the person has just said yes."""
     found = find_command(split_line(line.text))
     if found is None:
         return send_job(line, owner, split_line(line.text), confirmed=True)
@@ -76,7 +79,7 @@ def _meaning(line: Line, owner: User, words: list[str]) -> Reply:
 def _run(command: Command, call: Call) -> Reply:
     least, most = command.words
     if len(call.words) < least or (most is not None and len(call.words) > most):
-        return Reply(text="\n".join([_("Say it like this:"), *_usages(command, call)]))
+        return Reply(text="\n".join([_("Write it like this:"), *_usages(command, call)]))
     question = command.warning(call) if command.warning is not None else ""
     if question:
         return ask_first(call.line, question)
@@ -84,7 +87,7 @@ def _run(command: Command, call: Call) -> Reply:
 
 
 def _usages(command: Command, call: Call) -> list[str]:
-    """Return the usage of a command; where only its first word was right, of all that begin with it."""
+    """Return the usage of a command; if only its first word was right, of all commands that begin with that word."""
     said = split_line(call.line.text)
     if len(said) - len(call.words) > 1:
         return [str(command.usage)]
@@ -100,7 +103,7 @@ def _answer_to_question(line: Line, owner: User, *, yes: bool) -> Reply:
 
 
 def _hint(owner: User, words: list[str]) -> Reply:
-    """Name the nearest word that would have meant something; what was typed is not repeated."""
+    """Name the nearest known word, without repeating the typed text."""
     agents = AgentName.objects.filter(owner_id=owner.pk).select_related("agent").order_by("key")[:_NAMES_LOOKED_AT]
     known = [phrase.split()[0] for command in all_commands() if not command.hidden for phrase in command.phrases]
     guess = nearest(words[0], dict.fromkeys([*known, *(name.key for name in agents)]))
@@ -114,7 +117,7 @@ def _hint(owner: User, words: list[str]) -> Reply:
 
 
 def _language(owner: User, line: Line, word: str) -> str:
-    """Return the person's language, else that of the word they typed, else what the door knows of them."""
+    """Return the person's language, else that of the typed word, else the one that the platform reports."""
     if owner.language:
         return owner.language
     if is_chinese(word):

@@ -1,4 +1,4 @@
-"""A line for an agent becomes a job; `jobs`, `job ID`, `job cancel ID` tell of jobs and end them."""
+"""Commands about jobs: a line for an agent sends one; `jobs`, `job ID` and `job cancel ID` show and cancel them."""
 
 from __future__ import annotations
 
@@ -44,14 +44,15 @@ SIGNS = {
 
 
 def short_id(job: Job) -> str:
-    """Return the end of a job's id: what a person types; the beginning is the hour."""
+    """Return the end of a job's id, which a person types. The beginning is a time and similar in many jobs."""
     return str(job.pk)[-_SHORT_ID:]
 
 
 def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool = False) -> Reply:
-    """Send the words after the first to the agent that the first one calls; `confirmed`: it asked, the owner agreed.
+    """Send the words after the first to the agent that the first word names.
 
-    Raises AgentNotFound where it calls none, InvalidAgent where that cannot take a job now.
+    `confirmed`: the agent asked before, and its owner said yes. Raises AgentNotFound if the first word names no agent,
+    InvalidAgent if the agent cannot take a job now.
     """
     agent = find_agent(viewer=owner, called=words[0])
     text = " ".join(words[1:])
@@ -80,9 +81,9 @@ def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool =
 
 
 def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
-    """Start the job that the newest message with open actions offers under that number; None: none does.
+    """Send the job of that number in the newest message with open actions; None if there is no such action.
 
-    If the job cannot be sent the action stays open.
+    If the job cannot be sent, the action stays open.
     """
     if find_action(owner.pk, number) is None:
         return None
@@ -106,22 +107,22 @@ def run_list(call: Call) -> Reply:
 
 
 def show_job(call: Call) -> Reply:
-    """Show one job and the beginning of what it put out."""
+    """Show one job and the beginning of its output."""
     whole = read_job(owner_id=call.owner.pk, job_id=_find(call).pk)
     shown = [_job_line(whole.job), whole.job.get_status_display(), _output(whole.output)]
     return Reply(text="\n".join(filter(None, shown)))
 
 
 def run_cancel(call: Call) -> Reply:
-    """Take a job back, or let its agent end it."""
+    """Cancel a job, or ask its agent to stop it."""
     job = run_one(cancel_jobs, Cancel(owner_id=call.owner.pk, job_id=_find(call).pk, actor=call.line.actor))
     if job.status == JobStatus.CANCELED:
         return Reply(text=_("⬜ Canceled. #%(id)s") % {"id": short_id(job)})
-    return Reply(text=_("Its agent is asked to end it. #%(id)s") % {"id": short_id(job)})
+    return Reply(text=_("I have asked its agent to stop it. #%(id)s") % {"id": short_id(job)})
 
 
 def _find(call: Call) -> Job:
-    """Return the job whose id ends so, among the person's newest."""
+    """Return the job whose id ends with the typed number, among the person's newest jobs."""
     wanted = call.words[0].lstrip("#＃").lower()
     ids = Job.objects.visible_to(call.owner).order_by(*newest_first(BY_TIME)).values_list("pk", flat=True)[:_LOOKED_AT]
     found = [pk for pk in ids if pk.endswith(wanted)] if len(wanted) >= _SHORTEST_ID else []
@@ -130,7 +131,11 @@ def _find(call: Call) -> Job:
     if len(found) > 1:
         count = len(found)
         raise NotFound(
-            ngettext("%(count)s job ends so. Write more of it.", "%(count)s jobs end so. Write more of it.", count),
+            ngettext(
+                "%(count)s job has a number that ends like this. Write more of it.",
+                "%(count)s jobs have a number that ends like this. Write more of it.",
+                count,
+            ),
             params={"count": count},
         )
     return Job.objects.visible_to(call.owner).get(pk=found[0])
@@ -156,15 +161,15 @@ COMMANDS = (
     ),
     Command(
         phrases=_JOB,
-        usage=gettext_lazy("job NUMBER – one job and what it put out"),
-        summary=gettext_lazy("The number stands after the # in “jobs”."),
+        usage=gettext_lazy("job NUMBER – one job and its output"),
+        summary=gettext_lazy("“jobs” shows the number after the #."),
         run=show_job,
         words=(1, 1),
     ),
     Command(
         phrases=(*phrases(_JOB, ("cancel", "取消")), "cancel", "取消"),
-        usage=gettext_lazy("job cancel NUMBER – take a job back"),
-        summary=gettext_lazy("One that runs is ended by its agent."),
+        usage=gettext_lazy("job cancel NUMBER – cancel a job"),
+        summary=gettext_lazy("If it runs already, its agent stops it."),
         run=run_cancel,
         words=(1, 1),
     ),

@@ -1,4 +1,4 @@
-"""The person: what is theirs, their language, logging in, and which chats speak for them."""
+"""Commands about the person: usage, language, login, and the chats that are bound to the account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOGIN_PAGE = "/console/login/chat"
 
 
 def run_me(call: Call) -> Reply:
-    """Tell who the person is here, what they have and what of it is used."""
+    """Show the person's name, agents, quotas and limits."""
     agents = Agent.objects.visible_to(call.owner)
     rows = platform_usages(
         owner_id=call.owner.pk, channels=list(Channel.objects.filter(owner_id=call.owner.pk)), now=database_now()
@@ -47,21 +47,21 @@ def _quota_line(usage: Usage) -> str:
     line = f"{usage.name}: {usage.used}/{usage.limit}"
     if not usage.bonus:
         return line
-    return line + " · " + _("of these on top, for people you brought: %(count)s") % {"count": usage.bonus}
+    return line + " · " + _("of these for people you invited: %(count)s") % {"count": usage.bonus}
 
 
 def run_language(call: Call) -> Reply:
-    """Answer in that language from now on."""
+    """Set the language of answers."""
     language = _LANGUAGES.get(folded(call.words[0]), "")
     if not language:
         return Reply(text="“lang en” · “语言 中文”")
     set_language(user=call.owner, language=language)
     with translation.override(language):
-        return Reply(text=_("English it is."))
+        return Reply(text=_("I will answer in English."))
 
 
 def run_login(call: Call) -> Reply:
-    """Let a browser in."""
+    """Log a browser in."""
     if not call.words:
         page = settings.PUBLIC_URL + _LOGIN_PAGE
         return Reply(text=_("Open %(page)s in a browser and send me “login” with the six digits.") % {"page": page})
@@ -71,7 +71,10 @@ def run_login(call: Call) -> Reply:
 
 
 def warn_login(call: Call) -> str:
-    """A picture can be sent by anybody: let the person compare. Six digits they have read in a browser themselves."""
+    """Ask the person to compare numbers after a scan, because an attacker may have sent them the QR code.
+
+    Six digits need no question: the person has read them in a browser.
+    """
     if not call.words or call.words[0].isdecimal():
         return ""
     number = number_of_scene(call.words[0])
@@ -84,39 +87,37 @@ def warn_login(call: Call) -> str:
 
 
 def run_bind(call: Call) -> Reply:
-    """Tie this chat to the account that made the code; without a code make one for another chat."""
+    """Bind this chat to the account that made the code; without a code make one for another chat."""
     if not call.words:
         code = new_bind_code(owner=call.owner)
-        text = _("Send this in the chat that shall speak for you, within ten minutes:") + "\nbind %s"
+        text = _("Send this in the chat that you want to bind, within ten minutes:") + "\nbind %s"
         return Reply(text=text % code, masked=text % "…")
     identity = _identity(call)
     if identity is None:
-        return Reply(text=_("You are logged in here. Send the code in the other chat."))
+        return Reply(text=_("You are logged in here already. Send the code in the other chat."))
     if Agent.objects.visible_to(call.owner).exists():
-        return Reply(text=_("This chat has an account with agents already. Send “unbind” first."))
+        return Reply(text=_("This chat already has an account with agents. Send “unbind” first."))
     address = ChatAddress(platform=identity.platform, account=identity.account, external_id=identity.external_id)
     return bind_address(address, call.words[0], tries_of=call.line.place)
 
 
 def bind_address(address: ChatAddress, code: str, *, tries_of: str, display: str = "") -> Reply:
-    """Tie a place to whoever made the code."""
+    """Bind an address to the user who made the code. `tries_of` names the chat whose wrong codes are counted."""
     owner = take_bind_code(code=code, place=tries_of)
     if owner is None:
         return Reply(text=_("That code is wrong or over."))
     ensure_identity_channel(bind_identity(address, owner=owner, display=display))
-    return Reply(
-        text=_("This chat speaks for %(name)s now. “help” lists what I understand.") % {"name": owner.username}
-    )
+    return Reply(text=_("This chat is now bound to %(name)s. “help” lists the commands.") % {"name": owner.username})
 
 
 def run_unbind(call: Call) -> Reply:
-    """Untie this chat."""
+    """Unbind this chat."""
     identity = _identity(call)
     if identity is None:
         return Reply(text=_("There is nothing to unbind here."))
     shut_identity_channel(identity, reason="unbound")
     unbind_identity(identity, actor=call.line.actor)
-    return Reply(text=_("This chat no longer speaks for %(name)s.") % {"name": call.owner.username})
+    return Reply(text=_("This chat is no longer bound to %(name)s.") % {"name": call.owner.username})
 
 
 def warn_unbind(call: Call) -> str:
@@ -135,8 +136,8 @@ def _identity(call: Call) -> ChatIdentity | None:
 COMMANDS = (
     Command(
         phrases=("me", "quota", "我的", "额度"),
-        usage=gettext_lazy("me – what you have and what of it is used"),
-        summary=gettext_lazy("Agents, jobs, and what platforms still allow."),
+        usage=gettext_lazy("me – your agents, quotas and limits"),
+        summary=gettext_lazy("Agents, jobs, and how many messages the platforms still allow."),
         run=run_me,
     ),
     Command(
@@ -149,15 +150,15 @@ COMMANDS = (
     ),
     Command(
         phrases=("bind", "绑定"),
-        usage=gettext_lazy("bind [CODE] – one account for several chats"),
+        usage=gettext_lazy("bind [CODE] – use one account from several chats"),
         summary=gettext_lazy("Without a code you get one to send in the other chat."),
         run=run_bind,
         words=(0, 1),
     ),
     Command(
         phrases=("unbind", "解绑"),
-        usage=gettext_lazy("unbind – untie this chat from the account"),
-        summary=gettext_lazy("You are asked before."),
+        usage=gettext_lazy("unbind – unbind this chat from the account"),
+        summary=gettext_lazy("I ask you first."),
         run=run_unbind,
         warning=warn_unbind,
     ),

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What somebody said, and where.
+    """One line that a person typed, and its conversation.
 
     `platform`: wechat, wecom, telegram, slack or console. `sealed`: it came encrypted or signed, so commands may run.
-    `language`: what the platform knows of the language the person reads. `message_id`: ours of the message, so that the
-    same message heard twice makes one job.
+    `language`: the person's language as the platform reports it. `message_id`: our id of the message, so that a repeat
+    of the message makes one job.
     """
 
     owner_id: str
@@ -33,7 +33,7 @@ class Line:
 
     @property
     def place(self) -> str:
-        """Where an answer to a question may come from: this conversation and no other."""
+        """The key of this conversation. The answer to a question counts only in the same conversation."""
         return f"identity:{self.identity_id}" if self.identity_id else f"{self.platform}:{self.owner_id}"
 
     @property
@@ -43,12 +43,12 @@ class Line:
 
     @property
     def actor(self) -> str:
-        """Who acts, for events and the audit trail."""
+        """The actor of events and audit entries that the line causes."""
         return f"user:{self.owner_id}"
 
 
 def line_of(identity: ChatIdentity, text: str, *, message_id: str, sealed: bool = True, language: str = "") -> Line:
-    """Return the line that somebody known said at their platform."""
+    """Return the line that the owner of this identity typed."""
     return Line(
         owner_id=identity.owner_id,
         text=text,
@@ -62,7 +62,7 @@ def line_of(identity: ChatIdentity, text: str, *, message_id: str, sealed: bool 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What is said back. `silent`: nothing. `masked`: the text for places that keep it, where it holds a secret."""
+    """The answer to a line. `silent`: none. `masked`: the text to store, if `text` holds a secret."""
 
     text: str = ""
     silent: bool = False
@@ -76,7 +76,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A command that was understood: the line, whose it is, and the words after the command's own."""
+    """A recognized command: its line, its owner, and the words after the command's own."""
 
     line: Line
     owner: User
@@ -90,12 +90,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command. `phrases`: what people type, one or two words, the first one is shown.
+    """One command. `phrases`: one or two words each that start it; the first is shown.
 
-    `words` is how many words may follow, at least and at most (None: any number); else the usage is said. `run`
-    answers; it raises an AppError for what it refuses. `warning`, where there is one, returns what the person is asked
-    before anything happens; empty: nothing need be asked; it may refuse as `run` does. `slow`: it may wait for another
-    service, so a platform with a deadline answers later. `hidden`: help does not list it.
+    `words`: the fewest and the most words that may follow (None: any number); otherwise the reply is the usage. `run`
+    returns the reply or raises an AppError. `warning` returns a question to ask before `run`, empty if none is needed;
+    it may raise as `run` does. `slow`: the command may wait for another service, so a platform with a deadline gets the
+    answer later. `hidden`: help does not list it.
     """
 
     phrases: tuple[str, ...]
@@ -112,7 +112,7 @@ _by_phrase: dict[tuple[str, ...], Command] = {}
 
 
 def register(command: Command) -> None:
-    """Add a command. A phrase that is taken already is a mistake: ValueError."""
+    """Add a command. Raises ValueError for a phrase that another command has."""
     for phrase in command.phrases:
         key = tuple(folded(word) for word in phrase.split())
         if not 1 <= len(key) <= 2 or _by_phrase.setdefault(key, command) is not command:
@@ -120,7 +120,7 @@ def register(command: Command) -> None:
 
 
 def find_command(words: Sequence[str]) -> tuple[Command, Sequence[str]] | None:
-    """Return the command that these words begin with, and the words after it; two words win over one."""
+    """Return the command that these words begin with, and the remaining words. A phrase of two words wins."""
     for length in (2, 1):
         command = _by_phrase.get(tuple(folded(word) for word in words[:length])) if len(words) >= length else None
         if command is not None:
@@ -129,10 +129,10 @@ def find_command(words: Sequence[str]) -> tuple[Command, Sequence[str]] | None:
 
 
 def all_commands() -> Iterator[Command]:
-    """Return every command once, in the order in which they were registered."""
+    """Return every command once, in the order of registration."""
     return iter(dict.fromkeys(_by_phrase.values()))
 
 
 def first_words() -> list[str]:
-    """Return the first word of every phrase, folded: what no agent may be called."""
+    """Return the first word of every phrase, folded. No agent may have such a name."""
     return list(dict.fromkeys(key[0] for key in _by_phrase))

@@ -36,6 +36,7 @@ from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.durations import parse_duration
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest
+from kernel.transactions import run_one
 
 _SCHEDULE = ("schedule", "定时")
 _LISTED = 20
@@ -238,7 +239,7 @@ COMMANDS = (
     Command(
         phrases=phrases(_SCHEDULE, ("resume", "恢复")),
         usage=gettext_lazy("schedule resume NAME – let it run again"),
-        summary=gettext_lazy("From its next moment on; nothing is made up for."),
+        summary=gettext_lazy("It runs again at its next time. Runs that it missed are not caught up."),
         run=run_resume,
         words=(1, 1),
     ),

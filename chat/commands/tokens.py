@@ -1,4 +1,4 @@
-"""`token`: the person's own token, again and again the same one until they replace it."""
+"""`token`: show or replace the person's own token. It stays the same until they replace it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _REMARK = "chat"
 
 
 def run_token(call: Call) -> Reply:
-    """Show the token for everything."""
+    """Show the token with full scope."""
     token = own_token(user=call.owner, scope=TokenScope.FULL, actor=call.line.actor, remark=_REMARK)
-    return _shown(_("Your token. Whoever has it can do everything that you can:"), token)
+    return _shown(_("Your token. It lets its holder do everything that you can:"), token)
 
 
 def run_notify(call: Call) -> Reply:
@@ -29,13 +29,13 @@ def run_notify(call: Call) -> Reply:
 
 
 def run_reset(call: Call) -> Reply:
-    """Replace the token for everything."""
+    """Replace the token with full scope."""
     token = replace_own_token(user=call.owner, scope=TokenScope.FULL, actor=call.line.actor, remark=_REMARK)
-    return _shown(_("The old token is dead. Your new token:"), token)
+    return _shown(_("The old token no longer works. Your new token:"), token)
 
 
 def warn_reset(call: Call) -> str:
-    """Ask before the old token ends."""
+    """Ask before the old token is revoked."""
     return _("Your token will stop working everywhere at once, and you get a new one.")
 
 
@@ -62,7 +62,7 @@ COMMANDS = (
     Command(
         phrases=phrases(_TOKEN, ("reset", "重置")),
         usage=gettext_lazy("token reset – a new token"),
-        summary=gettext_lazy("The old one ends at once. You are asked before."),
+        summary=gettext_lazy("The old one stops working at once. I ask you first."),
         run=run_reset,
         warning=warn_reset,
     ),

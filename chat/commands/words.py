@@ -1,4 +1,4 @@
-"""Words as people type them on phones: full-width letters, capitals, Chinese and English, slips of the finger."""
+"""Compare words as people type them on phones: full-width letters, capitals, Chinese and English, typing errors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SHORT_WORD = 4
 
 
 def split_line(text: str) -> list[str]:
-    """Return the words of a line: any run of white space parts them, the full-width space too."""
+    """Return the words of a line, separated by any white space, also the full-width space."""
     return text.split()
 
 
 def folded(word: str) -> str:
-    """Return the form in which words of commands are compared: width and case do not matter."""
+    """Return the form in which words of commands are compared, without width and case."""
     return name_key(word)
 
 
@@ -27,14 +27,14 @@ def is_chinese(text: str) -> bool:
 
 
 def phrases(firsts: Sequence[str], seconds: Sequence[str]) -> tuple[str, ...]:
-    """Return every two-word phrase of a first and a second word, the plainest first."""
+    """Return every phrase of a first and a second word; the phrase of the two first words comes first."""
     return tuple(f"{first} {second}" for second in seconds for first in firsts)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that is at most two slips away (one for a short word), or an empty text.
+    """Return the nearest known word at a Levenshtein distance of at most 2 (1 for a short word), or an empty text.
 
-    Slips are insertions, deletions, replacements (Levenshtein). Ties go to the word that comes first.
+    If several words are at the same distance, the first one is returned.
     """
     wanted = folded(word)
     if len(wanted) > _LONGEST_GUESS:

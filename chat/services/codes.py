@@ -1,7 +1,7 @@
-"""One-time codes: a few minutes, one use, kept as keyed digests.
+"""One-time codes: valid for a few minutes and one use, stored as keyed digests.
 
-A code to bind has 65 random bits. A code to log in has six digits, and whoever sends five wrong codes waits until ten
-minutes have passed; guessing one would let a browser in as the guesser, never the guesser as somebody else.
+A code to bind has 65 random bits. A code to log in has six digits; a chat that sends five wrong codes is blocked for
+ten minutes. A guessed login code only logs another browser in as the guesser, never the guesser as another user.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LIFE = dt.timedelta(minutes=10)
 LOGIN_LIFE = dt.timedelta(minutes=5)
 WRONG_LIMIT = 5
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's: without the letters that are taken for digits."""
+"""Crockford's base 32, without letters that look like digits."""
 _BIND_CHARACTERS = 13
 _TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginOffer:
-    """What a browser shows: six digits to type, a scene for the picture to scan, a number to compare after scanning."""
+    """A browser's login offer: six digits to type, the scene of its QR code, a number to compare after scanning."""
 
     code: str
     scene: str
@@ -39,7 +39,7 @@ class LoginOffer:
 
 
 def new_bind_code(*, owner: User) -> str:
-    """Return a code that ties a chat to this person; the one they got before ends."""
+    """Return a code that binds a chat to this user; their previous code expires."""
     characters = "".join(secrets.choice(_ALPHABET) for _ in range(_BIND_CHARACTERS))
     code = f"{characters[:4]}-{characters[4:8]}-{characters[8:]}"
     with named_transaction("code.bind"):
@@ -52,7 +52,7 @@ def new_bind_code(*, owner: User) -> str:
 
 
 def begin_login(*, browser: str) -> LoginOffer:
-    """Offer this browser (`browser` is a secret in its session) new ways in; earlier ones end."""
+    """Make a new login offer for a browser; earlier ones expire. `browser` is a secret in its session."""
     number = f"{secrets.randbelow(10_000):04}"
     scene = secrets.token_urlsafe(16)
     with named_transaction("code.login"):
@@ -72,19 +72,22 @@ def begin_login(*, browser: str) -> LoginOffer:
 
 
 def number_of_scene(scene: str) -> str | None:
-    """Return the number that the browser of a scanned picture shows; None when the picture is over or never was."""
+    """Return the number that the browser of a scanned QR code shows; None if the code is expired or unknown."""
     rows = _open(CodeKind.SCENE, scene, database_now())
     return rows.values_list("shown_number", flat=True).first()
 
 
 def approve_login(*, code: str, owner: User, place: str) -> bool:
-    """Let the browser that shows this code, or the picture of this scene, in as `owner`; tell whether there is one."""
+    """Log the browser that shows this code, or this scene's QR code, in as `owner`; False if no browser does.
+
+    `place` is the conversation whose wrong codes are counted.
+    """
     with named_transaction("code.approve"):
         now = database_now()
         if _may_not_try(place, now):
             return False
         kind = CodeKind.LOGIN if code.isdecimal() else CodeKind.SCENE
-        # The digest makes room: the six digits may be somebody else's next code.
+        # A new digest frees the six digits for the code of another browser.
         spent = _digest("spent", secrets.token_hex(16))
         taken = _open(kind, code, now).update(owner=owner, approved_at=now, digest=spent)
         if not taken:
@@ -96,7 +99,7 @@ def approve_login(*, code: str, owner: User, place: str) -> bool:
 
 
 def collect_login(*, browser: str) -> User | None:
-    """Return who let this browser in, once; None while nobody has."""
+    """Return the user who approved this browser's login, once; None if there is none yet."""
     with named_transaction("code.collect"):
         browser_digest = _digest("browser", browser)
         rows = OneTimeCode.objects.filter(browser_digest=browser_digest, expires_at__gt=database_now())
@@ -108,7 +111,7 @@ def collect_login(*, browser: str) -> User | None:
 
 
 def take_bind_code(*, code: str, place: str) -> User | None:
-    """Return whose code this is, and end it; None for a wrong one, and for any after five wrong ones."""
+    """Return the user who made this code, and expire it; None for a wrong code, or after five wrong codes."""
     with named_transaction("code.take"):
         now = database_now()
         if _may_not_try(place, now):
@@ -121,7 +124,7 @@ def take_bind_code(*, code: str, place: str) -> User | None:
 
 
 def forget_old_codes() -> int:
-    """Delete codes that are over and counts of wrong ones; return how many rows."""
+    """Delete expired codes and old counts of wrong codes; return the number of rows."""
     now = database_now()
     codes = OneTimeCode.objects.filter(expires_at__lt=now).delete()[0]
     return codes + WrongCodes.objects.filter(since__lt=now - LIFE).delete()[0]
@@ -132,7 +135,7 @@ def _open(kind: str, code: str, now: dt.datetime) -> models.QuerySet[OneTimeCode
 
 
 def _free_login_code(browser_digest: str, now: dt.datetime) -> str:
-    """Keep six digits that no other browser shows now."""
+    """Store and return six digits that no other browser shows now."""
     for _ in range(_TRIES):
         code = f"{secrets.randbelow(1_000_000):06}"
         try:
@@ -151,7 +154,7 @@ def _free_login_code(browser_digest: str, now: dt.datetime) -> str:
 
 
 def _digest(kind: str, code: str) -> str:
-    """Return the keyed digest: six digits hashed without a key would be read from a table of a million."""
+    """Return the keyed digest. Without a key a table of a million hashes would reveal six digits."""
     plain = code.upper().replace("-", "").translate(str.maketrans("OIL", "011")) if kind == CodeKind.BIND else code
     return salted_hmac(f"letserver.chat.{kind}", plain, algorithm="sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""A person's conversation at the console: what they said, what they heard, and every message sent to them meanwhile."""
+"""A person's conversation in the console: their lines, the replies, and every message sent to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_KEY = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
-    """One thing said. `message`: it is a message that came by itself, with what it offers to answer with."""
+    """One bubble of the conversation. `message` is set if it is a message, with the actions that it offers."""
 
     id: str
     text: str
@@ -32,14 +32,14 @@ class Bubble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What came of a line: the reply, and the row that keeps it (empty: nothing was said)."""
+    """The result of a line: the reply, and the id of its ChatLine (empty: there was no reply)."""
 
     reply: Reply
     line_id: str = ""
 
 
 def say_at_console(*, user: User, text: str, key: str, language: str) -> Said:
-    """Do what a line says, once for each `key`, and keep both sides of it, secrets masked."""
+    """Run a line once per `key`, and store the line and its reply, secrets masked."""
     kept: list[str] = []
 
     def respond(row: InboundMessage) -> Reply:
@@ -56,7 +56,7 @@ def say_at_console(*, user: User, text: str, key: str, language: str) -> Said:
 
 
 def conversation(*, user: User) -> Sequence[Bubble]:
-    """Return the newest of the conversation, oldest first. Three queries."""
+    """Return the newest bubbles of the conversation, oldest first. Three queries."""
     lines = ChatLine.objects.visible_to(user).order_by("-id")[:SHOWN]
     messages = Message.objects.visible_to(user).prefetch_related("actions").order_by("-id")[:SHOWN]
     bubbles = [
@@ -67,6 +67,6 @@ def conversation(*, user: User) -> Sequence[Bubble]:
 
 
 def mark_of(bubbles: Sequence[Bubble]) -> list[JsonValue]:
-    """Return what changes whenever the conversation looks different."""
+    """Return a value that changes whenever the shown conversation changes."""
     counts = sum(bubble.message.count for bubble in bubbles if bubble.message)
     return [bubbles[-1].id if bubbles else "", len(bubbles), counts]

@@ -1,8 +1,8 @@
-"""What a platform brings is answered once, however often it is brought: repeats get the first reply.
+"""Answer each message of a platform once: a repeat gets the stored first reply.
 
-The row, everything that the command does, and the reply are one transaction: a process that dies in the middle has
-done nothing, and the platform's next try does it. A repeat that comes before the first is done waits for it at the
-unique digest.
+The row, the effects of the command and the reply are one transaction. If the process dies in the middle, nothing is
+written, and the platform's next attempt runs the command. A repeat that arrives before the first has committed waits
+for it at the unique digest.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from kernel.sealing import Unsealable, seal, unseal
 from kernel.transactions import named_transaction
 
 REPLY_LIFE = dt.timedelta(hours=1)
-"""How long a reply is kept for repeats. Platforms repeat within seconds."""
+"""Lifetime of a stored reply. Platforms repeat within seconds."""
 LIFE = dt.timedelta(days=30)
-"""How long a message counts as heard."""
+"""Lifetime of the row that refuses a replay of the message."""
 LATER_LIFE = dt.timedelta(minutes=10)
-"""How long an answer is worth giving later."""
+"""An answer that is later than this is not given."""
 _TRIES = 3
 _BATCH = 500
 
 
 def respond_once(*, platform: str, account: str, key: str, respond: Callable[[InboundMessage], Reply]) -> Reply:
-    """Return the reply to the message that `key` tells apart; `respond` is called for the first one only."""
+    """Return the reply to the message with this `key`; `respond` is called only the first time."""
     digest = hashlib.sha256("\n".join((platform, account, key)).encode()).hexdigest()
     for left in reversed(range(_TRIES)):
         try:
             return _respond(digest, platform, respond)
         except OperationalError:
-            # Another transaction's lock: everything is undone, so it may be done again.
+            # Another transaction held the lock. Ours is rolled back, so it can run again.
             if not left:
                 raise
     raise AssertionError("the last try returns or raises")
 
 
 def put_off(row: InboundMessage, identity: ChatIdentity, text: str) -> None:
-    """Note that the answer is given later, in the transaction in which the message came."""
+    """Mark, in the transaction that stores the message, that its answer comes later."""
     row.identity, row.state, row.sealed_text = identity, InboundState.LATER, seal(text)
     ring("chat", row.pk)
 
 
 def put_off_messages(now: dt.datetime, *, older_than: dt.timedelta) -> list[str]:
-    """Return the ids of messages that should have been answered by now and still may be."""
+    """Return the ids of postponed messages that are overdue and not yet too old to answer."""
     rows = InboundMessage.objects.filter(state=InboundState.LATER, came_at__lt=now - older_than)
     return list(rows.filter(came_at__gt=now - LATER_LIFE).values_list("pk", flat=True)[:_BATCH])
 
 
 def forget_old_messages() -> int:
-    """Wipe replies that no repeat will ask for, delete messages that cannot be played again; return how many rows."""
+    """Wipe the texts of messages that no longer repeat, delete the oldest rows; return the number of rows."""
     now = database_now()
     old = InboundMessage.objects.filter(came_at__lt=now - REPLY_LIFE)
     with_text = old.exclude(sealed_reply="", sealed_text="").values_list("pk", flat=True)[:_BATCH]

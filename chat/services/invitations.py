@@ -1,4 +1,4 @@
-"""Who came by whose poster gives both one more agent, once."""
+"""Rewards for invitations: a person who joins by a poster gives both sides one more agent, once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kernel.transactions import named_transaction
 
 
 def reward_invitation(*, inviter_id: str, invited: User) -> bool:
-    """Give both sides one more agent; tell whether it was due. For somebody who is new here only."""
+    """Give both sides one more agent; False if this person was rewarded before. Call it only for a new user."""
     with named_transaction("invitation"):
         now = database_now()
         inviter = User.objects.filter(pk=inviter_id, is_active=True).exclude(pk=invited.pk).first()

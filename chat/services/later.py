@@ -1,4 +1,4 @@
-"""Answers given after the platform's deadline: as a message, to the place where the question came from."""
+"""Answers after the platform's deadline: they are sent as a message to the chat of the question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from notifications.wechat.client import official_account
 
 
 def answer_put_off(message_id: str) -> None:
-    """Answer a message that was put off. Twice at once sends one answer: its key is that of the message."""
+    """Answer a postponed message. Two concurrent calls send one answer, because its idempotency key is the message."""
     row = InboundMessage.objects.select_related("identity").filter(pk=message_id, state=InboundState.LATER).first()
     if row is None or row.identity is None:
         return
@@ -26,7 +26,7 @@ def answer_put_off(message_id: str) -> None:
     except Unsealable:
         text = ""
     _show_typing(row.identity)
-    # Not in the transaction: a slow command waits for somebody else's service.
+    # Outside the transaction, because a slow command waits for another service.
     reply = answer(line_of(row.identity, text, message_id=row.pk))
     with named_transaction("later"):
         if reply.text:
@@ -42,7 +42,7 @@ def answer_put_off(message_id: str) -> None:
 
 
 def _show_typing(identity: ChatIdentity) -> None:
-    """Where the platform can, show that somebody is at it. Nothing hangs on it: the answer comes all the same."""
+    """Show “typing” where the platform can. A failure is ignored, because the answer does not depend on it."""
     account = official_account() if identity.platform == "wechat" else None
     if account is not None:
         with suppress(ChannelError):

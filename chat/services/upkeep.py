@@ -1,4 +1,4 @@
-"""What a conversation need not remember for ever."""
+"""Delete old rows of conversations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BATCH = 1000
 
 
 def forget_old_rows() -> int:
-    """Delete questions that nobody answered and old lines of the console's chat; return how many rows."""
+    """Delete expired questions and old lines of the console's chat; return the number of rows."""
     now = database_now()
     questions = Question.objects.filter(expires_at__lt=now).delete()[0]
     old = list(ChatLine.objects.filter(at__lt=now - LINES_LIFE).values_list("pk", flat=True)[:_BATCH])

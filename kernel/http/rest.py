@@ -28,7 +28,6 @@ from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.http.addresses import caller_address
 from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
-from kernel.http.bodies import unknown_field
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
