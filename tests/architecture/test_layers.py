@@ -102,7 +102,7 @@ def test_a_rule_that_is_broken_is_found() -> None:
     assert _upward(upward) == ["kernel/broken.py:2 imports jobs.models"]
 
 
-def test_the_judge_of_the_promises_knows_nothing_of_the_product() -> None:
+def test_the_checker_of_the_guarantees_does_not_import_the_product() -> None:
     """Who judges with the help of the judged finds nothing. What it imports of the tests is held to the same."""
     seen: set[str] = set()
     todo = [f"tests.faults.{name}" for name in ("invariants", "journal")]

@@ -1,6 +1,7 @@
-"""The faults of docs/guarantees.md against the whole running product, and the checker that reads what was left.
+"""The faults of docs/guarantees.md against the whole running product, and the checker of the guarantees.
 
 `__main__.py` is `make faults`; `cells.py` has the table, `injections.py` the faults, `run.py` runs one cell,
-`product.py` starts the processes, `load.py` uses them, `proxy.py` is the bad network between them, and `invariants.py`
-finds broken promises.
+`product.py` starts the processes, `load.py` puts load on them, `proxy.py` is a faulty network between them;
+`invariants.py` finds violations of the guarantees. `workloads.py` and `failpoint_runner.py` kill processes at
+failpoints.
 """

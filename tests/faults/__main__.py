@@ -1,9 +1,9 @@
-"""`make faults`: every cell of the table, some side by side, and the table at the end.
+"""`make faults`: run every cell of the table, several in parallel, and print the results.
 
     python -m tests.faults [--cell NAME ...] [--lane sqlite|mariadb ...] [--short] [--parallel N] [--list]
 
-Without --lane: every cell on every lane that it makes sense on. Journals, logs and rows are left in build/faults/. Ends
-with 0 when every cell that ran had as many faults as it needs and no violation.
+Without --lane, every cell runs on every lane that supports it. Journals, logs and rows are kept in build/faults/. The
+exit status is 0 if every cell that ran had enough faults and no violation.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.lanes.lane import MARIADB, SQLITE
 from tests.lanes.services import ROOT
 
 _RESULTS = ROOT / "build" / "faults"
-# Most of a cell is waiting; this many keep two cores busy.
+# A cell mostly waits; this many keep two cores busy.
 _PARALLEL = 6
 _CELL_SECONDS = 900.0
 
 
 def main() -> int:
-    """Run the cells asked for; return 0 when all is well."""
+    """Run the chosen cells; return 0 if all are good."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--cell", action="append", metavar="NAME", help="only this cell; may be repeated")
     parser.add_argument("--lane", action="append", choices=(SQLITE, MARIADB))
@@ -68,7 +68,7 @@ def _run(chosen: list[tuple[Cell, str]], *, parallel: int) -> int:
         if (why := why_not(cell, lane) or (no_mariadb if lane == MARIADB else ""))
     ]
     left_out = {(cell.name, lane) for cell, lane, _why in not_run}
-    # The long ones first: the last cell to end decides how long it takes.
+    # Start the long cells first, to shorten the whole run.
     waiting = [(cell, lane) for cell, lane in chosen if (cell.name, lane) not in left_out]
     waiting.sort(
         key=lambda each: not (each[0].least_faults > LEAST_FAULTS or each[0].name.endswith(("SIGSTOP", "hole")))
@@ -93,7 +93,7 @@ def _run(chosen: list[tuple[Cell, str]], *, parallel: int) -> int:
 
 
 def _provide_mariadb() -> str:
-    """Install what the MariaDB lane needs; return "" or why it cannot run."""
+    """Install MariaDB for its lane; return "" or why it cannot run."""
     missing = debian.missing(debian.MARIADB_NEEDS)
     log = ROOT / "build" / "apt.log"
     log.parent.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def _provide_mariadb() -> str:
 
 
 def _run_apart(cell: Cell, lane: str) -> Row | None:
-    """Run a cell in a process of its own, print its line; None where it did not come to its end."""
+    """Run a cell in its own process and print its line; return None if the process crashed."""
     folder = _folder(cell, lane)
     folder.mkdir(parents=True, exist_ok=True)
     row_file = folder / "row.json"
@@ -124,7 +124,7 @@ def _run_apart(cell: Cell, lane: str) -> Row | None:
             process.wait()
     if not row_file.exists():
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        print(f"{cell.name:<30} {lane:<8} did not come to its end: {' '.join(said)} ({log})", flush=True)
+        print(f"{cell.name:<30} {lane:<8} crashed: {' '.join(said)} ({log})", flush=True)
         return None
     row = Row(**json.loads(row_file.read_text(encoding="utf-8")))
     print(describe(row), flush=True)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.agent ...`: the real agent with the times between its tries scaled down, nothing else."""
+"""`python -m tests.faults.agent ...`: the real agent with shorter retry delays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the rules: a violation, the limits of a run, and the life of a job as the specification has it."""
+"""Types of the rules: violations, the limits of a run, cases, and the life of a job by the specification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANGES = frozenset(
         ("sent", "queuing"),
         ("sent", "running"),
         ("running", "running"),
-        ("sent", "sent"),  # Its owner asks for its end; its agent has not heard of it yet.
+        ("sent", "sent"),  # The owner requested a cancel; the agent does not know yet.
         *((before, after) for before in ACTIVE for after in ENDS),
         ("queuing", "expired"),
         ("queuing", "canceled"),
@@ -26,14 +26,14 @@ CHANGES = frozenset(
         ("expired", "failed"),
     }
 )
-"""Every step that the specification knows, from T1 to T7; a wish to cancel is one that leads nowhere."""
+"""Every step of the specification, from T1 to T7; a cancel request keeps the status."""
 LATE = dt.timedelta(days=7)
 RESULT_CHARACTERS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """A promise that was not kept: which, for which job ("" where it has none), and what was seen."""
+    """A violated guarantee: the invariant, the job's id ("" without one), and the finding."""
 
     invariant: str
     job_id: str
@@ -45,13 +45,13 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How the run was set up, in seconds. None: the rule that needs it is left out.
+    """Timing of the run, in seconds. None: the rule that needs it is skipped.
 
-    `lease` is that of old clients, whose every sign of life has an event; `sweep` is the time from one look for what is
-    overdue to the next; `overlap` is the longest that a transaction lasts. What is overdue ends within these two and
-    the outages that were measured: the 30 s that the specification grants would hide a sweep that comes three times too
-    late. `recovery` is how long a fault goes on to be felt after it was healed: a process starts and connects anew.
-    `at_rest`: nothing more will happen, so every job must have ended.
+    `lease` is the lease of old clients, whose every report has an event; `sweep` is the interval of the sweeps;
+    `overlap` is the longest duration of a transaction. An overdue job must end within `sweep` + `overlap` and the
+    measured outages: the 30 s of the specification would hide a sweep that is three times too late. `recovery` is how
+    long a fault has effects after it was healed: a process starts and connects again. `at_rest`: the run is over, so
+    every job must have ended.
     """
 
     lease: float | None = None
@@ -63,7 +63,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What the rules look at. `clock` is what the logs' clock showed when the database's said `now`."""
+    """The input of the rules. `clock` is the time of the logs' clock when the database's was `now`."""
 
     records: Records
     limits: Limits
@@ -71,8 +71,8 @@ class Case:
     clock: float
 
     def outage_seconds(self, since: dt.datetime, until: dt.datetime, *, recovery: float) -> float:
-        """For how long between these moments a fault was in force, or had been until `recovery` seconds before."""
-        begin, end = (self.clock - (self.now - moment).total_seconds() for moment in (since, until))
+        """Return the seconds between these times in which a fault was active or ended less than `recovery` ago."""
+        begin, end = (self.clock - (self.now - when).total_seconds() for when in (since, until))
         total = 0.0
         for start, stop in self.records.windows:
             start, stop = max(start, begin), min(stop + recovery, end)
@@ -83,5 +83,5 @@ class Case:
 
 
 Rule = Callable[[Case], Iterator[Violation]]
-BEFORE_ALL = dt.datetime(1, 1, 1)  # noqa: DTZ001  # Moments of the database are UTC without a zone.
+BEFORE_ALL = dt.datetime(1, 1, 1)  # noqa: DTZ001  # Times of the database are UTC without a zone.
 AFTER_ALL = dt.datetime(9999, 12, 31)  # noqa: DTZ001

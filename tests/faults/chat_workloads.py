@@ -1,4 +1,4 @@
-"""What leads to the failpoints of conversations; `workloads.py` says how a promise is noted."""
+"""Workloads that reach the failpoints of conversations; see `workloads.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.factories import make_agent, make_user
 from tests.faults.journal import Journal
 
 
-def _somebody() -> ChatIdentity:
+def _identity() -> ChatIdentity:
     identity, _new = meet_identity(ChatAddress(platform="wechat", account="us", external_id=new_id()))
     welcome(identity)
     return identity
@@ -36,7 +36,7 @@ def _said(identity: ChatIdentity, text: str, key: str) -> str:
 
 
 def use_codes(journal: Journal) -> None:
-    """Codes that are made twice, used once, and tried again."""
+    """Create a code twice, use it once, and try it again."""
     owner, browser = make_user(f"u{new_id()}"), new_id()
     for _ in range(2):
         code = new_bind_code(owner=owner)
@@ -53,8 +53,8 @@ def use_codes(journal: Journal) -> None:
 
 
 def hear_one(journal: Journal) -> None:
-    """A line that does something, and is brought twice."""
-    identity, key = _somebody(), new_id()
+    """A line that has an effect and is delivered twice."""
+    identity, key = _identity(), new_id()
     journal.note("says", owner=identity.owner_id, key=key)
     first = _said(identity, "agent add nas", key)
     journal.note("heard", owner=identity.owner_id, key=key)
@@ -62,8 +62,8 @@ def hear_one(journal: Journal) -> None:
 
 
 def answer_later(journal: Journal) -> None:
-    """A line whose answer is put off, and given twice."""
-    identity = _somebody()
+    """A line whose answer is deferred, and is given twice."""
+    identity = _identity()
     assert not _said(identity, "poster", new_id())
     row = InboundMessage.objects.get(identity=identity)
     journal.note("put off", id=row.pk, owner=identity.owner_id)
@@ -73,7 +73,7 @@ def answer_later(journal: Journal) -> None:
 
 
 def invite_one(journal: Journal) -> None:
-    """Somebody comes by a poster."""
+    """A person joins through an invitation."""
     inviter, invited = (make_user(f"u{new_id()}") for _ in range(2))
     journal.note("invites", inviter=inviter.pk, invited=invited.pk)
     assert reward_invitation(inviter_id=inviter.pk, invited=invited)
@@ -81,8 +81,8 @@ def invite_one(journal: Journal) -> None:
 
 
 def choose_one(journal: Journal) -> None:
-    """A message with something to choose, and the number that chooses it."""
-    identity = _somebody()
+    """A message with choices, and the reply that chooses one."""
+    identity = _identity()
     agent = make_agent(owner=identity.owner, name="nas")
     action = ActionRequest(label="again", agent="nas", text="date")
     message = run_one(accept_messages, NewMessage(owner_id=identity.owner_id, text="hello", actions=(action,)))
@@ -93,10 +93,10 @@ def choose_one(journal: Journal) -> None:
     journal.note("submit", key=None, agent=agent.pk, message=job.message, status=201, id=job.pk)
 
 
-def broken_promises(lines: list[dict[str, str]]) -> list[str]:
-    """Return what the database does not keep of these lines, and what was done by half."""
+def find_losses(lines: list[dict[str, str]]) -> list[str]:
+    """Return the lines that the database does not confirm, and half-done work."""
     using = {line["owner"] for line in lines if line["do"] == "using"}
-    found = [f"not kept: {line}" for line in lines if not _is_kept(line, using)]
+    found = [f"lost: {line}" for line in lines if not _is_kept(line, using)]
     for browser in OneTimeCode.objects.exclude(browser_digest="").values_list("browser_digest", flat=True).distinct():
         if OneTimeCode.objects.filter(browser_digest=browser).count() != 2:
             found.append("a browser has one way in, not two")

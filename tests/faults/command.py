@@ -1,6 +1,6 @@
-"""What the real agents run: `python -I -S command.py RUNS_FILE AGENT SECONDS WORDS...`.
+"""The command that the real agents run: `python -I -S command.py RUNS_FILE AGENT SECONDS WORDS...`.
 
-Says in the file when it starts and when it ends, each line on the disk before anything goes on, and exits with 0.
+Writes its start and its end to the file, each line fsynced before it continues, and exits with 0.
 """
 
 import json

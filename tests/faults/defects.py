@@ -1,4 +1,4 @@
-"""Servers that each break one promise, the way real ones do. The checker must find every one."""
+"""Servers with one realistic defect each. The checker must find every one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LIST = "defect:submissions"
 
 
 class AnswersBeforeCommit(Server):
-    """201 before commit."""
+    """The server answers 201 before the commit."""
 
-    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
-        outcome = super().submit(wish, commits=commits, heard=heard)
-        return Job(id=wish.job_id) if isinstance(outcome, Unavailable) else outcome
+    def submit(self, submission: Submission, *, commits: bool = True, answered: bool = True) -> Job | AppError:
+        outcome = super().submit(submission, commits=commits, answered=answered)
+        return Job(id=submission.job_id) if isinstance(outcome, Unavailable) else outcome
 
 
 class ExpiryOverwrites(Server):
-    """Expiry overwrites a result: the sweep writes what it saw, not what is there."""
+    """Expiry overwrites a result: the sweep writes from stale rows without comparing."""
 
     def sweep(self, meanwhile: object) -> None:
         seen = list(Job.objects.filter(status__in=ACTIVE, lease_until__lt=self.now))
@@ -43,7 +43,7 @@ class ExpiryOverwrites(Server):
 
 
 class AnyAgentMayFinish(Server):
-    """Another agent may finish a job: whoever knows the id is believed."""
+    """Another agent may finish a job: a report needs only the job's id."""
 
     def report(self, report: Report) -> AppError | None:
         job = Job.objects.filter(pk=report.job_id).first()
@@ -51,7 +51,7 @@ class AnyAgentMayFinish(Server):
 
 
 class ClaimsWithoutCompare(Server):
-    """Claim without compare-and-set: two gateways read, then both write."""
+    """A claim without compare-and-swap: two gateways read, then both write."""
 
     def claim_at_once(self, one: Claim, two: Claim) -> tuple[Job | None, Job | None]:
         first, second = (
@@ -65,18 +65,18 @@ class ClaimsWithoutCompare(Server):
 
 
 class RemintsIds(Server):
-    """A retry that re-mints its id: what was committed unheard is made once more."""
+    """A retry creates a new id: a submission that was committed without an answer is committed twice."""
 
-    def _submit_once(self, wish: Submission, commits: bool) -> Job | AppError:
-        return super()._submit_once(replace(wish, job_id=new_id()), commits)
+    def _submit_once(self, submission: Submission, commits: bool) -> Job | AppError:
+        return super()._submit_once(replace(submission, job_id=new_id()), commits)
 
 
 class BellOnly(Server):
-    """A bell as the only record: submissions lie in Redis until somebody asks for work."""
+    """Submissions are stored only in Redis until the next claim."""
 
-    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
-        get_redis_connection().rpush(_LIST, json.dumps(asdict(wish)))
-        return Job(id=wish.job_id)
+    def submit(self, submission: Submission, *, commits: bool = True, answered: bool = True) -> Job | AppError:
+        get_redis_connection().rpush(_LIST, json.dumps(asdict(submission)))
+        return Job(id=submission.job_id)
 
     def claim(self, claim: Claim) -> Job | None:
         while text := get_redis_connection().lpop(_LIST):
@@ -86,7 +86,7 @@ class BellOnly(Server):
 
 
 class TakesTwoEnds(Server):
-    """A report accepted twice with different outcomes: the last end stands."""
+    """A second report with another outcome is accepted and overwrites the first."""
 
     def report(self, report: Report) -> AppError | None:
         outcome = super().report(report)
@@ -100,7 +100,7 @@ class TakesTwoEnds(Server):
 
 
 class DropsLateResults(Server):
-    """A late result dropped: an expired job is over, whatever its agent says."""
+    """A late result of an expired job is dropped."""
 
     def report(self, report: Report) -> AppError | None:
         honest = report_service.may_be_late
@@ -112,7 +112,7 @@ class DropsLateResults(Server):
 
 
 def _write(server: Server, job: Job, move: Move, after: JobStatus, actor: str, before: JobStatus | None = None) -> None:
-    """Move a job with a plain UPDATE and its event, as a service without guards would."""
+    """Move a job with a plain UPDATE and its event, without compare-and-swap."""
     JobEvent.objects.create(
         job=job,
         number=job.events_count + 1,
@@ -122,14 +122,14 @@ def _write(server: Server, job: Job, move: Move, after: JobStatus, actor: str, b
         after=after,
         actor=actor,
     )
-    moment = {"sent_at": server.now} if after == JobStatus.SENT else {}
+    sent = {"sent_at": server.now} if after == JobStatus.SENT else {}
     lease = server.now if after == JobStatus.SENT else None
     Job.objects.filter(pk=job.pk).update(
         status=after,
         lease_until=lease,
         events_count=models.F("events_count") + 1,
         offer=models.F("offer") + 1,
-        **moment,
+        **sent,
     )
 
 

@@ -1,4 +1,4 @@
-"""What leads to the failpoints of delayed jobs: they fire, are told of, are held and skipped after a restore."""
+"""Workloads that reach the failpoints of delayed jobs; see `workloads.py`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _HOUR = dt.timedelta(hours=1)
 
 
 def fire_some(journal: Journal) -> None:
-    """Delay jobs into the past and release them, whoever died before."""
-    # One that died while it held the ticker has nobody to let it run.
+    """Insert delayed jobs that are due, and release them, also after an earlier process died."""
+    # A process that died while it held the ticker cannot release it.
     let_ticker_run()
     agent = _agent(online=True)
     for number in range(3):
@@ -30,7 +30,7 @@ def fire_some(journal: Journal) -> None:
 
 
 def tell_of_some(journal: Journal) -> None:
-    """Let what has fired wait for its agent for ten minutes."""
+    """Let fired jobs wait for their agent for ten minutes."""
     let_ticker_run()
     _delayed(journal, _agent(online=False), "wait")
     while release_delayed().count:
@@ -39,7 +39,7 @@ def tell_of_some(journal: Journal) -> None:
 
 
 def restore_some(journal: Journal) -> None:
-    """Hold what is due after a restore, and skip it."""
+    """Hold due jobs after a restore, and skip them."""
     _delayed(journal, _agent(online=True), "skip")
     hold_after_restore(backup_at=database_now() - 2 * _HOUR)
     assert release_delayed().count == 0

@@ -1,11 +1,11 @@
-"""`python -m tests.faults.delayed_rows` makes thousands of delayed jobs and reports their outcome.
+"""`python -m tests.faults.delayed_rows`: insert thousands of delayed jobs, and report how they were released.
 
-    fill COUNT AFTER SPAN    COUNT rows, due over SPAN seconds that begin in AFTER seconds; prints how long until then
-    count                    prints how many still wait
-    judge                    prints, as JSON: fired, jobs, double, early, lateness, and what the checker finds
+    fill COUNT AFTER SPAN    COUNT rows, due over SPAN seconds that begin in AFTER seconds; prints the seconds left
+    count                    prints how many are still scheduled
+    report                   prints, as JSON: fired, jobs, double, early, lateness, and the violations
 
-Rows are inserted as the service would, a thousand in a statement: it is the firing that is looked at. Lateness is in
-seconds, from the moment to the beginning of the transaction that made the job.
+Rows are inserted in bulk, with the values that the service would write: only the release is measured. Lateness is in
+seconds, from the due time to the start of the transaction that created the job.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BATCH = 1000
 
 
 def fill(count: int, after: float, span: float) -> None:
-    """Insert rows of ten agents that are away."""
+    """Insert rows for ten offline agents."""
     owner = make_user("delays")
     agents = [make_agent(owner=owner, name=f"away-{number}", online=False) for number in range(_AGENTS)]
     now = database_now()
@@ -64,12 +64,12 @@ def fill(count: int, after: float, span: float) -> None:
 
 
 def count_waiting() -> None:
-    """Print how many still wait."""
+    """Print how many are still scheduled."""
     print(DelayedJob.objects.filter(state=DelayedState.SCHEDULED).count())
 
 
-def judge() -> None:
-    """Print what became of them."""
+def report() -> None:
+    """Print the counts, the lateness and the violations as JSON."""
     rows = dict(DelayedJob.objects.values_list("pk", "due_at"))
     late = []
     made: Counter[str | None] = Counter()
@@ -100,4 +100,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
     else:
-        {"count": count_waiting, "judge": judge}[sys.argv[1]]()
+        {"count": count_waiting, "report": report}[sys.argv[1]]()

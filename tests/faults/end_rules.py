@@ -1,4 +1,4 @@
-"""I2: one end, in time, and it is what the agent was told."""
+"""I2: a job has one end, in time, and it is the outcome that the server acknowledged to the agent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from tests.faults.case import ACTIVE, CHANGES, ENDS, LATE, OUTCOMES, RESULT_CHARACTERS, Case, Rule, Violation
 from tests.faults.records import Event, Line, Row
 
-# Answers that say no for good. Others (401, 413, 429, 5xx) say nothing of the job.
+# Final refusals. Other statuses (401, 413, 429, 5xx) say nothing about the job.
 _REFUSED = frozenset({400, 404, 409, 410})
 
 
 def _ended(case: Case) -> Iterator[Violation]:
-    """I2: one end and nothing after it, but one late result of a job that its agent had; marked as such."""
+    """I2: one end and no change after it, except one late result of a job that its agent had, marked as late."""
     for row in case.records.jobs.values():
         late = 0
         for at, event in enumerate(row.events):
@@ -22,12 +22,12 @@ def _ended(case: Case) -> Iterator[Violation]:
                 continue
             step = f"event {event.number}: {event.before} -> {event.after}"
             if (event.before, event.after) not in CHANGES:
-                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: the first end stands")
+                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: the first end is final")
                 continue
             late += 1
             had_it = any(earlier.after in ACTIVE for earlier in row.events[:at])
             if not had_it:
-                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: a late result of a job nobody had")
+                yield Violation(invariant="I2", job_id=row.id, text=f"{step}: a late result of a job that no agent had")
             if at and event.at - row.events[at - 1].at > LATE:
                 yield Violation(invariant="I2", job_id=row.id, text=f"{step}: later than seven days")
         if late > 1:
@@ -38,7 +38,7 @@ def _ended(case: Case) -> Iterator[Violation]:
 
 
 def _in_time(case: Case) -> Iterator[Violation]:
-    """I2: within the bound. At rest there is no job left without an end."""
+    """I2: the end is in time. At rest every job has ended."""
     limits = case.limits
     for row in case.records.jobs.values():
         deadline = row.lease_until if row.status in ACTIVE else row.expires_at
@@ -73,18 +73,18 @@ def _leased(case: Case, row: Row, lease: dt.timedelta) -> Iterator[Violation]:
             sign = event
 
 
-def _is_late(case: Case, since: dt.datetime, deadline: dt.datetime, moment: dt.datetime) -> bool:
-    """Whether the sweeps let a deadline pass. It stood still in the outages since it was set."""
-    outage = case.outage_seconds(since, moment, recovery=case.limits.recovery)
-    return moment > deadline + dt.timedelta(seconds=case.limits.sweep + case.limits.overlap + outage)
+def _is_late(case: Case, since: dt.datetime, deadline: dt.datetime, when: dt.datetime) -> bool:
+    """Return whether the sweeps missed a deadline. Outages since `since` extend it."""
+    outage = case.outage_seconds(since, when, recovery=case.limits.recovery)
+    return when > deadline + dt.timedelta(seconds=case.limits.sweep + case.limits.overlap + outage)
 
 
-def _told(case: Case) -> Iterator[Violation]:
-    """I2: the row says what its agent was told is taken; an end told in time was not refused and lost."""
+def _reported(case: Case) -> Iterator[Violation]:
+    """I2: the row has the outcome that was acknowledged; an outcome reported in time was not refused."""
     taken: dict[str, list[Line]] = {}
     ends: defaultdict[str, list[Line]] = defaultdict(list)
-    said: defaultdict[str, list[Line]] = defaultdict(list)
-    for line in case.records.said("report"):
+    unrefused: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in case.records.lines_of("report"):
         row = case.records.jobs.get(line["id"] or "")
         if row is None:
             if line.accepted:
@@ -99,46 +99,46 @@ def _told(case: Case) -> Iterator[Violation]:
         if case.records.is_called(row.agent_id, line["agent"]):
             ends[row.id].append(line)
         if line["status"] not in _REFUSED and row.id not in taken:
-            said[row.id].append(line)
+            unrefused[row.id].append(line)
         if line.accepted:
             taken.setdefault(row.id, []).append(line)
     for job_id, lines in taken.items():
         row = case.records.jobs[job_id]
         outcomes = {OUTCOMES[line["kind"]] for line in lines}
-        # The first that was taken stands, or one said before it that nobody heard the answer of.
+        # The row has the first acknowledged outcome, or an earlier one whose answer was lost.
         if len(outcomes) > 1:
             text = f"different outcomes were taken: {', '.join(sorted(outcomes))}"
             yield Violation(invariant="I2", job_id=job_id, text=text)
-        elif (row.status, row.result) not in set(map(_outcome, said[job_id])):
+        elif (row.status, row.result) not in set(map(_outcome, unrefused[job_id])):
             text = (
-                f"the agent was told that {_short(_outcome(lines[0]))} is taken;"
+                f"{_short(_outcome(lines[0]))} was acknowledged to the agent;"
                 f" the row says {_short((row.status, row.result))}"
             )
             yield Violation(invariant="I2", job_id=job_id, text=text)
-    for job_id, told in ends.items():
-        yield from _refused(case.records.jobs[job_id], told, job_id in taken)
+    for job_id, reports in ends.items():
+        yield from _refused(case.records.jobs[job_id], reports, job_id in taken)
 
 
 def _outcome(line: Line) -> tuple[str, str]:
     return OUTCOMES[line["kind"]], (line["text"] or "")[:RESULT_CHARACTERS]
 
 
-def _refused(row: Row, told: Sequence[Line], is_taken: bool) -> Iterator[Violation]:
-    """I2: what an agent told of a job that it had is in the row, unless another end of it is."""
+def _refused(row: Row, reports: Sequence[Line], is_taken: bool) -> Iterator[Violation]:
+    """I2: the outcome that an agent reported of its job is in the row, unless another report was accepted."""
     last = row.events[-1] if row.events else None
     had_it = last is not None and last.before in ACTIVE and last.after == "expired"
-    no = [line for line in told if line["status"] in _REFUSED]
+    no = [line for line in reports if line["status"] in _REFUSED]
     if had_it and no and not is_taken:
-        text = f"its agent told the end ({no[0]['kind']}), was answered {no[0]['status']}, and the job is still expired"
+        text = f"its agent reported {no[0]['kind']} and was answered {no[0]['status']}, and the job is still expired"
         yield Violation(invariant="I2", job_id=row.id, text=text)
-    if row.status in OUTCOMES.values() and (row.status, row.result) not in set(map(_outcome, told)):
-        text = f"the row says {_short((row.status, row.result))}, which its agent never told"
+    if row.status in OUTCOMES.values() and (row.status, row.result) not in set(map(_outcome, reports)):
+        text = f"the row says {_short((row.status, row.result))}, which its agent never reported"
         yield Violation(invariant="I2", job_id=row.id, text=text)
 
 
 def _read(case: Case) -> Iterator[Violation]:
-    """I2: an end that somebody read stays, but for a late result."""
-    for line in case.records.said("read"):
+    """I2: an end that a client has read does not change, except by a late result."""
+    for line in case.records.lines_of("read"):
         row = case.records.jobs.get(line["id"] or "")
         if row is None:
             if line["status"] in ENDS | ACTIVE | {"queuing"}:
@@ -152,4 +152,4 @@ def _short(outcome: tuple[str, str | None]) -> str:
     return f"{outcome[0]} {(outcome[1] or '')[:40]!r}"
 
 
-END_RULES: tuple[Rule, ...] = (_ended, _in_time, _told, _read)
+END_RULES: tuple[Rule, ...] = (_ended, _in_time, _reported, _read)

@@ -1,15 +1,15 @@
-"""`python -m tests.faults.failpoint_runner` runs the product in child processes that failpoints kill. One order a line.
+"""`python -m tests.faults.failpoint_runner`: runs workloads and web processes as children that die at a failpoint.
 
-An order is a JSON object on stdin, its answer a line of JSON on stdout: {"answer": ...}, or {"error": text}.
+It reads one order per line, a JSON object, from stdin and prints one line: {"answer": ...}, or {"error": text}.
 
     {"do": "people"}                                    forget all jobs; a user's token, an agent's name and token
-    {"do": "kill", "point": P, "kills": N, "folder": F} how many of N children died at the point
-    {"do": "serve"}, {"do": "stop"}                     a web process nothing happens to; its end
-    {"do": "check", "folder": F}                        what is broken of the promises in the folder's journals
+    {"do": "kill", "point": P, "kills": N, "folder": F} how many of N children died at the failpoint
+    {"do": "serve"}, {"do": "stop"}                     start and stop a web process without a failpoint
+    {"do": "check", "folder": F}                        the violations that the folder's journals show
 
-Whatever touches the database does so in a child: this process has neither a connection nor a thread, so that a fork is
-as good as a new interpreter and costs a hundredth of it. The web children take turns at one socket that never closes:
-a caller who comes between two of them waits.
+Only children use the database: this process has neither a connection nor a thread, so that a fork is as clean as a new
+interpreter and takes a hundredth of its time. The web children share one listening socket that never closes: a
+connection between two of them waits.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ from tests.factories import make_user  # noqa: E402
 from tests.faults import chat_workloads, message_workloads, queue_workloads, schedule_workloads  # noqa: E402
 from tests.faults.invariants import Limits, check  # noqa: E402
 from tests.faults.journal import Journal, read_lines  # noqa: E402
-from tests.faults.workloads import act_for  # noqa: E402
+from tests.faults.workloads import workload_for  # noqa: E402
 
-_RARE = ("writer.one_by_one", "put_back")
+_RARE = ("writer.each_alone", "put_back")
 _DIES_WITHIN_SECONDS = 90.0
 _HELD_SECONDS = 2.3  # longer than the writer is patient
 _REPORTS_ON_THEIR_WAY = 3
 _LOOK_SECONDS = 0.02
-# Nobody sweeps here, so nothing has to end in time.
+# No sweep runs here, so no job has to end in time.
 _LIMITS = Limits(at_rest=False, sweep=1_000_000)
 
 
 def _fork(body: Callable[[], object]) -> int:
-    """Run the body in a child, which ends with it; return the child's number."""
+    """Run the body in a child process and return its pid. The child exits after the body, with 1 on an exception."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -71,7 +71,7 @@ def _fork(body: Callable[[], object]) -> int:
         body()
         status = 0
     except Exception:
-        # The top of the child: what went wrong there is in the log, and the parent sees the status.
+        # This is the top of the child: the log has the traceback, the parent sees the status.
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -79,7 +79,7 @@ def _fork(body: Callable[[], object]) -> int:
 
 
 def _wait(child: int, *, seconds: float) -> int:
-    """Return how a child ended, after ending it where it took longer."""
+    """Return the exit status of a child; kill it after `seconds` and return 1."""
     deadline = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -96,15 +96,15 @@ def _end(child: int) -> None:
     os.waitpid(child, 0)
 
 
-class Workshop:
-    """Carries out orders, with children."""
+class Runner:
+    """Carries out orders in children."""
 
     def __init__(self) -> None:
         self.listener = WebPort(host=settings.HOST, port=settings.PORT, shared=False).take()
         self.web = 0
 
     def people(self) -> None:
-        """Print the answer of `people`."""
+        """Delete all jobs, create a user and an agent, and print the answer."""
         for table in (JobLogChunk, JobOutput, JobEvent, Job, DelayedJob, ScheduleRun, Schedule, Queue):
             table._default_manager.all()._raw_delete(connection.alias)
         owner = make_user(f"u{new_id()}")
@@ -113,21 +113,23 @@ class Workshop:
         _answer({"user_token": user_token, "agent": agent.pk, "agent_token": agent_token})
 
     def kill(self, point: str, kills: int, folder: Path) -> int:
-        """Let children die at the point; return how many have left their line in `told`."""
-        told = folder / "told"
+        """Let children die at the failpoint, at most `kills`; return how many did."""
+        deaths = folder / "deaths"
         for at in range(kills):
-            # Not always at the first time, when everything is new; some are rarely reached.
+            # Die at the first, second or third pass, because the first one starts cold. Rare points die at the first.
             number = 1 if point.startswith(_RARE) else at % 3 + 1
-            if self._kill_one(point, f"{point}:{number}:{told}", folder) != -signal.SIGKILL:
+            if self._kill_one(point, f"{point}:{number}:{deaths}", folder) != -signal.SIGKILL:
                 break
-        return len(told.read_text(encoding="utf-8").splitlines()) if told.exists() else 0
+        return len(deaths.read_text(encoding="utf-8").splitlines()) if deaths.exists() else 0
 
     def _kill_one(self, point: str, armed: str, folder: Path) -> int:
-        act = act_for(point)
-        if act is not None:
-            return _wait(_fork(lambda: _act(act, armed, folder / "workloads.jsonl")), seconds=_DIES_WITHIN_SECONDS)
+        workload = workload_for(point)
+        if workload is not None:
+            return _wait(
+                _fork(lambda: _run_workload(workload, armed, folder / "workloads.jsonl")), seconds=_DIES_WITHIN_SECONDS
+            )
         web = _fork(lambda: self._serve(armed))
-        if "one_by_one" not in point:
+        if "each_alone" not in point:
             return _wait(web, seconds=_DIES_WITHIN_SECONDS)
         journal = Journal(folder / "faults.jsonl")
         journal.note("fault", component="locks", kind="held")
@@ -140,14 +142,14 @@ class Workshop:
             journal.close()
 
     def serve(self) -> None:
-        """Start a web process nothing happens to."""
+        """Start a web process without a failpoint."""
         self.web = _fork(lambda: self._serve(""))
 
     def stop(self) -> bool:
-        """End it politely; tell whether it ended by that."""
+        """Stop it with SIGTERM; return whether it ended by that."""
         os.kill(self.web, signal.SIGTERM)
         child, self.web = self.web, 0
-        # uvicorn stops, and then dies of the signal as its caller expects.
+        # uvicorn shuts down and then raises the signal again, so that its parent sees it.
         return _wait(child, seconds=_DIES_WITHIN_SECONDS) == -signal.SIGTERM
 
     def _serve(self, armed: str) -> None:
@@ -155,21 +157,21 @@ class Workshop:
         make_server(host=settings.HOST, port=settings.PORT).run(sockets=[self.listener])
 
 
-def _act(act: Callable[[Journal], None], armed: str, path: Path) -> None:
+def _run_workload(workload: Callable[[Journal], None], armed: str, path: Path) -> None:
     arm(armed)
     journal = Journal(path)
     while True:
-        act(journal)
+        workload(journal)
 
 
 def _hold() -> None:
-    """Keep rows locked for longer than the writer is patient, so that its batch fails as a whole, again and again."""
+    """Repeatedly lock rows for longer than the writer's lock timeout, so that its batches fail."""
     while True:
-        # Of such a batch only reports are tried again: begin when some are on their way.
+        # After such a failure only reports are retried one by one: start when some are pending.
         before = _count_progress()
         while _count_progress() < before + _REPORTS_ON_THEIR_WAY:
             time.sleep(_LOOK_SECONDS)
-        # SQLite gives the whole database to a transaction as it begins, MariaDB these rows.
+        # On SQLite the transaction locks the whole database when it begins, on MariaDB these rows.
         with transaction.atomic():
             list(Job.objects.select_for_update().filter(status=JobStatus.SENT))
             list(Agent.objects.select_for_update())
@@ -180,14 +182,14 @@ def _count_progress() -> int:
     return JobEvent.objects.filter(move=Move.PROGRESS).count()
 
 
-def broken_promises(folder: Path) -> list[str]:
-    """Return what the checker finds, and what the database does not keep of what the checker knows nothing of."""
+def find_losses(folder: Path) -> list[str]:
+    """Return the violations of the checker, and lines of the workloads that the database does not confirm."""
     found = [str(violation) for violation in check(folder, connection, limits=_LIMITS)]
     lines = read_lines(folder, "workloads.jsonl")
-    found += message_workloads.broken_promises(lines)
-    found += chat_workloads.broken_promises(lines)
-    found += schedule_workloads.broken_promises(lines)
-    found += queue_workloads.broken_promises(lines)
+    found += message_workloads.find_losses(lines)
+    found += chat_workloads.find_losses(lines)
+    found += schedule_workloads.find_losses(lines)
+    found += queue_workloads.find_losses(lines)
     for line in lines:
         kept = True
         match line["do"]:
@@ -205,7 +207,7 @@ def broken_promises(folder: Path) -> list[str]:
                 sizes = JobLogChunk.objects.filter(job_id=line["id"]).values_list("size_bytes", flat=True)
                 kept = sum(sizes) >= line["size"]
         if not kept:
-            found.append(f"not kept: {line}")
+            found.append(f"lost: {line}")
     with_token = set(AgentToken.objects.filter(revoked_at=None).values_list("agent_id", flat=True))
     for agent in Agent.objects.prefetch_related("names"):
         if agent.deleted_at is None and agent.pk not in with_token:
@@ -230,21 +232,21 @@ def _answer(value: object) -> None:
     print(json.dumps({"answer": value}), flush=True)
 
 
-def _carry_out(shop: Workshop, order: dict[str, Any]) -> None:
+def _carry_out(runner: Runner, order: dict[str, Any]) -> None:
     match order:
         case {"do": "kill", "point": point, "kills": kills, "folder": folder}:
-            _answer(shop.kill(point, kills, Path(folder)))
+            _answer(runner.kill(point, kills, Path(folder)))
             return
         case {"do": "serve"}:
-            _answer(shop.serve())
+            _answer(runner.serve())
             return
         case {"do": "stop"}:
-            _answer(shop.stop())
+            _answer(runner.stop())
             return
         case {"do": "people"}:
-            child = _fork(shop.people)
+            child = _fork(runner.people)
         case {"do": "check", "folder": folder}:
-            child = _fork(lambda: _answer(broken_promises(Path(folder))))
+            child = _fork(lambda: _answer(find_losses(Path(folder))))
         case _:
             raise SystemExit(__doc__)
     if _wait(child, seconds=60) != 0:
@@ -252,14 +254,14 @@ def _carry_out(shop: Workshop, order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Carry out orders until nobody gives any."""
-    shop = Workshop()
+    """Carry out orders until stdin ends."""
+    runner = Runner()
     try:
         for line in sys.stdin:
-            _carry_out(shop, json.loads(line))
+            _carry_out(runner, json.loads(line))
     finally:
-        if shop.web:
-            _end(shop.web)
+        if runner.web:
+            _end(runner.web)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The faults themselves: each makes one kind happen in a running product, waits as long as it lasts, and counts it."""
+"""Fault injections: each injects one kind of fault into a running product, waits until it is over, and counts it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from pathlib import Path
 
 from tests.faults.journal import Journal
 from tests.faults.load import Load
-from tests.faults.product import REAL_AGENTS, WEBS, World
+from tests.faults.product import REAL_AGENTS, WEBS, Product
 from tests.faults.proxy import Proxy
 from tests.waiting import until
 
 FREEZE_SECONDS = 15.0
 SLOW_SECONDS = 6.0
 _SLOW_BY_SECONDS = 0.5
-# Of the pieces of data, for 5 % of the calls or more: a call is two pieces to the web and some twenty to the database.
+# Shares of the pieces of data that reset at least 5 % of the calls: a call has two pieces to the web and about twenty
+# to the database.
 _RESET_SHARES = {"agent-web": 0.05, "web-database": 0.004}
 
 
 @dataclass(slots=True)
 class Scene:
-    """A cell while it runs. `measured` holds the moments from which recovery counts, `remarks` lines for the table."""
+    """A running cell. `measured` holds the times from which recovery is measured, `remarks` lines for the table."""
 
-    world: World
+    product: Product
     load: Load
     journal: Journal
     landed: int = 0
@@ -36,7 +37,9 @@ class Scene:
 
     @contextmanager
     def fault(self, component: str, kind: str, *, lasts: bool = False) -> Iterator[None]:
-        """Write down a fault that lasts as long as the block. Recovery counts from its end if it lasts."""
+        """Log a fault that lasts as long as the block. Recovery is measured from its end if `lasts`, else from its
+        start.
+        """
         began = self.journal.note("fault", component=component, kind=kind)
         try:
             yield
@@ -46,17 +49,17 @@ class Scene:
         self.measured.append(ended if lasts else began)
 
     def count(self, component: str, kind: str) -> None:
-        """Write down a fault of a moment that has landed."""
+        """Log an instantaneous fault that hit a connection."""
         self.measured.append(self.journal.note("fault", component=component, kind=kind))
         self.journal.note("healed", component=component, kind=kind)
         self.landed += 1
 
     def pause(self, least: float, most: float) -> None:
-        """Let the load go on for a while."""
+        """Let the load continue for a random time in seconds."""
         time.sleep(random.uniform(least, most))
 
 
-Strike = Callable[[Scene], None]
+Injection = Callable[[Scene], None]
 
 
 def _any_of(component: str) -> str:
@@ -64,80 +67,80 @@ def _any_of(component: str) -> str:
     return random.choice(members)
 
 
-def kill(component: str, least: float = 2.0, most: float = 4.0) -> Strike:
-    """kill -9 of one process; the keeper starts it again. Old clients forget their job along with a real agent."""
+def kill(component: str, least: float = 2.0, most: float = 4.0) -> Injection:
+    """kill -9 of one process, which is started again at once. With a real agent, an old client crashes too."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         name = _any_of(component)
-        part = scene.world.parts[name]
+        part = scene.product.parts[name]
         until(lambda: part.is_alive, seconds=30)
         starts = part.starts
         with scene.fault(name, "kill -9"):
-            scene.world.kill(name)
+            scene.product.kill(name)
             if component == "agent":
                 random.choice(scene.load.old_agents).crash()
             until(lambda: part.starts > starts, seconds=30)
         scene.pause(least, most)
 
-    return strike
+    return inject
 
 
-def freeze(component: str) -> Strike:
-    """SIGSTOP for 15 s: longer than a lease."""
+def freeze(component: str) -> Injection:
+    """SIGSTOP for 15 s, longer than a lease."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         name = _any_of(component)
         with scene.fault(name, "SIGSTOP", lasts=True):
-            scene.world.freeze(name)
+            scene.product.freeze(name)
             time.sleep(FREEZE_SECONDS)
-            scene.world.thaw(name)
+            scene.product.thaw(name)
         scene.pause(1.5, 3.0)
 
-    return strike
+    return inject
 
 
-def restart(component: str, *, down_seconds: float = 0.0, pause: tuple[float, float] = (2.0, 4.0)) -> Strike:
-    """A polite end and a start, as at an upgrade."""
+def restart(component: str, *, down_seconds: float = 0.0, pause: tuple[float, float] = (2.0, 4.0)) -> Injection:
+    """SIGTERM and a new start, as in an upgrade."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         name = _any_of(component)
         with scene.fault(name, "restart", lasts=down_seconds > 0):
-            scene.world.take_away(name)
+            scene.product.take_away(name)
             time.sleep(down_seconds)
-            scene.world.bring_back(name)
+            scene.product.bring_back(name)
         scene.pause(*pause)
 
-    return strike
+    return inject
 
 
 def flush_redis(scene: Scene) -> None:
     """FLUSHALL, every 3 s."""
     import redis
 
-    with scene.fault("redis", "FLUSHALL"), redis.Redis.from_url(scene.world.redis_url) as client:
+    with scene.fault("redis", "FLUSHALL"), redis.Redis.from_url(scene.product.redis_url) as client:
         client.flushall()
     time.sleep(3.0)
 
 
 def start_without_redis(scene: Scene) -> None:
-    """A web process or the worker starts while there is no Redis, and there is none for the whole load."""
+    """Restart a web process or the worker without Redis, which is down for the whole cell."""
     name = random.choice((*WEBS, "worker"))
     with scene.fault(name, "start without Redis"):
-        scene.world.take_away(name)
-        scene.world.bring_back(name)
+        scene.product.take_away(name)
+        scene.product.bring_back(name)
     scene.pause(3.0, 5.0)
 
 
 def _proxy(scene: Scene, link: str) -> Proxy:
-    proxy = scene.world.link if link == "agent-web" else scene.world.database_link
+    proxy = scene.product.link if link == "agent-web" else scene.product.database_link
     assert proxy is not None
     return proxy
 
 
-def slow(link: str, *, commits_only: bool = False) -> Strike:
-    """A link on which a question and its answer take 500 ms, for some seconds; or only a COMMIT does."""
+def slow(link: str, *, commits_only: bool = False) -> Injection:
+    """Add 500 ms to each round trip of a link, or to each COMMIT, for some seconds."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         proxy = _proxy(scene, link)
         delayed = proxy.delayed
         with scene.fault(f"link {link}", "latency", lasts=True):
@@ -150,13 +153,13 @@ def slow(link: str, *, commits_only: bool = False) -> Strike:
         assert proxy.delayed > delayed, "nothing was slow"
         scene.pause(1.5, 3.0)
 
-    return strike
+    return inject
 
 
-def hole(link: str) -> Strike:
-    """A link that swallows everything for 15 s."""
+def hole(link: str) -> Injection:
+    """Drop all bytes on a link for 15 s."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         proxy = _proxy(scene, link)
         swallowed = proxy.swallowed
         with scene.fault(f"link {link}", "black hole", lasts=True):
@@ -166,13 +169,13 @@ def hole(link: str) -> Strike:
         assert proxy.swallowed > swallowed, "nothing was sent into the hole"
         scene.pause(2.0, 4.0)
 
-    return strike
+    return inject
 
 
-def half_open(link: str) -> Strike:
-    """Every connection ends for its client, and the server is not told for some seconds."""
+def half_open(link: str) -> Injection:
+    """Close every connection for its client; the server does not notice for some seconds."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         proxy = _proxy(scene, link)
         before = proxy.landed
         with scene.fault(f"link {link}", "half-open"):
@@ -183,45 +186,45 @@ def half_open(link: str) -> Strike:
             proxy.heal()
         scene.pause(1.0, 2.0)
 
-    return strike
+    return inject
 
 
-def resets(link: str) -> Strike:
-    """One call in twenty or more loses its connection midway. Counted by the proxy."""
+def resets(link: str) -> Injection:
+    """Reset the connection of at least one call in twenty. The proxy counts them."""
 
-    def strike(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         proxy = _proxy(scene, link)
         proxy.reset_some(_RESET_SHARES[link])
         _count_what_lands(scene, f"link {link}", "RST")
 
-    return strike
+    return inject
 
 
 def cut_commits(scene: Scene) -> None:
-    """One COMMIT in three reaches MariaDB, and the web never hears of it. Counted by the proxy."""
-    assert scene.world.database_link is not None
-    scene.world.database_link.cut_after_commit(0.33)
+    """Cut the connection after one COMMIT in three, so that its answer is lost. The proxy counts them."""
+    assert scene.product.database_link is not None
+    scene.product.database_link.cut_after_commit(0.33)
     _count_what_lands(scene, "link web-database", "cut after COMMIT")
 
 
 def lose_claims(scene: Scene) -> None:
-    """Two answers in five that bring a job never reach the agent; the server cannot know. Counted by the proxy."""
-    assert scene.world.link is not None
-    scene.world.link.lose_claims(0.4)
+    """Lose two of five answers with a job on their way to the agent. The proxy counts them."""
+    assert scene.product.link is not None
+    scene.product.link.lose_claims(0.4)
     _count_what_lands(scene, "link agent-web", "answer of a claim lost")
 
 
 def replay_puts(scene: Scene) -> None:
-    """Whatever agents put reaches the server three times, out of order. Counted by the proxy."""
-    assert scene.world.link is not None
-    scene.world.link.replay_puts()
+    """Deliver every PUT of an agent three times, out of order. The proxy counts them."""
+    assert scene.product.link is not None
+    scene.product.link.replay_puts()
     _count_what_lands(scene, "link agent-web", "PUT replayed")
 
 
 def _count_what_lands(scene: Scene, component: str, kind: str) -> None:
-    """Wait some seconds and take over what the proxies counted."""
+    """Wait some seconds and log the faults that the proxies count meanwhile."""
     deadline = time.monotonic() + 3.0
-    proxies = scene.world.proxies
+    proxies = scene.product.proxies
     while time.monotonic() < deadline:
         before = sum(proxy.landed for proxy in proxies)
         time.sleep(0.2)
@@ -230,9 +233,9 @@ def _count_what_lands(scene: Scene, component: str, kind: str) -> None:
 
 
 def fill_disk(scene: Scene) -> None:
-    """The disk of the database is full for 4 s."""
-    filler = scene.world.folder / "data" / "filler"
-    component = "mariadbd" if scene.world.mariadb is not None else "sqlite"
+    """Fill the disk of the database for 4 s."""
+    filler = scene.product.folder / "data" / "filler"
+    component = "mariadbd" if scene.product.mariadb is not None else "sqlite"
     with scene.fault(component, "disk full", lasts=True):
         full = 0
         deadline = time.monotonic() + 4.0
@@ -245,7 +248,7 @@ def fill_disk(scene: Scene) -> None:
 
 
 def _fill(path: Path) -> bool:
-    """Take every byte that is left; tell whether the disk is full now."""
+    """Write until the disk is full; return True."""
     try:
         with path.open("ab", buffering=0) as file:
             while True:
@@ -257,14 +260,14 @@ def _fill(path: Path) -> bool:
 
 
 def take_redis_away(scene: Scene) -> None:
-    scene.world.take_away("redis")
+    scene.product.take_away("redis")
 
 
 def everything_once(scene: Scene) -> None:
-    """The short form: every kind that does not take long, one after the other."""
+    """Inject every quick fault once, for the short form."""
     soon = (0.3, 0.8)
     quick = [kill(part, *soon) for part in ("web", "worker", "agent", "redis", "beat", "web", "agent", "redis")]
-    quick.append(kill("mariadbd" if scene.world.mariadb is not None else "worker", *soon))
+    quick.append(kill("mariadbd" if scene.product.mariadb is not None else "worker", *soon))
     quick.append(restart("web", pause=soon))
-    for strike in quick:
-        strike(scene)
+    for inject in quick:
+        inject(scene)

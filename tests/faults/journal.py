@@ -1,4 +1,4 @@
-"""The journals of one run: JSON lines in one folder, one file a writer, all on this host's monotonic clock."""
+"""The journals of one run: JSON lines in one folder, one file per writer, timed by the monotonic clock of this host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Journal:
 
 
 def read_lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    """Return the lines of the files whose name fits, ordered by time. A line cut short by a kill is left out."""
+    """Return the lines of the files whose name matches, ordered by time. A line cut off by a kill is skipped."""
     lines = []
     for path in folder.glob(pattern):
         for text in path.read_text(encoding="utf-8").splitlines():

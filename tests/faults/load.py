@@ -1,7 +1,7 @@
-"""Who uses the product while it is hurt: paced submitters and old clients, each with its journal.
+"""The load on the product during faults: paced submitters and old clients, each with its journal.
 
-The old client does what specs of the original say: three seconds for a request, a poll every second (the original:
-every ten), one job at a time, a report sent once and never again, no memory of ids.
+The old client follows the original: a request timeout of three seconds, a poll every second (the original: every ten),
+one job at a time, a report without retries, no memory of ids.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.api.old_client import Ended, OldConnection
 from tests.faults.journal import Journal
 
 POLL_SECONDS = 0.7
-# Longer than any fault, so that a wish is given up only by a product that does not come back.
+# Longer than any fault: a submission is given up only if the product does not recover.
 _GIVE_UP_SECONDS = 90.0
 _TRY_SECONDS = 4.0
 _PAUSE_SECONDS = 0.3
@@ -32,7 +32,7 @@ _LONG_SECONDS = 8.0
 def _post(
     base: str, path: str, body: Any, headers: Mapping[str, str], seconds: float
 ) -> tuple[int | None, http.client.HTTPMessage | None, bytes]:
-    """Return status, headers and body; None for no answer."""
+    """Return status, headers and body; a status of None means no answer."""
     connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=seconds)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
@@ -45,7 +45,7 @@ def _post(
 
 
 class _Worker(threading.Thread):
-    """A thread that goes on until it is told to stop."""
+    """A thread that repeats `work` until `finish`."""
 
     def __init__(self, journal: Path) -> None:
         super().__init__(daemon=True)
@@ -54,7 +54,7 @@ class _Worker(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Do the work; keep what went wrong for `finish`."""
+        """Repeat the work; keep an exception for `finish`."""
         try:
             while not self.stopping.is_set():
                 self.work()
@@ -62,11 +62,11 @@ class _Worker(threading.Thread):
             self.error = error
 
     def work(self) -> None:
-        """Do one piece."""
+        """Do the work once."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Stop, and raise what ended the thread early."""
+        """Stop, and raise the exception that ended the thread early."""
         self.stopping.set()
         self.join(_GIVE_UP_SECONDS + _TRY_SECONDS)
         self.journal.close()
@@ -75,7 +75,7 @@ class _Worker(threading.Thread):
 
 
 class Submitter(_Worker):
-    """Sends one job after the other for one agent, `pause` seconds apart; a wish is tried until it is answered."""
+    """Submits jobs for one agent, `pause` seconds apart; retries each until it is answered."""
 
     def __init__(self, base: str, token: str, agent: str, journal: Path, *, pause: float, long_ones: bool) -> None:
         super().__init__(journal)
@@ -86,7 +86,7 @@ class Submitter(_Worker):
         self.given_up = 0
 
     def work(self) -> None:
-        """Send one job: one in five as the old clients do, without a key and once."""
+        """Submit one job; one in five as the old clients do, without a key and without retries."""
         name = uuid.uuid4().hex[:12]
         chance = random.random()
         seconds = _LONG_SECONDS if self._long_ones and chance < 0.03 else 0.3 if chance < 0.3 else 0.0
@@ -124,7 +124,7 @@ class Submitter(_Worker):
 
 
 class OldAgent(_Worker):
-    """An old client with its journal. `crash` makes it forget the job that it has in hand."""
+    """An old client with its journal. `crash` makes it lose its current job."""
 
     def __init__(self, base: str, token: str, name: str, journal: Path) -> None:
         super().__init__(journal)
@@ -133,18 +133,18 @@ class OldAgent(_Worker):
         self._crashed = threading.Event()
 
     def crash(self) -> None:
-        """Be killed and started again: nothing is remembered, nothing is reported."""
+        """Act as if killed and started again: forget the current job and do not report it."""
         self._crashed.set()
 
     def finish(self) -> None:
-        """Stop, hang up, and raise what ended the thread early."""
+        """Stop, close the connection, and raise the exception that ended the thread early."""
         try:
             super().finish()
         finally:
             self._connection.close()
 
     def work(self) -> None:
-        """Poll once. Raises Ended where the original ended for good."""
+        """Poll once. Raises Ended on an answer on which the original exits."""
         self.stopping.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
         self._crashed.clear()
         try:
@@ -180,7 +180,7 @@ class OldAgent(_Worker):
 
 
 class Load:
-    """All of them against one product."""
+    """All clients of one product."""
 
     def __init__(
         self,
@@ -193,9 +193,9 @@ class Load:
         pause: float,
         submitters: int = 1,
     ) -> None:
-        """`agents`: every agent's token by name; those in `old` are old clients and run here.
+        """`agents`: every agent's token by name; the ones in `old` run here as old clients.
 
-        `submitters`: how many for each agent.
+        `submitters`: number for each agent.
         """
         self.submitters = [
             Submitter(
@@ -210,11 +210,11 @@ class Load:
 
     @property
     def accepted(self) -> int:
-        """Return how many jobs were answered with 2xx."""
+        """The number of jobs that were answered with 2xx."""
         return sum(submitter.accepted for submitter in self.submitters)
 
     def stop_submitting(self) -> int:
-        """End the submitters; return how many wishes were given up. Raises what ended one early."""
+        """Stop the submitters; return how many submissions were given up. Raises the exception that ended one early."""
         for submitter in self.submitters:
             submitter.stopping.set()
         for submitter in self.submitters:
@@ -222,7 +222,7 @@ class Load:
         return sum(submitter.given_up for submitter in self.submitters)
 
     def stop(self) -> None:
-        """End the old clients. Raises what ended one early."""
+        """Stop the old clients. Raises the exception that ended one early."""
         for agent in self.old_agents:
             agent.stopping.set()
         for agent in self.old_agents:

@@ -1,4 +1,4 @@
-"""What leads to the failpoints of messages and channels; `workloads.py` says how a promise is noted."""
+"""Workloads that reach the failpoints of messages and channels; see `workloads.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from notifications.models import OPEN_STATES, Channel, Delivery, DeliveryState, 
 from tests.factories import make_user
 from tests.faults.journal import Journal
 
-# Where nobody listens: the failpoints do not mind what the service says.
+# No server listens there: the failpoints do not depend on the service's answer.
 _NOBODY = {"url": "https://127.0.0.1:8443/"}
 
 
@@ -45,7 +45,7 @@ def _message(journal: Journal, owner_id: str, **more: object) -> Message:
 
 
 def deliver_one(journal: Journal) -> None:
-    """A message to a service that is away: its delivery is tried, given up by hand, and tried anew."""
+    """A message to an unreachable service: its delivery is tried, marked dead by hand, and replayed."""
     message = _message(journal, _channel(journal).owner_id)
     delivery = Delivery.objects.get(message=message)
     deliver(delivery.pk)
@@ -55,7 +55,7 @@ def deliver_one(journal: Journal) -> None:
 
 
 def answer_one(journal: Journal) -> None:
-    """A message with something to choose, and the choice."""
+    """A message with choices, and the choice."""
     owner_id = _channel(journal).owner_id
     _message(journal, owner_id, actions=(ActionRequest(label="again", agent="a", text="date"),))
     assert take_action(owner_id, 1) is not None
@@ -63,7 +63,7 @@ def answer_one(journal: Journal) -> None:
 
 
 def withdraw_one(journal: Journal) -> None:
-    """A message that is taken back before it is sent."""
+    """A message that is withdrawn before it is sent."""
     channel = _channel(journal)
     message = _message(journal, channel.owner_id)
     withdraw_message(viewer=channel.owner, message_id=message.pk)
@@ -71,7 +71,7 @@ def withdraw_one(journal: Journal) -> None:
 
 
 def change_channels(journal: Journal) -> None:
-    """Channels that are made, changed, removed, and those of people who come and go."""
+    """Create, change and remove channels, and the channels of people who follow and unfollow."""
     _ask_a_mailbox(journal)
     channel = update_channel(channel=_channel(journal), change=ChannelChange(name="other"), actor="test")
     delete_channel(channel=channel, actor="test")
@@ -88,15 +88,15 @@ def _ask_a_mailbox(journal: Journal) -> None:
         owner_id=make_user(f"u{new_id()}").pk, name="mail", driver="email", settings={"to": address}, levels=[],
         actor="test",
     )  # fmt: skip
-    # The minute between two questions is over.
+    # Skip the minute between two confirmation mails.
     PaceMeter.objects.filter(key__startswith="confirm:").delete()
     ask_again(channel=mailbox)
     _page, _slash, token = confirmation_url(mailbox.pk, address).rpartition("/")
     journal.note("agreed", id=confirm_channel(token).pk)
 
 
-def broken_promises(lines: list[dict[str, str]]) -> list[str]:
-    """Return what the database does not keep of these lines, and what hangs in the air."""
+def find_losses(lines: list[dict[str, str]]) -> list[str]:
+    """Return the lines that the database does not confirm, and orphaned rows."""
     found = []
     for line in lines:
         match line["do"]:
@@ -117,11 +117,11 @@ def broken_promises(lines: list[dict[str, str]]) -> list[str]:
             case _:
                 continue
         if not kept:
-            found.append(f"not kept: {line}")
+            found.append(f"lost: {line}")
     return found
 
 
 def _is_channel_kept(channel_id: str) -> bool:
-    # A removal whose COMMIT went through and that nobody was told of: the trail has it.
+    # A removal may have been committed without an answer: the audit trail has it.
     removed = AuditEntry.objects.filter(action="channel.delete", details__id=channel_id)
     return Channel.objects.filter(pk=channel_id).exists() or removed.exists()

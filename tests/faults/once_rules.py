@@ -1,9 +1,8 @@
-"""I5 and I9: what a moment makes, and what there is only one of.
+"""I5 and I9: a delayed job creates one job, and a distinct key has one live job.
 
-- I5 a delayed job that was accepted is there (I1); fired, it has made exactly one job, and not before its moment; not
-  fired, it has made none. One whose moment is past has fired, within the time that a look for what is due takes and the
-  outages that were measured.
-- I9 of jobs with one distinct key, in one queue, at most one lives at a time; who has ended holds the key no more.
+- I5 an accepted delayed job exists (I1); once fired, it has created exactly one job, not before its due time; before,
+  it has created none. It fires at the latest one sweep and the measured outages after its due time.
+- I9 at most one job with the same distinct key is live in one queue; a job that has ended does not hold its key.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.faults.records import Row
 
 
 def _fired_once(case: Case) -> Iterator[Violation]:
-    """I5: fired, one job; not fired, none; none before its moment."""
+    """I5: a fired delayed job has one job, not before its due time; any other has none."""
     made: defaultdict[str, list[Row]] = defaultdict(list)
     for row in case.records.jobs.values():
         if row.parent_id in case.records.delayed and row.attempt == 1:
@@ -42,7 +41,7 @@ def _fired_once(case: Case) -> Iterator[Violation]:
 
 
 def _fired_in_time(case: Case) -> Iterator[Violation]:
-    """I5: what is due has fired; I1: what was accepted is there."""
+    """I5: due jobs have fired; I1: accepted ones exist."""
     for delayed in case.records.delayed.values():
         if delayed.state != "scheduled":
             continue
@@ -51,7 +50,7 @@ def _fired_in_time(case: Case) -> Iterator[Violation]:
         if late > case.limits.sweep + case.limits.overlap + outage:
             text = f"is due since {delayed.due_at}, {late:.1f} s, and has not fired"
             yield Violation(invariant="I5", job_id=delayed.id, text=text)
-    for line in case.records.said("delay"):
+    for line in case.records.lines_of("delay"):
         if not line.accepted:
             continue
         found = case.records.delayed.get(line["id"] or "")
@@ -64,7 +63,7 @@ def _fired_in_time(case: Case) -> Iterator[Violation]:
 
 
 def _distinct(case: Case) -> Iterator[Violation]:
-    """I9: the key is held by who lives, and by one."""
+    """I9: only one live job holds a key."""
     holders: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in case.records.jobs.values():
         if row.distinct_slot is None:
@@ -76,13 +75,13 @@ def _distinct(case: Case) -> Iterator[Violation]:
         if len(rows) > 1:
             text = f"{len(rows)} jobs of queue {queue} hold one key: {', '.join(sorted(row.id for row in rows))}"
             yield Violation(invariant="I9", job_id=min(row.id for row in rows), text=text)
-    yield from _lived_alone(case)
+    yield from _one_at_a_time(case)
 
 
-def _lived_alone(case: Case) -> Iterator[Violation]:
-    """I9 over the whole run: of jobs that were submitted under one key each began after the one before had ended."""
+def _one_at_a_time(case: Case) -> Iterator[Violation]:
+    """I9 over the whole run: of jobs with one distinct key, each was created after the previous one had ended."""
     same: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
-    for line in case.records.said("submit"):
+    for line in case.records.lines_of("submit"):
         row = case.records.jobs.get(line["id"] or "")
         if line["distinct"] is not None and row is not None:
             same[row.queue_id, line["distinct"]].add(row.id)
@@ -98,4 +97,4 @@ def _life(row: Row) -> tuple[dt.datetime, dt.datetime]:
     return row.events[0].at if row.events else row.active_at, ends[0] if ends else AFTER_ALL
 
 
-MOMENT_RULES: tuple[Rule, ...] = (_fired_once, _fired_in_time, _distinct)
+ONCE_RULES: tuple[Rule, ...] = (_fired_once, _fired_in_time, _distinct)

@@ -1,4 +1,4 @@
-"""I8: who starts before whom."""
+"""I8: the order in which jobs start, and the width of queues."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.faults.case import ACTIVE, AFTER_ALL, Case, Rule, Violation
 from tests.faults.records import Row
 
 _Rank: TypeAlias = tuple[int, dt.datetime, str]
-"""Who is before whom: the higher priority, then the older."""
+"""The sort key of jobs: higher priority first, then the older."""
 
 
 def _in_order(case: Case) -> Iterator[Violation]:
-    """I8: nobody is passed over by a claim who surely was waiting; a queue is no wider than it is."""
+    """I8: a claim takes the first waiting job; a queue has not more active jobs than its width."""
     lanes: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in case.records.jobs.values():
         if row.queue_id is not None:
@@ -47,22 +47,22 @@ def _passed_over(case: Case, where: str, rows: Sequence[Row]) -> Iterator[Violat
     waits.sort()
     waiting: list[tuple[_Rank, dt.datetime]] = []
     at = 0
-    for moment, key in sorted(claims):
-        while at < len(waits) and waits[at][0] < moment:
+    for when, key in sorted(claims):
+        while at < len(waits) and waits[at][0] < when:
             heapq.heappush(waiting, waits[at][1:])
             at += 1
-        while waiting and waiting[0][1] <= moment:
+        while waiting and waiting[0][1] <= when:
             heapq.heappop(waiting)
-        if waiting and waiting[0][0] < key and not _in_a_fault(case, moment):
+        if waiting and waiting[0][0] < key and not _in_a_fault(case, when):
             _priority, due, first = waiting[0][0]
-            text = f"handed out at {moment} before {first}, which had been waiting since {due} ({where})"
+            text = f"handed out at {when} before {first}, which had been waiting since {due} ({where})"
             yield Violation(invariant="I8", job_id=key[2], text=text)
 
 
-def _in_a_fault(case: Case, moment: dt.datetime) -> bool:
-    """A fault can leave locks behind that no row tells of."""
+def _in_a_fault(case: Case, when: dt.datetime) -> bool:
+    """Return whether a fault could hold locks at this time, which no row shows."""
     margin = dt.timedelta(seconds=case.limits.overlap)
-    return case.outage_seconds(moment - margin, moment + margin, recovery=case.limits.overlap) > 0
+    return case.outage_seconds(when - margin, when + margin, recovery=case.limits.overlap) > 0
 
 
 def _too_many(case: Case, where: str, rows: Sequence[Row], width: int) -> Iterator[Violation]:
@@ -80,7 +80,7 @@ def _too_many(case: Case, where: str, rows: Sequence[Row], width: int) -> Iterat
         if since is not None:
             steps.append((since, 1, row.id))
     running = 0
-    for _moment, step, job_id in sorted(steps):
+    for _at, step, job_id in sorted(steps):
         running += step
         if step > 0 and running > width:
             yield Violation(invariant="I8", job_id=job_id, text=f"is active number {running} of {width} in {where}")

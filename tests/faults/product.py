@@ -1,6 +1,6 @@
-"""The whole product as separate real processes in a folder: what `make up` starts, more than once where it can be.
+"""The whole product as real processes in a folder: the ones of `make up`, several of a kind where possible.
 
-Whatever dies is started again at once, as systemd would. Clocks are scaled: leases of 6 s, offline after 3 s.
+A process that dies is started again at once, as by systemd. Times are scaled: leases of 6 s, offline after 3 s.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COMMAND = Path(__file__).with_name("command.py")
 
 @dataclass(slots=True)
 class Part:
-    """One process by name. `wanted` False: it is kept down on purpose. `starts` counts its lives."""
+    """One process by name. `wanted` False: it is kept down on purpose."""
 
     name: str
     launch: Callable[[], PrivateServer]
@@ -65,13 +65,13 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """Return the process's id. Raises AssertionError where none ever ran."""
+        """The process's id. Raises AssertionError if it was never started."""
         assert self.server is not None, self.name
         return self.server.process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether the process runs or is stopped."""
+        """Whether the process exists, running or stopped by a signal."""
         return self.server is not None and self.server.process.poll() is None
 
     def start(self) -> None:
@@ -82,8 +82,8 @@ class Part:
                 self.starts += 1
 
 
-class World:
-    """One product. Call from one thread; a thread of its own starts again what died."""
+class Product:
+    """One product. Call it from one thread; a background thread restarts dead processes."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class World:
         slow_link: bool = False,
         slow_database: bool = False,
     ) -> None:
-        """`slow_link` puts a proxy between everybody and the web, `slow_database` one between web and MariaDB."""
+        """`slow_link` puts a proxy between all clients and the web, `slow_database` one between web and MariaDB."""
         self.folder, self.evidence, self.lane = folder, evidence, lane
         self.parts: dict[str, Part] = {}
         self.proxies: list[Proxy] = []
@@ -117,8 +117,8 @@ class World:
 
     # --- starting
 
-    def start(self) -> World:
-        """Migrate, start everything, make the agents, and return once the real ones were heard."""
+    def start(self) -> Product:
+        """Migrate, start all processes, create the agents, and return when the real ones are online."""
         self._manage("migrate", "--no-input", "--verbosity", "0")
         login = json.dumps({"username": "admin", "password": "a password of the faults"})
         self.user_token = json.loads(self._manage("first_start", stdin=login))["user_token"]
@@ -139,7 +139,7 @@ class World:
         return self
 
     def _make_agent(self, name: str) -> str:
-        """Return the token of a new agent; "" where the product, which has just started, is busy still."""
+        """Return the token of a new agent; "" if the product, which has just started, is still busy."""
         status, agent = self.call("POST", "/agents", {"name": name})
         assert status in (201, 503), agent
         return str(agent["token"]) if status == 201 else ""
@@ -174,7 +174,7 @@ class World:
         self._web_environment = {**self.environment, "LETSERVER_DATABASE_URL": url}
 
     def _adopt(self, name: str, server: PrivateServer, folder: Path) -> None:
-        """Keep a server that runs already."""
+        """Watch a server that runs already."""
         log = self.folder / "logs" / f"{name}.log"
 
         def launch() -> PrivateServer:
@@ -237,14 +237,14 @@ class World:
 
     @property
     def client_base(self) -> str:
-        """Return the address that agents and submitters use."""
+        """The address for agents and submitters."""
         if self.link is None:
             return self.base
         assert isinstance(self.link.address, tuple)
         return f"http://{self.link.address[0]}:{self.link.address[1]}"
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Make one call as the owner, past every proxy. Raises OSError or HTTPException when nobody answers."""
+        """Make one call as the owner, past every proxy. Raises OSError or HTTPException without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             headers = {"Content-Type": "application/json"}
@@ -258,7 +258,7 @@ class World:
             connection.close()
 
     def is_well(self) -> bool:
-        """Tell whether the web answers."""
+        """Return whether the web answers."""
         try:
             return self.call("GET", "/status")[0] == 204
         except (OSError, http.client.HTTPException):
@@ -279,7 +279,7 @@ class World:
         )
 
     def unfinished_jobs(self) -> list[tuple[str, str]]:
-        """Return (id, status) of every job that has not ended. Raises the database's errors."""
+        """Return (id, status) of every job that has not ended. Raises database errors."""
         connection = self.connect()
         try:
             cursor = connection.cursor()
@@ -291,7 +291,7 @@ class World:
     # --- faults
 
     def kill(self, name: str) -> None:
-        """End the process with -9, its group not: what it started is its own affair. The keeper starts it again."""
+        """Kill the process with -9, but not its group: its children must handle that. The keeper starts it again."""
         part = self.parts[name]
         with part.lock:
             os.kill(part.pid, signal.SIGKILL)
@@ -299,17 +299,17 @@ class World:
             part.server.process.wait()
 
     def freeze(self, name: str) -> None:
-        """Stop the whole group with SIGSTOP and see that it stands."""
+        """Stop the whole group with SIGSTOP and wait until it is stopped."""
         os.killpg(self.parts[name].pid, signal.SIGSTOP)
         until(lambda: _state(self.parts[name].pid) == "T", seconds=5)
 
     def thaw(self, name: str) -> None:
-        """Let it go on."""
+        """Continue the group with SIGCONT."""
         with suppress(ProcessLookupError):
             os.killpg(self.parts[name].pid, signal.SIGCONT)
 
     def take_away(self, name: str) -> None:
-        """End it politely and keep it down until `bring_back`."""
+        """Stop it with SIGTERM and keep it down until `bring_back`."""
         part = self.parts[name]
         with part.lock:
             part.wanted = False
@@ -317,17 +317,17 @@ class World:
                 part.server.stop()
 
     def bring_back(self, name: str) -> None:
-        """Start what was taken away."""
+        """Start a process that was taken away."""
         self.parts[name].wanted = True
         self.parts[name].start()
 
     def restart(self, name: str) -> None:
-        """End it politely; start it at once."""
+        """Stop it with SIGTERM and start it at once."""
         self.take_away(name)
         self.bring_back(name)
 
     def heal(self) -> None:
-        """Undo every fault that lasts, and return once the web answers."""
+        """End every lasting fault, and return when the web answers."""
         for proxy in self.proxies:
             proxy.heal()
         for part in self.parts.values():
@@ -337,7 +337,9 @@ class World:
         until(self.is_well, seconds=_START_SECONDS)
 
     def _keep(self) -> None:
-        """Start again whatever died. The kernel ends a child with the thread that forked it: this one lasts longest."""
+        """Restart dead processes. The kernel kills a child when the thread that forked it ends, so only this thread
+        forks.
+        """
         while not self._closing.wait(_LOOK_SECONDS):
             for part in self.parts.values():
                 if part.lock.acquire(blocking=False):
@@ -350,12 +352,12 @@ class World:
     # --- ending
 
     def stop_server(self) -> None:
-        """End everything but the stores, so that the database is at rest."""
+        """Stop everything but the databases, so that the rows are at rest."""
         for name in (*REAL_AGENTS, *WEBS, "worker", "beat"):
             self.take_away(name)
 
     def close(self, *, keep_logs_in: Path) -> None:
-        """End every process and remove the folder, logs apart."""
+        """Stop every process and remove the folder; keep the logs."""
         self._closing.set()
         for part in self.parts.values():
             part.wanted = False
@@ -380,7 +382,7 @@ def _state(pid: int) -> str:
 
 
 def _end_leftovers(folder: Path) -> None:
-    """End shims and commands of killed agents: their command lines name the folder."""
+    """Kill shims and commands of killed agents, found by the folder in their command lines."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):

@@ -1,7 +1,7 @@
-"""A bad network between two processes: latency, resets, black holes, half-open connections, cuts right after COMMIT.
+"""A faulty network between two processes: latency, resets, black holes, half-open connections, cuts after COMMIT.
 
-One event loop in a thread of its own; switched by methods from any thread. An address is `(host, port)` or the path of
-a Unix socket.
+It runs an event loop in its own thread; its methods may be called from any thread. An address is `(host, port)` or the
+path of a Unix socket.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _PIECE_BYTES = 65_536
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _COM_QUERY = b"\x03"
 _HEAD_BYTES = 4
-# A COMMIT is shorter; a longer packet is passed over unread.
+# A COMMIT is shorter; skip longer packets unread.
 _SHORT_BYTES = 32
 _PATIENCE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class CommitFinder:
-    """Follows what one client sends to a MySQL server, packet by packet.
+    """Parses the bytes that one client sends to a MySQL server, packet by packet.
 
     A packet: 3 bytes of length (little end first), 1 byte of sequence number (0 begins a command), payload.
     """
@@ -38,7 +38,7 @@ class CommitFinder:
     _pass_over: int = 0
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; tell whether a COMMIT came to its end in them."""
+        """Take the next bytes; return whether they complete a COMMIT."""
         self._rest += data
         found = False
         while True:
@@ -61,7 +61,7 @@ class CommitFinder:
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """One connection through the proxy. `lost`: bytes of it were swallowed, so it may never carry any again."""
+    """One connection through the proxy. `lost`: some of its bytes were dropped, so it must never carry any again."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
@@ -70,14 +70,14 @@ class Pair:
     cut_at_answer: bool = False
 
     def cut(self) -> None:
-        """End both sides; the client is reset where there is such a thing, the server gets all that was sent."""
+        """Close both sides: reset the client (TCP only), and let the server receive all bytes that were sent."""
         reset(self.client)
         if self.server is not None:
             self.server.close()
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST (SO_LINGER 0); a Unix socket just closes."""
+    """Close with RST (SO_LINGER 0); a Unix socket closes normally."""
     connection = writer.get_extra_info("socket")
     if connection is not None and connection.family != socket.AF_UNIX:
         with suppress(OSError):
@@ -86,7 +86,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 class Proxy:
-    """Listens at `address` and carries bytes to `target`. `landed` counts the faults that hit a connection."""
+    """Listens at `address` and forwards bytes to `target`. `landed` counts the faults that hit a connection."""
 
     def __init__(self, address: Address, target: Address) -> None:
         self.address, self.target = address, target
@@ -107,29 +107,29 @@ class Proxy:
         assert self._listens.wait(_PATIENCE_SECONDS), f"nothing listens at {address}"
 
     def reset_some(self, share: float) -> None:
-        """Let each piece of data be the last of its connection with this chance, and reset its client."""
+        """Reset the client of a connection at each piece of data, with this probability."""
         self.reset_share = share
 
     def cut_after_commit(self, share: float) -> None:
-        """Carry this share of the COMMITs to the server and cut: half at once, half when the answer has come."""
+        """Forward this share of the COMMITs and cut the connection: half at once, half when the answer arrives."""
         self.commit_share = share
 
     def open_hole(self) -> None:
-        """Swallow every byte from now on and keep every connection."""
+        """Drop every byte from now on and keep every connection open."""
         self._hole = True
 
     def half_open(self) -> None:
-        """Reset the client of every connection; the server is not told until `heal`."""
+        """Reset the client of every connection; the server does not notice until `heal`."""
         self._call(self._half_open)
 
     def heal(self) -> None:
-        """Be a good network again. Connections that lost bytes end now, as they do when a link comes back."""
+        """Stop all faults. Connections that lost bytes are cut now, as when a link recovers."""
         self.latency_seconds = self.commit_latency_seconds = self.reset_share = self.commit_share = 0.0
         self._hole = False
         self._call(self._cut_lost)
 
     def close(self) -> None:
-        """End everything. May be called again."""
+        """Close all connections and the listener. May be called again."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(_PATIENCE_SECONDS)
@@ -170,12 +170,12 @@ class Proxy:
             pair.cut()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            # A task that is cancelled at once would be told of in the log.
+            # asyncio logs a task that is cancelled at once, so let it end first.
             await asyncio.wait(others, timeout=1.0)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        # The closed transports are told on the loop's next rounds.
+        # Closed transports get their callbacks in the next iterations of the loop.
         await asyncio.sleep(0.05)
 
     async def _carry(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
@@ -187,7 +187,7 @@ class Proxy:
             back = asyncio.create_task(self._pump(pair, server_reader, client, from_client=False))
             await asyncio.wait({there, back})
         except OSError:
-            pass  # the target is not there: the caller's connection ends below
+            pass  # the target does not accept: the client's connection is closed below
         finally:
             pair.cut()
             self._pairs.discard(pair)
@@ -203,7 +203,7 @@ class Proxy:
     async def _pump(
         self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_client: bool
     ) -> None:
-        """Carry one direction to its end."""
+        """Forward one direction until it ends."""
         with suppress(OSError):
             while data := await reader.read(_PIECE_BYTES):
                 if self.latency_seconds:
@@ -212,7 +212,7 @@ class Proxy:
                 if not await self._carry_piece(pair, data, writer, from_client=from_client):
                     pair.cut()
                     return
-        # A side that closes is passed on at once; one that closes inside a hole is not heard on the other side.
+        # Forward a close at once, except inside a black hole, where the other side does not see it.
         while pair.lost:
             if writer.is_closing():
                 return
@@ -220,7 +220,7 @@ class Proxy:
         writer.close()
 
     async def _carry_piece(self, pair: Pair, data: bytes, writer: asyncio.StreamWriter, *, from_client: bool) -> bool:
-        """Carry, swallow or cut; False when the connection is to end."""
+        """Forward, drop or cut; return False if the connection must be closed."""
         if self._hole or pair.lost:
             pair.lost = True
             self.swallowed += len(data)

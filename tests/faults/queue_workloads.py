@@ -1,4 +1,4 @@
-"""What leads to the failpoints of queues; `workloads.py` says how a promise is noted."""
+"""Workloads that reach the failpoints of queues; see `workloads.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WAYS_ON = (JobStatus.FAILED, JobStatus.EXPIRED)
 
 
 def queue_some(journal: Journal) -> None:
-    """Make a queue, fill it, stop it, empty it, remove it."""
+    """Create a queue, fill it, pause it, empty it, remove it."""
     agent, queue = _queue()
     wishes = [_wish(queue, str(number)) for number in range(3)]
     for job in submit_many(wishes):
@@ -39,7 +39,7 @@ def queue_some(journal: Journal) -> None:
 
 
 def bury_some(journal: Journal) -> None:
-    """Let jobs fail for good; replay one and remove the others."""
+    """Make dead letters; replay one and remove the others."""
     agent, queue = _queue()
     submit_many([_wish(queue, str(number)) for number in range(2)])
     for _ in range(2):
@@ -52,9 +52,9 @@ def bury_some(journal: Journal) -> None:
     journal.note("buried", id=queue.pk)
 
 
-def broken_promises(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the database does not keep of these, and every failure that nothing follows although it must."""
-    return [f"not kept: {line}" for line in lines if not _is_kept(line)] + list(_forgotten())
+def find_losses(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines that the database does not confirm, and failures without their retry or dead letter."""
+    return [f"lost: {line}" for line in lines if not _is_kept(line)] + list(_forgotten())
 
 
 def _is_kept(line: Mapping[str, Any]) -> bool:
@@ -71,7 +71,7 @@ def _is_kept(line: Mapping[str, Any]) -> bool:
 
 
 def _forgotten() -> Iterator[str]:
-    """A failure and its further attempt are one transaction, and so are the last and its dead letter."""
+    """A failure and its retry are one transaction, and so are the last failure and its dead letter."""
     for job in Job.objects.filter(status__in=_WAYS_ON, retries__gt=0):
         after = Job.objects.filter(root_id=job.root_id, attempt=job.attempt + 1)
         if job.parked_at is None and not after.exists():

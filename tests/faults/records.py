@@ -1,11 +1,11 @@
-"""What one run left behind: the clients' own logs (JSON lines) and the rows at rest. Read here, judged elsewhere.
+"""Reads the records of one run: the clients' own logs (JSON lines) and the rows at rest. The rules are elsewhere.
 
-Knows the contract of the logs and the names of five tables, and imports nothing of the product. A log line has `t`
-(seconds of this host's monotonic clock) and `do`; what else it has depends on `do`:
+It knows the format of the logs and the names of five tables, and imports nothing of the product. A log line has `t`
+(seconds of this host's monotonic clock) and `do`; its other fields depend on `do`:
 
 - submit-*.jsonl: `submit` (key or null, agent, message, status or null when no answer came, id or null), one for each
-  try, perhaps with `distinct`; `delay` (message, status, id), the same for a delayed job; `read` (id, status: the
-  job's). Two keys of one agent have two messages, or the jobs of a key cannot be counted.
+  attempt, optionally with `distinct`; `delay` (message, status, id), the same for a delayed job; `read` (id, status:
+  the job's). Two keys of one agent must have different messages, so that the jobs of a key can be counted.
 - old-*.jsonl, the clients that acknowledge nothing: `claimed`, `started`, `ended` (agent, id), `report` (agent, id,
   kind, status, text).
 - runs.jsonl, written by the commands themselves: `started`, `ended` (agent, id, pid).
@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 
 class Cursor(Protocol):
-    """As much of a DB-API cursor as is used."""
+    """The used part of a DB-API cursor."""
 
     def execute(self, query: str) -> Any: ...
 
@@ -36,7 +36,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """As much of a DB-API connection as is used: sqlite3's and MySQLdb's fit, and so does Django's."""
+    """The used part of a DB-API connection: sqlite3's, MySQLdb's and Django's match."""
 
     def cursor(self) -> Any: ...
 
@@ -57,7 +57,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A job as the database has it, with its events by number and the stored result (None: no output row)."""
+    """A job's row, with its events by number and the stored result (None: no output row)."""
 
     id: str
     owner_id: str
@@ -81,7 +81,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delayed:
-    """A delayed job as the database has it. `makes_a_job`: it goes to an agent or a queue that took it."""
+    """A delayed job's row. `makes_a_job`: it has an agent or a queue that accepts it."""
 
     id: str
     message: str
@@ -121,9 +121,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Everything of one run. Lines are in the order of their time; windows are (from, until) of faults in force.
+    """All records of one run. Lines are ordered by time; windows are (from, until) of active faults.
 
-    `shared`: queues that run on no one agent, but on a group or for programs that pull them.
+    `shared`: queues that run on a group of agents or are pulled by programs.
     """
 
     jobs: dict[str, Row]
@@ -135,13 +135,13 @@ class Records:
     windows: tuple[tuple[float, float], ...] = ()
     by_do: dict[str, list[Line]] = field(default_factory=dict)
 
-    def said(self, *what: str) -> Iterator[Line]:
-        """Go through the lines of these kinds, one kind after the other, each in the order of its time."""
+    def lines_of(self, *what: str) -> Iterator[Line]:
+        """Yield the lines of these kinds, one kind after the other, each ordered by time."""
         for do in what:
             yield from self.by_do.get(do, [])
 
     def is_called(self, agent_id: str | None, called: object) -> bool:
-        """Tell whether a log means this agent, by id or by name."""
+        """Return whether a log's agent, an id or a name, is this one."""
         if agent_id is None:
             return False
         agent = self.agents.get(agent_id)
@@ -149,18 +149,20 @@ class Records:
 
 
 def read_records(folder: Path, connection: Connection) -> Records:
-    """Read every log of a folder (None is needed) and the rows. ValueError names a line that is not of the contract."""
+    """Read the logs of a folder, which may be empty, and the rows. Raises ValueError with the file and line of an
+    invalid one.
+    """
     lines = sorted(read_logs(folder), key=lambda line: line.t)
     by_do: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_do[line.do].append(line)
     events: defaultdict[str, list[Event]] = defaultdict(list)
-    # Qualified names: `before` alone is a reserved word on MySQL.
+    # `before` is reserved on MySQL, so qualify it.
     for job_id, number, at, before, after, actor in select(
         connection,
         "SELECT e.job_id, e.number, e.at, e.before, e.after, e.actor FROM jobs_jobevent e ORDER BY e.job_id, e.number",
     ):
-        events[job_id].append(Event(number=number, at=_moment(at), before=before, after=after, actor=actor))
+        events[job_id].append(Event(number=number, at=_utc(at), before=before, after=after, actor=actor))
     results = dict(select(connection, "SELECT o.job_id, o.result FROM jobs_joboutput o"))
     jobs = {}
     for row in select(
@@ -173,9 +175,9 @@ def read_records(folder: Path, connection: Connection) -> Records:
         jobs[row[0]] = Row(
             **dict(zip(names, row[:9], strict=True)) | {"late": bool(row[6])},
             protocol=row[9],
-            active_at=_moment(row[10]),
-            expires_at=_moment_or_none(row[11]),
-            lease_until=_moment_or_none(row[12]),
+            active_at=_utc(row[10]),
+            expires_at=_utc_or_none(row[11]),
+            lease_until=_utc_or_none(row[12]),
             result=results.get(row[0]),
             events=tuple(events.pop(row[0], ())),
             parent_id=row[13],
@@ -188,8 +190,8 @@ def read_records(folder: Path, connection: Connection) -> Records:
             id=one,
             message=message,
             state=state,
-            due_at=_moment(due_at),
-            fired_at=_moment_or_none(fired_at),
+            due_at=_utc(due_at),
+            fired_at=_utc_or_none(fired_at),
             makes_a_job=not url and reason != "duplicate",
         )
         for one, message, state, due_at, fired_at, url, reason in select(
@@ -210,9 +212,9 @@ def read_records(folder: Path, connection: Connection) -> Records:
 
 
 def read_logs(folder: Path) -> Iterator[Line]:
-    """Go through the lines of every log of a folder. ValueError names one that is not of the contract."""
+    """Yield the lines of every log of a folder. Raises ValueError with the file and line of an invalid one."""
     for path in sorted(folder.glob("*.jsonl")):
-        # A writer that was killed leaves a torn last line; a torn line in the middle is a broken log.
+        # A killed writer leaves an incomplete last line; an incomplete line elsewhere is an error.
         whole = path.read_text(encoding="utf-8").split("\n")[:-1]
         for number, text in enumerate(whole, 1):
             try:
@@ -223,7 +225,9 @@ def read_logs(folder: Path) -> Iterator[Line]:
 
 
 def _windows(lines: Iterable[Line]) -> Iterator[tuple[float, float]]:
-    """Yield when any fault was in force, joined where faults overlap; one never healed lasts to the last line."""
+    """Yield the intervals with an active fault, merged if faults overlap; a fault that was never healed lasts to the
+    last line.
+    """
     in_force: defaultdict[object, int] = defaultdict(int)
     since = until = 0.0
     for line in lines:
@@ -251,11 +255,11 @@ def select(connection: Connection, query: str) -> list[tuple[Any, ...]]:
         cursor.close()
 
 
-def _moment(value: object) -> dt.datetime:
-    """Return a moment in UTC without a zone: SQLite gives text, unless its connection converts."""
-    moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+def _utc(value: object) -> dt.datetime:
+    """Return a time in UTC without a zone. SQLite returns text, unless its connection converts."""
+    when = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+    return when.astimezone(dt.UTC).replace(tzinfo=None) if when.tzinfo else when
 
 
-def _moment_or_none(value: object) -> dt.datetime | None:
-    return None if value is None else _moment(value)
+def _utc_or_none(value: object) -> dt.datetime | None:
+    return None if value is None else _utc(value)

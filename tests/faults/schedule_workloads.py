@@ -1,4 +1,4 @@
-"""What leads to the failpoints of schedules and calendars; `workloads.py` says how a promise is noted."""
+"""Workloads that reach the failpoints of schedules and calendars; see `workloads.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MINUTE = dt.timedelta(minutes=1)
 
 
 def schedule_some(journal: Journal) -> None:
-    """Make a schedule, change it, start its job by hand, remove it."""
+    """Create a schedule, change it, fire it by hand, remove it."""
     schedule = _schedule(journal)
     change_schedule(schedule=schedule, fields=ScheduleFields(order=OrderChange({"message": "look"})))
     journal.note("run", id=run_now(schedule, actor="test").job_id)
@@ -36,7 +36,7 @@ def schedule_some(journal: Journal) -> None:
 
 
 def let_occurrences_come(journal: Journal) -> None:
-    """Three missed occurrences run, one after the other."""
+    """Catch up three missed runs, one after the other."""
     agent = _come(_schedule(journal))
     for _ in range(3):
         _succeed(agent)
@@ -44,7 +44,7 @@ def let_occurrences_come(journal: Journal) -> None:
 
 
 def miss_some(journal: Journal) -> None:
-    """No good result comes in time, and then one does."""
+    """A run misses its grace, and a later one succeeds."""
     agent = _come(_schedule(journal, grace_seconds=1))
     tell_of_silent_schedules()
     _succeed(agent)
@@ -52,7 +52,7 @@ def miss_some(journal: Journal) -> None:
 
 
 def read_calendars(journal: Journal) -> None:
-    """Read the shipped calendar in, and warn staff of it."""
+    """Import the shipped calendar, and warn staff about its end."""
     calendar = import_calendar(read_calendar_file(parse_object(SHIPPED.read_bytes())), actor="test")
     journal.note("calendar", code=calendar.code)
     owner = make_user(f"u{new_id()}")
@@ -62,7 +62,7 @@ def read_calendars(journal: Journal) -> None:
 
 
 def _schedule(journal: Journal, **more: Any) -> Schedule:
-    # One that died while it held the ticker has nobody to let it run.
+    # A process that died while it held the ticker cannot release it.
     let_ticker_run()
     agent = make_agent(owner=make_user(f"u{new_id()}"), name="worker")
     order = OrderChange({"agent": agent.pk, "message": "check"})
@@ -74,9 +74,9 @@ def _schedule(journal: Journal, **more: Any) -> Schedule:
 
 
 def _come(schedule: Schedule) -> Agent:
-    """As if nothing had ticked for three minutes, and now something does; return the agent that is to do it.
+    """Simulate a ticker that was down for three minutes and now runs; return the agent of the jobs.
 
-    Three moments are missed at whatever second of a minute it is; that of this minute may be in time, or wait as well.
+    Three runs are missed at any second of the minute; the run of this minute may be in time or missed too.
     """
     assert schedule.agent is not None
     minute = database_now().replace(second=0, microsecond=0)
@@ -96,9 +96,9 @@ def _scan() -> None:
         continue
 
 
-def broken_promises(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the database does not keep of the lines, and jobs of schedules without their row, or rows without."""
-    found = [f"not kept: {line}" for line in lines if not _is_kept(line)]
+def find_losses(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines that the database does not confirm, and scheduled jobs without a run row or the reverse."""
+    found = [f"lost: {line}" for line in lines if not _is_kept(line)]
     return found + list(_unmatched())
 
 

@@ -1,8 +1,8 @@
-"""The product in one process: the services behind a small server, small clients that keep logs, a clock that is moved.
+"""The product in one process: its services behind a small server, small clients that write logs, a simulated clock.
 
-The clients write the evidence of `records.py`. `Server` is the honest one; a planted defect is a subclass that does one
-thing wrong. Traffic is random from a seed, and full of what goes wrong: lost answers, failed COMMITs, clients of one
-token that poll at once, foreign and repeated and contrary reports, silent agents, a Redis that forgets everything.
+The clients write the logs that `records.py` reads. `Server` is correct; a planted defect is a subclass with one
+mistake. Traffic is random from a seed and full of faults: lost answers, failed COMMITs, concurrent polls with one
+token, reports from other agents, repeated and contradicting reports, silent agents, a flushed Redis.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ _ENDS = (ReportKind.SUCCEED, ReportKind.FAIL)
 
 
 class _CommitFailed(Exception):
-    """The database did not take the transaction."""
+    """The COMMIT failed and the transaction was rolled back."""
 
 
 class Server:
-    """The services, called as the gateway calls them. `now` is set by the desk."""
+    """The services, called as the gateway calls them. The simulation sets `now`."""
 
     now: dt.datetime
 
-    def submit(self, wish: Submission, *, commits: bool = True, heard: bool = True) -> Job | AppError:
-        """Submit. Where the COMMIT fails, say so; where it went through unheard, try the same again."""
+    def submit(self, submission: Submission, *, commits: bool = True, answered: bool = True) -> Job | AppError:
+        """Submit. A failed COMMIT is answered with Unavailable; after a COMMIT without an answer, retry."""
         try:
-            outcome = self._submit_once(wish, commits)
+            outcome = self._submit_once(submission, commits)
         except _CommitFailed:
             return Unavailable()
-        return outcome if heard else self._submit_once(wish, True)
+        return outcome if answered else self._submit_once(submission, True)
 
-    def _submit_once(self, wish: Submission, commits: bool) -> Job | AppError:
+    def _submit_once(self, submission: Submission, commits: bool) -> Job | AppError:
         with transaction.atomic():
-            (outcome,) = submit_jobs([wish], now=self.now)
+            (outcome,) = submit_jobs([submission], now=self.now)
             if not commits:
                 raise _CommitFailed
         return outcome
@@ -70,11 +70,11 @@ class Server:
         return claim_jobs([claim], now=self.now)[0]
 
     def claim_at_once(self, one: Claim, two: Claim) -> tuple[Job | None, Job | None]:
-        """Two gateways claim at the same moment: the database lets them through one after the other."""
+        """Claim from two gateways at the same time. The database serializes the two."""
         return self.claim(one), self.claim(two)
 
     def put_back(self, claim: Claim) -> None:
-        """The answer of a claim never left."""
+        """Put the job back: the answer of the claim was not sent."""
         put_back_jobs([PutBack(request_id=claim.request_id)], now=self.now)
 
     def report(self, report: Report) -> AppError | None:
@@ -82,24 +82,24 @@ class Server:
         return report_jobs([report], now=self.now)[0]
 
     def sweep(self, meanwhile: Callable[[], None]) -> None:
-        """Expire what is overdue; `meanwhile` happens while the sweep is under way, which must look again after it."""
+        """Expire overdue jobs. `meanwhile` runs during the sweep, which must re-read the rows after it."""
         meanwhile()
         expire_overdue_jobs(now=self.now)
 
 
 @dataclass(kw_only=True)
 class Client:
-    """One process of an agent. What it holds: job id to the offer it took; `told`: what it said of each end."""
+    """One process of an agent. `holds`: the accepted offer by job id; `reported`: its report of each end."""
 
     name: str
     agent: Agent
     protocol: int
     holds: dict[str, int] = field(default_factory=dict)
-    told: dict[str, Report] = field(default_factory=dict)
+    reported: dict[str, Report] = field(default_factory=dict)
 
 
-class Desk:
-    """One run: people, clients, their logs, and the clock."""
+class Simulation:
+    """One run: users, clients, their logs, and the clock."""
 
     def __init__(self, folder: Path, server: Server, seed: int) -> None:
         self.folder = folder
@@ -117,7 +117,7 @@ class Desk:
         ]
 
     def run(self, steps: int) -> None:
-        """Do so many random things, then let everything come to its end."""
+        """Do `steps` random actions, then let every job end."""
         things = (
             [self.submit] * 6
             + [self.poll] * 4
@@ -131,7 +131,7 @@ class Desk:
         self.rest()
 
     def rest(self) -> None:
-        """Serve what waits, finish what runs, and wait until what was lost has expired."""
+        """Claim and finish all jobs, and wait until the lost ones have expired."""
         for _ in range(20):
             for client in self.clients:
                 while self._poll(client, trouble="none"):
@@ -142,7 +142,7 @@ class Desk:
             self.pass_time(SWEEP_SECONDS)
 
     def pass_time(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Move the clock. When it is time the server looks for what is overdue, while `meanwhile` happens."""
+        """Move the clock. If a sweep is due, run it, and `meanwhile` during it."""
         self.now = self.server.now = self.now + dt.timedelta(seconds=seconds)
         if self.now >= self.next_sweep:
             self.next_sweep = self.now + dt.timedelta(seconds=SWEEP_SECONDS)
@@ -150,28 +150,30 @@ class Desk:
             self.server.sweep(meanwhile)
 
     def note(self, source: str, do: str, **what: Any) -> None:
-        """Write a line of a log, at the clock's time."""
+        """Write a line to a log, at the clock's time."""
         line = {"t": (self.now - self.start).total_seconds(), "do": do, **what}
         with (self.folder / f"{source}.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
 
-    # The things that happen.
+    # Random actions.
 
     def submit(self) -> None:
-        """A person's program submits, and tries again with its key until it is answered."""
+        """A program submits a job; with a key, it retries until it is answered."""
         client = self.random.choice(self.clients)
         self.keys += 1
         key = f"key-{self.keys}" if self.random.random() < 0.7 else None
         message = f"message {self.keys}"
         for _ in range(4):
-            trouble = self.random.choice(["none", "none", "commit fails", "commit unheard", "answer lost"])
-            wish = Submission(
+            trouble = self.random.choice(["none", "none", "commit fails", "commit unanswered", "answer lost"])
+            submission = Submission(
                 owner_id=client.agent.owner_id,
-                actor="desk",
+                actor="simulation",
                 order=JobOrder(agent=client.agent.pk, message=message, ttl_seconds=3600),
                 idempotency_key=key,
             )
-            outcome = self.server.submit(wish, commits=trouble != "commit fails", heard=trouble != "commit unheard")
+            outcome = self.server.submit(
+                submission, commits=trouble != "commit fails", answered=trouble != "commit unanswered"
+            )
             failed = isinstance(outcome, AppError)
             status, job_id = (outcome.status, None) if isinstance(outcome, AppError) else (201, outcome.pk)
             if trouble == "answer lost":
@@ -186,7 +188,7 @@ class Desk:
 
     def _poll(self, client: Client, trouble: str = "") -> bool:
         claim = Claim(agent_id=client.agent.pk, protocol=client.protocol)
-        touch_agents([AgentTouch(agent_id=client.agent.pk, ip="192.0.2.1", version="desk")], now=self.now)
+        touch_agents([AgentTouch(agent_id=client.agent.pk, ip="192.0.2.1", version="simulation")], now=self.now)
         job = self.server.claim(claim)
         trouble = trouble or self.random.choice(["none"] * 6 + ["never left", "lost"])
         if job is not None and trouble == "never left":
@@ -196,7 +198,7 @@ class Desk:
         return job is not None
 
     def poll_at_once(self) -> None:
-        """The two clients of one token poll through two gateways at the same moment."""
+        """The two clients of one token poll through two gateways at the same time."""
         one, two = self.clients[:2]
         claims = Claim(agent_id=one.agent.pk), Claim(agent_id=two.agent.pk)
         for client, job in zip((one, two), self.server.claim_at_once(*claims), strict=True):
@@ -204,7 +206,7 @@ class Desk:
                 self._take(client, job)
 
     def _take(self, client: Client, job: Job) -> None:
-        """An old client starts what it gets; a new one when its acknowledgment is answered."""
+        """Start a job: an old client at once, a new one after its acknowledgment was answered."""
         if client.protocol == 1:
             self.note(client.name, "claimed", agent=client.agent.pk, id=job.pk)
         elif self._send(client, job.pk, ReportKind.RUNNING, "", offer=job.offer) != 204:
@@ -213,7 +215,7 @@ class Desk:
         self.note(client.name if client.protocol == 1 else "runs", "started", agent=client.agent.pk, id=job.pk)
 
     def progress(self) -> None:
-        """A client says that a command still runs: old ones of the job, new ones by a beat."""
+        """A client reports that a command still runs: an old one for the job, a new one by a heartbeat."""
         client = self.random.choice(self.clients)
         if client.holds and client.protocol == 2:
             beat_jobs([Beat(agent_id=client.agent.pk, job_ids=frozenset(client.holds))], now=self.now)
@@ -221,7 +223,7 @@ class Desk:
             self._send(client, self.random.choice(list(client.holds)), ReportKind.RUNNING, "half")
 
     def finish(self) -> None:
-        """A command ends and its client says how."""
+        """A command ends and its client reports the outcome."""
         client = self.random.choice([one for one in self.clients if one.holds] or self.clients)
         if client.holds:
             self._finish(client, self.random.choice(list(client.holds)))
@@ -260,7 +262,7 @@ class Desk:
         status = None if is_lost else 204 if outcome is None else outcome.status
         self.note(client.name, "report", agent=client.agent.pk, id=job_id, kind=str(kind), status=status, text=text)
         if kind in _ENDS:
-            client.told[job_id] = report
+            client.reported[job_id] = report
         return status
 
     def meddle(self) -> None:
@@ -272,37 +274,37 @@ class Desk:
             self._send(other, self.random.choice(list(one.holds)), self.random.choice(_ENDS), "not mine")
 
     def contradict(self) -> None:
-        """A client of an old program tells an end and, mistaken, another one after it."""
+        """An old client reports the opposite outcome after its first report."""
         client = self.random.choice([one for one in self.clients if one.protocol == 1])
-        if client.told:
-            said = self.random.choice(list(client.told.values()))
-            (other,) = {*_ENDS} - {said.kind}
+        if client.reported:
+            first = self.random.choice(list(client.reported.values()))
+            (other,) = {*_ENDS} - {first.kind}
             outcome = self.server.report(
-                replace(said, kind=other, output=Output(text="otherwise"), request_id=new_id())
+                replace(first, kind=other, output=Output(text="otherwise"), request_id=new_id())
             )
             status = 204 if outcome is None else outcome.status
             self.note(
                 client.name,
                 "report",
                 agent=client.agent.pk,
-                id=said.job_id,
+                id=first.job_id,
                 kind=str(other),
                 status=status,
                 text="otherwise",
             )
 
     def cancel(self) -> None:
-        """An owner takes a job back."""
+        """An owner cancels a job."""
         job = self.random.choice([*Job.objects.order_by("pk")[:50], None])
         if job is not None:
-            cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor="desk")], now=self.now)
+            cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor="simulation")], now=self.now)
 
     def flush(self) -> None:
-        """Redis forgets everything."""
+        """Redis is flushed."""
         get_redis_connection().flushall()
 
     def silence(self) -> None:
-        """Agents say nothing for longer than a lease; some results come in just while the sweep is under way."""
+        """Agents are silent for longer than a lease; some results arrive during the sweep."""
         for _ in range(3):
             self.pass_time(SWEEP_SECONDS, self._finish_overdue)
 

@@ -1,4 +1,4 @@
-"""F21: four clients that share one token, at two web processes, do each job once between them."""
+"""F21: four clients that share one token, on two web processes, run each job once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def webs(live_on: LiveServer) -> Iterator[list[LiveServer]]:
 
 
 def _ask(web: LiveServer, method: str, path: str, body: Any, token: str, **headers: str) -> tuple[int, Any]:
-    """Ask until the answer is no 503: a busy machine may be asked again."""
+    """Call until the answer is not 503, which a busy machine may give."""
     while True:
         status, answer, _ = web.call(method, path, body, token=token, headers=headers)
         if status != 503:
@@ -40,19 +40,19 @@ def _ask(web: LiveServer, method: str, path: str, body: Any, token: str, **heade
 
 
 def _as_old(web: LiveServer, token: str) -> str | None:
-    """Take and do one job as old clients do; return its id."""
+    """Claim and finish one job as an old client; return its id, None without a job."""
     status, job = _ask(web, "GET", "/agent/job", None, token)
     if status != 200:
         assert status == 204, job
         return None
     status, answer = _ask(web, "PUT", f"/agent/jobs/{job['id']}/succeed", {"result": job["message"]}, token)
-    # Said a second time, after a 503 whose report was written all the same, it is finished already.
+    # A retry after a 503 whose report was committed is answered JobFinished.
     assert status == 204 or answer["error"] == "JobFinished", answer
     return str(job["id"])
 
 
 def _as_new(web: LiveServer, token: str) -> str | None:
-    """Take and do one job under protocol 2: it is ours when the acknowledgement is answered with 204."""
+    """Claim and finish one job under protocol 2; the client owns it after a 204 to its acknowledgment."""
     version = {"Skadi-Protocol": "2"}
     status, job = _ask(web, "GET", "/agent/job?wait=1", None, token, **version)
     if status != 200:
@@ -61,7 +61,7 @@ def _as_new(web: LiveServer, token: str) -> str | None:
     path, claim = f"/agent/jobs/{job['id']}", {"offer": job["offer"], "ack": True}
     status, answer = _ask(web, "PUT", f"{path}/running", claim, token, **version)
     if status == 409:
-        return None  # offered again meanwhile, because the machine is slow
+        return None  # offered to another client meanwhile, because the machine is slow
     assert status == 204, answer
     status, answer = _ask(web, "PUT", f"{path}/succeed", {"result": job["message"]}, token, **version)
     assert status == 204, answer
@@ -82,9 +82,9 @@ def test_four_clones_of_one_agent_do_each_job_once(webs: list[LiveServer], take:
 
     def send(at: int) -> None:
         while (number := next(numbers)) < _JOBS:
-            wish = {"agent": name, "message": f"job {number}", "ttl": 3600}
+            body = {"agent": name, "message": f"job {number}", "ttl": 3600}
             key = {"Idempotency-Key": f"{name} {number}"}
-            status, job = _ask(webs[at % 2], "POST", "/jobs", wish, user_token, **key)
+            status, job = _ask(webs[at % 2], "POST", "/jobs", body, user_token, **key)
             assert status == 201, job
             sent.append(job["id"])
 

@@ -1,4 +1,4 @@
-"""Delayed jobs by the thousand, with real workers and beats: none early, none lost, none twice."""
+"""Thousands of delayed jobs with real workers and beats: none fires early, twice or never."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STOPS = 20
 
 
 class Tickers:
-    """A database and a Redis of their own, and beats and workers that release what is due."""
+    """Its own database and Redis, and beats and workers that release due jobs."""
 
     def __init__(self, lane: Lane, name: str) -> None:
         self._server = LiveServer(lane, name, gateway=True)
@@ -35,7 +35,7 @@ class Tickers:
         self.tickers: list[tuple[PrivateServer, PrivateServer]] = []
 
     def start(self, count: int) -> None:
-        """Start so many more, each a beat and a worker with two processes as in the product."""
+        """Start more tickers, each a beat and a worker with two processes as in the product."""
         for number in range(count):
             words = ["--concurrency", "2", "--without-mingle", "--without-gossip", "-n", f"sweeps{number}@%h"]
             worker = self._process("worker", *words)
@@ -50,7 +50,7 @@ class Tickers:
             os.killpg(process.process.pid, what)
 
     def ask(self, *words: object) -> Any:
-        """Run `delayed_rows.py`; return what it prints."""
+        """Run `delayed_rows.py` and return its output."""
         command = [sys.executable, "-m", "tests.faults.delayed_rows", *map(str, words)]
         done = subprocess.run(
             command, cwd=ROOT, env=self._server.environment, capture_output=True, text=True, check=False
@@ -74,38 +74,44 @@ class Tickers:
 
 @pytest.fixture
 def tickers(lane: Lane) -> Iterator[Tickers]:
-    """None runs yet."""
+    """No ticker runs yet."""
     made = Tickers(lane, f"delays{next(_numbers)}")
     yield made
     made.close()
 
 
 def _finish(tickers: Tickers, *, seconds: float) -> dict[str, Any]:
-    """Return what became of all, once none waits."""
+    """Wait until all have fired and return the report."""
     until(lambda: tickers.ask("count") == 0, seconds=seconds)
-    told: dict[str, Any] = tickers.ask("judge")
-    return told
+    report: dict[str, Any] = tickers.ask("report")
+    return report
 
 
 def test_a_hundred_thousand_in_ten_minutes(tickers: Tickers, lane: Lane, tell: Callable[[str], None]) -> None:
     count, span = 100_000, 600.0
     tickers.start(1)
-    # The rows are there before the first is due: none is late because it came late.
+    # All rows are inserted before the first is due, so that no row is late because of its insert.
     left = tickers.ask("fill", count, 120.0, span)
     assert left > span, "the machine was too slow to make them in time"
-    # To look meanwhile would be a process more for two processors, ten minutes long.
+    # Do not poll meanwhile: another process for ten minutes would slow two cores down.
     time.sleep(left)
-    told = _finish(tickers, seconds=300)
-    tell(f"100,000 delayed jobs in ten minutes, {lane.name}: {told}")
-    assert (told["fired"], told["jobs"], told["double"], told["early"], told["found"]) == (count, count, 0, 0, [])
-    assert told["p50"] <= 0.5
-    assert told["p99"] <= 2.0
+    report = _finish(tickers, seconds=300)
+    tell(f"100,000 delayed jobs in ten minutes, {lane.name}: {report}")
+    assert (report["fired"], report["jobs"], report["double"], report["early"], report["found"]) == (
+        count,
+        count,
+        0,
+        0,
+        [],
+    )
+    assert report["p50"] <= 0.5
+    assert report["p99"] <= 2.0
 
 
 def test_three_beats_and_a_stopped_leader_fire_everything_once(
     tickers: Tickers, lane: Lane, tell: Callable[[str], None]
 ) -> None:
-    """Whoever is in front is stopped with what it holds, while the others go on; then it goes on where it stood."""
+    """The leading ticker is stopped with the rows that it holds while the others continue; then it continues."""
     count, span = 5_000, 100.0
     tickers.start(3)
     tickers.ask("fill", count, 10.0, span)
@@ -115,6 +121,12 @@ def test_three_beats_and_a_stopped_leader_fire_everything_once(
         time.sleep(3.0)
         tickers.signal(leader, signal.SIGCONT)
         time.sleep(2.0)
-    told = _finish(tickers, seconds=120)
-    tell(f"5,000 delayed jobs, three tickers, {_STOPS} stops of one, {lane.name}: {told}")
-    assert (told["fired"], told["jobs"], told["double"], told["early"], told["found"]) == (count, count, 0, 0, [])
+    report = _finish(tickers, seconds=120)
+    tell(f"5,000 delayed jobs, three tickers, {_STOPS} stops of one, {lane.name}: {report}")
+    assert (report["fired"], report["jobs"], report["double"], report["early"], report["found"]) == (
+        count,
+        count,
+        0,
+        0,
+        [],
+    )

@@ -1,4 +1,4 @@
-"""Every failpoint of the server kills a process that does real work; what was promised before stands afterwards."""
+"""Every failpoint of the server kills a working process; acknowledged writes survive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from kernel.failpoints import POINTS, VARIABLE
 from tests.faults.journal import Journal
-from tests.faults.workloads import act_for
+from tests.faults.workloads import workload_for
 from tests.lanes.lane import Lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
@@ -31,8 +31,8 @@ _SIGNS_OF_LIFE = 30
 _GONE_AFTER_SECONDS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016)
 
 
-class Workshop:
-    """`failpoint_runner.py` in a process of its own, against a database and a Redis of its own."""
+class Runner:
+    """`failpoint_runner.py` in its own process, with its own database and Redis."""
 
     def __init__(self, lane: Lane) -> None:
         limits = ("LETSERVER_USER_CALLS_A_MINUTE", "LETSERVER_AGENT_CALLS_A_MINUTE", "LETSERVER_AUTH_FAILURES_A_MINUTE")
@@ -57,35 +57,35 @@ class Workshop:
             )
 
     def order(self, do: str, **what: object) -> Any:
-        """Have an order carried out; return its answer."""
+        """Send an order and return its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
         self._process.stdin.flush()
-        said = json.loads(self._process.stdout.readline() or '{"error": "it is gone"}')
-        assert "answer" in said, f"{said['error']}\n{self.log.read_text(encoding='utf-8')[-4000:]}"
-        return said["answer"]
+        answer = json.loads(self._process.stdout.readline() or '{"error": "it is gone"}')
+        assert "answer" in answer, f"{answer['error']}\n{self.log.read_text(encoding='utf-8')[-4000:]}"
+        return answer["answer"]
 
     def close(self) -> None:
-        """End it and its Redis."""
+        """Stop the process and its Redis."""
         self._process.communicate(timeout=60)
         self.server.close()
 
 
 @pytest.fixture(scope="module")
-def workshop(lane: Lane) -> Iterator[Workshop]:
-    """One for all points."""
-    shop = Workshop(lane)
-    yield shop
-    shop.close()
+def runner(lane: Lane) -> Iterator[Runner]:
+    """One runner for all failpoints."""
+    runner = Runner(lane)
+    yield runner
+    runner.close()
 
 
 class _Users:
-    """A submitter that repeats itself until it is answered, and old agents that hang up now and then."""
+    """A submitter that retries until it is answered, and old agents that close some connections."""
 
-    def __init__(self, shop: Workshop, people: dict[str, str], folder: Path, *, point: str) -> None:
-        self.server, self.hang_up = shop.server, point.startswith("put_back")
-        # Of a batch that fails because it waited, only reports are tried again: be there with one.
+    def __init__(self, runner: Runner, people: dict[str, str], folder: Path, *, point: str) -> None:
+        self.server, self.hang_up = runner.server, point.startswith("put_back")
+        # After a lock timeout only the reports of a batch are retried one by one: always send some.
         self.signs_of_life = _SIGNS_OF_LIFE if "one_by_one" in point else 0
         workers = _MANY_WORKERS if self.hang_up or self.signs_of_life else 1
         self.agent, self.agent_token, self.user_token = people["agent"], people["agent_token"], people["user_token"]
@@ -99,7 +99,7 @@ class _Users:
             thread.start()
 
     def end(self) -> None:
-        """Stop, and raise what went wrong in a thread."""
+        """Stop, and raise the exception of a thread."""
         self.ended.set()
         for thread in self.threads:
             thread.join()
@@ -118,7 +118,7 @@ class _Users:
     def _ask(
         self, method: str, path: str, body: object, token: str, **headers: str
     ) -> Iterator[tuple[int | None, Any]]:
-        """Ask again until somebody answers and it is not a 503, or all ends; give every answer, None for none."""
+        """Retry until the answer is not 503 or the test ends; yield every status and answer, None for no answer."""
         while not self.ended.is_set():
             try:
                 status, answer, _ = self.server.call(method, path, body, token=token, headers=headers, timeout=4)
@@ -132,15 +132,15 @@ class _Users:
             time.sleep(0.05)
 
     def _submit(self) -> None:
-        wish = {"agent": self.agent, "message": f"do {next(self.numbers)}", "ttl": 3600}
-        key = wish["message"]
-        for status, job in self._ask("POST", "/jobs", wish, self.user_token, **{"Idempotency-Key": str(key)}):
+        body = {"agent": self.agent, "message": f"do {next(self.numbers)}", "ttl": 3600}
+        key = body["message"]
+        for status, job in self._ask("POST", "/jobs", body, self.user_token, **{"Idempotency-Key": str(key)}):
             assert status in (None, 201, 503), job
             self.submits.note(
                 "submit",
                 key=key,
                 agent=self.agent,
-                message=wish["message"],
+                message=body["message"],
                 status=status,
                 id=job["id"] if status == 201 else None,
             )
@@ -164,12 +164,12 @@ class _Users:
             for status, answer in self._ask(
                 "PUT", f"/agent/jobs/{job_id}/{kind}", {"result": job_id}, self.agent_token
             ):
-                # Refused: it was taken, and the answer was lost.
+                # 400: the first report was accepted and its answer lost.
                 assert status in (None, 204, 400, 503), answer
                 self.work.note("report", agent=self.agent, id=job_id, kind=kind, status=status, text=job_id)
 
     def _hang_up(self) -> None:
-        """Poll, and be gone before the answer can be."""
+        """Poll, and disconnect before the answer."""
         line = f"GET /agent/job HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.agent_token}\r\n\r\n"
         try:
             with socket.create_connection(("127.0.0.1", self.server.port), timeout=2) as connection:
@@ -179,20 +179,20 @@ class _Users:
             time.sleep(0.02)
 
 
-def _kill(shop: Workshop, point: str, kills: int, folder: Path) -> int:
-    """Let so many processes die at the point, those of the web under their users; return how many did."""
-    people = shop.order("people")
-    if act_for(point) is not None:
-        landed = shop.order("kill", point=point, kills=kills, folder=str(folder))
+def _kill(runner: Runner, point: str, kills: int, folder: Path) -> int:
+    """Let `kills` processes die at the failpoint, web processes under load; return how many did."""
+    people = runner.order("people")
+    if workload_for(point) is not None:
+        landed = runner.order("kill", point=point, kills=kills, folder=str(folder))
     else:
-        users = _Users(shop, people, folder, point=point)
+        users = _Users(runner, people, folder, point=point)
         try:
-            landed = shop.order("kill", point=point, kills=kills, folder=str(folder))
-            shop.order("serve")
+            landed = runner.order("kill", point=point, kills=kills, folder=str(folder))
+            runner.order("serve")
         finally:
             users.end()
-        assert shop.order("stop")
-    assert shop.order("check", folder=str(folder)) == []
+        assert runner.order("stop")
+    assert runner.order("check", folder=str(folder)) == []
     assert list(folder.glob("*.jsonl")), "nothing was promised"
     return int(landed)
 
@@ -202,15 +202,15 @@ def _kill(shop: Workshop, point: str, kills: int, folder: Path) -> int:
     "point",
     ["writer.together.before_commit", "writer.together.after_commit", "run_one.after_commit", "overdue.before_commit"],
 )
-def test_a_kill_at_a_joint_breaks_no_promise(workshop: Workshop, point: str, tmp_path: Path) -> None:
-    assert _kill(workshop, point, 1, tmp_path) == 1
+def test_a_kill_at_a_failpoint_breaks_no_guarantee(runner: Runner, point: str, tmp_path: Path) -> None:
+    assert _kill(runner, point, 1, tmp_path) == 1
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
-def test_kills_at_every_point_break_no_promise(
-    workshop: Workshop, point: str, tmp_path: Path, tell: Callable[[str], None]
+def test_kills_at_every_failpoint_break_no_guarantee(
+    runner: Runner, point: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
-    landed = _kill(workshop, point, _KILLS, tmp_path)
+    landed = _kill(runner, point, _KILLS, tmp_path)
     tell(f"failpoint {point}: {landed} kills on this database")
     assert landed == _KILLS

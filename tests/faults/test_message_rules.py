@@ -1,4 +1,4 @@
-"""Every rule about messages, seen to speak up once: stories made by hand, each wrong in one thing."""
+"""Every rule about messages reports at least one violation: cases made by hand, each with one defect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from notifications.models import Channel, Delivery, DeliveryState, Message
 from notifications.quota.chat_credit import open_credit
 from tests.factories import make_user
 from tests.faults import message_invariants
-from tests.faults.message_invariants import Ledger, Sent, Story, check_messages, judge
+from tests.faults.message_invariants import Ledger, MessageCase, Sent, check_messages, find_violations
 from tests.faults.records import Line
 
 _ROW = Sent(id="d1", message_id="m1", target="channel:c1", way="text", state="sent", has_end=True)
@@ -39,85 +39,85 @@ def _taken(t: float = 1, **fields: Any) -> Line:
     return _line(t, "taken", **{"target": "phone", "text": "hello"} | fields)
 
 
-def _story(*lines: Line, **more: Any) -> Story:
+def _case(*lines: Line, **more: Any) -> MessageCase:
     values: dict[str, Any] = {"texts": {"m1": "hello"}, "outbox": (_ROW,), "ledgers": (_QUOTA, _CREDIT), "threads": 1}
-    return Story(**values | more, lines=tuple(sorted(lines, key=lambda line: line.t)))
+    return MessageCase(**values | more, lines=tuple(sorted(lines, key=lambda line: line.t)))
 
 
 _KILL = _line(0.5, "kill")
 _TWO_PHONES = [_taken(t, target=phone) for phone in ("phone", "desk") for t in (1, 2)]
-_WRONG: dict[str, tuple[str, Story]] = {
-    "I6 accepted and not stored": ("there is no such message", _story(_message(), texts={}, outbox=())),
-    "I6 stored with other words": ("sent was 'hello'", _story(_message(), _taken(text="hi"), texts={"m1": "hi"})),
-    "I6 accepted for nobody": ("has no row in the outbox", _story(_message(), outbox=())),
+_WRONG: dict[str, tuple[str, MessageCase]] = {
+    "I6 accepted and not stored": ("there is no such message", _case(_message(), texts={}, outbox=())),
+    "I6 stored with other words": ("sent was 'hello'", _case(_message(), _taken(text="hi"), texts={"m1": "hi"})),
+    "I6 accepted without a target": ("has no row in the outbox", _case(_message(), outbox=())),
     "I6 two rows for one target": (
-        "stands 2 times",
-        _story(_message(), _taken(), outbox=(_ROW, replace(_ROW, id="d2"))),
+        "is 2 times",
+        _case(_message(), _taken(), outbox=(_ROW, replace(_ROW, id="d2"))),
     ),
     **{
-        f"I6 {state} at rest": (f"is {state} at rest", _story(_message(), outbox=(replace(_ROW, state=state),)))
+        f"I6 {state} at rest": (f"is {state} at rest", _case(_message(), outbox=(replace(_ROW, state=state),)))
         for state in ("pending", "retry", "in_flight")
     },
-    "I6 an end without its time": ("has no end", _story(_message(), _taken(), outbox=(replace(_ROW, has_end=False),))),
-    "I6 sent and not there": ("no platform has 'hello'", _story(_message())),
-    "I6 there and sent by nobody": ("which nobody sent", _story(_message(), _taken(), _taken(2, text="spam"))),
-    "I6 twice without a kill": ("1 repeats at phone, after 0 kills", _story(_message(), _taken(), _taken(2))),
+    "I6 an end without its time": ("has no end", _case(_message(), _taken(), outbox=(replace(_ROW, has_end=False),))),
+    "I6 sent and not there": ("no platform has 'hello'", _case(_message())),
+    "I6 there and never sent": ("which was never sent", _case(_message(), _taken(), _taken(2, text="spam"))),
+    "I6 twice without a kill": ("1 repeats at phone, after 0 kills", _case(_message(), _taken(), _taken(2))),
     "I6 more repeats than threads were killed": (
         "2 repeats, after 1 kills of 1 threads",
-        _story(_message(), _KILL, *_TWO_PHONES),
+        _case(_message(), _KILL, *_TWO_PHONES),
     ),
     "I6 one channel repeats more than kills": (
         "2 repeats at phone, after 1 kills",
-        _story(_message(), _KILL, _taken(), _taken(2), _taken(3), threads=16),
+        _case(_message(), _KILL, _taken(), _taken(2), _taken(3), threads=16),
     ),
     "I7 a quota is passed": (
         "wechat.template of o1: 2 used of 1",
-        _story(ledgers=(replace(_QUOTA, used=2),), outbox=()),
+        _case(ledgers=(replace(_QUOTA, used=2),), outbox=()),
     ),
-    "I7 a credit is passed": ("credit of o1: 21 used of 20", _story(ledgers=(replace(_CREDIT, used=21),), outbox=())),
+    "I7 a credit is passed": ("credit of o1: 21 used of 20", _case(ledgers=(replace(_CREDIT, used=21),), outbox=())),
     "I7 the platform counted more": (
         "20 in the ledger, 21 at the platform",
-        _story(_line(9, "counted", ledger="credit", owner="o1", number=21), outbox=()),
+        _case(_line(9, "counted", ledger="credit", owner="o1", number=21), outbox=()),
     ),
     "I7 the ledger knows nothing of it": (
         "0 in the ledger, 1 at the platform",
-        _story(_line(9, "counted", ledger="credit", owner="o2", number=1), outbox=()),
+        _case(_line(9, "counted", ledger="credit", owner="o2", number=1), outbox=()),
     ),
     "I7 refused for its count": (
         "phone refused 'hello'",
-        _story(_message(), _line(1, "over", target="phone", text="hello"), outbox=(replace(_ROW, state="dead"),)),
+        _case(_message(), _line(1, "over", target="phone", text="hello"), outbox=(replace(_ROW, state="dead"),)),
     ),
 }
-"""By what is wrong, which begins with the invariant: words of the violation, and the story."""
+"""Part of the violation's text and the case, by a description that starts with the invariant."""
 
-_RIGHT: dict[str, Story] = {
-    "sent once": _story(_message(), _taken(), _line(9, "counted", ledger="credit", owner="o1", number=20)),
-    "accepted at the second try": _story(_message(status=None, id=None), _message(1), _taken(2)),
-    "refused": _story(_message(status=429, id=None), texts={}, outbox=()),
-    "given up, and taken back": _story(
+_RIGHT: dict[str, MessageCase] = {
+    "sent once": _case(_message(), _taken(), _line(9, "counted", ledger="credit", owner="o1", number=20)),
+    "accepted at the second try": _case(_message(status=None, id=None), _message(1), _taken(2)),
+    "refused": _case(_message(status=429, id=None), texts={}, outbox=()),
+    "given up, and taken back": _case(
         _message(), outbox=(replace(_ROW, state="dead"), replace(_ROW, id="d2", way="template", state="withdrawn"))
     ),
-    "repeated by a kill": _story(_message(), _KILL, _taken(), _taken(2)),
-    "repeated on each channel by a kill of many threads": _story(_message(), _KILL, *_TWO_PHONES, threads=16),
-    "refused for its count, and there already": _story(
+    "repeated by a kill": _case(_message(), _KILL, _taken(), _taken(2)),
+    "repeated on each channel by a kill of many threads": _case(_message(), _KILL, *_TWO_PHONES, threads=16),
+    "refused for its count, and there already": _case(
         _message(), _KILL, _taken(), _line(2, "over", target="phone", text="hello")
     ),
 }
 
 
 @pytest.mark.parametrize("what", _WRONG)
-def test_what_is_wrong_is_said(what: str) -> None:
-    words, story = _WRONG[what]
-    found = judge(story)
+def test_each_defect_is_reported(what: str) -> None:
+    words, case = _WRONG[what]
+    found = find_violations(case)
     assert [one for one in found if one.invariant == what.split()[0] and words in one.text], list(map(str, found))
 
 
 @pytest.mark.parametrize("what", _RIGHT)
-def test_nothing_is_said_of_what_is_right(what: str) -> None:
-    assert list(map(str, judge(_RIGHT[what]))) == []
+def test_a_correct_case_has_no_violation(what: str) -> None:
+    assert list(map(str, find_violations(_RIGHT[what]))) == []
 
 
-def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_violation_of_the_rules_is_provoked(monkeypatch: pytest.MonkeyPatch) -> None:
     speakers = ("_i6", "_i7")
     tree = ast.parse(Path(message_invariants.__file__).read_text(encoding="utf-8"))
     there = {
@@ -134,13 +134,13 @@ def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) 
             return speak(text)
 
         monkeypatch.setattr(message_invariants, name, note)
-    for _words, story in _WRONG.values():
-        judge(story)
+    for _words, case in _WRONG.values():
+        find_violations(case)
     assert len(there) > 10
     assert there - seen == set()
 
 
-def test_the_judge_knows_nothing_of_the_product() -> None:
+def test_the_message_rules_do_not_import_the_product() -> None:
     tree = ast.parse(Path(message_invariants.__file__).read_text(encoding="utf-8"))
     imported = {
         node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module

@@ -1,4 +1,4 @@
-"""The bad network does what it says, and counts it."""
+"""The faulty network injects each fault and counts it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.sqlite_only
 
 
 class Echo:
-    """Sends back what it gets; `heard` holds it all, `open` counts the connections that did not end."""
+    """Sends back what it gets; `received` holds it all, `open` counts the connections that did not end."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
         self.open = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
@@ -38,7 +38,7 @@ class Echo:
         with connection:
             try:
                 while data := connection.recv(4096):
-                    self.heard += data
+                    self.received += data
                     connection.sendall(data)
             except OSError:
                 return
@@ -71,7 +71,7 @@ def _ask(connection: socket.socket, data: bytes) -> bytes:
 
 
 def _ask_twice(connection: socket.socket) -> None:
-    """The first answer may still come."""
+    """Send twice, because the answer to the first may still arrive."""
     for _ in range(2):
         _ask(connection, b"one")
 
@@ -108,9 +108,9 @@ def test_a_hole_swallows_and_keeps_until_it_is_healed(proxy: Proxy, echo: Echo) 
         proxy.heal()
         with pytest.raises(OSError, match="reset"):
             connection.recv(10)
-        # What lost nothing goes on.
+        # A connection that lost nothing continues.
         assert _ask(idle, b"three") == b"three"
-    assert b"two" not in echo.heard
+    assert b"two" not in echo.received
 
 
 def test_a_half_open_connection_is_known_to_one_side_only(proxy: Proxy, echo: Echo) -> None:
@@ -137,7 +137,7 @@ def test_a_target_that_is_away_ends_the_connection(proxy: Proxy, echo: Echo) -> 
         connection.recv(10)
 
 
-def test_a_commit_reaches_the_server_and_its_answer_nobody(proxy: Proxy, echo: Echo) -> None:
+def test_a_commit_reaches_the_server_and_its_answer_is_lost(proxy: Proxy, echo: Echo) -> None:
     proxy.cut_after_commit(1.0)
     for count in range(1, 11):
         with _connect(proxy) as connection:
@@ -145,7 +145,7 @@ def test_a_commit_reaches_the_server_and_its_answer_nobody(proxy: Proxy, echo: E
             with pytest.raises(ConnectionResetError):
                 _ask(connection, _query("commit"))
         assert proxy.landed == count
-        until(lambda count=count: echo.heard.count(b"commit") == count)
+        until(lambda count=count: echo.received.count(b"commit") == count)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -1,4 +1,4 @@
-"""F28: the web process is restarted again and again under load; whoever repeats a failed request loses nothing."""
+"""F28: the web process is restarted repeatedly under load; a client that retries failed requests loses nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GIVE_UP_SECONDS = 20.0
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the requests. Changed by many threads, one append each."""
+    """Results of the requests. Many threads change it, one append each."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     repeated: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Every rule of the checker, seen to speak up once: stories made by hand, each wrong in one thing."""
+"""Every rule of the checker reports at least one violation: cases made by hand, each with one defect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.faults.case import Case, Limits, Violation
 from tests.faults.records import Agent, Delayed, Event, Line, Records, Row, read_records
 
 _RULE_FILES = (invariants, end_rules, order_rules, once_rules)
-_START = dt.datetime(2026, 1, 1)  # noqa: DTZ001  # As databases give it.
+_START = dt.datetime(2026, 1, 1)  # noqa: DTZ001  # As databases return it.
 _LEASE = 6.0
 _WEEK = 7 * 86_400.0
 _A1, _A2 = "agent:a1", "agent:a2"
@@ -29,7 +29,7 @@ def _at(seconds: float) -> dt.datetime:
 
 
 def _job(*story: tuple[float, str] | tuple[float, str, str], job_id: str = "j1", due: float = 0, **more: Any) -> Row:
-    """A job to which this happened: (second, status after it, who did it if not its agent or a sweep)."""
+    """Build a job from its events: (second, status after it, actor if not its agent or a sweep)."""
     events = []
     before = ""
     for number, (second, after, *by) in enumerate(story, 1):
@@ -82,7 +82,7 @@ def _case(
     delayed: tuple[Delayed, ...] = (),
     **limits: Any,
 ) -> Case:
-    """The logs' clock shows the seconds since the start, as the database's does."""
+    """Build a case whose log clock and database clock agree."""
     by_do: defaultdict[str, list[Line]] = defaultdict(list)
     for line in sorted(lines, key=lambda line: line.t):
         by_do[line.do].append(line)
@@ -127,19 +127,19 @@ _WRONG: dict[str, tuple[str, Case]] = {
         _case([_DONE, _job(*_LIFE, job_id="j2", result="ok")], _submit(), _submit(id="j2")),
     ),
     "I1 one job for two keys": ("2 submissions were answered", _case([_DONE], _submit(), _submit(key="k2"))),
-    "I1 a second job that nobody was told of": (
+    "I1 a second job whose answer was lost": (
         "2 jobs say 'date' to a1",
         _case([_DONE, _job(*_LIFE, job_id="j2", result="ok")], _submit(), _submit(status=503, id=None)),
     ),
     "I1 read and gone": ("was read, and there is no such job", _case([], _line(5, "read", status="running"))),
-    # I2: the row's own story
-    "I2 an end after the end": ("the first end stands", _case([_job(*_LIFE, (4, "failed"))])),
+    # I2: the events of the row
+    "I2 an end after the end": ("the first end is final", _case([_job(*_LIFE, (4, "failed"))])),
     "I2 canceled and yet expired": (
-        "the first end stands",
+        "the first end is final",
         _case([_job(_NEW, (1, "canceled"), (2, "expired"))]),
     ),
-    "I2 a late result of a job nobody had": (
-        "a late result of a job nobody had",
+    "I2 a late result of a job that no agent had": (
+        "a late result of a job that no agent had",
         _case([_job(_NEW, (8, "expired"), (9, "succeeded"), late=True)]),
     ),
     "I2 a late result after more than seven days": (
@@ -153,11 +153,11 @@ _WRONG: dict[str, tuple[str, Case]] = {
     "I2 late and not marked": ("marked late: False", _case([_job(*_LATE_LIFE)])),
     "I2 marked late and in time": ("marked late: True", _case([_job(*_LIFE, late=True)])),
     "I2 no end": ("is running and has no end", _case([_job(_NEW, _TAKEN, _RUNS)])),
-    "I2 a lease that nobody ends": (
+    "I2 a lease that is not ended": (
         "is sent, 10.0 s after its deadline",
         _case([_job(_NEW, _TAKEN, lease_until=_at(7))], now=17, at_rest=False),
     ),
-    "I2 a wait that nobody ends": (
+    "I2 a wait that is not ended": (
         "is queuing, 10.0 s after its deadline",
         _case([_job(_NEW, expires_at=_at(7))], now=17, at_rest=False),
     ),
@@ -177,7 +177,7 @@ _WRONG: dict[str, tuple[str, Case]] = {
         "was sent for 16.0 s without a sign",
         _case([_job(_NEW, (100, "sent"), (100 + _LEASE + 10, "expired"))], windows=((10, 60),)),
     ),
-    # I2: what was told
+    # I2, in the reports and reads of clients
     "I2 a report taken of no job": (
         "succeed was answered 204, and there is no such job",
         _case([], _report(3, "succeed")),
@@ -190,9 +190,9 @@ _WRONG: dict[str, tuple[str, Case]] = {
         "different outcomes were taken: failed, succeeded",
         _case([_DONE], _report(3, "succeed"), _report(4, "fail")),
     ),
-    "I2 taken and not in the row": ("told that succeeded 'ok' is taken", _case([_LOST], _report(3, "succeed"))),
-    "I2 the text of the second report stands": (
-        "told that succeeded 'first' is taken; the row says succeeded 'second'",
+    "I2 taken and not in the row": ("succeeded 'ok' was acknowledged", _case([_LOST], _report(3, "succeed"))),
+    "I2 the row has the text of the second report": (
+        "succeeded 'first' was acknowledged to the agent; the row says succeeded 'second'",
         _case(
             [_job(*_LIFE, result="second")], _report(3, "succeed", text="first"), _report(4, "succeed", text="second")
         ),
@@ -201,8 +201,8 @@ _WRONG: dict[str, tuple[str, Case]] = {
         "was answered 400, and the job is still expired",
         _case([_LOST], _report(20, "succeed", 400)),
     ),
-    "I2 an end that nobody told": (
-        "which its agent never told",
+    "I2 an end that was never reported": (
+        "which its agent never reported",
         _case([_DONE], _report(3, "succeed", None, text="no")),
     ),
     "I2 read as something else": ("was read as failed", _case([_DONE], _line(5, "read", status="failed"))),
@@ -210,7 +210,7 @@ _WRONG: dict[str, tuple[str, Case]] = {
     "I3 started twice": ("started 2 times", _case([_DONE], _line(2, "started"), _line(3, "started"))),
     "I3 handed out twice": ("acknowledge nothing 2 times", _case([_DONE], _line(2, "claimed"), _line(3, "claimed"))),
     "I3 started, and there is none": ("started, and there is no such job", _case([], _line(2, "started"))),
-    "I3 started by somebody who never had it": (
+    "I3 started by an agent that never had it": (
         "was never handed out",
         _case([_job(_NEW, (1, "expired"))], _line(2, "started")),
     ),
@@ -235,7 +235,7 @@ _WRONG: dict[str, tuple[str, Case]] = {
         ),
     ),
     # I4
-    "I4 submitted for another agent": ("stands with agent a1", _case([_DONE], _submit(agent="a2"))),
+    "I4 submitted for another agent": ("is with agent a1", _case([_DONE], _submit(agent="a2"))),
     "I4 an agent of another owner": ("its agent a9 of owner o9", _case([_job(_NEW, (1, "canceled"), agent_id="a9")])),
     "I4 an event by another agent": ("is by agent:a2", _case([_job(_NEW, _TAKEN, (3, "succeeded", _A2))])),
     "I4 an end by a person": ("is by user:o1", _case([_job(_NEW, _TAKEN, (3, "succeeded", "user:o1"))])),
@@ -325,7 +325,7 @@ _WRONG: dict[str, tuple[str, Case]] = {
     "I10 no step of a job": ("is no step of a job", _case([_job(_NEW, (1, "succeeded"))])),
     "I10 a step before its cause": ("before the one that led to it", _case([_job(_NEW, (9, "sent"), (3, "failed"))])),
 }
-"""By what is wrong, which begins with the invariant: words of the violation, and the case."""
+"""Part of the violation's text and the case, by a description that starts with the invariant."""
 
 _RIGHT: dict[str, Case] = {
     "a plain life": _case(
@@ -341,11 +341,11 @@ _RIGHT: dict[str, Case] = {
     ),
     "expired a sweep after the lease": _case([_job(_NEW, _TAKEN, (1 + _LEASE + 5, "expired"))]),
     "expired late after an outage": _case([_job(_NEW, _TAKEN, (40, "expired"))], windows=((2, 20), (22, 25))),
-    "the same end told twice, with another text": _case(
+    "the same end reported twice, with another text": _case(
         [_job(*_LIFE, protocol=2, result="first")],
         *(_report(3, "succeed", text="first"), _report(4, "succeed", text="second")),
     ),
-    "the first telling was taken and not heard": _case(
+    "the first report was accepted and its answer lost": _case(
         [_job(*_LIFE, protocol=2, result="first")],
         *(_report(3, "succeed", None, text="first"), _report(4, "succeed", text="second")),
     ),
@@ -361,7 +361,7 @@ _RIGHT: dict[str, Case] = {
         [_job(_NEW, (50, "sent"), (51, "failed")), _job(_NEW, (20, "sent"), (21, "failed"), job_id="j2", due=5)],
         windows=((15, 19),),
     ),
-    "delayed, and fired at its moment": _case(
+    "delayed, and fired at its due time": _case(
         [_job((5, "queuing"), (6, "sent"), (7, "failed"), due=5, parent_id="d1", result="ok")],
         _line(0, "delay", id="d1", status=201, message="date"),
         delayed=(_delayed(due=5, fired=5),),
@@ -370,35 +370,33 @@ _RIGHT: dict[str, Case] = {
         [_DONE_LATER, _job((5, "queuing"), (6, "sent"), (9, "failed"), parent_id="d1", **_SECOND_TRY)],
         delayed=(_delayed(),),
     ),
-    "to an address, or to a queue that has it already: no job": _case(
-        [], delayed=(_delayed(fired=1, makes_a_job=False),)
-    ),
-    "due while nobody could fire": _case([], delayed=(_delayed("scheduled", due=10),), now=60, windows=((5, 50),)),
-    "due a moment ago": _case([], delayed=(_delayed("scheduled", due=10),), now=16),
+    "to an address, or to a queue that has it already": _case([], delayed=(_delayed(fired=1, makes_a_job=False),)),
+    "due while no ticker could fire": _case([], delayed=(_delayed("scheduled", due=10),), now=60, windows=((5, 50),)),
+    "just due": _case([], delayed=(_delayed("scheduled", due=10),), now=16),
     "one of a key after the other": _case(
         [_DONE, _job((3, "queuing"), (4, "sent"), (5, "failed"), job_id="j2", result="ok")],
         *(_submit(distinct="k"), _submit(distinct="k", key="k2", id="j2")),
     ),
-    "a queue as wide as it is": _case(
+    "as many active jobs as the width": _case(
         [_job(_NEW, (20 + n, "sent"), (29, "failed"), job_id=f"j{n}", due=n, **_QUEUED) for n in range(2)]
     ),
 }
 
 
 @pytest.mark.parametrize("what", _WRONG)
-def test_what_is_wrong_is_said(what: str) -> None:
+def test_each_defect_is_reported(what: str) -> None:
     words, case = _WRONG[what]
-    found = invariants.judge(case)
+    found = invariants.find_violations(case)
     assert [one for one in found if one.invariant == what.split()[0] and words in one.text], list(map(str, found))
 
 
 @pytest.mark.parametrize("what", _RIGHT)
-def test_nothing_is_said_of_what_is_right(what: str) -> None:
-    assert list(map(str, invariants.judge(_RIGHT[what]))) == []
+def test_a_correct_case_has_no_violation(what: str) -> None:
+    assert list(map(str, invariants.find_violations(_RIGHT[what]))) == []
 
 
-def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No rule is there that nobody has seen at work."""
+def test_every_violation_of_the_rules_is_provoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `Violation(...)` in the rules is constructed by at least one case."""
     there = {
         (module.__name__, node.lineno)
         for module in _RULE_FILES
@@ -415,12 +413,12 @@ def test_every_place_that_speaks_up_is_reached(monkeypatch: pytest.MonkeyPatch) 
     for module in _RULE_FILES:
         monkeypatch.setattr(module, "Violation", speak)
     for _words, case in _WRONG.values():
-        invariants.judge(case)
+        invariants.find_violations(case)
     assert len(there) > 40
     assert there - seen == set()
 
 
-def test_every_invariant_is_among_them() -> None:
+def test_the_cases_cover_every_invariant() -> None:
     assert {what.split()[0] for what in _WRONG} == {"I1", "I2", "I3", "I4", "I5", "I8", "I9", "I10"}
 
 

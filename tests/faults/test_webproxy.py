@@ -1,4 +1,4 @@
-"""The network that reads HTTP loses what it should lose, repeats what it should repeat, and carries the rest whole."""
+"""The HTTP proxy loses and repeats the chosen messages, and forwards the others unchanged."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.sqlite_only
 
 
 class _Server(ThreadingHTTPServer):
-    """Hands out a job at each poll, takes the first end of a job and refuses every other as an old client hears it."""
+    """Returns a job at each poll, accepts its first report and refuses later ones with the answer for old clients."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.numbers = itertools.count(1)
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -41,8 +41,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:
-            self.server.heard.append(self.path)
-            is_first = len(self.server.heard) == 1
+            self.server.received.append(self.path)
+            is_first = len(self.server.received) == 1
         self._answer(*((204, None) if is_first else (400, {"error": "JobFinished"})))
 
     def _answer(self, status: int, body: object) -> None:
@@ -106,13 +106,13 @@ def test_the_answer_of_a_claim_is_lost_and_no_other(proxy: WebProxy, connection:
     assert (proxy.lost, proxy.landed) == (["job-3"], 1)
 
 
-def test_a_report_is_said_three_times_and_the_contrary_last(
+def test_a_report_is_sent_three_times_and_the_contrary_one_last(
     proxy: WebProxy, server: _Server, connection: http.client.HTTPConnection
 ) -> None:
     proxy.replay_puts()
     original = _ask(connection, "PUT", "/agent/jobs/j/succeed", "{}")[0]
     proxy.heal()
-    assert server.heard == ["/agent/jobs/j/succeed"] * 3 + ["/agent/jobs/j/fail"]
+    assert server.received == ["/agent/jobs/j/succeed"] * 3 + ["/agent/jobs/j/fail"]
     copies = [(copy.status, copy.code) for copy in proxy.replayed if not copy.contrary]
     assert sorted([original, *(status for status, _code in copies)]) == [204, 400, 400]
     assert [(copy.contrary, copy.code) for copy in proxy.replayed][-1] == (True, "JobFinished")

@@ -1,4 +1,4 @@
-"""A bad network that reads HTTP: loses the answers of claims, says every PUT three times, and out of order."""
+"""A faulty network that parses HTTP: it loses answers of claims and sends every PUT three times, out of order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.proxy import Address, Pair, Proxy
 _CLAIM = "GET /agent/job"
 _ENDS = {"succeed": "fail", "fail": "succeed"}
 _COPIES = 2
-# One request in two waits as long as its copies do, so that some of them come first.
+# Delay one request in two as long as its copies, so that some copies arrive first.
 _REORDER_SECONDS = 0.3
 _ANSWER_SECONDS = 10.0
 
@@ -40,12 +40,12 @@ class Message:
 
 @dataclass(slots=True)
 class MessageFinder:
-    """Follows one direction of a connection that speaks HTTP/1.1; every body has a Content-Length."""
+    """Parses one direction of an HTTP/1.1 connection, in which every body has a Content-Length."""
 
     _rest: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take the next bytes; return what came to its end in them."""
+        """Take the next bytes; return the messages that they complete."""
         self._rest += data
         found = []
         while (head_end := self._rest.find(b"\r\n\r\n")) >= 0:
@@ -63,7 +63,7 @@ class MessageFinder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What a copy of a report was answered. `contrary`: it told the other end. `code` is that of an error, or ""."""
+    """The answer to a replayed report. `contrary`: it reported the other outcome. `code`: that of an error, or ""."""
 
     job_id: str
     protocol: int
@@ -82,7 +82,7 @@ class _WebPair(Pair):
 
 
 class WebProxy(Proxy):
-    """Carries answers whole. `lost` has the jobs whose handing out nobody heard of, `replayed` what copies got."""
+    """Forwards complete answers. `lost`: jobs whose claim was not answered; `replayed`: answers to replayed reports."""
 
     def __init__(self, address: Address, target: Address) -> None:
         self.lost: list[str] = []
@@ -93,15 +93,17 @@ class WebProxy(Proxy):
         super().__init__(address, target)
 
     def lose_claims(self, share: float) -> None:
-        """Cut this share of the connections that bring a job to an agent, just before its client hears of it."""
+        """Cut this share of the connections that carry a job to an agent, just before its client receives it."""
         self._lost_share = share
 
     def replay_puts(self) -> None:
-        """Send every PUT twice more over other connections, now and then before the original, and the contrary last."""
+        """Send every PUT twice more over other connections, sometimes before the original, and the opposite report
+        last.
+        """
         self._replays = True
 
     def heal(self) -> None:
-        """Be a good network again, and return when every copy is answered."""
+        """Stop all faults, and return when every copy is answered."""
         self._lost_share, self._replays = 0.0, False
         super().heal()
         asyncio.run_coroutine_threadsafe(self._finish_copies(), self._loop).result(3 * _ANSWER_SECONDS)
@@ -144,13 +146,13 @@ class WebProxy(Proxy):
         *_before, job_id, kind = request.words
         self.landed += 1
         again = [self._say(request.raw, random.uniform(0, 4 * _REORDER_SECONDS)) for _ in range(_COPIES)]
-        heard = await asyncio.gather(*again)
-        said = [(answer, False) for answer in heard if answer is not None]
-        if kind in _ENDS and any(_is_settled(answer) for answer, _contrary in said):
+        answers = await asyncio.gather(*again)
+        replies = [(answer, False) for answer in answers if answer is not None]
+        if kind in _ENDS and any(_is_settled(answer) for answer, _contrary in replies):
             contrary = request.raw.replace(f"/{kind} ".encode(), f"/{_ENDS[kind]} ".encode(), 1)
             answer = await self._say(contrary, random.uniform(0, _REORDER_SECONDS))
-            said += [(answer, True)] if answer is not None else []
-        for answer, is_contrary in said:
+            replies += [(answer, True)] if answer is not None else []
+        for answer, is_contrary in replies:
             self.replayed.append(
                 Replayed(
                     job_id=job_id,
@@ -163,7 +165,7 @@ class WebProxy(Proxy):
             )
 
     async def _say(self, raw: bytes, delay: float) -> Message | None:
-        """Send a request over a connection of its own; None for no answer."""
+        """Send a request over its own connection; return the answer or None."""
         await asyncio.sleep(delay)
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
@@ -180,7 +182,7 @@ class WebProxy(Proxy):
 
 
 def _is_settled(answer: Message) -> bool:
-    """Tell whether the answer says that the job has ended."""
+    """Return whether the answer means that the job has ended."""
     return answer.status == 204 or _code(answer) == "JobFinished"
 
 

@@ -1,7 +1,8 @@
-"""What leads to each failpoint of a service, done over and over by a process that is to die of it.
+"""Workloads that reach the failpoints of services, repeated by a process that dies at one.
 
-What a service has returned is a promise: it goes into the journal after it, in the words of `records.py` where the
-checker knows it, else as `agent`, `user`, `token`, `no token` and `log`, which `failpoint_runner.py` looks at.
+An acknowledged result must survive, so a workload notes it in the journal after the service returned: in the format of
+`records.py` if the checker knows its kind, else as `agent`, `user`, `token`, `no token` and `log`, which
+`failpoint_runner.py` checks.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ from tests.faults.schedule_workloads import let_occurrences_come, miss_some, rea
 _numbers = itertools.count(1)
 
 
-def act_for(point: str) -> Callable[[Journal], None] | None:
-    """Return what leads to the point, None for the points of the web process."""
-    return None if point in _IN_WEB else _ACTS.get(point.split(".")[0])
+def workload_for(point: str) -> Callable[[Journal], None] | None:
+    """Return the workload that reaches the failpoint, None for failpoints of the web process."""
+    return None if point in _IN_WEB else _WORKLOADS.get(point.split(".")[0])
 
 
 def _person() -> User:
@@ -84,12 +85,12 @@ def _taken(journal: Journal, job: Job, kind: ReportKind, text: str) -> None:
 
 
 def _run_one(journal: Journal) -> None:
-    """The third transaction is a failure with its further attempt: there, or both not."""
+    """The third transaction writes a failure and its next attempt together."""
     agent = _agent()
     job = _note_submit(journal, run_one(submit_jobs, submission(agent, retries=1)))
     assert run_one(claim_jobs, Claim(agent_id=agent.pk)) == job
     report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="done"))
-    # It may be taken and its answer never come.
+    # The report may be committed without an answer.
     journal.note("report", agent=agent.pk, id=job.pk, kind=report.kind, status=None, text="done")
     run_one(report_jobs, report)
     _taken(journal, job, report.kind, "done")
@@ -156,9 +157,9 @@ def _bell(journal: Journal) -> None:
 def _put_back(journal: Journal) -> None:
     agent = _agent()
     job = _submitted(journal, agent)
-    wish = Claim(agent_id=agent.pk)
-    assert run_one(claim_jobs, wish) == job
-    run_one(put_back_jobs, PutBack(request_id=wish.request_id))
+    first = Claim(agent_id=agent.pk)
+    assert run_one(claim_jobs, first) == job
+    run_one(put_back_jobs, PutBack(request_id=first.request_id))
     assert claim(agent) == job
 
 
@@ -217,22 +218,22 @@ def _identities(journal: Journal) -> None:
 
 
 def _create_agent(journal: Journal) -> None:
-    said = io.StringIO()
-    call_command("create_agent", f"u{new_id()}", "worker", stdout=said)
-    journal.note("token", token=said.getvalue().strip())
+    output = io.StringIO()
+    call_command("create_agent", f"u{new_id()}", "worker", stdout=output)
+    journal.note("token", token=output.getvalue().strip())
 
 
 def _first_start(journal: Journal) -> None:
-    said = io.StringIO()
+    output = io.StringIO()
     login = json.dumps({"username": f"s{new_id()}", "password": "a long enough one"})
     sys.stdin = io.TextIOWrapper(io.BytesIO(login.encode()))
-    call_command("first_start", stdout=said)
-    answer = json.loads(said.getvalue())
+    call_command("first_start", stdout=output)
+    answer = json.loads(output.getvalue())
     journal.note("token", token=answer["user_token"])
     journal.note("token", token=answer["agent_token"])
 
 
-_ACTS: dict[str, Callable[[Journal], None]] = {
+_WORKLOADS: dict[str, Callable[[Journal], None]] = {
     "absent": _absent,
     "action": answer_one,
     "agent": _agents,
@@ -271,7 +272,7 @@ _ACTS: dict[str, Callable[[Journal], None]] = {
     "user": _people,
     "view_limit": _view_limit,
 }
-"""By the first word of the points that they lead to. The others are reached by callers of the web process."""
+"""Workloads by the first word of their failpoints. Clients of the web process reach the others."""
 _IN_WEB = frozenset(
     {
         "put_back.before_queue",
@@ -282,4 +283,4 @@ _IN_WEB = frozenset(
         "flag.after_take",
     }
 )
-"""So are these, whose first word is that of a service's points."""
+"""Failpoints of the web process although their first word is in the table above."""
