@@ -51,7 +51,7 @@ from tests.faults.invariants import Limits, check  # noqa: E402
 from tests.faults.journal import Journal, read_lines  # noqa: E402
 from tests.faults.workloads import workload_for  # noqa: E402
 
-_RARE = ("writer.each_alone", "put_back")
+_RARE = ("writer.one_by_one", "put_back")
 _DIES_WITHIN_SECONDS = 90.0
 _HELD_SECONDS = 2.3  # longer than the writer is patient
 _REPORTS_ON_THEIR_WAY = 3
@@ -129,7 +129,7 @@ class Runner:
                 _fork(lambda: _run_workload(workload, armed, folder / "workloads.jsonl")), seconds=_DIES_WITHIN_SECONDS
             )
         web = _fork(lambda: self._serve(armed))
-        if "each_alone" not in point:
+        if "one_by_one" not in point:
             return _wait(web, seconds=_DIES_WITHIN_SECONDS)
         journal = Journal(folder / "faults.jsonl")
         journal.note("fault", component="locks", kind="held")
