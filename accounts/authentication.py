@@ -23,7 +23,7 @@ from accounts.credentials import (
     require_agent,
     require_user,
 )
-from accounts.limits import counting_failures, identify_within_limits
+from accounts.limits import count_unknown, identify_within_limits
 from accounts.tokens import TokenKind, kind_of
 from kernel.errors import InvalidToken, NotFound, Unauthorized
 from kernel.http.rest import request_address
@@ -165,10 +165,13 @@ class UpstreamSystem(BaseAuthentication):
         scheme, _space, offered = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not offered.strip():
             raise InvalidToken
-        with counting_failures(request_address(request)):
+
+        def look_up() -> System:
             if not hmac.compare_digest(offered.strip().encode(), settings.SYS_TOKEN.encode()):
                 raise Unauthorized
-        return System(), None
+            return System()
+
+        return count_unknown(look_up, address=request_address(request)), None
 
 
 class CallingAgent(BearerAuthentication):

@@ -1,15 +1,12 @@
-"""Rate limits where Django REST framework answers: counts in Redis, and in this process while Redis is away.
-
-The gateway does the same over its own link (`jobs/gateway/limits.py`); what is counted stands in `kernel/limits.py`.
-"""
+"""The rate limiter of Django's threads: a blocking client of Redis, and this process's counters while Redis is away."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.conf import settings
 from redis import Redis
@@ -18,78 +15,63 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from accounts.credentials import Principal, identify, limit_on
-from kernel.errors import Unauthorized
+from kernel.coroutines import run_without_loop
 from kernel.failpoints import reach
-from kernel.limits import REDIS_WITHIN_SECONDS, Limit, LocalCounters, Tally, count_command, read_reply, unknown_tokens
+from kernel.limits import REDIS_WITHIN_SECONDS, Limit, NoCounter, RateLimiter, Tally, count_command, read_reply
 
 logger = logging.getLogger(__name__)
 
-# A Redis that is away or hangs costs one call in so many seconds its patience, not every call.
+Caller = TypeVar("Caller")
+
+# One call in so many seconds waits for a Redis that is away or hangs, not every call.
 _LEAVE_ALONE_SECONDS = 2.0
 
 
 def identify_within_limits(token: str, *, address: str | None) -> Principal:
     """Return who calls with a well-formed token, and count the call.
 
-    Raises LimitExceeded before the token is looked up where its address has tried too many, and for the call itself;
+    Raises LimitExceeded, before the token is looked up where its address has tried too many, and for the call itself;
     Unauthorized for an unknown token.
     """
-    with counting_failures(address):
-        principal = identify(token)
-    calls = limit_on(principal)
-    if calls is not None:
-        calls.allow(_counters.count(calls, 1))
+    principal = count_unknown(lambda: identify(token), address=address)
+    count_within(limit_on(principal))
     return principal
 
 
-@contextmanager
-def counting_failures(address: str | None) -> Iterator[None]:
-    """Count an Unauthorized that the body raises; LimitExceeded, before the body, where the address has too many."""
-    failures = unknown_tokens(address)
-    if failures is not None:
-        failures.allow(_counters.count(failures, 0), further=1)
-    try:
-        yield
-    except Unauthorized:
-        if failures is not None:
-            # Of many that were let in at once, no more are told 401 than the limit says.
-            failures.allow(_counters.count(failures, 1))
-        raise
+def count_unknown(look_up: Callable[[], Caller], *, address: str | None) -> Caller:
+    """Return whom `look_up` finds, and count the Unauthorized that it raises; see `RateLimiter.count_unknown`."""
+
+    async def find() -> Caller:
+        return look_up()
+
+    return run_without_loop(_limiter.count_unknown(find, address=address))
 
 
 def count_within(limit: Limit | None) -> None:
     """Count one more, or raise LimitExceeded."""
-    if limit is not None:
-        limit.allow(_counters.count(limit, 1))
+    run_without_loop(_limiter.count(limit))
 
 
-class SharedCounters:
-    """Counts in Redis; for a while after it did not answer, in this process."""
+class BlockingCounter:
+    """Counts in Redis; after Redis did not answer it is left alone for a while."""
 
     def __init__(self) -> None:
-        self._local = LocalCounters()
         self._away_until = 0.0
 
-    def count(self, limit: Limit, add: int) -> Tally:
-        """Count and tell."""
-        return self._count_in_redis(limit.key, add) or self._local.count(limit.key, add)
-
-    def _count_in_redis(self, key: str, add: int) -> Tally | None:
+    async def count(self, key: str, add: int) -> Tally:
+        """Count and tell. Blocks the thread. Raises NoCounter."""
         if time.monotonic() < self._away_until:
-            return None
+            raise NoCounter
         try:
             # The library types its commands, not the way to send one as it stands.
             reach("view_limit.before_count")
             reply = _redis().execute_command(*count_command(key, add))  # type: ignore[no-untyped-call]
             reach("view_limit.after_count")
-            return read_reply(reply)
         except RedisError as error:
             self._away_until = time.monotonic() + _LEAVE_ALONE_SECONDS
             logger.warning("no Redis", extra={"action": "limits.local", "error": type(error).__name__})
-            return None
-
-
-_counters = SharedCounters()
+            raise NoCounter from error
+        return read_reply(reply)
 
 
 @functools.cache
@@ -101,3 +83,6 @@ def _redis() -> Redis:
         socket_connect_timeout=REDIS_WITHIN_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+_limiter = RateLimiter(BlockingCounter().count)

@@ -11,10 +11,13 @@ STATEMENT_SECONDS = 5.0
 def give_up_within(seconds: int) -> None:
     """Let this thread's connection, from its next connecting on, give up every wait within `seconds`.
 
-    A lock is waited for half as long, so that a locked row is one request's trouble and not its connection's.
+    A lock is waited for half as long, so that a locked row is one request's trouble and not its connection's. May be
+    called again: a thread that is kept calls this at each turn.
     """
+    if connection.settings_dict.get("GIVE_UP_SECONDS") == seconds:
+        return
     options = dict(connection.settings_dict["OPTIONS"])
-    settings = dict(connection.settings_dict)
+    settings = {**connection.settings_dict, "GIVE_UP_SECONDS": seconds}
     if connection.vendor == "mysql":
         options |= {"read_timeout": seconds, "write_timeout": seconds, "connect_timeout": seconds}
         options["init_command"] += f", innodb_lock_wait_timeout={max(1, seconds // 2)}"

@@ -1,8 +1,10 @@
 """Failpoints: named places before and after every commit and side effect, where a test can kill the process.
 
-`reach("writer.together.before_commit")` does nothing, unless LETSERVER_FAILPOINT names that point as `name:n` or
-`name:n:file`. Then the process that reaches it the n-th time writes a line into the file and kills itself with SIGKILL,
-which loses as much as a power cut.
+`reach("writer.together.before_commit")` does nothing, unless LETSERVER_FAILPOINT names that point:
+
+- `name:n` or `name:n:file`: the process that reaches it the n-th time writes a line into the file and kills itself with
+  SIGKILL, which loses as much as a power cut.
+- `raise:name:n`: the n-th time, `reach` raises FailpointError, as a bug there would.
 """
 
 from __future__ import annotations
@@ -179,8 +181,28 @@ POINTS = {
 """Every point, with what has happened when it is reached. `kernel.transactions.named_transaction` reaches the pairs."""
 
 
+ERROR_POINTS = {
+    "writer.after_take": "The writer has taken a batch from its queue; nothing is written.",
+    "writer.before_answers": "Outcomes of a batch stand; they are not handed to the loop that answers the callers.",
+    "writer.before_answer": "The loop is about to answer one caller of a batch.",
+    "reader.before_question": "A reader's thread is about to ask the database.",
+    "redis.before_replies": "Bytes from Redis have come; their replies are not handed out.",
+    "principals.before_read": "The gateway is about to read which tokens and agents have changed.",
+    "presence.before_flush": "The gateway is about to write which agents were heard.",
+    "ringer.after_take": "The ringer has taken bells from its queue and not yet sorted them.",
+    "courier.before_delivery": "A courier holds a place in a lane and has not looked at the delivery.",
+}
+"""Points inside the loops that a process depends on, outside their handling of errors; only `raise:` arms them."""
+
+_RAISE = "raise:"
+
+
 class UnknownFailpoint(ValueError):
-    """LETSERVER_FAILPOINT is not `name:n[:file]`, or names an unknown point."""
+    """LETSERVER_FAILPOINT is not `name:n[:file]` or `raise:name:n`, or names an unknown point."""
+
+
+class FailpointError(Exception):
+    """Raised by a point that is armed with `raise:`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +210,7 @@ class _Armed:
     name: str
     at: int
     file: str
+    raises: bool
     reached: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -197,17 +220,23 @@ _armed: _Armed | None = None
 def arm(text: str) -> None:
     """Arm the point that `text` names; an empty text disarms. Raises UnknownFailpoint."""
     global _armed
-    name, _, rest = text.partition(":")
+    raises = text.startswith(_RAISE)
+    name, _, rest = text.removeprefix(_RAISE).partition(":")
     number, _, file = rest.partition(":")
-    if text and (name not in POINTS or not number.isdecimal() or int(number) < 1):
-        raise UnknownFailpoint(f"{VARIABLE}: {text!r} is not valid. Write name:n or name:n:file with a known name.")
-    _armed = _Armed(name=name, at=int(number), file=file) if text else None
+    known = POINTS | ERROR_POINTS if raises else POINTS
+    if text and (name not in known or not number.isdecimal() or int(number) < 1 or (raises and file)):
+        raise UnknownFailpoint(
+            f"{VARIABLE}: {text!r} is not valid. Write name:n, name:n:file or raise:name:n with a known name."
+        )
+    _armed = _Armed(name=name, at=int(number), file=file, raises=raises) if text else None
 
 
 def reach(name: str) -> None:
-    """Kill this process if the point is armed and this is the n-th time."""
+    """Kill this process, or raise, if the point is armed and this is the n-th time."""
     # `next` on a count is atomic under the GIL, so two threads never see the same number.
     if _armed is not None and _armed.name == name and next(_armed.reached) == _armed.at:
+        if _armed.raises:
+            raise FailpointError(name)
         _die(_armed)
 
 

@@ -1,4 +1,4 @@
-"""How often somebody may do something in a minute: one rule book for the gateway and for Django REST framework.
+"""How often somebody may do something in a minute: the limits, and the one rate limiter.
 
 A window begins with the first thing counted in it and ends a minute later. One key in Redis counts it for all
 processes, and Redis's own clock ends it; while Redis does not answer, each process counts for itself.
@@ -10,17 +10,20 @@ import ipaddress
 import math
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from kernel.errors import LimitExceeded
+from kernel.errors import LimitExceeded, Unauthorized
 from kernel.rediskeys import limit_key
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
+
+Caller = TypeVar("Caller")
 
 WINDOW_SECONDS = 60
 REDIS_WITHIN_SECONDS = 0.1
@@ -104,13 +107,52 @@ def count_command(key: str, add: int) -> tuple[str, ...]:
     return ("EVAL", _SCRIPT, "1", key, str(add), str(WINDOW_SECONDS * 1000))
 
 
-def read_reply(reply: object) -> Tally | None:
-    """Return what Redis said, None if it said something else."""
+def read_reply(reply: object) -> Tally:
+    """Return what Redis said; raise NoCounter if it said something else."""
     match reply:
         case [int() as count, int() as milliseconds_left]:
             return Tally(count=count, seconds_left=milliseconds_left / 1000)
         case _:
-            return None
+            raise NoCounter
+
+
+class NoCounter(Exception):
+    """Redis does not count now."""
+
+
+class RateLimiter:
+    """Counts with `count_in_redis`, which raises NoCounter while Redis is away; then in this process."""
+
+    def __init__(self, count_in_redis: Callable[[str, int], Awaitable[Tally]]) -> None:
+        self._count_in_redis = count_in_redis
+        self._local = LocalCounters()
+
+    async def count(self, limit: Limit | None) -> None:
+        """Count one more, or raise LimitExceeded. None: there is no limit."""
+        if limit is not None:
+            limit.allow(await self._count(limit.key, 1))
+
+    async def count_unknown(self, look_up: Callable[[], Awaitable[Caller]], *, address: str | None) -> Caller:
+        """Return whom `look_up` finds; count the Unauthorized that it raises.
+
+        Raises LimitExceeded, before the look-up, where this address has tried too many unknown tokens.
+        """
+        limit = unknown_tokens(address)
+        if limit is None:
+            return await look_up()
+        limit.allow(await self._count(limit.key, 0), further=1)
+        try:
+            return await look_up()
+        except Unauthorized:
+            # Of many look-ups that began at once, no more are told 401 than the limit says.
+            await self.count(limit)
+            raise
+
+    async def _count(self, key: str, add: int) -> Tally:
+        try:
+            return await self._count_in_redis(key, add)
+        except NoCounter:
+            return self._local.count(key, add)
 
 
 class LocalCounters:

@@ -9,10 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import CallingAgent, caller
-from accounts.credentials import Principal, identify_again, require_agent
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
-from jobs.api import reading, rendering
+from jobs.api import reading
+from jobs.api.direct import DirectBackend, HotOperation
 from jobs.api.schema import (
     AgentJobSerializer,
     BeatAnswerSerializer,
@@ -21,10 +21,9 @@ from jobs.api.schema import (
     ReportSerializer,
     WhoAmISerializer,
 )
-from jobs.life.beat import beat_jobs, wait_for_wish
-from jobs.life.claim import Claim, claim_within
+from jobs.gateway.agent_calls import PROTOCOL, AgentCalls, protocol_headers, read_agent_version, read_protocol
 from jobs.life.log import append_log
-from jobs.life.report import ReportKind, report_jobs
+from jobs.life.report import ReportKind
 from jobs.life.submit import submit_jobs
 from kernel.errors import (
     AgentNotFound,
@@ -45,30 +44,34 @@ from kernel.transactions import run_one
 _PROTOCOL = header("Skadi-Protocol", "2: the agent acknowledges a job before it starts it, and beats while it runs it.")
 
 
-class AgentOperation(Operation):
-    """A call with an agent's token. Each is a sign of life."""
+class _SpeaksProtocol(Operation):
+    """A call with an agent's token."""
 
     authentication_classes = (CallingAgent,)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tell an agent that asks for it which protocol we speak."""
+        for name, value in protocol_headers(read_protocol(request.headers.get("Skadi-Protocol"))).items():
+            response.headers[name] = value
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class AgentOperation(_SpeaksProtocol):
+    """A call that Django alone answers. Each is a sign of life."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Note that the agent was heard, from where and in which version."""
         super().initial(request, *args, **kwargs)
         ip = request_address(request)
-        version = reading.read_agent_version(request.headers.get("Skadi-Agent"))
+        version = read_agent_version(request.headers.get("Skadi-Agent"))
         touch_agents([AgentTouch(agent_id=caller(request).agent_id, ip=ip, version=version)])
 
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Tell an agent that asks for it which protocol we speak."""
-        for name, value in rendering.protocol_headers(_protocol(request)).items():
-            response.headers[name] = value
-        return super().finalize_response(request, response, *args, **kwargs)
+
+class HotAgentOperation(HotOperation, _SpeaksProtocol):
+    """A hot call; its handler is one of `AgentCalls`."""
 
 
-def _protocol(request: Request) -> int:
-    return reading.read_protocol(request.headers.get("Skadi-Protocol"))
-
-
-class NextJob(AgentOperation):
+class NextJob(HotAgentOperation):
     """GET /agent/job."""
 
     @describe(
@@ -85,33 +88,16 @@ class NextJob(AgentOperation):
     )
     def get(self, request: Request) -> Response:
         """Hand the agent its oldest due job, once. 204: none. Counts as a sign of life."""
-        principal = caller(request)
-        seconds = reading.read_wait(request.query_params.getlist("wait"))
-        job = claim_within(
-            claim=Claim(agent_id=principal.agent_id, protocol=_protocol(request), in_queues=principal.in_queues),
-            seconds=seconds,
-            check_caller=lambda: _check_again(principal),
-        )
-        return Response(status=204) if job is None else Response(rendering.agent_job_json(job, _protocol(request)))
+        return self.run(request, AgentCalls(DirectBackend()).next_job)
 
 
-def _check_again(principal: Principal) -> None:
-    require_agent(identify_again(principal))
-
-
-class _Report(AgentOperation):
+class _Report(HotAgentOperation):
     """A report on one job; the subclasses say which."""
 
-    body_limit = reading.REPORT_BODY_LIMIT
     kind: ReportKind
 
     def _take(self, request: Request, job_id: str) -> Response:
-        data = self.read_body(request)
-        report = reading.read_report(
-            data, kind=self.kind, job_id=job_id, principal=caller(request), protocol=_protocol(request)
-        )
-        run_one(report_jobs, report)
-        return Response(status=204)
+        return self.run(request, AgentCalls(DirectBackend()).report, job_id=job_id, kind=self.kind)
 
 
 class JobRunning(_Report):
@@ -171,7 +157,7 @@ class JobFail(_Report):
         return self._take(request, job_id)
 
 
-class BeatCall(AgentOperation):
+class BeatCall(HotAgentOperation):
     """POST /agent/beat."""
 
     @describe(
@@ -185,13 +171,7 @@ class BeatCall(AgentOperation):
     )
     def post(self, request: Request) -> Response:
         """Renew the leases of the jobs named; tell which of them are to be ended."""
-        principal = caller(request)
-        seconds = reading.read_wait(request.query_params.getlist("wait"))
-        beat = reading.read_beat(self.read_body(request), principal=principal)
-        ids = run_one(beat_jobs, beat)
-        if not ids and seconds:
-            ids = wait_for_wish(beat=beat, seconds=seconds, check_caller=lambda: _check_again(principal))
-        return Response(rendering.beat_json(ids))
+        return self.run(request, AgentCalls(DirectBackend()).beat)
 
 
 class AgentLog(AgentOperation):
@@ -234,7 +214,7 @@ class WhoAmI(AgentOperation):
                 "id": agent.pk,
                 "name": agent.name,
                 "owner": agent.owner.username,
-                "protocol": reading.PROTOCOL,
+                "protocol": PROTOCOL,
                 "lease_s": settings.BEAT_LEASE_SECONDS,
             }
         )

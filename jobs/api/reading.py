@@ -15,28 +15,17 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.credentials import SYSTEM_ACTOR, Principal
 from agents.services.find import LONGEST_CALL
-from agents.services.presence import VERSION_LENGTH
-from jobs.api.fields import read_flag, read_number, read_text
+from jobs.api.fields import read_text
 from jobs.api.order import QueuedSerializer, check_callback, check_message, read_order
-from jobs.life.beat import Beat
 from jobs.life.log import LOG_LIMIT
-from jobs.life.report import Report, ReportKind
 from jobs.life.submit import Submission
 from jobs.models import SOURCE_LENGTH
 from jobs.order import JobOrder
-from jobs.transitions import Output
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarge
 from kernel.http.bodies import checked_body
-from kernel.ids import ID_LENGTH, is_id
+from kernel.ids import ID_LENGTH
 from kernel.strictjson import JsonObject
-from kernel.text import collapse_spaces, keep_head_and_tail, unstorable_character
-
-REPORT_BODY_LIMIT = 8 * 1024 * 1024
-WAIT_LIMIT_SECONDS = 55
-PROTOCOL = 2
-BEAT_JOBS_LIMIT = 500
-
-_REASON_LENGTH = 64
+from kernel.text import collapse_spaces, unstorable_character
 
 
 def read_submission(
@@ -92,50 +81,6 @@ def read_callback(data: JsonObject) -> str:
     return "" if value is None else check_callback(value, "callback")
 
 
-def read_report(data: JsonObject, *, kind: ReportKind, job_id: str, principal: Principal, protocol: int = 1) -> Report:
-    """Read the body of PUT /agent/jobs/{id}/{running,succeed,fail}; every field may be missing."""
-    result = data.get("result")
-    if result is not None and not isinstance(result, str):
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": "result"})
-    kept = keep_head_and_tail(result or "")
-    output = Output(
-        text=kept.text,
-        exit_code=read_number(data, "exit_code", -(2**31), 2**31 - 1),
-        signal=read_number(data, "signal", 0, 255),
-        reason=read_text(data, "reason", _REASON_LENGTH),
-        truncated=read_flag(data, "truncated") or kept.truncated,
-        size_bytes=read_number(data, "size_bytes", 0, 2**53) or kept.size_bytes,
-        log_size=read_number(data, "log_size", 0, 2**53),
-    )
-    return Report(
-        agent_id=principal.agent_id,
-        job_id=job_id,
-        kind=kind,
-        output=output,
-        protocol=protocol,
-        offer=read_number(data, "offer", 0, 2**31),
-    )
-
-
-def read_protocol(header: str | None) -> int:
-    """Read `Skadi-Protocol`: 2 for agents that acknowledge and beat, 1 for all others."""
-    return PROTOCOL if header is not None and header.strip().isdecimal() and int(header) >= PROTOCOL else 1
-
-
-def read_beat(data: JsonObject, *, principal: Principal) -> Beat:
-    """Read the body of POST /agent/beat: `running` lists objects with the ids of jobs; other fields are ignored."""
-    running = data.get("running") or []
-    if not isinstance(running, list) or len(running) > BEAT_JOBS_LIMIT:
-        raise InvalidRequest(_("running is a list of at most %(limit)s jobs."), params={"limit": BEAT_JOBS_LIMIT})
-    ids: set[str] = set()
-    for job in running:
-        job_id = job.get("id") if isinstance(job, dict) else None
-        if not isinstance(job_id, str):
-            raise InvalidRequest(_("%(field)s must be text."), params={"field": "running[].id"})
-        ids.add(job_id)
-    return Beat(agent_id=principal.agent_id, job_ids=frozenset(job_id for job_id in ids if is_id(job_id)))
-
-
 def read_offset(values: Sequence[str]) -> int:
     """Read `?offset=`, in bytes: 0 without it."""
     if not values:
@@ -172,18 +117,3 @@ def _unzipped(body: bytes) -> bytes:
     if not stream.eof or stream.unused_data:
         raise InvalidRequest(_("The body is not gzip."))
     return data
-
-
-def read_agent_version(header: str | None) -> str:
-    """Read what an agent says of itself in `Skadi-Agent`: printable ASCII, cut to what is kept."""
-    said = (header or "").strip()
-    return said[:VERSION_LENGTH] if said.isascii() and said.isprintable() else ""
-
-
-def read_wait(values: Sequence[str]) -> int:
-    """Read `?wait=`: 0 without it; over the limit counts as the limit."""
-    if not values:
-        return 0
-    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,9}", values[0]):
-        raise InvalidRequest(_("wait is a whole number of seconds."))
-    return min(int(values[0]), WAIT_LIMIT_SECONDS)

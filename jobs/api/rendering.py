@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
-from django.conf import settings
-
-from jobs.api.reading import PROTOCOL
 from jobs.life.log import LogPart
 from jobs.life.read import WholeJob
 from jobs.models import Job, JobEvent, JobOutput
@@ -16,35 +13,6 @@ from kernel.clock import rfc3339
 from kernel.text import RESULT_CHARACTERS
 from notifications.messages.wire import message_news
 from notifications.models import Message
-
-_AGENTS_PARAMS = ("confirmed",)
-"""Which of a job's parameters its agent is told under that name."""
-
-
-class AgentJobJson(TypedDict):
-    """A job as an agent gets it."""
-
-    id: str
-    message: str
-
-
-class OfferedJobJson(AgentJobJson):
-    """The same for an agent that speaks protocol 2."""
-
-    attempt: int
-    offer: int
-    lease_s: int
-    ack_s: int
-    source: str
-    argv: NotRequired[list[str]]
-    params: NotRequired[dict[str, bool]]
-
-
-class BeatJson(TypedDict):
-    """What a beat brings: jobs to end, and how long leases are."""
-
-    cancel: list[str]
-    lease_s: int
 
 
 class LogPartJson(TypedDict):
@@ -184,38 +152,6 @@ class JobPageJson(TypedDict):
 
     items: list[JobJson]
     next: str | None
-
-
-def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson:
-    """Render a job for the agent that claimed it; old agents get no more than they know."""
-    plain: AgentJobJson = {"id": job.pk, "message": job.message}
-    if protocol < PROTOCOL:
-        return plain
-    offered: OfferedJobJson = {
-        "id": job.pk,
-        "message": job.message,
-        "attempt": job.attempt,
-        "offer": job.offer,
-        "lease_s": settings.BEAT_LEASE_SECONDS,
-        "ack_s": settings.ACK_SECONDS,
-        "source": job.source,
-    }
-    params = job.params or {}
-    if argv := params.get("argv"):
-        offered["argv"] = argv
-    if told := {name: params[name] for name in _AGENTS_PARAMS if name in params}:
-        offered["params"] = told
-    return offered
-
-
-def beat_json(cancel: list[str]) -> BeatJson:
-    """Render the answer to a beat."""
-    return {"cancel": cancel, "lease_s": settings.BEAT_LEASE_SECONDS}
-
-
-def protocol_headers(protocol: int) -> dict[str, str]:
-    """Return the headers by which an agent that speaks protocol 2 knows that we do too."""
-    return {"Skadi-Protocol": str(PROTOCOL)} if protocol >= PROTOCOL else {}
 
 
 def log_part_json(part: LogPart) -> LogPartJson:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,6 +9,7 @@ from rest_framework.response import Response
 from accounts.authentication import JobsUser, JobsUserByQuery, caller
 from accounts.services.tokens import note_token_in_query
 from jobs.api import reading, rendering
+from jobs.api.direct import DirectBackend, HotOperation
 from jobs.api.lists import job_page
 from jobs.api.order import QueuedSerializer
 from jobs.api.schema import (
@@ -19,11 +18,10 @@ from jobs.api.schema import (
     LogPartSerializer,
     WholeJobSerializer,
 )
+from jobs.gateway.user_calls import UserCalls
 from jobs.life.cancel import Cancel, cancel_jobs
-from jobs.life.log import read_log
-from jobs.life.read import WholeJob, read_job, wait_for_end
+from jobs.life.read import read_job
 from jobs.life.submit import submit_jobs
-from jobs.models import Job
 from jobs.states import JobStatus
 from kernel.errors import (
     AgentNotFound,
@@ -44,11 +42,10 @@ from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
-_LOOK_EVERY_SECONDS = 0.2
 _WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)
 
 
-class AddJobLine(Operation):
+class AddJobLine(HotOperation):
     """/job/add: the call of the original service."""
 
     authentication_classes = (JobsUserByQuery,)
@@ -63,7 +60,7 @@ class AddJobLine(Operation):
     )
     def post(self, request: Request) -> Response:
         """Store a job for an agent that is online. `Location` names the job."""
-        return self._add(request, self.read_body(request).get("message"))
+        return self.run(request, UserCalls(DirectBackend()).add_line)
 
     @describe(
         "job_add_get",
@@ -76,18 +73,16 @@ class AddJobLine(Operation):
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
         if is_prefetch(request):
             raise InvalidRequest(_("A link that is fetched ahead or for a preview sends nothing."))
-        return self._add(request, query_value(request, "msg"))
-
-    def _add(self, request: Request, line: object) -> Response:
         principal = caller(request)
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
+        line = query_value(request, "msg")
         job = run_one(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
-        return Response(status=201, headers=_location(job))
+        return Response(status=201, headers={"Location": f"/jobs/{job.pk}"})
 
 
-class Jobs(Operation):
+class Jobs(HotOperation):
     """/jobs."""
 
     authentication_classes = (JobsUser,)
@@ -115,11 +110,7 @@ class Jobs(Operation):
     )
     def post(self, request: Request) -> Response:
         """Store a job and answer with it; with `wait`, after its end or when the time is over."""
-        seconds = reading.read_wait(request.query_params.getlist("wait"))
-        key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        wish = reading.read_submission(self.read_body(request), principal=caller(request), idempotency_key=key)
-        job = run_one(submit_jobs, wish)
-        return Response(rendering.whole_job_json(_at_end(request, job.pk, seconds)), status=201, headers=_location(job))
+        return self.run(request, UserCalls(DirectBackend()).add_job)
 
     @describe(
         "jobs_list",
@@ -141,7 +132,7 @@ class Jobs(Operation):
         return Response(job_page(request, caller(request)))
 
 
-class OneJob(Operation):
+class OneJob(HotOperation):
     """/jobs/{id}."""
 
     authentication_classes = (JobsUser,)
@@ -156,8 +147,7 @@ class OneJob(Operation):
     )
     def get(self, request: Request, job_id: str) -> Response:
         """Return a job; with `wait`, after its end or when the time is over."""
-        seconds = reading.read_wait(request.query_params.getlist("wait"))
-        return Response(rendering.whole_job_json(_at_end(request, job_id, seconds)))
+        return self.run(request, UserCalls(DirectBackend()).read_job, job_id=job_id)
 
 
 class JobCancel(Operation):
@@ -182,7 +172,7 @@ class JobCancel(Operation):
         return Response(rendering.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
 
 
-class JobLog(Operation):
+class JobLog(HotOperation):
     """/jobs/{id}/log."""
 
     authentication_classes = (JobsUser,)
@@ -200,24 +190,4 @@ class JobLog(Operation):
     )
     def get(self, request: Request, job_id: str) -> Response:
         """Return at most 256 KiB; with `wait`, when there is something, or the log is complete, or the time is over."""
-        deadline = time.monotonic() + reading.read_wait(request.query_params.getlist("wait"))
-        offset = reading.read_offset(request.query_params.getlist("offset"))
-        part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
-        while not (part.text or part.complete) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_SECONDS)
-            part = read_log(owner_id=caller(request).owner_id, job_id=job_id, offset=offset)
-        return Response(rendering.log_part_json(part))
-
-
-def _at_end(request: Request, job_id: str, seconds: int) -> WholeJob:
-    """Return the caller's job at its end, or as it is when the time is over."""
-    owner_id = caller(request).owner_id
-    whole = read_job(owner_id=owner_id, job_id=job_id)
-    if whole.job.is_terminal or not seconds:
-        return whole
-    wait_for_end(job_id=job_id, seconds=seconds)
-    return read_job(owner_id=owner_id, job_id=job_id)
-
-
-def _location(job: Job) -> dict[str, str]:
-    return {"Location": f"/jobs/{job.pk}"}
+        return self.run(request, UserCalls(DirectBackend()).read_log, job_id=job_id)

@@ -1,4 +1,12 @@
-"""The hot calls of agents and senders, in front of Django: parses, calls services, renders; holds no rule of its own.
+"""The hot calls of agents and senders: one handler each, mounted in front of Django by the gateway.
 
-Must not be needed: with LETSERVER_GATEWAY=off the same calls go through `jobs/api/`. Start reading at `calls.py`.
+With LETSERVER_GATEWAY=off Django mounts the same handlers (`jobs/api/direct.py`). A handler holds no rule: it reads,
+calls a service, renders.
+
+- `agent_calls.py`, `user_calls.py`: the handlers. Start reading here.
+- `interface.py`: what a handler is given: a call and a backend.
+- `app.py`, `http.py`: the ASGI application and as much HTTP as it needs.
+- `pipeline.py`: the gateway's backend and its background tasks: `writer.py` (batched transactions, `batch.py`),
+  `reader.py` (threads for reads), `callers.py` (who calls, and that agents were heard), `waiters.py` (held calls),
+  `redislink.py`.
 """

@@ -1,4 +1,4 @@
-"""The ASGI application in front of Django: lifespan, routing of the hot calls, the last net under an error."""
+"""The ASGI application in front of Django: lifespan, routing of the hot calls, the last guard under an error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from django.db import Error as DatabaseFault
 
-from jobs.api import reading, rendering
-from jobs.gateway.calls import Calls
-from jobs.gateway.http import Answer, Call, CappedBody, Gone, Receive, Scope, Send, error_answer, send_answer
-from jobs.gateway.parts import Parts
+from jobs.gateway.agent_calls import REPORT_BODY_LIMIT, AgentCalls, protocol_headers, read_protocol
+from jobs.gateway.http import AsgiCall, CappedBody, Receive, Scope, Send, error_answer, send_answer
+from jobs.gateway.interface import Answer, Backend, Disconnected
+from jobs.gateway.pipeline import Pipeline
+from jobs.gateway.user_calls import UserCalls
 from jobs.queues import wire as queues
 from kernel.errors import AppError, TooLarge, Unavailable
 from kernel.http.answers import BODY_LIMIT
@@ -21,17 +22,45 @@ from kernel.http.answers import BODY_LIMIT
 logger = logging.getLogger(__name__)
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+Handler = Callable[..., Awaitable[Answer]]
 
-_REPORT = re.compile(r"/agent/jobs/([^/]+)/(running|succeed|fail)")
-_JOB = re.compile(r"/jobs/([^/]+)")
-_LOG = re.compile(r"/jobs/([^/]+)/log")
-_NEXT = re.compile(r"/queues/([^/]+)/next")
+_REPORT = re.compile(r"/agent/jobs/(?P<job_id>[^/]+)/(?P<kind>running|succeed|fail)")
 _BODY_LIMITS = (
-    (_REPORT, reading.REPORT_BODY_LIMIT),
+    (_REPORT, REPORT_BODY_LIMIT),
     (re.compile(r"/queues/[^/]+/jobs"), queues.BATCH_BODY_LIMIT),
     (re.compile(r"/queues/[^/]+/jobs/[^/]+/ack"), queues.ACK_BODY_LIMIT),
 )
 """Django's calls that take more than others."""
+
+
+class Router:
+    """Finds the handler of a hot call by method and path."""
+
+    def __init__(self, backend: Backend) -> None:
+        agents, users = AgentCalls(backend), UserCalls(backend)
+        self._paths: dict[tuple[str, str], Handler] = {
+            ("GET", "/agent/job"): agents.next_job,
+            ("POST", "/agent/beat"): agents.beat,
+            ("POST", "/job/add"): users.add_line,
+            ("POST", "/jobs"): users.add_job,
+        }
+        self._patterns: dict[str, tuple[tuple[re.Pattern[str], Handler], ...]] = {
+            "PUT": ((_REPORT, agents.report),),
+            "GET": (
+                (re.compile(r"/jobs/(?P<job_id>[^/]+)"), users.read_job),
+                (re.compile(r"/jobs/(?P<job_id>[^/]+)/log"), users.read_log),
+                (re.compile(r"/queues/(?P<name>[^/]+)/next"), users.next_of_queue),
+            ),
+        }
+
+    def find(self, method: str, path: str) -> Handler | None:
+        """Return the handler, which takes the call; None: the call is not a hot one."""
+        if handler := self._paths.get((method, path)):
+            return handler
+        for pattern, pattern_handler in self._patterns.get(method, ()):
+            if found := pattern.fullmatch(path):
+                return partial(pattern_handler, **found.groupdict())
+        return None
 
 
 class Gateway:
@@ -40,22 +69,23 @@ class Gateway:
     def __init__(self, django: Application, *, hot: bool) -> None:
         self._django = django
         self._hot = hot
-        self._parts: Parts | None = None
-        self._calls: Calls | None = None
+        self._pipeline: Pipeline | None = None
+        self._router: Router | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        handler = self._handler(scope) if self._hot and scope["type"] == "http" else None
+        is_hot = self._hot and self._router is not None and scope["type"] == "http"
+        handler = self._router.find(scope["method"], scope["path"]) if is_hot and self._router else None
         if handler is None:
             await self._hand_to_django(scope, receive, send)
             return
-        call = Call(scope, receive)
+        call = AsgiCall(scope, receive)
         try:
             answer = await handler(call)
-        except Gone:
+        except Disconnected:
             return
         except AppError as error:
             answer = error_answer(call, error)
@@ -68,59 +98,36 @@ class Gateway:
         await _send(send, call, answer)
 
     def release_waiters(self) -> None:
-        """Answer every parked call now, and park none from now on: the server stops."""
-        if self._parts:
-            self._parts.waiters.release()
+        """Answer every held call now, and hold none from now on: the server stops."""
+        if self._pipeline:
+            self._pipeline.waiters.release()
 
     async def _hand_to_django(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Django reads a body to its end, onto the disk, before anything looks at it: so it is capped on the way."""
+        """Cap the body on its way: Django reads a body to its end, onto the disk, before a view can look at it."""
         limit = next((size for path, size in _BODY_LIMITS if path.fullmatch(scope["path"])), BODY_LIMIT)
         try:
             await self._django(scope, CappedBody(receive, limit), send)
         except TooLarge as error:
-            call = Call(scope, receive)
+            call = AsgiCall(scope, receive)
             await _send(send, call, error_answer(call, error))
-
-    def _handler(self, scope: Scope) -> Callable[[Call], Awaitable[Answer]] | None:
-        calls, path = self._calls, scope["path"]
-        if calls is None:
-            return None
-        match scope["method"], path:
-            case "GET", "/agent/job":
-                return calls.agent_job
-            case "POST", "/agent/beat":
-                return calls.beat
-            case "POST", "/job/add":
-                return calls.add_line
-            case "POST", "/jobs":
-                return calls.add_job
-            case "GET", _ if found := _JOB.fullmatch(path):
-                return partial(calls.read_job, job_id=found[1])
-            case "GET", _ if found := _LOG.fullmatch(path):
-                return partial(calls.read_log, job_id=found[1])
-            case "GET", _ if found := _NEXT.fullmatch(path):
-                return partial(calls.queue_job, name=found[1])
-            case "PUT", _ if found := _REPORT.fullmatch(path):
-                return partial(calls.report, job_id=found[1], kind=found[2])
-        return None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._parts = Parts()
-                self._calls = Calls(self._parts)
-                await self._parts.start()
+                self._pipeline = Pipeline()
+                self._router = Router(self._pipeline)
+                await self._pipeline.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                if self._parts:
-                    await self._parts.stop()
+                if self._pipeline:
+                    await self._pipeline.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
 
-async def _send(send: Send, call: Call, answer: Answer) -> None:
+async def _send(send: Send, call: AsgiCall, answer: Answer) -> None:
     """Write an answer; an agent is told which protocol we speak."""
     if call.scope["path"].startswith("/agent/"):
-        answer.headers |= rendering.protocol_headers(call.protocol)
+        answer.headers |= protocol_headers(read_protocol(call.header(b"skadi-protocol")))
     await send_answer(send, answer)

@@ -1,4 +1,4 @@
-"""As much HTTP as the hot calls need: headers, query, a capped body, an answer."""
+"""As much HTTP over ASGI as the hot calls need: headers, query, a capped body, an answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -16,7 +15,8 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from jobs.api.reading import read_protocol
+from jobs.gateway.interface import Answer, Disconnected
+from jobs.gateway.waiters import Bell
 from jobs.gateway.writer import ANSWER_WITHIN_SECONDS
 from kernel.errors import AppError, InvalidRequest, TooLarge
 from kernel.failpoints import reach
@@ -40,19 +40,6 @@ _COMMON_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class Answer:
-    """Status, JSON body (None: empty) and headers beyond the common ones."""
-
-    status: int
-    body: object = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class Gone(Exception):
-    """The caller closed the connection; nobody is left to answer."""
 
 
 class CappedBody:
@@ -79,17 +66,18 @@ class CappedBody:
         raise TooLarge(params={"limit": self._limit})
 
 
-class Call:
-    """One HTTP request. `gone` tells whether the caller has hung up, `answer_by` until when to answer (monotonic)."""
+class AsgiCall:
+    """One HTTP request; see `jobs.gateway.interface.Call`."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
-        self.gone = False
-        self.restart_clock()
+        self.disconnected = False
+        self.arrived_at = time.monotonic()
+        self.answer_by = self.arrived_at + ANSWER_WITHIN_SECONDS
 
-    def restart_clock(self) -> None:
-        """Count the time to answer from now on: the request is complete, or what it waited for has come."""
+    def _restart_clock(self) -> None:
+        """Count the time to answer from now on: the body is complete, or the wait is over."""
         self.answer_by = time.monotonic() + ANSWER_WITHIN_SECONDS
 
     def header(self, name: bytes) -> str | None:
@@ -117,11 +105,6 @@ class Call:
             raise InvalidRequest(_("The query cannot be read.")) from error
         return parsed.get(name, [])
 
-    @property
-    def protocol(self) -> int:
-        """Which protocol the agent speaks."""
-        return read_protocol(self.header(b"skadi-protocol"))
-
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
         receive = CappedBody(self._receive, limit)
@@ -132,39 +115,40 @@ class Call:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        self.gone = True
-                        raise Gone
+                        self.disconnected = True
+                        raise Disconnected
                     chunks.append(message.get("body", b""))
                     more = message.get("more_body", False)
         except TimeoutError as error:
             raise InvalidRequest(_("The body did not arrive in time.")) from error
         body = b"".join(chunks)
-        # A large one is parsed beside the loop, which has others to answer.
+        # A large one is parsed in a thread, so that the loop can answer other calls.
         data = parse_object(body) if len(body) <= BODY_LIMIT else await asyncio.to_thread(parse_object, body)
-        self.restart_clock()
+        self._restart_clock()
         return data
 
-    async def wait(self, future: asyncio.Future[None], seconds: float) -> None:
-        """Wait for `future`, at most `seconds`; raise Gone when the caller hangs up meanwhile."""
-        with self.listening() as hanging_up:
-            await asyncio.wait({future, hanging_up}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if self.gone:
-            raise Gone
-        self.restart_clock()
+    async def wait(self, bell: Bell, seconds: float) -> None:
+        """Wait for `bell`, at most `seconds`; raise Disconnected when the caller hangs up meanwhile."""
+        with self.watch_connection() as disconnecting:
+            ends = {disconnecting} if bell is None else {bell, disconnecting}
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self.disconnected:
+            raise Disconnected
+        self._restart_clock()
 
     @contextmanager
-    def listening(self) -> Iterator[asyncio.Task[None]]:
+    def watch_connection(self) -> Iterator[asyncio.Task[None]]:
         """Notice, in the background, when the caller hangs up. For requests whose body has been read, or has none."""
-        task = asyncio.ensure_future(self._until_gone())
+        task = asyncio.ensure_future(self._until_disconnected())
         try:
             yield task
         finally:
             task.cancel()
 
-    async def _until_gone(self) -> None:
+    async def _until_disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self.disconnected = True
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
@@ -183,7 +167,7 @@ async def send_answer(send: Send, answer: Answer) -> None:
     reach("answer.after_send")
 
 
-def error_answer(call: Call, error: AppError) -> Answer:
+def error_answer(call: AsgiCall, error: AppError) -> Answer:
     """Render an error in the caller's language."""
     with translation.override(api_language(call.header(b"accept-language"))):
         return Answer(status=error.status, body=error_body(error), headers=error_headers(error))

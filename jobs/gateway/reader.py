@@ -1,4 +1,7 @@
-"""Reads for the gateway: a few threads, each with a connection that it keeps."""
+"""Reads for the gateway: a few threads, each with a connection that it keeps.
+
+An error of a question is its asker's alone; a thread of the pool outlives it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from django.db import connection
 
 from kernel.connections import give_up_within
 from kernel.errors import Unavailable
+from kernel.failpoints import reach
 
 Result = TypeVar("Result")
 
@@ -25,7 +29,7 @@ class Reader:
     """Runs questions to the database off the loop."""
 
     def __init__(self, threads: int = _THREADS) -> None:
-        self._threads = ThreadPoolExecutor(threads, "reader", lambda: give_up_within(_ANSWER_WITHIN_SECONDS))
+        self._threads = ThreadPoolExecutor(threads, "reader")
         self._waiting = 0
 
     async def ask(self, question: Callable[[], Result], *, by: float | None = None) -> Result:
@@ -36,8 +40,8 @@ class Reader:
         if self._waiting >= _WAITING_LIMIT:
             raise Unavailable
         seconds = _ANSWER_WITHIN_SECONDS if by is None else by - time.monotonic()
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _ask_twice, question)
         self._waiting += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, _twice, question)
         answer.add_done_callback(self._answered)
         await asyncio.wait((answer,), timeout=max(0.0, seconds))
         if not answer.done():
@@ -52,11 +56,13 @@ class Reader:
     def _answered(self, answer: asyncio.Future[Result]) -> None:
         self._waiting -= 1
         if not answer.cancelled():
-            answer.exception()  # who asked may have given up; it is told to nobody else
+            answer.exception()  # marks it as seen: the asker may have given up
 
 
-def _twice(question: Callable[[], Result]) -> Result:
-    """Ask again on a new connection when the kept one turns out to be dead."""
+def _ask_twice(question: Callable[[], Result]) -> Result:
+    """Ask again on a new connection where the kept one turns out to be dead."""
+    give_up_within(_ANSWER_WITHIN_SECONDS)
+    reach("reader.before_question")
     try:
         return question()
     except DatabaseFault:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import hiredis
 
 from kernel.failpoints import reach
-from kernel.limits import REDIS_WITHIN_SECONDS, Tally, count_command, read_reply
+from kernel.limits import REDIS_WITHIN_SECONDS, NoCounter, Tally, count_command, read_reply
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _RETRY_AFTER_SECONDS = 1.0
 _UNANSWERED_LIMIT = 10_000
 
 
-class NoRedis(Exception):
+class NoRedis(NoCounter):
     """Redis is away, slow, or refused the command."""
 
 
@@ -43,6 +43,15 @@ class _Protocol(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        try:
+            self._hand_out(data)
+        except Exception:
+            # The replies that follow cannot be told apart any more: begin anew on another connection.
+            logger.exception("Redis was not understood", extra={"action": "redis.bug"})
+            self.close()
+
+    def _hand_out(self, data: bytes) -> None:
+        reach("redis.before_replies")
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             if self._waiting:
@@ -145,13 +154,11 @@ class RedisLink:
             reach("flag.after_tell")
 
     async def count(self, key: str, add: int) -> Tally:
-        """Add to a counter of `kernel.limits` and tell what it says. Raises NoRedis."""
+        """Add to a counter of `kernel.limits` and tell what it says. Raises NoCounter."""
         reach("gateway_limit.before_count")
-        tally = read_reply(await self._answer(*count_command(key, add)))
+        reply = await self._answer(*count_command(key, add))
         reach("gateway_limit.after_count")
-        if tally is None:
-            raise NoRedis
-        return tally
+        return read_reply(reply)
 
     async def _answer(self, *command: str) -> object:
         commands = self._commands

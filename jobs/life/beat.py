@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,7 +14,6 @@ from jobs.states import ACTIVE, JobStatus
 from jobs.transitions import lock_jobs
 from kernel.clock import database_now
 
-_LOOK_EVERY_SECONDS = 0.2
 _PROTOCOL = 2
 
 
@@ -51,15 +49,6 @@ def ids_to_end(beat: Beat) -> list[str]:
     """Return those of the beat's jobs that must be ended, without renewing anything."""
     jobs = Job.objects.filter(pk__in=beat.job_ids, agent_id=beat.agent_id).order_by("pk")
     return [job.pk for job in jobs if _is_to_end(job)]
-
-
-def wait_for_wish(*, beat: Beat, seconds: float, check_caller: Callable[[], object]) -> list[str]:
-    """Look until one of the jobs must be ended or the time is over. The gateway waits for bells instead."""
-    deadline = time.monotonic() + seconds
-    while not (ids := ids_to_end(beat)) and time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_SECONDS)
-        check_caller()
-    return ids
 
 
 def _is_alive(job: Job, now: dt.datetime) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -17,9 +16,6 @@ from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.failpoints import reach
 from kernel.ids import new_id
-from kernel.transactions import run_one
-
-_LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +79,6 @@ def later_lease(protocol: int) -> dt.timedelta:
     return dt.timedelta(seconds=settings.BEAT_LEASE_SECONDS if protocol > 1 else settings.LEASE_SECONDS)
 
 
-def claim_within(*, claim: Claim, seconds: float, check_caller: Callable[[], object]) -> Job | None:
-    """Claim alone, by looking until a job comes or the time is over. The gateway waits for bells instead.
-
-    `check_caller` is called before each later claim and raises when the caller may not take a job any more.
-    """
-    deadline = time.monotonic() + seconds
-    job = run_one(claim_jobs, claim)
-    while job is None and time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_SECONDS)
-        if _may_have_work(claim):
-            check_caller()
-            job = run_one(claim_jobs, claim)
-    return job
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
     """A claim whose answer never left for the agent: nobody knows of its job, which may be offered again."""
@@ -150,8 +131,8 @@ def _next_job(claim: Claim, taken: set[str], line: Line, now: dt.datetime) -> Jo
     return plain
 
 
-def _may_have_work(claim: Claim) -> bool:
-    """Look without a lock."""
+def may_have_work(agent_id: str, *, in_queues: bool) -> bool:
+    """Tell, without a lock, whether a claim of this agent could find a job."""
     now = database_now()
-    plain = Job.objects.claimable(now).filter(agent_id=claim.agent_id, queue=None)
-    return plain.exists() or bool(claim.in_queues and queues_with_work(queues_of_agent(claim.agent_id), now))
+    plain = Job.objects.claimable(now).filter(agent_id=agent_id, queue=None)
+    return plain.exists() or bool(in_queues and queues_with_work(queues_of_agent(agent_id), now))

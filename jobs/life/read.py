@@ -1,16 +1,13 @@
-"""Read a job for its owner, and wait for its end."""
+"""Read a job for its owner."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.models import Job, JobEvent, JobOutput
 from kernel.errors import NotFound
 from kernel.ids import is_id
-
-_LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +28,3 @@ def read_job(*, owner_id: str, job_id: str) -> WholeJob:
         raise NotFound
     output = JobOutput.objects.filter(pk=job.pk).first()
     return WholeJob(job=job, output=output, events=list(job.events.order_by("number")))
-
-
-def wait_for_end(*, job_id: str, seconds: float) -> None:
-    """Return when the job has ended or the time is over, by looking. The gateway waits for bells instead."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not Job.objects.terminal().filter(pk=job_id).exists():
-        time.sleep(_LOOK_EVERY_SECONDS)

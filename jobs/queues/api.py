@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from rest_framework import serializers
@@ -10,17 +9,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, caller
-from accounts.credentials import JOB_SCOPES, Principal, identify_again, require_user
-from jobs.api import reading
+from jobs.api.direct import DirectBackend, HotOperation
 from jobs.api.rendering import job_json, whole_job_json
 from jobs.api.schema import JobPageSerializer, JobSerializer, WholeJobSerializer
+from jobs.gateway.user_calls import UserCalls
 from jobs.life.read import read_job
 from jobs.life.submit import submit_jobs
 from jobs.life.submit_many import submit_many
 from jobs.models import Queue, QueueState
 from jobs.queues import wire
 from jobs.queues.dead_letters import list_dead, purge_dead, replay_dead
-from jobs.queues.pull import Pull, ack_jobs, extend_leases, pull_within, require_pulled
+from jobs.queues.pull import ack_jobs, extend_leases, require_pulled
 from jobs.queues.service import (
     count_queues,
     delete_queue,
@@ -318,8 +317,10 @@ class QueueReplay(_OfUser):
         return Response({"count": len(made), "ids": [job.pk for job in made]})
 
 
-class QueueNext(_OfUser):
+class QueueNext(HotOperation):
     """/queues/{name}/next."""
+
+    authentication_classes = (JobsUser,)
 
     @describe(
         "queues_next",
@@ -334,15 +335,7 @@ class QueueNext(_OfUser):
     )
     def get(self, request: Request, name: str) -> Response:
         """Hand out a job for the time of its lease. 204: none, or as many as its width are out."""
-        principal, queue = caller(request), self.queue(request, name)
-        require_pulled(queue)
-        lease = wire.read_lease(request.query_params.getlist("lease"))
-        job = pull_within(
-            pull=Pull(queue_id=queue.pk, actor=principal.actor, lease=lease),
-            seconds=reading.read_wait(request.query_params.getlist("wait")),
-            check_caller=partial(_check_again, principal),
-        )
-        return Response(status=204) if job is None else Response(wire.pulled_json(job))
+        return self.run(request, UserCalls(DirectBackend()).next_of_queue, name=name)
 
 
 class QueueAck(_OfUser):
@@ -383,7 +376,3 @@ class QueueExtend(_OfUser):
         require_pulled(queue)
         extension = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
         return Response(wire.pulled_json(run_one(extend_leases, extension)))
-
-
-def _check_again(principal: Principal) -> None:
-    require_user(identify_again(principal), JOB_SCOPES)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -18,9 +17,7 @@ from jobs.transitions import JobMove, Output, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
 from kernel.ids import is_id, new_id
-from kernel.transactions import run_one
 
-_LOOK_EVERY_SECONDS = 0.2
 _PROTOCOL = 2
 """As an agent's of protocol 2, a job handed out and not ended in its time is offered again."""
 
@@ -90,18 +87,6 @@ def pull_jobs(pulls: Sequence[Pull], *, now: dt.datetime | None = None) -> list[
             outcomes.append(job)
         move_jobs(moves, now=now)
     return outcomes
-
-
-def pull_within(*, pull: Pull, seconds: float, check_caller: Callable[[], object]) -> Job | None:
-    """Pull alone, by looking until a job comes or the time is over. The gateway waits for bells instead."""
-    deadline = time.monotonic() + seconds
-    job = run_one(pull_jobs, pull)
-    while job is None and time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_SECONDS)
-        if Job.objects.in_line(database_now()).filter(queue_id=pull.queue_id).exists():
-            check_caller()
-            job = run_one(pull_jobs, pull)
-    return job
 
 
 def ack_jobs(acks: Sequence[Ack], *, now: dt.datetime | None = None) -> list[Job | AppError]:

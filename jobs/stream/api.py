@@ -10,8 +10,9 @@ from rest_framework.response import Response
 
 from accounts.authentication import FullUser, caller
 from accounts.credentials import FULL_SCOPE, identify_again, require_user
-from jobs.api import reading, rendering
+from jobs.api import rendering
 from jobs.api.schema import NewsPageSerializer
+from jobs.gateway.waiters import read_wait
 from jobs.stream.service import Cursor, read_page, start_now
 from kernel.errors import InvalidRequest
 from kernel.http.openapi import describe, query
@@ -36,7 +37,7 @@ class Stream(Operation):
     )
     def get(self, request: Request) -> Response:
         """Return at most 100 items, oldest first; with `wait`, when there is one or the time is over."""
-        deadline = time.monotonic() + reading.read_wait(request.query_params.getlist("wait"))
+        deadline = time.monotonic() + read_wait(request.query_params.getlist("wait"))
         principal = caller(request)
         since = query_value(request, "since")
         cursor = start_now(owner_id=principal.owner_id) if since is None else Cursor.read(since)

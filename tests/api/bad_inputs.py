@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.api.reading import REPORT_BODY_LIMIT
+from jobs.gateway.agent_calls import REPORT_BODY_LIMIT
 from jobs.models import MESSAGE_LENGTH
 from kernel.http.answers import BODY_LIMIT
 

@@ -10,7 +10,7 @@ from accounts.services.identities import ChatAddress, bind_identity
 from accounts.tokens import TokenKind
 from agents.models import Agent
 from jobs.api.reading import read_submission
-from jobs.api.rendering import agent_job_json
+from jobs.gateway.agent_calls import agent_job_json
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job
 from jobs.transitions import Output

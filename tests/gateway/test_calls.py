@@ -16,12 +16,14 @@ from django.db import connection
 from accounts.credentials import Principal
 from accounts.tokens import TokenKind, new_agent_token
 from jobs.gateway import http as http_module
-from jobs.gateway.calls import Calls
-from jobs.gateway.http import Answer, Call, Gone
+from jobs.gateway.agent_calls import AgentCalls
+from jobs.gateway.batch import CLAIM, WriteKind
+from jobs.gateway.http import AsgiCall
+from jobs.gateway.interface import Answer, Disconnected
 from jobs.gateway.reader import Reader
-from jobs.gateway.waiters import Waiters
+from jobs.gateway.user_calls import UserCalls
+from jobs.gateway.waiters import BellWaiters
 from jobs.gateway.writer import Writer
-from jobs.life.claim import Claim
 from jobs.models import Job
 from jobs.states import JobStatus
 from kernel.errors import Unavailable
@@ -36,18 +38,7 @@ _HEARD_SECONDS = 0.2
 _TOO_LONG_SECONDS = 1.9
 
 
-class _Redis:
-    """Knows of work, always; remembers nothing."""
-
-    connected = True
-
-    def put(self, key: str, seconds: float) -> None: ...
-
-    async def take(self, key: str) -> bool:
-        return True
-
-
-def _call(body: object = None, *, then: Callable[[], Any] | None = None) -> Call:
+def _call(body: object = None, *, then: Callable[[], Any] | None = None) -> AsgiCall:
     """A request whose body comes at once; the caller hangs up when `then` returns."""
     messages = [{"type": "http.request", "body": json.dumps(body).encode()}] if body is not None else []
 
@@ -58,40 +49,48 @@ def _call(body: object = None, *, then: Callable[[], Any] | None = None) -> Call
         return {"type": "http.disconnect"}
 
     headers = [(b"authorization", f"Bearer {new_agent_token()}".encode())]
-    return Call({"headers": headers, "query_string": b"", "client": ("192.0.2.1", 1), "path": "/"}, receive)
+    return AsgiCall({"headers": headers, "query_string": b"", "client": ("192.0.2.1", 1), "path": "/"}, receive)
 
 
-def _parts(writer: Writer, reader: Reader, principal: Principal, *, slow: bool) -> Any:
+def _backend(writer: Writer, reader: Reader, principal: Principal, *, slow: bool) -> Any:
+    """A backend whose agents always may have work."""
+
     async def identify(token: str, *, address: str | None, by: float) -> Principal:
         await asyncio.sleep(_LOOK_UP_SECONDS if slow else 0)
         return principal
 
-    async def heard(touch: object, *, by: float) -> None:
+    async def hear(touch: object, *, by: float) -> None:
         await asyncio.sleep(_HEARD_SECONDS if slow else 0)
 
+    async def may_have_work(principal: Principal) -> bool:
+        return True
+
     return SimpleNamespace(
-        writer=writer,
-        reader=reader,
-        waiters=Waiters(),
-        redis=_Redis(),
-        limits=SimpleNamespace(identify=identify),
-        presence=SimpleNamespace(heard=heard),
+        write=writer.write,
+        put_back=writer.put_back,
+        read=reader.ask,
+        waiters=BellWaiters(lambda: True),
+        identify=identify,
+        hear=hear,
+        may_have_work=may_have_work,
+        flag_work=lambda agent_id: None,
     )
 
 
 class _Stuck(Writer):
     """A writer that comes to nothing."""
 
-    def _run(self) -> None:
+    def _serve_next(self) -> bool:
         """The thread ends at once."""
+        return False
 
 
-_AGENT_CALLS: dict[str, Callable[[Calls], Any]] = {
-    "agent_job": lambda calls: calls.agent_job(_call()),
+_AGENT_CALLS: dict[str, Callable[[AgentCalls], Any]] = {
+    "next_job": lambda calls: calls.next_job(_call()),
     "report": lambda calls: calls.report(_call({"result": "x"}), new_id(), "succeed"),
     "beat": lambda calls: calls.beat(_call({"running": []})),
 }
-_USER_CALLS: dict[str, Callable[[Calls], Any]] = {
+_USER_CALLS: dict[str, Callable[[UserCalls], Any]] = {
     "add_line": lambda calls: calls.add_line(_call({"message": "bar date"})),
     "add_job": lambda calls: calls.add_job(_call({"agent": "bar", "message": "date"})),
     "read_job": lambda calls: calls.read_job(_call(), new_id()),
@@ -118,11 +117,11 @@ def test_one_deadline_runs_through_the_whole_call(name: str, monkeypatch: pytest
         writer.start()
         busy = asyncio.ensure_future(reader.ask(lambda: let_go.wait(10), by=time.monotonic() + 10))
         await asyncio.sleep(0)
-        calls = Calls(_parts(writer, reader, principal, slow=True))
+        backend = _backend(writer, reader, principal, slow=True)
         began = time.monotonic()
         try:
             with pytest.raises(Unavailable):
-                await {**_AGENT_CALLS, **_USER_CALLS}[name](calls)
+                await (_AGENT_CALLS[name](AgentCalls(backend)) if agent else _USER_CALLS[name](UserCalls(backend)))
             return time.monotonic() - began
         finally:
             let_go.set()
@@ -139,11 +138,12 @@ class _Slow(Writer):
         super().__init__()
         self.claimed = asyncio.Event()
 
-    async def claim(self, claim: Claim, *, by: float | None = None) -> Job | None:
-        job = await super().claim(claim, by=by)
-        self.claimed.set()
-        await asyncio.sleep(0.05)
-        return job
+    async def write(self, kind: WriteKind[Any, Any], request: Any, *, by: float | None = None) -> Any:
+        outcome = await super().write(kind, request, by=by)
+        if kind is CLAIM:
+            self.claimed.set()
+            await asyncio.sleep(0.05)
+        return outcome
 
 
 @pytest.mark.django_db(transaction=True)
@@ -156,13 +156,13 @@ def test_a_caller_who_hangs_up_while_the_job_is_claimed_loses_no_job() -> None:
         writer, reader = _Slow(), Reader(threads=1)
         writer.start()
         try:
-            calls = Calls(_parts(writer, reader, principal, slow=False))
-            return await calls.agent_job(_call(then=writer.claimed.wait))
+            calls = AgentCalls(_backend(writer, reader, principal, slow=False))
+            return await calls.next_job(_call(then=writer.claimed.wait))
         finally:
             await writer.stop()
             reader.stop()
 
-    with pytest.raises(Gone):
+    with pytest.raises(Disconnected):
         asyncio.run(work())
     connection.close()
     until(lambda: Job.objects.get().status == JobStatus.QUEUING)

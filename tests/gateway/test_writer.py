@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
 from jobs.gateway import batch as batch_module
 from jobs.gateway import writer as writer_module
-from jobs.gateway.writer import Item, Writer
+from jobs.gateway.batch import CLAIM, REPORT, SUBMIT, Write, WriteKind
+from jobs.gateway.writer import Writer
 from jobs.life.claim import Claim
 from jobs.life.report import Report, ReportKind
 from jobs.life.submit import Submission
@@ -41,6 +43,11 @@ def with_writer(work: Callable[[Writer], Awaitable[object]]) -> object:
     return asyncio.run(run())
 
 
+def _submit_at_once(submissions: Sequence[Submission]) -> Any:
+    """Return the outcomes of submissions that reach the writer together."""
+    return with_writer(lambda writer: _all(*(writer.write(SUBMIT, one) for one in submissions)))
+
+
 async def _all(*waiting: Awaitable[object]) -> list[object]:
     return await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -49,7 +56,7 @@ def test_many_at_once_share_transactions_and_all_are_stored() -> None:
     agent = make_agent()
     wishes = [submission(agent, str(number)) for number in range(300)]
     by = time.monotonic() + 30
-    jobs = with_writer(lambda writer: _all(*(writer.submit(wish, by=by) for wish in wishes)))
+    jobs = with_writer(lambda writer: _all(*(writer.write(SUBMIT, wish, by=by) for wish in wishes)))
     assert [job.pk for job in jobs] == [wish.job_id for wish in wishes]  # type: ignore[attr-defined]
     assert Job.objects.count() == 300
 
@@ -58,10 +65,10 @@ def test_a_whole_life_goes_through_one_writer() -> None:
     agent = make_agent()
 
     async def live(writer: Writer) -> None:
-        job = await writer.submit(submission(agent))
-        assert await writer.claim(Claim(agent_id=agent.pk)) == job
+        job = await writer.write(SUBMIT, submission(agent))
+        assert await writer.write(CLAIM, Claim(agent_id=agent.pk)) == job
         done = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="ok"))
-        await writer.report(done)
+        await writer.write(REPORT, done)
 
     with_writer(live)
     assert Job.objects.get().status == JobStatus.SUCCEEDED
@@ -70,7 +77,7 @@ def test_a_whole_life_goes_through_one_writer() -> None:
 def test_an_error_of_one_is_raised_to_that_one_only() -> None:
     agent = make_agent()
     wrong = order_job(agent.owner_id, "x", agent="nobody")
-    outcomes = with_writer(lambda writer: _all(*map(writer.submit, [submission(agent), wrong, submission(agent)])))
+    outcomes = _submit_at_once([submission(agent), wrong, submission(agent)])
     assert [type(outcome) for outcome in outcomes] == [Job, AgentNotFound, Job]  # type: ignore[attr-defined]
 
 
@@ -79,7 +86,7 @@ def test_what_the_database_refuses_fails_alone() -> None:
     agent = make_agent()
     wishes = [submission(agent, str(number)) for number in range(20)]
     wishes[7] = submission(agent, "\ud800")
-    outcomes = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    outcomes = _submit_at_once(wishes)
     kinds = [type(outcome) for outcome in outcomes]  # type: ignore[attr-defined]
     assert kinds == [Job] * 7 + [AppError] + [Job] * 12
     assert Job.objects.count() == 19
@@ -97,7 +104,7 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
             gate.wait(5)
             wishes = [submission(agent, idempotency_key=key) for key in keys for _ in range(8)]
             by = time.monotonic() + 30  # A batch that lost a race runs item by item: not a matter of time here.
-            return await _all(*(writer.submit(wish, by=by) for wish in wishes))
+            return await _all(*(writer.write(SUBMIT, wish, by=by) for wish in wishes))
 
         outcomes.extend(with_writer(work))  # type: ignore[arg-type]
 
@@ -114,7 +121,7 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
 def test_a_key_reused_for_something_else_is_said() -> None:
     agent = make_agent()
     wishes = [submission(agent, text, idempotency_key="k") for text in ("one", "two")]
-    outcomes = with_writer(lambda writer: _all(*map(writer.submit, wishes)))
+    outcomes = _submit_at_once(wishes)
     assert [type(outcome) for outcome in outcomes] == [Job, IdempotencyMismatch]  # type: ignore[attr-defined]
 
 
@@ -158,7 +165,9 @@ def test_a_database_that_hangs_is_told_as_unavailable_within_the_time_of_old_cli
         loop = asyncio.get_running_loop()
         with _blocked_database() as let_go:
             began = loop.time()
-            outcomes = await _all(writer.submit(submission(agent)), writer.claim(Claim(agent_id=agent.pk)))
+            outcomes = await _all(
+                writer.write(SUBMIT, submission(agent)), writer.write(CLAIM, Claim(agent_id=agent.pk))
+            )
             assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
             assert loop.time() - began < 3
             let_go()
@@ -166,7 +175,7 @@ def test_a_database_that_hangs_is_told_as_unavailable_within_the_time_of_old_cli
         deadline = loop.time() + 10
         job = None
         while job is None and loop.time() < deadline:
-            [job] = await _all(writer.claim(Claim(agent_id=agent.pk)))
+            [job] = await _all(writer.write(CLAIM, Claim(agent_id=agent.pk)))
             job = job if isinstance(job, Job) else None
         assert job is not None
 
@@ -178,7 +187,7 @@ def test_a_claim_that_nobody_waits_for_any_more_is_put_back() -> None:
     job = make_job(agent)
 
     async def work(writer: Writer) -> None:
-        waiting = asyncio.ensure_future(writer.claim(Claim(agent_id=agent.pk)))
+        waiting = asyncio.ensure_future(writer.write(CLAIM, Claim(agent_id=agent.pk)))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -193,7 +202,7 @@ def test_a_claim_that_nobody_waits_for_any_more_is_put_back() -> None:
 def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "QUEUE_LIMIT", 0)
     agent = make_agent()
-    (outcome,) = with_writer(lambda writer: _all(writer.submit(submission(agent))))  # type: ignore[misc]
+    (outcome,) = with_writer(lambda writer: _all(writer.write(SUBMIT, submission(agent))))  # type: ignore[misc]
     assert isinstance(outcome, Unavailable)
     assert outcome.retry_after_seconds == 1
 
@@ -204,10 +213,10 @@ def test_a_stopping_writer_finishes_what_is_queued() -> None:
     async def run() -> list[object]:
         writer = Writer()
         writer.start()
-        waiting = [asyncio.ensure_future(writer.submit(submission(agent))) for _ in range(50)]
+        waiting = [asyncio.ensure_future(writer.write(SUBMIT, submission(agent))) for _ in range(50)]
         await asyncio.sleep(0)
         await writer.stop()
-        refused = await _all(writer.submit(submission(agent)))
+        refused = await _all(writer.write(SUBMIT, submission(agent)))
         return [*await _all(*waiting), *refused]
 
     *stored, refused = asyncio.run(run())
@@ -227,8 +236,8 @@ def test_large_reports_do_not_fail_their_batch() -> None:
             Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text=text)) for job in jobs
         ]
         by = time.monotonic() + 60
-        waiting = [writer.report(report, by=by) for report in reports]
-        return await _all(*waiting, *(writer.submit(submission(agent), by=by) for _ in range(5)))
+        waiting = [writer.write(REPORT, report, by=by) for report in reports]
+        return await _all(*waiting, *(writer.write(SUBMIT, submission(agent), by=by) for _ in range(5)))
 
     outcomes = with_writer(work)
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 20 + [Job] * 5  # type: ignore[attr-defined]
@@ -243,7 +252,7 @@ def test_a_report_is_written_even_if_its_caller_no_longer_waits() -> None:
     async def work(writer: Writer) -> None:
         report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output(text="x"))
         with pytest.raises(Unavailable):
-            await writer.report(report, by=time.monotonic() - 1)
+            await writer.write(REPORT, report, by=time.monotonic() - 1)
 
     with_writer(work)
     assert Job.objects.get().status == JobStatus.SUCCEEDED
@@ -259,7 +268,7 @@ def test_a_locked_row_is_its_own_requests_trouble() -> None:
         with _blocked_database(f"SELECT id FROM {Job._meta.db_table} WHERE id = '{job.pk}' FOR UPDATE"):
             wishes = [submission(agent, str(number)) for number in range(20)]
             by = time.monotonic() + 10  # The batch waits a second for the row, then the others go on without it.
-            return await _all(writer.report(report), *(writer.submit(wish, by=by) for wish in wishes))
+            return await _all(writer.write(REPORT, report), *(writer.write(SUBMIT, wish, by=by) for wish in wishes))
 
     outcomes = with_writer(work)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] + [Job] * 20  # type: ignore[attr-defined]
@@ -272,9 +281,9 @@ def test_a_dead_connection_is_replaced() -> None:
     mine = connection.connection.thread_id()
 
     async def work(writer: Writer) -> None:
-        await writer.submit(submission(agent))
+        await writer.write(SUBMIT, submission(agent))
         await asyncio.to_thread(_kill_other_connections, mine)
-        await writer.submit(submission(agent))
+        await writer.write(SUBMIT, submission(agent))
 
     with_writer(work)
     assert Job.objects.count() == 2
@@ -293,14 +302,14 @@ def _kill_other_connections(spared: int) -> None:
     connection.close()
 
 
-def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: type) -> list[str]:
+def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: WriteKind[Any, Any]) -> list[str]:
     """Let the connection be cut right after each COMMIT of a batch with a `kind` in it; return which were."""
     cut: list[str] = []
 
-    def lose(name: str, run: Callable[[Sequence[Item]], list[object]]) -> Callable[[Sequence[Item]], list[object]]:
-        def committed_and_cut(items: Sequence[Item]) -> list[object]:
+    def lose(name: str, run: Callable[[Sequence[Write]], list[object]]) -> Callable[[Sequence[Write]], list[object]]:
+        def committed_and_cut(items: Sequence[Write]) -> list[object]:
             outcomes = run(items)
-            if any(type(item.value) is kind for item in items):
+            if any(item.kind is kind for item in items):
                 cut.append(name)
                 raise OperationalError(2013, "Lost connection during query")
             return outcomes
@@ -318,17 +327,19 @@ def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch)
     for _ in range(3):
         make_job(agent)
     cut = [
-        _lose_the_news(monkeypatch, "_together", kind=Submission),
-        _lose_the_news(monkeypatch, "_together", kind=Claim),
-        _lose_the_news(monkeypatch, "_together", kind=Report),
+        _lose_the_news(monkeypatch, "_together", kind=SUBMIT),
+        _lose_the_news(monkeypatch, "_together", kind=CLAIM),
+        _lose_the_news(monkeypatch, "_together", kind=REPORT),
     ]
 
     async def work(writer: Writer) -> None:
         wish = submission(agent)
-        assert (await writer.submit(wish)).pk == wish.job_id
-        job = await writer.claim(Claim(agent_id=agent.pk))
+        assert (await writer.write(SUBMIT, wish)).pk == wish.job_id
+        job = await writer.write(CLAIM, Claim(agent_id=agent.pk))
         assert job is not None
-        await writer.report(Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="x")))
+        await writer.write(
+            REPORT, Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="x"))
+        )
 
     with_writer(work)
     assert cut == [["_together"]] * 3
@@ -339,11 +350,11 @@ def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch)
 def test_a_claim_of_which_nothing_is_heard_at_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent()
     job = make_job(agent)
-    cut = _lose_the_news(monkeypatch, "_together", "_one_by_one", kind=Claim)
+    cut = _lose_the_news(monkeypatch, "_together", "_one_by_one", kind=CLAIM)
 
     async def work(writer: Writer) -> None:
         with pytest.raises(Unavailable):
-            await writer.claim(Claim(agent_id=agent.pk))
+            await writer.write(CLAIM, Claim(agent_id=agent.pk))
 
     with_writer(work)
     assert cut == ["_together", "_one_by_one", "_one_by_one"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from jobs.api.order import QueuedSerializer, read_order
-from jobs.api.rendering import agent_job_json
 from jobs.argv import Command, read_argv
+from jobs.gateway.agent_calls import agent_job_json
 from jobs.models import MESSAGE_LENGTH, Job
 from jobs.order import JobOrder
 from kernel.errors import InvalidMessage, InvalidRequest

@@ -43,7 +43,17 @@ def test_other_points_and_no_point_at_all_kill_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["alone", "run_one.before_commit", "run_one.before_commit:0", "run_one.before_commit:x", "x:1"]
+    "text",
+    [
+        "alone",
+        "run_one.before_commit",
+        "run_one.before_commit:0",
+        "run_one.before_commit:x",
+        "x:1",
+        "writer.after_take:1",
+        "raise:x:1",
+        "raise:writer.after_take:1:file",
+    ],
 )
 def test_a_slip_in_the_variable_is_refused(text: str) -> None:
     with pytest.raises(failpoints.UnknownFailpoint, match=failpoints.VARIABLE):
