@@ -36,7 +36,6 @@ from jobs.states import JobStatus
 from kernel.clock import database_now
 from kernel.durations import parse_duration
 from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest
-from kernel.transactions import run_one
 
 _SCHEDULE = ("schedule", "定时")
 _LISTED = 20
@@ -56,7 +55,7 @@ def run_list(call: Call) -> Reply:
     return Reply(text="\n".join(lines))
 
 
-def run_one(call: Call) -> Reply:
+def show_schedule(call: Call) -> Reply:
     """Show one schedule: when it runs, what became of it last; without a name all of them."""
     if not call.words:
         return run_list(call)
@@ -213,7 +212,7 @@ COMMANDS = (
         phrases=_SCHEDULE,
         usage=gettext_lazy("schedule [NAME] – your schedules, or one and its next runs"),
         summary=gettext_lazy("⏰ runs, ⏸ is off or paused."),
-        run=run_one,
+        run=show_schedule,
         words=(0, 1),
     ),
     Command(
