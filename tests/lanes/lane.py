@@ -62,7 +62,7 @@ class Lane:
         own = self.folder / "template"
         if self.mariadb is not None:
             return copy_mariadb(self.mariadb, name, own=own)
-        copy_sqlite(data / "letserver.sqlite3", own=own)
+        copy_sqlite(data, own=own)
         return ""
 
     def close(self) -> None:

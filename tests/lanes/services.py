@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from letserver.embedded import (
     find_redis,
@@ -121,46 +122,34 @@ class PrivateMariaDB(PrivateServer):
 
     def create_database(self, name: str) -> str:
         """Make an empty database as docs/production.md asks for it; return its LETSERVER_DATABASE_URL."""
-        connection = self._connect()
-        try:
+        with closing(self._connect()) as connection:
             connection.query(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-        finally:
-            connection.close()
         return f"mysql://root@/{name}?unix_socket={self.socket}"
 
-    def has_database(self, name: str) -> bool:
-        """Tell whether there is a database of this name."""
-        return bool(self._ask(f"SHOW DATABASES LIKE '{name}'"))
-
-    def copy_database(self, source: str, name: str) -> str:
-        """Make a database with the tables and rows of another; return its LETSERVER_DATABASE_URL."""
-        url = self.create_database(name)
+    def dump_database(self, name: str) -> list[str]:
+        """Return the statements that make the tables and rows of this database in an empty one."""
         # In any order: a table may refer to one that comes later, and rows too.
-        commands = [f"USE `{name}`", "SET foreign_key_checks = 0", "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"]
-        for (table,) in self._ask(f"SHOW TABLES FROM `{source}`"):
-            ((_, definition),) = self._ask(f"SHOW CREATE TABLE `{source}`.`{table}`")
-            commands += [definition, f"INSERT INTO `{table}` SELECT * FROM `{source}`.`{table}`"]
-        self._ask(*commands)
+        statements = ["SET foreign_key_checks = 0", "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"]
+        with closing(self._connect(name)) as connection:
+            for (table,) in _rows(connection, "SHOW TABLES"):
+                ((_, definition),) = _rows(connection, f"SHOW CREATE TABLE `{table}`")
+                statements.append(str(definition))
+                rows = [", ".join(map(_literal, row)) for row in _rows(connection, f"SELECT * FROM `{table}`")]
+                statements += [f"INSERT INTO `{table}` VALUES ({'), ('.join(rows)})"] if rows else []
+        return statements
+
+    def load_database(self, name: str, statements: Sequence[str]) -> str:
+        """Make a database of what `dump_database` returned; return its LETSERVER_DATABASE_URL."""
+        url = self.create_database(name)
+        with closing(self._connect(name)) as connection:
+            for statement in statements:
+                _rows(connection, statement)
         return url
 
-    def _ask(self, *commands: str) -> list[tuple[str, ...]]:
-        """Run commands on one connection; return the rows of the last."""
-        connection = self._connect()
-        rows: list[tuple[str, ...]] = []
-        try:
-            for command in commands:
-                connection.query(command)
-                result = connection.store_result()
-                found = result.fetch_row(maxrows=0) if result is not None else ()
-                rows = [tuple(value.decode() for value in row) for row in found]
-        finally:
-            connection.close()
-        return rows
-
-    def _connect(self):  # type: ignore[no-untyped-def]  # mysqlclient ships no types, and only this lane has it
+    def _connect(self, database: str = "") -> Any:  # mysqlclient ships no types, and only this lane has it
         from MySQLdb import _mysql
 
-        return _mysql.connect(unix_socket=str(self.socket), user="root")
+        return _mysql.connect(unix_socket=str(self.socket), user="root", charset="utf8mb4", database=database)
 
     def _wait(self) -> None:
         from MySQLdb import OperationalError
@@ -174,6 +163,19 @@ class PrivateMariaDB(PrivateServer):
                 assert self.process.poll() is None, self.log_text()
                 assert time.monotonic() < deadline, self.log_text()
                 time.sleep(0.05)
+
+
+def _rows(connection: Any, statement: str) -> list[tuple[str | None, ...]]:
+    connection.query(statement.encode())
+    result = connection.store_result()
+    found = result.fetch_row(maxrows=0) if result is not None else ()
+    return [tuple(None if value is None else value.decode() for value in row) for row in found]
+
+
+def _literal(value: str | None) -> str:
+    from MySQLdb import _mysql
+
+    return "NULL" if value is None else _mysql.string_literal(value.encode()).decode()
 
 
 def _program(name: str) -> str:
