@@ -76,6 +76,8 @@ def main() -> int:
     parts = {SQLITE: ("",), MARIADB: ("",)} if arguments.long else PARTS_OF
     with tempfile.TemporaryDirectory() as folder:
         os.environ[TEMPLATES] = f"{folder}/templates"
+        # Hundreds of processes start: each would compile the product again.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         runs = [
             _Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts[lane]
         ]
