@@ -126,6 +126,15 @@ def lane() -> Lane:
     return _LANE
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash the passwords of this process at the least cost."""
+    from django.test import override_settings
+
+    with override_settings(PASSWORD_HASHERS=["tests.hashing.QuickArgon2"]):
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(lane: Lane) -> None:
     """Use a copy of the migrated template. SQLite's is a file, as in the product: memory has other locks and no WAL."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts import tokens
 from accounts.models import AuditEntry, User, UserToken
 from accounts.services.tokens import mint_user_token
 from accounts.services.users import set_frozen
+from letserver import settings as product
 from tests.console.conftest import PASSWORD
 from tests.console.pages import assert_sound, text_of
 
@@ -34,6 +36,14 @@ def _actions(user: User) -> list[str]:
     return list(
         AuditEntry.objects.filter(subject=f"user:{user.pk}").order_by("sequence").values_list("action", flat=True)
     )
+
+
+def test_the_product_keeps_passwords_as_argon2id_at_full_cost() -> None:
+    """Asked of the product's settings: the tests of this process hash at the least cost."""
+    with override_settings(PASSWORD_HASHERS=product.PASSWORD_HASHERS):
+        kept = make_password(PASSWORD)
+    assert kept.startswith("argon2$argon2id$")
+    assert "m=102400,t=2,p=8$" in kept
 
 
 def test_the_right_password_opens_and_turns_the_session(with_password: User, at_nobody: Client) -> None:
