@@ -153,6 +153,25 @@ def django_db_keepdb() -> bool:
     return True
 
 
+@pytest.fixture(scope="module")
+def module_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
+    """Give a context manager: rows made inside it stand for every test of the module, and are rolled back after it.
+
+    Each test that is marked `django_db` then runs in a savepoint. Not for modules with `transaction=True`.
+    """
+    from django.db import transaction
+
+    outer = transaction.atomic()
+    # As with Django's TestCase.setUpTestData(): a durable block of the product may begin inside.
+    outer._from_testcase = True  # type: ignore[attr-defined]
+    with django_db_blocker.unblock():
+        outer.__enter__()
+    yield django_db_blocker.unblock
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        outer.__exit__(None, None, None)
+
+
 @pytest.fixture(autouse=True)
 def _empty_redis(lane: Lane) -> None:
     """Start every test with a Redis that knows nothing."""

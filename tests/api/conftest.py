@@ -8,39 +8,26 @@ from collections.abc import Callable
 
 import pytest
 
-from accounts.models import TokenScope, User
-from accounts.services.tokens import mint_user_token
-from accounts.services.users import get_or_create_user
-from tests.api.people import InProcess, Live, Person
+from tests.api.people import Live, Person, new_person
 from tests.lanes.live import LiveServer
-
-
-def _person(username: str, *, staff: bool = False) -> Person:
-    user = get_or_create_user(username=username)
-    if staff:
-        User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
-    tokens = {scope: mint_user_token(user=user, scope=scope, actor="test") for scope in TokenScope.values}
-    return Person(
-        api=InProcess(), username=username, full=tokens["full"], jobs=tokens["jobs"], messages=tokens["messages"]
-    )
 
 
 @pytest.fixture
 def alice(db: None) -> Person:
     """Owns."""
-    return _person("alice")
+    return new_person("alice")
 
 
 @pytest.fixture
 def bob(db: None) -> Person:
     """Is staff, which gives no right over what others own in the API."""
-    return _person("bob", staff=True)
+    return new_person("bob", staff=True)
 
 
 @pytest.fixture
 def charlie(db: None) -> Person:
     """Must see nothing."""
-    return _person("charlie")
+    return new_person("charlie")
 
 
 # In one process of the server's: each start of Django takes a second.

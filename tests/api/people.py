@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from django.test import Client
 
+from accounts.models import TokenScope, User
+from accounts.services.tokens import mint_user_token
+from accounts.services.users import get_or_create_user
 from tests.api.contract import check_answer
 from tests.lanes.live import LiveServer
 
@@ -142,3 +145,14 @@ class Person:
         taken = self.poll(agent)
         assert taken.body == {"id": job["id"], "message": message}
         return str(job["id"])
+
+
+def new_person(username: str, *, staff: bool = False) -> Person:
+    """Somebody in this process's database, with new tokens."""
+    user = get_or_create_user(username=username)
+    if staff:
+        User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    tokens = {scope: mint_user_token(user=user, scope=scope, actor="test") for scope in TokenScope.values}
+    return Person(
+        api=InProcess(), username=username, full=tokens["full"], jobs=tokens["jobs"], messages=tokens["messages"]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 
 from kernel.errors import NotFound, Unavailable
 from kernel.transactions import LostRace, StaleClock, run_one
-from tests.api.people import InProcess, Person
+from tests.api.people import InProcess, Person, TheirAgent, new_person
 from tests.api.routes import ROUTES, Route
 from tests.lanes.live import SYS_TOKEN
 
@@ -31,25 +32,47 @@ def _breaking(error: Exception, *, after: int) -> Callable[..., Any]:
     return execute
 
 
-@pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
-def test_database_that_fails_is_503_and_never_401(route: Route, alice: Person, settings: Any) -> None:
-    settings.SYS_TOKEN = SYS_TOKEN
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """alice, her agent, and the words that fill every path."""
+
+    alice: Person
+    agent: TheirAgent
+    words: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def scene(module_rows: Any) -> _Scene:
+    """See `_Scene`. Built once; what a test changes of it is rolled back."""
+    with module_rows():
+        return _built_scene(new_person("alice"))
+
+
+def _built_scene(alice: Person) -> _Scene:
     agent, channel = alice.add_agent("bar"), alice.add_channel()
     message = alice("POST", "/messages", {"text": "x"}).body
     user = alice("GET", "/me").body["id"]
     assert alice("PUT", "/state/bar", {}).status == 201
-    if route.path.startswith("/queues/"):
-        alice("PUT", "/queues/bar", {})
-    if route.path.startswith("/schedules/"):
-        alice("PUT", "/schedules/bar", {"agent": agent.id, "message": "x", "cron": "@daily"})
+    assert alice("PUT", "/queues/bar", {}).status == 201
+    schedule = {"agent": agent.id, "message": "x", "cron": "@daily"}
+    assert alice("PUT", "/schedules/bar", schedule).status == 201
     later = alice("POST", "/delayed-jobs", {"agent": agent.id, "message": "x", "delay": "1d"}).body["id"]
-    path, body = route.filled(
-        schedule_id="bar", delayed_id=later,
-        job_id=alice.give(agent), agent_id=agent.id, channel_id=channel["id"], message_id=message["id"],
-        delivery_id=message["deliveries"][0]["id"], user_id=user, name="bar", user=user, agent=agent.id,
-        pulled_id=_UNKNOWN,
-    )  # fmt: skip
-    token = SYS_TOKEN if route.by_system else alice.full if route.scopes else agent.token
+    words = {
+        "schedule_id": "bar", "delayed_id": later, "job_id": alice.give(agent), "agent_id": agent.id,
+        "channel_id": channel["id"], "message_id": message["id"], "delivery_id": message["deliveries"][0]["id"],
+        "user_id": user, "name": "bar", "user": user, "agent": agent.id, "pulled_id": _UNKNOWN,
+    }  # fmt: skip
+    return _Scene(alice=alice, agent=agent, words=words)
+
+
+@pytest.mark.sqlite_only  # once: the failure is raised before either database is asked
+@pytest.mark.django_db
+@pytest.mark.parametrize("route", [pytest.param(route, id=" ".join(route.key)) for route in ROUTES])
+def test_database_that_fails_is_503_and_never_401(route: Route, scene: _Scene, settings: Any) -> None:
+    settings.SYS_TOKEN = SYS_TOKEN
+    alice = scene.alice
+    path, body = route.filled(**scene.words)
+    token = SYS_TOKEN if route.by_system else alice.full if route.scopes else scene.agent.token
     for after in range(3):
         for error in (OperationalError(2006, "gone"), InterfaceError("closed"), DatabaseError("what")):
             with connection.execute_wrapper(_breaking(error, after=after)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.http import HttpResponse
 from django.test import Client
@@ -16,7 +18,7 @@ from notifications.channels.service import create_channel
 from notifications.channels.trial import try_channel
 from notifications.models import Channel, Delivery, Message
 from tests.console.pages import assert_sound, text_of
-from tests.factories import claim, make_agent, make_job, report
+from tests.factories import claim, make_agent, make_job, make_user, report
 
 # Once: what a page draws does not depend on the database.
 pytestmark = pytest.mark.sqlite_only
@@ -41,19 +43,18 @@ OWNED = READ | WRITTEN
 ONLY_READ = {"overview", "account", "agents", "jobs", "messages", "channels"} | OF_JOB | OF_MESSAGE
 
 
-@pytest.fixture
-def ended(alice: User) -> Job:
-    """A job of alice that has ended."""
+@pytest.fixture(scope="module")
+def address(module_rows: Any) -> dict[str, str]:
+    """The address of each route, on things of alice. Built once; what a test changes of them is rolled back."""
+    with module_rows():
+        return _addresses(make_user("alice"))
+
+
+def _addresses(alice: User) -> dict[str, str]:
     agent = make_agent(owner=alice, name="box")
-    job = make_job(agent)
+    ended = make_job(agent)
     claim(agent)
-    report(agent, job, ReportKind.SUCCEED, "Sat Nov 21")
-    return job
-
-
-@pytest.fixture
-def address(alice: User, ended: Job) -> dict[str, str]:
-    """The address of each route, on things of alice."""
+    report(agent, ended, ReportKind.SUCCEED, "Sat Nov 21")
     mint_user_token(user=alice, scope="jobs", actor="test")
     token = UserToken.objects.get(user=alice)
     channel = create_channel(
