@@ -14,10 +14,15 @@ SCHEMA_FILE = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 _ERROR = {"$ref": "#/components/schemas/Error"}
 
 
+def read_yaml(text: str) -> dict[str, Any]:
+    """What the text says, by the parser in C where there is one: it needs a tenth of the time."""
+    return dict(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
 @functools.cache
 def schema() -> dict[str, Any]:
     """The checked-in schema."""
-    return dict(yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8")))
+    return read_yaml(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 
 @functools.cache
