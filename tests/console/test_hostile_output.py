@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 
 import pytest
@@ -17,6 +18,9 @@ from kernel.visible import visible_line, visible_text
 from tests.console.hostile import CORPUS, HIDDEN
 from tests.console.pages import assert_sound, text_of
 from tests.factories import claim, make_agent, make_job, report
+
+_BEGINS = re.compile("[\x1b\x90\x98\x9b\x9d-\x9f]")
+"""ESC, and what begins a control sequence or string by itself."""
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only]
 
@@ -38,14 +42,24 @@ def test_the_corpus_is_large_enough() -> None:
     assert len(set(CORPUS)) == len(CORPUS) >= 200
 
 
+def _outputs() -> list[list[str]]:
+    """The corpus by outputs: what can begin a sequence, and so swallow the next text, stands alone; others by tens."""
+    alone = [text for text in CORPUS if _BEGINS.search(text) or len(text) > 300]
+    rest = [text for text in CORPUS if text not in alone]
+    return [[text] for text in alone] + [rest[start : start + 10] for start in range(0, len(rest), 10)]
+
+
 def test_every_text_of_the_corpus_is_shown_escaped_on_the_page_of_its_job(alice: User, at_alice: Client) -> None:
     agent = make_agent(owner=alice)
-    for text in CORPUS:
-        job = _job_with(agent, text)
+    assert sorted(itertools.chain(*_outputs())) == sorted(CORPUS)
+    for texts in _outputs():
+        output = "\n".join(texts)
+        assert visible_text(output) == "\n".join(map(visible_text, texts))
+        job = _job_with(agent, output)
         response = at_alice.get(f"/console/jobs/{job.pk}")
         assert response.status_code == 200
         assert_sound(response)
-        _assert_shown_as_text(text_of(response), text)
+        _assert_shown_as_text(text_of(response), output)
 
 
 def test_lists_show_hostile_messages_on_one_line(alice: User, at_alice: Client) -> None:
@@ -71,13 +85,18 @@ def test_the_admin_shows_hostile_texts_escaped(alice: User, at_bob: Client) -> N
 
 
 def test_an_agent_s_version_and_names_cannot_hide_anything(alice: User, at_alice: Client) -> None:
-    agent = make_agent(owner=alice)
-    for text in CORPUS:
-        Agent.objects.filter(pk=agent.pk).update(version=text[:64], remark=text[:250])
-        for path in ("/console/agents", f"/console/agents/{agent.pk}"):
-            response = at_alice.get(path)
-            assert_sound(response)
-            assert html.escape(visible_line(text[:64])) in text_of(response)
+    """All texts at once in the list of agents; on the page of one agent every tenth."""
+    agents = [make_agent(owner=alice, name=f"agent-{number}") for number in range(len(CORPUS))]
+    versions = [f"v{number} {text}"[:64] for number, text in enumerate(CORPUS)]
+    for agent, version, text in zip(agents, versions, CORPUS, strict=True):
+        Agent.objects.filter(pk=agent.pk).update(version=version, remark=text[:250])
+    pages = [("/console/agents", versions)]
+    pages += [(f"/console/agents/{agents[at].pk}", versions[at : at + 1]) for at in range(0, len(CORPUS), 10)]
+    for path, shown in pages:
+        response = at_alice.get(path)
+        assert_sound(response)
+        for version in shown:
+            assert html.escape(visible_line(version)) in text_of(response)
 
 
 def test_the_download_is_a_plain_attachment(alice: User, at_alice: Client) -> None:
