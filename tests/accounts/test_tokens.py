@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 
 import pytest
 from django.db import connection
@@ -19,26 +20,37 @@ from kernel.errors import InvalidToken
 from tests.api.people import InProcess
 from tests.factories import make_agent, make_user
 
-_MANY = 100_000
+_MANY = pytest.mark.parametrize("count", [1_000, pytest.param(100_000, marks=pytest.mark.long)])
+_LEAST_LETTERS = 50
+"""So many of the 62 letters at least stand at each random place of 1,000 tokens."""
 _USER_SHAPE = re.compile(r"ls[ujn]_[0-9A-Za-z]{36}")
 _AGENT_SHAPE = re.compile(r"[0-9A-Za-z]{20}")
 
 
 @pytest.mark.sqlite_only  # once: no database plays a part
-def test_a_hundred_thousand_tokens_are_unique_and_well_formed() -> None:
+@_MANY
+def test_tokens_are_unique_random_at_every_place_and_well_formed(count: int) -> None:
     scopes = ("full", "jobs", "messages")
-    minted = {new_user_token(scopes[number % 3]) for number in range(_MANY)}
-    assert len(minted) == _MANY
+    minted = {new_user_token(scopes[number % 3]) for number in range(count)}
+    assert len(minted) == count
     assert all(_USER_SHAPE.fullmatch(token) for token in minted)
     assert all(kind_of(token) is TokenKind.USER for token in minted)
+    assert _fewest_letters(token[4:34] for token in minted) >= _LEAST_LETTERS
 
 
 @pytest.mark.sqlite_only  # once: no database plays a part
-def test_a_hundred_thousand_agent_tokens_are_unique_and_well_formed() -> None:
-    minted = {new_agent_token() for _ in range(_MANY)}
-    assert len(minted) == _MANY
+@_MANY
+def test_agent_tokens_are_unique_random_at_every_place_and_well_formed(count: int) -> None:
+    minted = {new_agent_token() for _ in range(count)}
+    assert len(minted) == count
     assert all(_AGENT_SHAPE.fullmatch(token) for token in minted)
     assert all(kind_of(token) is TokenKind.AGENT for token in minted)
+    assert _fewest_letters(minted) >= _LEAST_LETTERS
+
+
+def _fewest_letters(texts: Iterable[str]) -> int:
+    """Return how many different letters stand at the place that has fewest."""
+    return min(len(set(letters)) for letters in zip(*texts, strict=True))
 
 
 def test_every_letter_of_the_alphabet_is_used_alike() -> None:

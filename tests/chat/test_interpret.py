@@ -189,11 +189,18 @@ def test_white_space_width_and_case_change_nothing(words: list[str], spaces: lis
     assert (found and found[0]) == (plain and plain[0])
 
 
-@pytest.mark.django_db
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(text=st.text(max_size=80) | st.from_regex(r"(help|token|agent|job|nas|yes|bind|login|1)[ \u3000]{0,2}.{0,40}"))
-def test_no_text_makes_it_raise(text: str) -> None:
+@pytest.mark.sqlite_only  # once: nothing of it is asked of the database
+@pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.long)])
+def test_no_text_makes_it_raise(examples: int) -> None:
     """Read only: what a line means is found, nothing is done."""
+    many = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    many(given(text=_LINES)(_find_meaning))()
+
+
+_LINES = st.text(max_size=80) | st.from_regex(r"(help|token|agent|job|nas|yes|bind|login|1)[ \u3000]{0,2}.{0,40}")
+
+
+def _find_meaning(text: str) -> None:
     words = split_line(text)
     find_command(words)
     is_one_character(text)
