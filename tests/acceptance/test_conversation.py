@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +32,9 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def product(sim: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def product(sim: Simulator, data_folder: Callable[[], Path]) -> Iterator[Instance]:
     """Everything that `make up` starts, with the simulator's account."""
-    data = tmp_path_factory.mktemp("conversation") / "data"
-    instance = Instance(data, LETSERVER_LANGUAGE="zh-hans", **sim.settings())
+    instance = Instance(data_folder(), LETSERVER_LANGUAGE="zh-hans", **sim.settings())
     try:
         yield instance.wait_until_ready()
     finally:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.conftest import LEASE_SECONDS
 from tests.lanes.services import ROOT
 from tests.up.instance import Instance
 from tests.waiting import until
 
-_LEASE_SECONDS = 3
 _ENTRIES = """\
 server: {server}
 token: {token}
@@ -27,21 +27,6 @@ shortcuts:
   - {{short: long, cmd: "echo begun; sleep {long}; echo done"}}
   - {{short: tree, cmd: "setsid sleep 60 & sleep 60", shell: true}}
 """
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """Everything that `make up` starts; leases and the offline mark are forty times and sixty times shorter."""
-    instance = Instance(
-        tmp_path_factory.mktemp("script") / "data",
-        LETSERVER_BEAT_LEASE_SECONDS=str(_LEASE_SECONDS),
-        LETSERVER_ACK_SECONDS="3",
-        LETSERVER_OFFLINE_SECONDS="3",
-    )
-    try:
-        yield instance.wait_until_ready()
-    finally:
-        instance.end()
 
 
 def _long_seconds(request: pytest.FixtureRequest) -> int:
@@ -104,8 +89,8 @@ def test_a_long_job_keeps_its_agent_online_and_its_lease_alive(product: Instance
         assert product.call("GET", f"/agents/{agent['id']}")[1]["online"] is True
         time.sleep(0.5)
     assert (whole["status"], whole["output"]["exit_code"], whole["late"]) == ("succeeded", 0, False), whole
-    assert time.monotonic() - began > 2 * _LEASE_SECONDS
-    assert looks > 2 * _LEASE_SECONDS
+    assert time.monotonic() - began > 2 * LEASE_SECONDS
+    assert looks > 2 * LEASE_SECONDS
     assert [event["move"] for event in whole["events"]] == ["submit", "claim", "progress", "finish"]
 
 

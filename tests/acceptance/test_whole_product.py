@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,6 @@ import pytest
 
 from tests.up.instance import Instance
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """Everything that `make up` starts, with clocks scaled down: leases of 4 s, offline after 3 s."""
-    data = tmp_path_factory.mktemp("whole") / "data"
-    instance = Instance(data, LETSERVER_LEASE_SECONDS="4", LETSERVER_OFFLINE_SECONDS="3")
-    try:
-        yield instance.wait_until_ready()
-    finally:
-        instance.end()
 
 
 def _run(product: Instance, text: str) -> dict[str, Any]:

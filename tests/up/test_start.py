@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes.lane import Lane
 from tests.lanes.live import free_port
 from tests.up.conftest import Start
 from tests.up.instance import Instance, processes_of
@@ -68,7 +69,9 @@ def test_wrong_setting_is_named(start: Start, tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_web_that_cannot_start_ends_the_start_with_its_last_words(start: Start, tmp_path: Path) -> None:
+def test_web_that_cannot_start_ends_the_start_with_its_last_words(start: Start, lane: Lane, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    lane.migrated_database("no_web", data=tmp_path / "data")  # it is about what comes after
     module = 'import os, sys\nif "letserver.web" in sys.orig_argv:\n    os.write(2, b"no web today\\n"); os._exit(7)\n'
     (tmp_path / "sitecustomize.py").write_text(module)
     said = start(tmp_path / "data", PYTHONPATH=str(tmp_path)).wait_for_refusal()
