@@ -17,7 +17,7 @@ class LetServerConfig(AppConfig):
         from kernel import failpoints
         from letserver import celery, checks, databases, environment
 
-        # Whoever rings a task asks for the current application: without this it is one that knows no broker.
+        # A task is enqueued through the current Celery app. Without this import that is a default app without a broker.
         celery.app.set_default()
 
         checks.register_checks()

@@ -33,7 +33,7 @@ LOCK = "letserver-lock"
 
 
 class Refusal(Exception):
-    """Why nothing can be built: one sentence in Chinese and one in English."""
+    """The environment cannot be built. The error has one sentence in Chinese and one in English."""
 
 
 def say(text: str) -> None:
@@ -215,7 +215,7 @@ def ensure(groups: List[str], python_matters: bool = False) -> str:
 
 
 def become(command: List[str]) -> NoReturn:
-    """Replace this process: no extra one stands between a terminal and the command."""
+    """Replace this process by the command, so that no extra process is between a terminal and the command."""
     sys.stdout.flush()
     os.execv(command[0], command)
 
@@ -231,7 +231,7 @@ def main(arguments: List[str]) -> int:
             if newer is None:
                 refuse_old_python()
             become([newer, "-I", os.path.abspath(__file__), *arguments])
-        # An environment of another Python is as good, unless somebody asked for this one by name.
+        # An environment of another Python will do, unless the caller named this one.
         python_matters = exactly and version_of(environment_python(folder)) != sys.version_info[:2]
         python = ensure(groups, python_matters)
     except Refusal as refusal:

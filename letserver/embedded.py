@@ -1,4 +1,4 @@
-"""A private Redis: no package manager, no root, nobody else's server.
+"""A private Redis, without a package manager, root or another user's server.
 
 It holds wake-ups, presence, caches and the Celery broker, never truth, so it writes nothing to disk. `make up` and the
 tests start it; both own the process, this module only says how.
@@ -26,7 +26,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisServer:
-    """Where one private server lives. Either `socket_path` or `port` (on loopback) is set."""
+    """The binary, folder, password and address of one private server. `socket_path` or `port` (on loopback) is set."""
 
     binary: Path
     folder: Path

@@ -1,4 +1,4 @@
-"""What Django answers where no operation and no page did: JSON on API paths, a page under /console/ and /admin/."""
+"""Django's own error answers, outside operations and pages: JSON on API paths, a page under /console/ and /admin/."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGES = ("/console/", "/admin/")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400: a host that is not ours, a query of a thousand fields."""
+    """400: an unknown host, or a query of more than a thousand fields."""
     return _answer(request, InvalidRequest())
 
 
@@ -29,7 +29,7 @@ def page_not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500: a bug of ours; Django has logged it."""
+    """500: a bug in this server; Django has logged it."""
     return _answer(request, AppError())
 
 

@@ -72,7 +72,7 @@ def living_children() -> list[int]:
 def main() -> None:
     """`lifeline.py PARENT COMMAND...`: become COMMAND, to be ended when the process PARENT ends.
 
-    For callers that have threads: nothing of theirs may run between fork and exec.
+    Callers with threads start it, because none of their Python code may run between fork and exec.
     """
     die_with_parent(signal.SIGKILL, expected_parent=int(sys.argv[1]))
     os.execvp(sys.argv[2], sys.argv[2:])

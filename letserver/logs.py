@@ -1,4 +1,4 @@
-"""How a log line looks, and what never stands in one."""
+"""The format of a log line. It masks tokens."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _STANDARD |= {"data", "color_message"}
 
 
 class LineFormatter(logging.Formatter):
-    """One line a record: time, level, logger, message, then `name=value` of what was given as `extra`.
+    """One line per record: time, level, logger, message, then `name=value` for each `extra`.
 
-    A traceback follows on lines of its own. Whatever looks like a token is cut to its beginning: the last fence.
+    A traceback follows on further lines. Text with the shape of a token is cut to its beginning, as the last safeguard.
     """
 
     converter = staticmethod(time.gmtime)

@@ -1,4 +1,4 @@
-"""How the text of a setting is read: each reader returns the value, or raises WrongValue that says what to write."""
+"""Readers for the text of settings. Each returns the value, or raises WrongValue that says what to write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Value = str | int | bool | list[str] | Path
 
 
 class WrongValue(ValueError):
-    """The text of a variable is not what it takes; the message says what to write."""
+    """The text of a setting is not valid. The message says what to write."""
 
 
 def text(raw: str) -> str:

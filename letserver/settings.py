@@ -31,7 +31,7 @@ DATA_DIR = cast(Path, _values["LETSERVER_DATA"])
 SECRET_KEY = _text("LETSERVER_SECRET_KEY")
 DEBUG = bool(_values["LETSERVER_DEBUG"])
 
-# Where we are reached
+# Addresses of this server
 HOST, PORT = _text("LETSERVER_HOST"), _number("LETSERVER_PORT")
 PUBLIC_URL = _text("LETSERVER_PUBLIC_URL").rstrip("/") or f"http://{HOST}:{PORT}"
 _public = urlsplit(PUBLIC_URL)
@@ -141,13 +141,13 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
-# Deliveries wait for other people's servers: their worker has many threads and none of the sweeps.
+# Deliveries wait for other servers, so their worker has many threads and runs no sweeps.
 CELERY_TASK_ROUTES = {"notifications.deliver": {"queue": "deliveries"}}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
-# A tick means "look what is due": one tick too many or too few changes nothing but the hour. `expire_seconds`, which
-# is what its database scheduler calls it, keeps ticks that no worker took from piling up in the broker.
+# A tick means "look what is due": a tick too many or too few changes only the timing. `expire_seconds`, the database
+# scheduler's name for it, keeps ticks that no worker takes from filling the broker.
 CELERY_BEAT_SCHEDULE = {
     "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "release delayed jobs": {"task": "jobs.release_delayed", "schedule": 1.0, "options": {"expire_seconds": 2}},
@@ -194,12 +194,12 @@ ACK_SECONDS = _number("LETSERVER_ACK_SECONDS")
 OUTAGE_SECONDS = _number("LETSERVER_OUTAGE_SECONDS")
 OFFLINE_SECONDS = _number("LETSERVER_OFFLINE_SECONDS")
 
-# How much of it in a minute; 0: any number
+# Limits per minute; 0: no limit
 USER_CALLS_A_MINUTE = _number("LETSERVER_USER_CALLS_A_MINUTE")
 AGENT_CALLS_A_MINUTE = _number("LETSERVER_AGENT_CALLS_A_MINUTE")
 AUTH_FAILURES_A_MINUTE = _number("LETSERVER_AUTH_FAILURES_A_MINUTE")
 
-# How much of it somebody may have; 0: any number
+# Limits per user; 0: no limit
 AGENTS_PER_USER = _number("LETSERVER_AGENTS_PER_USER")
 SCHEDULES_PER_USER = _number("LETSERVER_SCHEDULES_PER_USER")
 SHORTEST_SCHEDULE_SECONDS = _number("LETSERVER_SHORTEST_SCHEDULE_SECONDS")
@@ -260,7 +260,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "console:login"
 LOGIN_REDIRECT_URL = "console:overview"
 LOGOUT_REDIRECT_URL = "console:login"
-# Ten wrong passwords in an hour close the pair of account and address: nobody locks somebody else out.
+# Ten wrong passwords in an hour lock the pair of account and address, so that an attacker cannot lock out the owner.
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 1
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -358,7 +358,7 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = DATA_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
-# Files are found where they lie; a collected folder is there only where somebody wants one.
+# Static files are served from their apps; a collected folder exists only after `collectstatic`.
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 
 LOGGING = {
@@ -370,13 +370,13 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": ["stderr"], "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
-        # A line for every tick and every sweep would be all there is to read.
+        # A line for every tick and every sweep would hide all other lines.
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
-        # It names each address that it refuses, also where LETSERVER_OUTBOUND_ALLOW then lets us through.
+        # It logs each address that it refuses, also those that LETSERVER_OUTBOUND_ALLOW then allows.
         "requests_hardened": {"level": "ERROR"},
-        # At lower levels they write down addresses with keys in them, and messages.
+        # At lower levels these libraries log addresses with keys in them, and messages.
         "apprise": {"level": "CRITICAL"},
         "urllib3": {"level": "WARNING"},
     },

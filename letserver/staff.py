@@ -1,4 +1,4 @@
-"""The Django admin as staff meet it."""
+"""The site object of the Django admin."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class StaffSite(AdminSite):
         super().register(model_or_iterable, admin_class, **options)
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """Wrap every page of the admin: each of them may hold a form."""
+        """Wrap every page of the admin, because each may have a form."""
         return form_page(super().admin_view(view, cacheable))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
-        """Lead strangers to the console's login; refuse those who are logged in and no staff."""
+        """Redirect to the console's login; refuse a logged-in user who is not staff."""
         if request.user.is_authenticated and not self.has_permission(request):
             raise PermissionDenied
         back = request.GET.get("next") or reverse("admin:index")
         return redirect_to_login(back) if not request.user.is_authenticated else redirect("admin:index")
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
-        """End the session, by POST only; the way back in is the console's login."""
+        """End the session, by POST only, and redirect to the console's login."""
         if request.method != "POST":
             return redirect("admin:index")
         logout(request)

@@ -1,7 +1,7 @@
-"""Ends a Celery worker that has stopped taking ticks, so that whoever supervises it starts a new one.
+"""Ends a Celery worker that has stopped taking ticks, so that its supervisor starts a new one.
 
-A worker may live on and consume nothing after its Redis was reset under it. It cannot be told from a healthy one by
-its process; what tells it is that ticks wait in the broker and none is taken.
+A worker whose Redis was reset may stay alive and consume nothing. Its process looks like that of a healthy worker; the
+sign is that ticks wait in the broker and the worker takes none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 5.0
-# sysexits.h: the fault passes; starting again is what helps.
+# EX_TEMPFAIL of sysexits.h: the fault is temporary and a restart helps.
 EXIT_CODE = os.EX_TEMPFAIL
 _ANSWER_WITHIN_SECONDS = 2.0
 
@@ -43,7 +43,7 @@ class Watch:
         self._waiting_since: float | None = None
 
     def note_taken(self, now: float) -> None:
-        """A task was taken from the broker, even if it had expired."""
+        """Note that a task was taken from the broker, even if it had expired."""
         self._taken_at = now
 
     def look(self, now: float, *, waiting: int | None, held: int) -> bool:
@@ -67,7 +67,8 @@ def start_watchdog(app: Celery, *, redis_url: str) -> None:
     def note_taken(**_: Any) -> None:
         watch.note_taken(time.monotonic())
 
-    # One that expired on its way is received and revoked; both are signs of life. Weak ones would be gone at once.
+    # A task that expired in the broker is received and revoked; both are signs of life. Weak references to these
+    # functions would be collected at once.
     task_received.connect(note_taken, weak=False)
     task_revoked.connect(note_taken, weak=False)
     broker = Redis.from_url(
@@ -83,7 +84,7 @@ def _run(watch: Watch, broker: Redis, app: Celery) -> None:
     queues: set[str] = set()
     while True:
         time.sleep(LOOK_EVERY_SECONDS)
-        # What it has once taken from it is to take from: one that lost a queue is as stuck as one that lost its broker.
+        # A queue that the worker has once consumed stays on the list: a worker that lost a queue is stuck too.
         queues.update(_queues(app))
         waiting = _length(broker, queues)
         if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
@@ -104,9 +105,9 @@ def _length(broker: Redis, queues: Iterable[str]) -> int | None:
 
 
 def _end(waiting: int | None) -> NoReturn:
-    """End the process at once: a worker that does not consume does not hear a polite word either.
+    """End the process at once, because a worker that does not consume may not react to SIGTERM either.
 
-    Its children end with it (`letserver.lifeline`); what they had in hand is a tick, and there will be another.
+    Its children end with it (`letserver.lifeline`). The ticks that they were running come again.
     """
     logger.error("worker takes no ticks", extra={"action": "worker.stuck", "waiting": waiting})
     logging.shutdown()

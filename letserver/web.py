@@ -1,4 +1,4 @@
-"""The web process: uvicorn, ended without making anybody wait.
+"""The web process: uvicorn, which ends without waiting for parked polls.
 
 Run by `make up` with a listening socket (`--fd`), by the production units with an address (LETSERVER_HOST and
 LETSERVER_PORT).
@@ -16,7 +16,7 @@ import uvicorn
 
 # Long enough for a request in the database, short enough for Ctrl-C.
 _GRACEFUL_SECONDS = 2
-# Above the 60 s of common proxies, so that it is the proxy that closes an idle connection, never we under a request.
+# Above the 60 s of common proxies, so that the proxy closes an idle connection first, never we during a request.
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 8192
 

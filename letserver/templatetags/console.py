@@ -1,4 +1,4 @@
-"""Small things that pages draw again and again: times, durations, status pills, icons, sizes, safe text."""
+"""Template tags and filters: times, durations, status pills, icons, sizes, safe text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ register.filter("visible_line", visible_line)
 
 @register.simple_tag
 def ago(moment: dt.datetime | None, empty: str = "") -> str:
-    """Draw a moment as `3 minutes ago`, with the exact time as its title; `empty` where there is none."""
+    """Draw a time as `3 minutes ago`, with the exact time as its title; `empty` for None."""
     if moment is None:
         return empty or "–"
     local = timezone.localtime(moment)
@@ -47,7 +47,7 @@ def clock(moment: dt.datetime) -> SafeString:
 
 @register.simple_tag
 def moment(at: dt.datetime) -> SafeString:
-    """Draw a moment, past or to come, by the clock: the time of today, else with its date."""
+    """Draw a past or future time: only the time of day if it is today, else with its date."""
     local = timezone.localtime(at)
     shown = f"{local:%H:%M:%S}" if local.date() == timezone.localdate() else f"{local:%m-%d %H:%M}"
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), _exact(local), shown)
@@ -104,14 +104,14 @@ _LOOKS: dict[str, tuple[str, Words]] = {
 
 @register.simple_tag
 def delivery(value: str) -> SafeString:
-    """Draw how a delivery, or a message as a whole, stands: a pill as for jobs."""
+    """Draw the state of a delivery, or of a message, as a pill like a job's."""
     look, word = _LOOKS[value]
     return format_html('<span class="pill pill-{} is-{}">{}{}</span>', look, value, icon(f"status-{look}"), word)
 
 
 @register.simple_tag
 def level(value: str) -> SafeString:
-    """Draw a message's level: colour and shape, the word for those who hear the page."""
+    """Draw a message's level: colour and shape, and the word for screen readers."""
     known = Level(value)
     return format_html(
         '<span class="level level-{}">{}</span>', known.value, icon(f"level-{known.value}", str(known.label))
@@ -120,7 +120,7 @@ def level(value: str) -> SafeString:
 
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
-    """Draw a sign of the sprite; with a label it speaks, without it is decoration."""
+    """Draw an icon of the sprite; screen readers read its label and skip it without one."""
     href = f"{static('img/icons.svg')}#{name}"
     if label:
         return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href)

@@ -21,7 +21,7 @@ from letserver.up.words import tell_given_up, tell_restart
 
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 10.0
-# Who lived so long had a new accident, not the same one again.
+# A process that has lived this long failed for a new reason, so its restarts begin again without delay.
 _HEALTHY_SECONDS = 30.0
 _TOLD_FAILURES = 7
 # sysexits.h EX_CONFIG: what the agent ends with when the server refuses its token. Trying again changes nothing.
@@ -30,7 +30,7 @@ _REFUSES_CONFIGURATION = 78
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a child runs. Those of a higher stage are stopped first; `port` gives each start a listening socket."""
+    """The command of a child. Children of a higher stage stop first; `port` gives each start a listening socket."""
 
     name: str
     arguments: Sequence[str]

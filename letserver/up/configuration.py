@@ -1,4 +1,4 @@
-"""What one start is told by its environment and `.env`, checked before anything happens."""
+"""The settings of one start from the environment and `.env`, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Configuration:
 
     @property
     def database_mark(self) -> str:
-        """Return what tells this database from another, without its password in the clear."""
+        """Return a hash that differs for each database and does not reveal its password."""
         place = self.database_url or str(self.sqlite_file)
         return hashlib.sha256(place.encode()).hexdigest()[:16]
 

@@ -24,7 +24,7 @@ _EXAMPLE = ROOT / "skadi" / "skadi.example.yml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What DATA/credentials holds. `database` tells which database knows them."""
+    """The contents of DATA/credentials. `database` is the fingerprint of the database that they belong to."""
 
     username: str
     password: str

@@ -57,10 +57,10 @@ def open_data_folder(data: Path) -> None:
 
 
 class Lock:
-    """One instance a data folder.
+    """A lock that allows one instance per data folder.
 
-    Every child inherits the descriptor, so the folder stays locked until the last of them is gone: a second Redis or
-    a second writer on the same files would start happily.
+    Every child inherits the descriptor, so the folder stays locked until the last child has ended. Otherwise a second
+    Redis or a second writer could start on the same files.
     """
 
     def __init__(self, data: Path) -> None:
@@ -138,10 +138,10 @@ def lend_environment(data: Path, variables: Mapping[str, str]) -> None:
 
 
 def borrow_environment() -> None:
-    """Take the settings of the instance in LETSERVER_DATA, unless somebody said otherwise.
+    """Take the settings of the instance in LETSERVER_DATA, below those of the environment.
 
-    A secret key in the environment or in `.env` means an installation of its own: then nothing is taken, lest a
-    command meant for it quietly reach the embedded database.
+    A secret key in the environment or in `.env` means another installation. Then nothing is taken, so that a command
+    for that installation cannot reach the embedded database.
     """
     root = Path(__file__).resolve().parents[2]
     env_file = root / ".env"

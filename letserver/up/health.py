@@ -1,4 +1,4 @@
-"""Questions to the running instance, asked as a client would."""
+"""Requests to the running instance, sent as a client sends them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def web_is_well(configuration: Configuration) -> bool:
 
 
 def demo_agent_is_awaited(configuration: Configuration, *, token: str) -> bool:
-    """Tell whether the demo agent exists and has not been heard yet: a job for it would be refused.
+    """Tell whether the demo agent exists and has not called yet, so that a job for it would be refused.
 
-    False where the token was revoked or the agent removed: then there is nothing to wait for.
+    False if the token was revoked or the agent removed, because then waiting is pointless.
     """
     status, body = _get(configuration, "/agents", token=token)
     agents = body.get("items", []) if status == http.client.OK and isinstance(body, dict) else []
@@ -27,7 +27,7 @@ def demo_agent_is_awaited(configuration: Configuration, *, token: str) -> bool:
 
 
 def _get(configuration: Configuration, path: str, *, token: str) -> tuple[int, Any]:
-    """Return (status, JSON or None), (0, None) when nobody answers within a second."""
+    """Return (status, JSON or None); (0, None) without an answer within a second."""
     connection = http.client.HTTPConnection(configuration.local_host, configuration.port, timeout=1.0)
     headers = {"Host": f"localhost:{configuration.port}"}
     if token:

@@ -12,11 +12,11 @@ _BACKLOG = 8192
 class WebPort:
     """Makes the listening sockets of the web processes.
 
-    The first is made at once, so that a busy port is known before anything starts. Whoever takes a socket closes it
-    after handing it on: a supervisor that kept one would answer nothing and yet be the process that listens.
-    With one web process its socket excludes every other; several share the port through SO_REUSEPORT, each with a
-    queue of its own, so that one that dies takes only its own queue along. A shared socket made later is only bound:
-    it begins to listen when its process is ready, because the kernel would give it half of the callers at once.
+    The first is made at once, so that a busy port is known before anything starts. The caller that takes a socket
+    closes it after passing it on; a supervisor that kept it open would accept connections and never answer them. One
+    web process has the port to itself. Several share it through SO_REUSEPORT, each with its own queue, so a process
+    that dies loses only its own queue. A shared socket made later is bound but does not listen until its process is
+    ready, because the kernel would send it a share of the connections at once.
     """
 
     def __init__(self, *, host: str, port: int, shared: bool) -> None:
@@ -25,7 +25,7 @@ class WebPort:
         self._shared = shared
         try:
             if shared:
-                # Any process of this user could join a shared port: an exclusive try tells whether somebody is there.
+                # Any process of this user could join a shared port; an exclusive bind first shows whether it is busy.
                 self._open(shared=False, listening=True).close()
             self._first: socket.socket | None = self._open(shared=shared, listening=True)
         except OSError as error:
@@ -37,7 +37,7 @@ class WebPort:
         return first if first is not None else self._open(shared=self._shared, listening=not self._shared)
 
     def close(self) -> None:
-        """Give up the first socket if nobody took it."""
+        """Close the first socket if it was not taken."""
         if self._first is not None:
             self._first.close()
             self._first = None

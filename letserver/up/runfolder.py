@@ -1,4 +1,4 @@
-"""Where the private Redis keeps its socket: a path of at most 107 bytes, however deep the data folder lies."""
+"""The folder for the socket of the private Redis: its path has at most 107 bytes, even with a deep data folder."""
 
 from __future__ import annotations
 

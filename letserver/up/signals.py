@@ -15,7 +15,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopping(Exception):
-    """Somebody asked for the end."""
+    """A signal asked the supervisor to stop."""
 
 
 class Signals:
@@ -39,7 +39,7 @@ class Signals:
             raise Stopping
 
     def sleep(self, seconds: float) -> None:
-        """Wait for a signal, at most so long."""
+        """Wait for a signal, at most this number of seconds."""
         select.select([self._reader], [], [], max(0.0, seconds))
         try:
             while self._reader.recv(4096):

@@ -179,7 +179,7 @@ def _give_up_if_hopeless(child: Child, *, late: bool) -> None:
 
 
 def _start_agent(supervisor: Supervisor, configuration: Configuration, credentials: Credentials) -> None:
-    """Start the demo agent and wait until it was heard, so that the command that is printed next works at once."""
+    """Start the demo agent and wait for its first call, so that the command that is printed next works at once."""
     arguments = [sys.executable, "-m", "skadi", "--config", str(agent_file(configuration))]
     agent = supervisor.start(
         Program(name="agent", arguments=arguments, environment=agent_environment(configuration), stage=2)

@@ -25,12 +25,12 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 def step(chinese: str, english: str) -> None:
-    """Tell of something that takes a while."""
+    """Print that a step has begun that takes a while."""
     say(f"  · {chinese} · {english} …")
 
 
 def refuse(refusal: Refusal) -> None:
-    """Tell why nothing runs."""
+    """Print why the start was refused."""
     say(f"\n✗ {refusal.chinese}\n  {refusal.english}", error=True)
     if refusal.details:
         say("\n" + refusal.details, error=True)
@@ -38,7 +38,7 @@ def refuse(refusal: Refusal) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """What a person needs once everything runs."""
+    """The facts that a person needs once everything runs."""
 
     url: str
     username: str

@@ -1,4 +1,4 @@
-"""`manage.py first_start`: what `make up` needs once. Reads from stdin, because arguments are seen by everybody."""
+"""`manage.py first_start`: the rows that `make up` needs once. It reads stdin, because all users see arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEMO_AGENT = "demo"
 
 
 class Command(BaseCommand):
-    """Makes or mends the owner of an instance, a token of theirs and the demo agent, in one transaction."""
+    """Create or repair the owner of an instance, their token and the demo agent, in one transaction."""
 
     help = (
         'Read {"username", "password"} from stdin, make that superuser and the agent "demo" or mend them, '
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, **_options: object) -> None:
-        """Call the services. Killed before the line is out, the next run mints again."""
+        """Call the services. If the process is killed before it prints, the next run mints new tokens."""
         with one_sentence_errors(), named_transaction("first_start"):
             username, password = _read_login(sys.stdin.buffer.read())
             owner = ensure_staff(username=username, password=password)

@@ -1,6 +1,6 @@
-"""`manage.py reseal`: after a new key was put in front of LETSERVER_SEALING_KEYS, seal everything with it.
+"""`manage.py reseal`: encrypt every sealed value again, with a new key in front of LETSERVER_SEALING_KEYS.
 
-May run while the server does: a value that changed meanwhile was sealed with the new key already, and is left alone.
+It may run beside the server. A value that has changed since it was read was encrypted with the new key and is skipped.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from kernel.sealing import Unsealable, derived_key, reseal
 
 
 class Command(BaseCommand):
-    """Seals every sealed column of every model again."""
+    """Encrypt every sealed column of every model again."""
 
     help = "Seal every secret in the database with the first of LETSERVER_SEALING_KEYS, so that the others can go."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the one option."""
+        """Add --show-derived-key."""
         parser.add_argument(
             "--show-derived-key",
             action="store_true",
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: object) -> None:
-        """Say how many were sealed; exit status 1 if some cannot be opened any more."""
+        """Print the number of values; exit with status 1 if some can no longer be decrypted."""
         if options["show_derived_key"]:
             self.stdout.write(derived_key())
             return
@@ -54,7 +54,7 @@ class Command(BaseCommand):
 
 
 def sealed_columns() -> Iterator[tuple[type[Model], str]]:
-    """Give every column that holds what `kernel.sealing` made. By their names: `sealed`, `sealed_…`, `…_sealed`."""
+    """Yield every column that `kernel.sealing` encrypts, by its name: `sealed`, `sealed_…` or `…_sealed`."""
     for model in apps.get_models():
         for field in model._meta.concrete_fields:
             if "sealed" in field.name.split("_") and isinstance(field, CharField | TextField):
