@@ -146,9 +146,7 @@ class _Habit:
 
 
 @pytest.mark.long
-def test_a_page_asked_every_few_minutes_is_told_of_only_when_it_has_news(
-    product: Instance, sim: Simulator, agent: Path
-) -> None:
+def test_a_polled_page_is_reported_only_when_it_changes(product: Instance, sim: Simulator, agent: Path) -> None:
     habit = _Habit(product, sim, agent)
     habit.begin("Sat 09:00 2 seats\n")
     # A baseline and three runs that show the same say nothing.

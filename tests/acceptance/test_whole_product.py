@@ -25,21 +25,21 @@ def _run(product: Instance, text: str) -> dict[str, Any]:
     ("text", "status", "result"),
     [("Hi 傻瓜", "succeeded", "I am not 傻瓜!\n"), ("date", "succeeded", "20"), ("free -k", "succeeded", " ")],
 )
-def test_what_the_agents_file_allows_runs(product: Instance, text: str, status: str, result: str) -> None:
+def test_commands_that_the_agents_file_allows_run(product: Instance, text: str, status: str, result: str) -> None:
     job = _run(product, text)
     assert (job["status"], job["output"]["exit_code"]) == (status, 0)
     assert job["result"].startswith(result)
 
 
 @pytest.mark.parametrize("text", ["free; touch {}", "free `touch {}`", "freedom", "Hi $(touch {})", "date && touch {}"])
-def test_nothing_else_ever_starts_a_program(product: Instance, tmp_path: Path, text: str) -> None:
+def test_no_other_text_starts_a_program(product: Instance, tmp_path: Path, text: str) -> None:
     canary = tmp_path / "started"
     job = _run(product, text.format(canary))
     assert job["status"] in ("failed", "succeeded")
     assert not canary.exists()
 
 
-def test_a_timeline_tells_the_whole_life(product: Instance) -> None:
+def test_a_timeline_has_every_move(product: Instance) -> None:
     job = _run(product, "date")
     assert [event["move"] for event in job["events"]] == ["submit", "claim", "progress", "finish"]
     assert [event["number"] for event in job["events"]] == [1, 2, 3, 4]

@@ -35,7 +35,7 @@ def test_name_that_is_taken_is_a_conflict(alice: Person, charlie: Person) -> Non
     assert charlie.add_agent("bar")
 
 
-def test_change_leaves_what_was_not_sent(alice: Person) -> None:
+def test_change_keeps_fields_that_were_not_sent(alice: Person) -> None:
     agent = alice.add_agent("bar", alias="bee", remark="old")
     changed = alice("PATCH", f"/agents/{agent.id}", {"remark": ""}).body
     assert (changed["name"], changed["alias"], changed["remark"]) == ("bar", "bee", "")
@@ -72,7 +72,7 @@ def test_offline_agent_is_deleted_without_force(alice: Person) -> None:
     assert alice("DELETE", f"/agents/{agent.id}").status == 204
 
 
-def test_poll_makes_an_agent_online_and_tells_of_it(alice: Person) -> None:
+def test_poll_makes_an_agent_online_and_updates_its_presence(alice: Person) -> None:
     agent = alice.add_agent(online=False)
     said = {"Skadi-Agent": "2.0.0 linux-x86_64"}
     assert alice.api("GET", "/agent/job", token=agent.token, headers=said).status == 204
@@ -103,7 +103,7 @@ def test_address_is_the_one_that_the_outermost_trusted_proxy_saw(
     assert alice("GET", f"/agents/{agent.id}").body["ip"] == expected
 
 
-def test_me_counts_what_is_ones_own(alice: Person, charlie: Person) -> None:
+def test_me_counts_the_users_own_things(alice: Person, charlie: Person) -> None:
     online, _offline = alice.add_agent(), alice.add_agent(online=False)
     alice.give(online)
     alice.send(online)

@@ -25,7 +25,7 @@ def _kept(channel_id: str) -> dict[str, object]:
     return settings_of(Channel.objects.get(pk=channel_id))
 
 
-def test_a_signing_secret_that_was_made_here_is_told_once(alice: Person) -> None:
+def test_a_generated_signing_secret_is_shown_once(alice: Person) -> None:
     made = alice("POST", "/channels", {"name": "hook", "driver": "webhook", "settings": {"url": _URL}}).body
     assert made["secrets"] == {"secret": _kept(made["id"])["secret"]}
     assert made["settings"] == {"url": _URL, "template": ""}
@@ -49,7 +49,7 @@ def test_a_signing_secret_that_was_made_here_is_told_once(alice: Person) -> None
     assert alice("POST", "/channels", {"name": "robot", "driver": "wecom_robot", "settings": key}).body["secrets"] == {}
 
 
-def test_a_change_of_settings_keeps_what_it_does_not_name(alice: Person) -> None:
+def test_a_change_of_settings_keeps_the_others(alice: Person) -> None:
     secret, old = new_secret(), new_secret()
     settings = {"url": _URL, "secret": secret, "old_secret": old, "template": '{"content": "{{text}}"}'}
     channel = alice("POST", "/channels", {"name": "hook", "driver": "webhook", "settings": settings}).body
@@ -68,7 +68,7 @@ def test_a_change_of_settings_keeps_what_it_does_not_name(alice: Person) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_eight_at_once_make_no_more_channels_than_there_may_be() -> None:
+def test_eight_racing_creates_do_not_exceed_the_channel_limit() -> None:
     owner, together, now = make_user(), Barrier(8), database_now()
     left = 3
     rows = [

@@ -209,7 +209,7 @@ def test_a_queue_that_its_owner_called_so_becomes_the_channel(client: Coyotes) -
     assert Queue.objects.count() == 4
 
 
-def test_words_of_refusal(client: Coyotes) -> None:
+def test_texts_of_refusals(client: Coyotes) -> None:
     post = "/channels/default/tasks"
     long, cut = "x" * 4100, curl_f([("task", "date")])
     table: tuple[tuple[str, str, tuple[str, bytes], str], ...] = (
@@ -401,7 +401,7 @@ def test_retries_are_an_addition(client: Coyotes) -> None:
     assert client("GET", f"/channels/default/failed-tasks/{pushed['task_id']}")["retry_count"] == 2
 
 
-def test_what_a_full_queue_says_stands_in_the_envelope(client: Coyotes) -> None:
+def test_the_refusal_of_a_full_queue_is_in_the_envelope(client: Coyotes) -> None:
     client("GET", "/channels")
     Queue.objects.filter(channel="biz").update(length_limit=1)
     client.push("a", "biz")
@@ -410,7 +410,7 @@ def test_what_a_full_queue_says_stands_in_the_envelope(client: Coyotes) -> None:
     assert client.agent.name in client.refusal("POST", "/channels/biz/tasks", curl_d([("task", "b")]))
 
 
-def test_nobody_is_told_of_tasks_in_a_chat_and_they_wait_for_their_agent(alice: Person) -> None:
+def test_tasks_send_no_chat_notices_and_wait_for_their_agent(alice: Person) -> None:
     client = Coyotes(person=alice, agent=alice.add_agent(online=False))
     client.push("a")
     job = Job.objects.get()

@@ -71,7 +71,7 @@ def test_one_under_a_taken_key_is_refused_kept_postponed_or_replaced(alice: Pers
     assert alice("DELETE", _PATH).status == 400
 
 
-def test_it_is_postponed_fired_by_hand_once_and_then_left_alone(alice: Person, shop: TheirAgent) -> None:
+def test_it_is_postponed_fired_by_hand_once_and_then_unchangeable(alice: Person, shop: TheirAgent) -> None:
     place = f"{_PATH}/{_delay(alice).body['id']}"
     later = alice("PATCH", place, {"delay": 3600, "message": "close 124"})
     assert _seconds_ahead(later.body["due_at"]) == pytest.approx(3600, abs=60)
@@ -87,7 +87,7 @@ def test_it_is_postponed_fired_by_hand_once_and_then_left_alone(alice: Person, s
     assert alice("POST", f"{other}/fire").status == 409
 
 
-def test_a_moment_is_a_delay_or_a_time_with_a_zone(alice: Person, shop: TheirAgent) -> None:
+def test_due_is_a_delay_or_a_time_with_a_zone(alice: Person, shop: TheirAgent) -> None:
     def due(**moment: Any) -> str:
         made = _delay(alice, **{"delay": None} | moment)
         assert made.status == 201, made
@@ -110,7 +110,7 @@ def test_the_clocks_that_go_forward_and_back(alice: Person, shop: TheirAgent) ->
     assert rfc3339(_local_moment("2027-10-31T02:30:00", "Europe/Berlin")) == "2027-10-31T00:30:00.000000Z"
 
 
-def test_what_is_wrong_is_refused_by_name(alice: Person, shop: TheirAgent) -> None:
+def test_an_invalid_field_is_refused_by_its_name(alice: Person, shop: TheirAgent) -> None:
     alice("POST", _PATH, {"agent": "shop", "message": "x", "delay": "1d", "key": "taken"})
     wrong: list[tuple[dict[str, Any], int, str]] = [
         ({"delay": "0s"}, 400, "InvalidDuration"),
@@ -166,7 +166,7 @@ def test_the_same_request_with_a_key_makes_one(alice: Person, shop: TheirAgent) 
     assert DelayedJob.objects.count() == 1
 
 
-def test_nobody_else_sees_it(alice: Person, shop: TheirAgent, charlie: Person) -> None:
+def test_other_users_do_not_see_it(alice: Person, shop: TheirAgent, charlie: Person) -> None:
     place = f"{_PATH}/{_delay(alice, key='order-1').body['id']}"
     calls = (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/fire"))
     assert [charlie(method, place + more, {"message": "x"}).status for method, more in calls] == [404] * 4
@@ -207,7 +207,7 @@ def test_an_agents_call_without_a_duration_is_refused_with_the_originals_code(al
     assert alice("POST", "/agent/job/delayed", {"message": "x", "minutes": 1}).status == 403
 
 
-def test_what_making_and_listing_cost(alice: Person, shop: TheirAgent) -> None:
+def test_query_counts_of_creating_and_listing(alice: Person, shop: TheirAgent) -> None:
     from tests.api.test_query_counts import _queries
 
     body = {"agent": "shop", "message": "x", "delay": "15d", "key": "order-1"}

@@ -30,7 +30,7 @@ def test_host_that_is_not_ours_is_refused() -> None:
     check_error(response.json())
 
 
-def test_root_leads_to_the_console() -> None:
+def test_root_redirects_to_the_console() -> None:
     response = Client().get("/")
     assert response.status_code == 302
     assert response.headers["Location"] == "/console/"

@@ -83,7 +83,7 @@ def test_database_that_fails_is_503_and_never_401(route: Route, scene: _Scene, s
             assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_bug_is_a_500_that_tells_nothing(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_is_a_500_without_details(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
     client = InProcess()
     with connection.execute_wrapper(_breaking(ZeroDivisionError("SELECT secret FROM /etc/passwd"), after=0)):
         response = client.unchecked("GET", "/me", token=alice.full)
@@ -109,7 +109,7 @@ def _losing(times: int, error: Exception) -> Callable[[Sequence[str]], list[str]
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", [IntegrityError("key"), LostRace(), StaleClock()])
-def test_lost_race_is_run_again(error: Exception) -> None:
+def test_a_lost_race_is_retried(error: Exception) -> None:
     assert run_one(_losing(2, error), "item") == "item"
     with pytest.raises(Unavailable):
         run_one(_losing(3, error), "item")

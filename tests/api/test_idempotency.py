@@ -67,7 +67,7 @@ def test_keys_are_compared_letter_by_letter(live: Live, live_alice: Person) -> N
     assert len({_send(live_alice, agent, key).body["id"] for key in keys}) == len(keys)
 
 
-def test_keys_of_two_users_do_not_meet(live: Live, live_alice: Person, live_charlie: Person) -> None:
+def test_keys_of_two_users_are_independent(live: Live, live_alice: Person, live_charlie: Person) -> None:
     hers, his = live_alice.add_agent(), live_charlie.add_agent()
     first, second = _send(live_alice, hers, "key-6"), _send(live_charlie, his, "key-6")
     assert (first.status, second.status) == (201, 201)

@@ -192,7 +192,7 @@ def test_each_kind_of_caller_that_may_does(caller: str, route: Route, scene: _Sc
 
 
 @pytest.mark.django_db
-def test_lists_show_strangers_nothing(scene: _Scene, charlie: Person, bob: Person) -> None:
+def test_lists_show_nothing_to_other_users(scene: _Scene, charlie: Person, bob: Person) -> None:
     scene.alice.send(scene.agent, "secret text")
     for stranger in (charlie, bob):
         assert stranger("GET", "/jobs").body["items"] == []
@@ -204,7 +204,7 @@ def test_lists_show_strangers_nothing(scene: _Scene, charlie: Person, bob: Perso
 
 
 @pytest.mark.django_db
-def test_fields_that_nobody_may_set_are_ignored(scene: _Scene, charlie: Person) -> None:
+def test_read_only_fields_are_ignored(scene: _Scene, charlie: Person) -> None:
     owner = User.objects.get(username="charlie").pk
     forged = {"id": "x", "user_id": owner, "owner_id": owner, "is_staff": True, "status": "succeeded", "online": True}
     job = scene.alice.send(scene.agent, "x", **forged)

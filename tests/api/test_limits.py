@@ -137,7 +137,7 @@ def test_racing_calls_to_two_processes_are_counted_exactly(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", _USER_PATHS)
-def test_user_over_the_limit_is_told_when_it_ends_in_either_language(door: Door, path: str) -> None:
+def test_the_refusal_over_the_limit_names_its_end_in_both_languages(door: Door, path: str) -> None:
     user, agent = door.fresh()
     assert 429 not in [_call(door.server, path, user)[0] for _ in range(USER_CALLS)]
     status, body, headers = _call(door.server, path, user)
@@ -172,7 +172,7 @@ def test_staff_and_their_agents_have_no_limit(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", [*_USER_PATHS, "/agent/job"])
-def test_unknown_tokens_of_one_address_are_looked_up_so_often_and_no_more(door: Door, path: str) -> None:
+def test_lookups_of_unknown_tokens_are_limited_per_address(door: Door, path: str) -> None:
     address, another = _address(), _address()
     make = new_agent_token if path.startswith("/agent") else lambda: new_user_token("full")
     statuses = _race(lambda _at: _call(door.server, path, make(), address)[0], 48)
@@ -182,7 +182,7 @@ def test_unknown_tokens_of_one_address_are_looked_up_so_often_and_no_more(door: 
     assert _call(door.server, path, make(), another)[0] == 401
 
 
-def test_a_known_agent_never_hears_401_behind_an_address_that_fails(door: Door) -> None:
+def test_a_known_agent_never_gets_401_behind_a_limited_address(door: Door) -> None:
     _user, agent = door.fresh()
     address = _address()
     known = _call(door.server, "/agent/job", agent, address)[0]
@@ -201,7 +201,7 @@ def test_malformed_tokens_are_not_counted(door: Door) -> None:
     assert _call(door.server, "/me", new_user_token("full"), address)[0] == 401
 
 
-def test_with_redis_frozen_the_process_counts_alone_and_answers_in_time(door: Door) -> None:
+def test_with_redis_frozen_the_process_counts_locally_and_answers_in_time(door: Door) -> None:
     user, agent = door.fresh()
     address = _address()
     assert _call(door.server, "/agent/job", agent)[0] == 204
@@ -221,7 +221,7 @@ def test_with_redis_frozen_the_process_counts_alone_and_answers_in_time(door: Do
     until(shared)
 
 
-def test_with_redis_killed_the_process_counts_alone(lane: Lane) -> None:
+def test_with_redis_killed_the_process_counts_locally(lane: Lane) -> None:
     server = LiveServer(lane, "limits_killed", gateway=True, **_SETTINGS)
     try:
         user, agent = Door(server).fresh()

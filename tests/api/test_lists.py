@@ -40,7 +40,7 @@ def test_pages_together_are_the_whole_list_once(size: int, alice: Person, agent:
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_jobs_of_a_moment_stand_where_they_came(size: int, alice: Person, agent: TheirAgent) -> None:
+def test_jobs_of_one_microsecond_keep_their_order(size: int, alice: Person, agent: TheirAgent) -> None:
     """Their ids follow from those of what was delayed, and sort anywhere."""
     sent = []
     for _ in range(4):
@@ -85,7 +85,7 @@ def test_filter_by_status(alice: Person, agent: TheirAgent) -> None:
     assert _ids(alice, "?status=failed") == []
 
 
-def test_filter_by_agent_knows_a_deleted_one_by_nothing(alice: Person, agent: TheirAgent) -> None:
+def test_filter_by_a_deleted_agent_is_empty(alice: Person, agent: TheirAgent) -> None:
     other = alice.add_agent()
     mine, theirs = alice.send(agent)["id"], alice.send(other)["id"]
     assert _ids(alice, "?agent=bee") == [mine]
@@ -133,6 +133,6 @@ def test_list_has_results_but_not_the_whole_output(alice: Person, agent: TheirAg
     assert "events" not in job
 
 
-def test_parameters_that_nobody_knows_are_ignored(alice: Person, agent: TheirAgent) -> None:
+def test_unknown_parameters_are_ignored(alice: Person, agent: TheirAgent) -> None:
     job = alice.send(agent)
     assert _ids(alice, "?format=xml&page=2&user_id=x&owner=y") == [job["id"]]

@@ -48,7 +48,7 @@ def test_calls_of_the_gateway_are_marked(live_on: LiveServer) -> None:
         assert by_gateway == bool(operation.get("x-gateway")), (method, path)
 
 
-def test_every_operation_tells_its_errors_and_who_may_call() -> None:
+def test_every_operation_documents_its_errors_and_callers() -> None:
     for key, operation in _operations().items():
         responses = operation["responses"]
         assert isinstance(responses, dict)

@@ -52,7 +52,7 @@ def _status(agent: Agent, job: dict[str, Any]) -> str:
     return str(agent.owner("GET", f"/jobs/{job['id']}").body["status"])
 
 
-def test_an_offer_tells_what_the_agent_must_know(agent: Agent) -> None:
+def test_an_offer_has_the_fields_of_protocol_two(agent: Agent) -> None:
     job = agent.take("uptime")
     assert job == {
         "id": job["id"],
@@ -65,7 +65,7 @@ def test_an_offer_tells_what_the_agent_must_know(agent: Agent) -> None:
     }
 
 
-def test_an_old_agent_gets_what_it_always_got(live_alice: Person) -> None:
+def test_an_old_agent_gets_the_original_fields(live_alice: Person) -> None:
     known = live_alice.add_agent()
     sent = live_alice.send(known)
     answer = live_alice.poll(known)
@@ -131,7 +131,7 @@ def test_cancel_of_a_running_job_reaches_the_held_beat_at_once(agent: Agent) -> 
     assert (ended.status, ended.body["error"]) == (400, "JobFinished")
 
 
-def test_cancel_of_an_old_agents_job_is_a_wish_that_it_cannot_hear(live_alice: Person) -> None:
+def test_cancel_of_an_old_agents_running_job_is_only_requested(live_alice: Person) -> None:
     known = live_alice.add_agent()
     job_id = live_alice.give(known)
     assert live_alice("POST", f"/jobs/{job_id}/cancel").body["status"] == "sent"
@@ -139,9 +139,7 @@ def test_cancel_of_an_old_agents_job_is_a_wish_that_it_cannot_hear(live_alice: P
     assert live_alice.api("PUT", f"/agent/jobs/{job_id}/succeed", {}, token=known.token).status == 204
 
 
-def test_a_beat_without_news_waits_its_time_and_one_of_others_jobs_tells_nothing(
-    agent: Agent, live_charlie: Person
-) -> None:
+def test_a_beat_without_news_is_held_and_one_for_foreign_jobs_is_empty(agent: Agent, live_charlie: Person) -> None:
     job = agent.run()
     began = time.monotonic()
     assert agent("POST", "/agent/beat?wait=1", {"running": [{"id": job["id"]}]}).body["cancel"] == []
@@ -152,7 +150,7 @@ def test_a_beat_without_news_waits_its_time_and_one_of_others_jobs_tells_nothing
 
 
 @pytest.mark.parametrize("running", ["x", [1], [{}], [{"id": 1}], [{"id": "x"}] * 501])
-def test_a_beat_that_is_none(agent: Agent, running: Any) -> None:
+def test_an_invalid_beat_is_refused(agent: Agent, running: Any) -> None:
     assert agent("POST", "/agent/beat", {"running": running}).body["error"] == "InvalidRequest"
 
 

@@ -30,7 +30,7 @@ def agent(alice: Person) -> TheirAgent:
     return alice.add_agent("bar")
 
 
-def test_poll_in_vain(alice: Person, agent: TheirAgent) -> None:
+def test_poll_without_a_job(alice: Person, agent: TheirAgent) -> None:
     # Token; presence: who was offline, the update; claim: tried before, the next job.
     assert _queries(alice, "GET", "/agent/job", token=agent.token) == 5
 

@@ -44,7 +44,7 @@ def test_a_queue_is_made_read_listed_changed_and_deleted(alice: Person, charlie:
     assert alice("GET", "/queues/q").status == 404
 
 
-def test_what_cannot_be_a_queue_is_refused_with_the_field(alice: Person) -> None:
+def test_invalid_queue_settings_are_refused_with_the_field(alice: Person) -> None:
     alice.add_agent("worker")
     wrong: list[dict[str, Any]] = [
         {"agent": "worker", "tag": "t"}, {"width": 0}, {"width": "1"}, {"distinct": 1}, {"max_length": 0},
@@ -99,7 +99,7 @@ def test_a_thousand_jobs_come_in_one_call(alice: Person) -> None:
     assert alice("GET", "/queues/q").body["waiting"] == 1000
 
 
-def test_pause_resume_drain_flush_say_how_the_queue_stands(alice: Person) -> None:
+def test_pause_resume_drain_flush_answer_with_the_state_of_the_queue(alice: Person) -> None:
     _queue(alice)
     for word in "abc":
         assert alice("POST", "/queues/q/jobs", {"message": word}).status == 201
@@ -182,7 +182,7 @@ def test_agents_have_tags_and_a_group_gets_its_jobs(alice: Person) -> None:
 
 
 @pytest.mark.parametrize("wish", [{"retry": 2, "backoff": [5], "idempotent": True}, {"then": "THEN"}])
-def test_a_job_says_what_follows_it(alice: Person, wish: dict[str, Any]) -> None:
+def test_a_job_shows_its_followers(alice: Person, wish: dict[str, Any]) -> None:
     agent = alice.add_agent("worker")
     if wish.get("then"):
         wish = {"then": [{"on": "success", "agent": "worker", "message": "after"}]}
@@ -198,7 +198,7 @@ def test_a_job_says_what_follows_it(alice: Person, wish: dict[str, Any]) -> None
         assert (newest["message"], newest["attempt"], newest["retries"]) == ("first", 2, 1)
 
 
-def test_what_cannot_follow_is_refused(alice: Person) -> None:
+def test_invalid_followers_are_refused(alice: Person) -> None:
     agent = alice.add_agent("worker")
     one = {"on": "success", "agent": "worker", "message": "x"}
     deep: dict[str, Any] = dict(one)

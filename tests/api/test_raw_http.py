@@ -31,7 +31,7 @@ def _authorization(token: str) -> bytes:
         (b"CONNECT", b"/jobs"),
     ],
 )
-def test_request_line_that_is_none_is_refused(method: bytes, target: bytes, live: Live, live_alice: Person) -> None:
+def test_an_invalid_request_line_is_refused(method: bytes, target: bytes, live: Live, live_alice: Person) -> None:
     status, body = exchange(live.netloc, request_bytes(method, target, [_authorization(live_alice.full)]))
     assert 400 <= status < 500, (status, body)
     # What is no HTTP at all never reaches us: the server says so in a word of text.
@@ -108,7 +108,7 @@ def test_body_shorter_than_promised_makes_no_job(live: Live, live_alice: Person)
     assert live_alice("GET", f"/jobs?agent={agent.id}").body["items"] == []
 
 
-def test_what_follows_a_body_is_no_part_of_it(live: Live, live_alice: Person) -> None:
+def test_bytes_after_a_body_are_not_part_of_it(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     body = b'{"agent": "%s", "message": "first"}' % agent.name.encode()
     headers = [_authorization(live_alice.full), b"Content-Length: %d" % len(body)]

@@ -19,7 +19,7 @@ def test_old_agent_token_ends_within_a_second(live: Live, live_alice: Person) ->
     assert live("GET", "/agent/job", token=fresh).status == 204
 
 
-def test_disabled_agent_is_told_so_within_a_second_and_may_come_back(live: Live, live_alice: Person) -> None:
+def test_a_disabled_agent_is_refused_within_a_second_and_may_come_back(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     live_alice("PATCH", f"/agents/{agent.id}", {"enabled": False})
     began = time.monotonic()
@@ -50,7 +50,7 @@ def test_deleted_agent_is_unknown_within_a_second(live: Live, live_alice: Person
     assert time.monotonic() - began <= 1.0
 
 
-def test_no_token_stands_in_the_log(live: Live, live_alice: Person) -> None:
+def test_no_token_is_in_the_log(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     live("GET", f"/job/add?token={live_alice.full}&msg={agent.name}%20x")
     live("GET", f"/job/add?token={live_alice.full}&token=x&msg=y")

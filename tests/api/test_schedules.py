@@ -102,7 +102,7 @@ def test_it_is_paused_resumed_and_run_by_hand(alice: Person, box: str) -> None:
     assert on.body["next_at"] is not None
 
 
-def test_a_preview_says_when_and_what_may_be_meant_otherwise(alice: Person, box: str) -> None:
+def test_a_preview_shows_the_next_runs_and_warnings(alice: Person, box: str) -> None:
     del box
     timing = {"cron": "0 9 * * 1-5", "timezone": "Asia/Shanghai", "calendar": "cn", "only_working_days": True}
     said = alice("POST", "/schedules/preview", timing).body
@@ -119,7 +119,7 @@ def test_a_preview_says_when_and_what_may_be_meant_otherwise(alice: Person, box:
     assert alice("POST", "/schedules/preview", night).body["runs"] == []
 
 
-def test_what_is_refused_and_why(alice: Person, box: str) -> None:
+def test_invalid_schedules_are_refused_with_a_reason(alice: Person, box: str) -> None:
     plain = {"name": "tick", "agent": box, "message": "x", "cron": "@hourly"}
     assert alice("POST", "/schedules", plain).status == 201
     refused: list[tuple[dict[str, Any], int, str]] = [

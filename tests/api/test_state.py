@@ -135,7 +135,7 @@ def test_list_is_paged_and_has_no_content(alice: Person) -> None:
     assert "content" not in first["items"][0]
 
 
-def test_types_that_are_none_are_given_back_as_bytes(alice: Person) -> None:
+def test_an_invalid_content_type_is_returned_as_bytes(alice: Person) -> None:
     for sent, given in (
         ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
         ("text/html", "text/html"),
@@ -149,7 +149,7 @@ def test_types_that_are_none_are_given_back_as_bytes(alice: Person) -> None:
         assert read.headers["content-disposition"] == "attachment"
 
 
-def test_there_is_a_limit_to_what_one_owner_keeps(
+def test_entries_and_bytes_of_an_owner_are_limited(
     alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "ENTRIES_LIMIT", 2)

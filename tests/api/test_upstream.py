@@ -41,7 +41,7 @@ def test_a_callback_that_was_given_up_is_found_and_replayed(alice: Person) -> No
 
 @pytest.mark.parametrize("query", ["kind=x", "state=gone", "subject=a&subject=b", "limit=0", "cursor=x"])
 @pytest.mark.django_db
-def test_a_question_that_is_none_is_refused(alice: Person, query: str) -> None:
+def test_an_invalid_query_is_refused(alice: Person, query: str) -> None:
     assert alice("GET", f"/deliveries?{query}").body["error"] == "InvalidRequest"
 
 
@@ -52,7 +52,7 @@ _NOT_CALLED = """
 
 
 @pytest.mark.parametrize("callback", _NOT_CALLED.split())
-def test_what_must_not_be_called_is_refused_when_the_job_is_sent(alice: Person, callback: str) -> None:
+def test_a_forbidden_callback_is_refused_when_the_job_is_sent(alice: Person, callback: str) -> None:
     agent = alice.add_agent()
     answer = alice("POST", "/jobs", {"agent": agent.id, "message": "x", "callback": callback})
     assert (answer.status, answer.body["error"]) == (400, "InvalidRequest")
@@ -93,7 +93,7 @@ def test_the_stream_begins_now_and_goes_on(alice: Person, charlie: Person) -> No
 
 @pytest.mark.parametrize("query", ["since=x", "since=", "wait=x", "since=AAAA&since=AAAA"])
 @pytest.mark.django_db
-def test_a_cursor_that_is_none_is_refused(alice: Person, query: str) -> None:
+def test_an_invalid_cursor_is_refused(alice: Person, query: str) -> None:
     assert alice("GET", f"/stream?{query}").status == 400
 
 
@@ -148,7 +148,7 @@ def test_the_upstream_program_sends_and_ends_jobs(system: None, alice: Person) -
         ({"callback": "https://10.0.0.1/"}, 400, "InvalidRequest"),
     ],
 )
-def test_the_upstream_program_is_told_what_is_wrong(
+def test_the_upstream_program_gets_the_reason_of_a_refusal(
     system: None, alice: Person, change: dict[str, object], status: int, error: str
 ) -> None:
     wish = {"user_id": alice("GET", "/me").body["id"], "agent_id": alice.add_agent().id, "message": "x", **change}

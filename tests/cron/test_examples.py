@@ -33,7 +33,7 @@ def test_every_example_runs_when_it_says() -> None:
     assert len(RUNS) > 70
 
 
-def test_every_example_warns_of_what_it_says() -> None:
+def test_every_example_has_its_warnings() -> None:
     for example in RUNS:
         warnings = Cron.parse(example["expression"], timezone=example["zone"], now=moment_of(example, "from")).warnings
         assert [one.split()[0] for one in warnings] == example.get("warns", []), example["what"]
@@ -88,7 +88,7 @@ def test_a_refusal_names_the_field_and_the_way_out(text: str, sentence: str) -> 
     assert (caught.value.status, caught.value.code) == (400, "InvalidSchedule")
 
 
-def test_what_is_too_long_is_not_read() -> None:
+def test_a_too_long_expression_is_not_parsed() -> None:
     fits = "0 9 * * " + "1," * ((LONGEST_EXPRESSION - 9) // 2) + "1"
     assert len(fits) == LONGEST_EXPRESSION
     Cron.parse(fits, timezone="UTC")
@@ -116,7 +116,7 @@ def test_the_shortest_gap_is_found(text: str, seconds: int) -> None:
     assert cron.shortest_gap(start) == dt.timedelta(seconds=seconds)
 
 
-def test_what_runs_once_more_has_no_gap() -> None:
+def test_an_expression_with_one_run_left_has_no_gap() -> None:
     start = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     assert Cron.parse("0 0 0 1 1 ? 2027", timezone="UTC", now=start).shortest_gap(start) == dt.timedelta.max
 

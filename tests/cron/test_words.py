@@ -92,7 +92,7 @@ _SENTENCES = [
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
-def test_an_expression_is_said_in_a_sentence(language: str) -> None:
+def test_an_expression_has_a_sentence(language: str) -> None:
     wrong = []
     for text, english, chinese in _SENTENCES:
         expected = {
@@ -105,6 +105,6 @@ def test_an_expression_is_said_in_a_sentence(language: str) -> None:
     assert wrong == []
 
 
-def test_the_zone_in_front_is_the_one_that_is_said() -> None:
+def test_the_sentence_names_the_zone_of_the_expression() -> None:
     said = Cron.parse("TZ=Europe/Berlin 0 9 * * *", timezone="Asia/Shanghai").sentence("en")
     assert said == "At 09:00, every day (time zone Europe/Berlin)"

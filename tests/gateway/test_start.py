@@ -28,12 +28,12 @@ def test_a_safe_server_is_accepted() -> None:
 
 
 @pytest.mark.usefixtures("flushing_once_a_second")
-def test_a_server_that_does_not_flush_at_commit_is_refused_with_what_to_write() -> None:
+def test_a_server_that_does_not_flush_at_commit_is_refused_with_the_fix() -> None:
     with pytest.raises(SystemExit, match="innodb_flush_log_at_trx_commit=1"):
         refuse_broken_promises()
 
 
-def test_a_database_that_tells_not_all_texts_apart_is_refused_with_what_to_write() -> None:
+def test_a_database_with_a_case_insensitive_collation_is_refused_with_the_fix() -> None:
     name = connection.settings_dict["NAME"]
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER DATABASE `{name}` COLLATE utf8mb4_general_ci")

@@ -81,7 +81,7 @@ def test_an_error_of_one_is_raised_to_that_one_only() -> None:
     assert [type(outcome) for outcome in outcomes] == [Job, AgentNotFound, Job]  # type: ignore[attr-defined]
 
 
-def test_what_the_database_refuses_fails_alone() -> None:
+def test_a_row_that_the_database_refuses_fails_alone() -> None:
     """A text that slipped past the checks breaks its batch; the batch is replayed item by item."""
     agent = make_agent()
     wishes = [submission(agent, str(number)) for number in range(20)]
@@ -118,7 +118,7 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
     assert Job.objects.count() == len({job.pk for job in outcomes}) == len(keys)  # type: ignore[attr-defined]
 
 
-def test_a_key_reused_for_something_else_is_said() -> None:
+def test_a_key_reused_for_another_body_is_a_mismatch() -> None:
     agent = make_agent()
     wishes = [submission(agent, text, idempotency_key="k") for text in ("one", "two")]
     outcomes = _submit_at_once(wishes)
@@ -157,7 +157,7 @@ def _blocked_database(statement: str = "") -> Iterator[Callable[[], None]]:
         thread.join(10)
 
 
-def test_a_database_that_hangs_is_told_as_unavailable_within_the_time_of_old_clients() -> None:
+def test_a_hanging_database_is_answered_unavailable_before_old_clients_time_out() -> None:
     agent = make_agent()
     make_job(agent)
 
@@ -182,7 +182,7 @@ def test_a_database_that_hangs_is_told_as_unavailable_within_the_time_of_old_cli
     with_writer(work)
 
 
-def test_a_claim_that_nobody_waits_for_any_more_is_put_back() -> None:
+def test_a_claim_whose_caller_gave_up_is_put_back() -> None:
     agent = make_agent()
     job = make_job(agent)
 
@@ -207,7 +207,7 @@ def test_a_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.retry_after_seconds == 1
 
 
-def test_a_stopping_writer_finishes_what_is_queued() -> None:
+def test_a_stopping_writer_finishes_its_queue() -> None:
     agent = make_agent()
 
     async def run() -> list[object]:
@@ -259,7 +259,7 @@ def test_a_report_is_written_even_if_its_caller_no_longer_waits() -> None:
 
 
 @pytest.mark.mariadb_only
-def test_a_locked_row_is_its_own_requests_trouble() -> None:
+def test_a_locked_row_fails_only_its_own_request() -> None:
     agent = make_agent()
     job = make_job_in(JobStatus.SENT, agent)
 
@@ -321,7 +321,7 @@ def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: WriteKind
     return cut
 
 
-def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_whose_answer_was_lost_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch is written, nobody hears of it, and it is tried again: each finds what it did before."""
     agent = make_agent()
     for _ in range(3):
@@ -347,7 +347,7 @@ def test_a_commit_that_went_unheard_counts_once(monkeypatch: pytest.MonkeyPatch)
     assert statuses == [JobStatus.FAILED, JobStatus.QUEUING, JobStatus.QUEUING, JobStatus.QUEUING]
 
 
-def test_a_claim_of_which_nothing_is_heard_at_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_without_any_answer_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_agent()
     job = make_job(agent)
     cut = _lose_the_news(monkeypatch, "_together", "_one_by_one", kind=CLAIM)

@@ -29,7 +29,7 @@ def test_words_are_kept_and_numbers_become_words() -> None:
     assert read_argv(["x"] * 64).argv == ("x",) * 64
 
 
-def test_what_no_program_could_be_given_is_refused() -> None:
+def test_arguments_that_no_program_could_get_are_refused() -> None:
     bad: tuple[Any, ...] = (
         [], ["x"] * 65, "date", {"0": "x"}, 5, [None], [True], [["x"]], ["a\0b"], ["\ud800"],
         ["x" * (MESSAGE_LENGTH + 1)], ["'" * (MESSAGE_LENGTH // 4)],

@@ -48,7 +48,7 @@ def test_a_claimed_job_has_a_lease_and_an_offer() -> None:
     assert job.lease_until == now + dt.timedelta(seconds=600)
 
 
-def test_a_job_whose_answer_never_left_is_offered_again_but_never_taken_from_a_later_claim() -> None:
+def test_a_job_whose_answer_was_not_sent_is_offered_again_but_never_taken_from_a_later_claim() -> None:
     agent = make_agent()
     make_job(agent)
     first, second = Claim(agent_id=agent.pk), Claim(agent_id=agent.pk)
@@ -61,7 +61,7 @@ def test_a_job_whose_answer_never_left_is_offered_again_but_never_taken_from_a_l
     assert (job.status, job.offer) == (JobStatus.SENT, 2)
 
 
-def test_a_job_of_which_the_agent_spoke_is_not_put_back() -> None:
+def test_a_job_that_the_agent_reported_on_is_not_put_back() -> None:
     agent = make_agent()
     make_job(agent)
     once = Claim(agent_id=agent.pk)

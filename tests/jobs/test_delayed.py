@@ -54,7 +54,7 @@ def _steady_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "believes", lambda _now: True)
 
 
-def test_it_fires_once_at_its_moment_and_not_before() -> None:
+def test_it_fires_once_at_its_due_time_and_not_before() -> None:
     agent, start = make_agent(), database_now()
     row = delay(agent, "close order 123", now=start, seconds=60, source="shop", callback="disable")
     assert release_delayed(now=start + 60 * _SECOND - dt.timedelta(microseconds=1)).count == 0
@@ -81,7 +81,7 @@ def test_a_job_of_an_earlier_release_is_not_made_again() -> None:
     assert Job.objects.get().events.count() == 1
 
 
-def test_one_that_cannot_fire_holds_up_no_other() -> None:
+def test_a_job_that_cannot_fire_does_not_hold_up_others() -> None:
     agent, start = make_agent(), database_now()
     bad, *good = [delay(agent, now=start, seconds=60 + number) for number in range(3)]
     # Somebody else's job stands where its own belongs.
@@ -94,7 +94,7 @@ def test_one_that_cannot_fire_holds_up_no_other() -> None:
     assert all(job_of(row) for row in good)
 
 
-def test_its_job_waits_for_an_agent_that_is_away_and_one_notice_tells_of_all_of_them() -> None:
+def test_jobs_wait_for_an_offline_agent_and_one_notice_covers_all() -> None:
     agent, start = make_agent(online=False), database_now()
     rows = [delay(agent, now=start) for _ in range(3)]
     due = start + 60 * _SECOND
@@ -109,7 +109,7 @@ def test_its_job_waits_for_an_agent_that_is_away_and_one_notice_tells_of_all_of_
 
 
 @pytest.mark.parametrize("how", ["deleted", "disabled", "frozen"])
-def test_what_waits_for_an_agent_that_goes_is_canceled_with_a_notice(how: str) -> None:
+def test_delayed_jobs_of_a_removed_agent_are_canceled_with_a_notice(how: str) -> None:
     agent = make_agent(online=False)
     rows = [delay(agent), delay(agent)]
     if how == "deleted":
@@ -125,7 +125,7 @@ def test_what_waits_for_an_agent_that_goes_is_canceled_with_a_notice(how: str) -
 
 
 @pytest.mark.parametrize("how", ["disabled", "frozen"])
-def test_what_slipped_in_beside_the_going_of_its_agent_is_canceled_when_it_is_due(how: str) -> None:
+def test_a_delayed_job_created_during_the_removal_of_its_agent_is_canceled_when_due(how: str) -> None:
     agent, start = make_agent(), database_now()
     row = delay(agent, now=start)
     if how == "disabled":
@@ -188,7 +188,7 @@ def delay_to(owner_id: str, *, now: dt.datetime, message: str = "close", key: st
     return delay(agent, message, now=now, agent="", key=key, **to)
 
 
-def test_a_key_stands_for_one_that_waits() -> None:
+def test_a_key_names_one_scheduled_job() -> None:
     agent, start = make_agent(), database_now()
     row = delay(agent, now=start, key="order-1")
     (refused,) = create_delayed([wish(agent, key="order-1")], now=start)
@@ -208,14 +208,14 @@ def test_a_key_stands_for_one_that_waits() -> None:
     assert delay(agent, now=start, key="order-1").pk != fresh.pk
 
 
-def test_keys_of_two_people_have_nothing_to_do_with_each_other() -> None:
+def test_keys_of_two_users_are_independent() -> None:
     one, other = make_agent(), make_agent()
     assert delay(one, key="order-1").pk != delay(other, key="order-1").pk
     (outcome,) = cancel_delayed([DelayedRef(owner_id=make_user().pk, key="order-1")])
     assert isinstance(outcome, AppError)
 
 
-def test_what_has_fired_or_was_canceled_is_not_changed_any_more() -> None:
+def test_a_fired_or_canceled_job_cannot_be_changed() -> None:
     agent, start = make_agent(), database_now()
     canceled, fired = delay(agent, now=start), delay(agent, now=start)
     owner = agent.owner_id
@@ -336,7 +336,7 @@ def test_a_clock_that_jumps_is_not_believed_for_a_minute() -> None:
     assert not believed(6010, 6010 - 3600)
 
 
-def test_what_falls_due_until_the_next_tick_fires_near_its_moment() -> None:
+def test_jobs_due_before_the_next_tick_fire_near_their_due_time() -> None:
     agent = make_agent()
     now = database_now()
     delay(agent, now=now - dt.timedelta(seconds=5), seconds=5.3)
@@ -435,7 +435,7 @@ def test_the_due_query_uses_its_index() -> None:
     assert "delayed_due" in next_one.explain().lower()
 
 
-def test_nobody_elses_jobs_are_told_of() -> None:
+def test_notices_cover_delayed_jobs_only() -> None:
     """A job that waits and was never delayed has its own rules."""
     agent, start = make_agent(online=False), database_now()
     make_job(agent, now=start, ttl_seconds=3600)

@@ -92,7 +92,7 @@ def test_a_set_moves_with_few_queries(django_assert_num_queries: pytest.FixtureR
     assert Job.objects.filter(status=JobStatus.EXPIRED).count() == 50
 
 
-def test_observers_hear_every_move_in_its_transaction() -> None:
+def test_observers_run_for_every_move_in_its_transaction() -> None:
     """An observer sees before and after; its error undoes the move."""
     heard: list[tuple[str, str]] = []
 
@@ -113,7 +113,7 @@ def test_observers_hear_every_move_in_its_transaction() -> None:
     assert job.status == JobStatus.QUEUING
 
 
-def test_an_end_clears_what_only_the_living_hold() -> None:
+def test_an_end_clears_lease_and_distinct_slot() -> None:
     """Lease and distinct slot are free again at every end."""
     for status in TERMINAL:
         job = make_job_in(status)

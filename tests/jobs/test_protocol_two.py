@@ -110,7 +110,7 @@ def test_a_beat_of_another_agent_or_after_the_lease_keeps_nothing() -> None:
     assert expire_overdue_jobs(now=late) == 1
 
 
-def test_a_wish_to_cancel_holds_when_the_answer_of_the_claim_never_left() -> None:
+def test_a_cancel_request_survives_a_claim_that_was_put_back() -> None:
     agent = make_agent()
     job = make_job(agent)
     claim = Claim(agent_id=agent.pk)
@@ -121,7 +121,7 @@ def test_a_wish_to_cancel_holds_when_the_answer_of_the_claim_never_left() -> Non
     assert _status(job) == JobStatus.CANCELED
 
 
-def test_one_wish_is_one_event_and_progress_hears_it() -> None:
+def test_a_repeated_cancel_request_is_one_event_and_progress_reports_it() -> None:
     agent = make_agent()
     job = make_job(agent)
     _claim(agent)
@@ -134,7 +134,7 @@ def test_one_wish_is_one_event_and_progress_hears_it() -> None:
     assert beat_jobs([Beat(agent_id=agent.pk, job_ids=frozenset({job.pk}))]) == [[job.pk]]
 
 
-def test_an_end_told_again_with_another_text_is_no_error_and_the_first_text_stands() -> None:
+def test_a_repeated_end_with_another_text_is_accepted_and_the_first_text_kept() -> None:
     agent = make_agent()
     job = make_job(agent)
     assert _claim(agent) == job

@@ -95,7 +95,7 @@ def test_after_twenty_offers_it_expires_and_is_a_dead_letter(queue: Queue) -> No
     assert _pull(queue, now=now) is None
 
 
-def test_a_pull_whose_answer_never_left_is_put_back_and_one_repeated_gets_the_same(queue: Queue) -> None:
+def test_a_pull_whose_answer_was_not_sent_is_put_back_and_a_repeated_one_gets_the_same_job(queue: Queue) -> None:
     job = add(queue)
     pull = Pull(queue_id=queue.pk, actor="user:x", lease=_MINUTE)
     assert pull_jobs([pull]) == [job]
@@ -121,7 +121,7 @@ def test_cancel_takes_it_from_the_program_and_failures_are_tried_again(queue: Qu
     assert _pull(queue, now=again.active_at) == again
 
 
-def test_nobody_ends_what_is_not_in_the_queue_and_agents_queues_are_not_pulled(queue: Queue) -> None:
+def test_only_jobs_of_the_queue_can_be_ended_and_agents_queues_cannot_be_pulled(queue: Queue) -> None:
     other = make_queue(make_agent(owner=queue.owner), "other", pulled=True)
     job = add(queue)
     assert _pull(queue) == job

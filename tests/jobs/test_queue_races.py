@@ -50,7 +50,7 @@ def _submit(queue: Queue, message: str) -> Job | AppError:
     return job
 
 
-def test_of_sixteen_racers_with_one_key_one_is_taken_and_the_others_hear_which() -> None:
+def test_one_of_sixteen_racers_with_a_distinct_key_wins_and_the_others_get_its_id() -> None:
     queue = make_queue(make_agent(), distinct=True)
     outcomes = _together([lambda: _submit(queue, "same")] * 16)
     (job,) = (outcome for outcome in outcomes if isinstance(outcome, Job))

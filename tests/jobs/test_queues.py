@@ -92,7 +92,7 @@ def test_a_job_in_no_queue_passes_a_full_queue_and_the_older_goes_first() -> Non
     assert claim(agent) is None
 
 
-def test_width_counts_what_is_active_and_what_this_batch_starts() -> None:
+def test_width_counts_active_jobs_and_those_of_the_same_batch() -> None:
     agent = make_agent()
     queue = make_queue(agent, width=3)
     for _ in range(5):
@@ -125,7 +125,7 @@ def test_a_paused_queue_takes_and_starts_nothing_a_draining_one_starts_and_takes
     assert drain(agent) == ["d"]
 
 
-def test_a_full_queue_refuses_and_says_so_and_what_started_makes_room() -> None:
+def test_a_full_queue_refuses_and_a_started_job_makes_room() -> None:
     agent = make_agent()
     queue = make_queue(agent, length_limit=2)
     wishes = [order_job(queue.owner_id, word, queue="q") for word in "abc"]
@@ -138,7 +138,7 @@ def test_a_full_queue_refuses_and_says_so_and_what_started_makes_room() -> None:
     assert isinstance(put(queue, "d"), Job)
 
 
-def test_flush_cancels_what_waits_and_leaves_what_runs() -> None:
+def test_flush_cancels_waiting_jobs_and_keeps_running_ones() -> None:
     agent = make_agent()
     queue = make_queue(agent)
     jobs = [add(queue) for _ in range(3)]
@@ -149,7 +149,7 @@ def test_flush_cancels_what_waits_and_leaves_what_runs() -> None:
     assert running == jobs[0]
 
 
-def test_rate_starts_so_many_of_a_key_and_the_next_when_there_is_room_again() -> None:
+def test_rate_limits_the_starts_of_a_key_within_its_window() -> None:
     agent = make_agent()
     queue = make_queue(agent, width=10, rate_limit=2, rate_seconds=60)
     now = database_now()
@@ -219,7 +219,7 @@ def test_jobs_of_a_queue_wait_for_an_agent_that_is_away() -> None:
     assert not job.is_impatient
 
 
-def test_the_sweep_of_absent_agents_leaves_jobs_of_queues_alone() -> None:
+def test_the_sweep_of_absent_agents_does_not_expire_jobs_of_queues() -> None:
     agent = make_agent()
     job, plain = add(make_queue(agent)), make_job(agent)
     Agent.objects.filter(pk=agent.pk).update(online=False)
@@ -228,7 +228,7 @@ def test_the_sweep_of_absent_agents_leaves_jobs_of_queues_alone() -> None:
     assert states == [JobStatus.QUEUING, JobStatus.EXPIRED]
 
 
-def test_a_groups_job_that_was_put_back_goes_to_whoever_asks_first() -> None:
+def test_a_groups_job_that_was_put_back_goes_to_the_first_claim() -> None:
     owner = make_user()
     one, two = make_agent(owner=owner), make_agent(owner=owner)
     for agent in (one, two):
@@ -245,7 +245,7 @@ def test_a_groups_job_that_was_put_back_goes_to_whoever_asks_first() -> None:
     assert [str(found) for found in check(Path("/nonexistent"), connection, limits=Limits(at_rest=False))] == []
 
 
-def test_an_agent_in_no_queue_pays_nothing_for_them(django_assert_num_queries: Any) -> None:
+def test_a_claim_without_queues_costs_no_extra_query(django_assert_num_queries: Any) -> None:
     """Two statements, as before there were queues; the clock is the database's where it is a server."""
     agent = make_agent()
     clock = 0 if connection.vendor == "sqlite" else 1
@@ -259,7 +259,7 @@ def test_an_agent_in_no_queue_pays_nothing_for_them(django_assert_num_queries: A
     assert agent.in_queues
 
 
-def test_bells_ring_for_whoever_may_start_the_next(rung: list[tuple[str, str]]) -> None:
+def test_bells_ring_for_agents_that_may_start_the_next_job(rung: list[tuple[str, str]]) -> None:
     owner = make_user()
     agent, member = make_agent(owner=owner), make_agent(owner=owner)
     update_agent(agent=member, change=AgentChange(tags=["g"]), actor="test")
@@ -284,7 +284,7 @@ def test_bells_ring_for_whoever_may_start_the_next(rung: list[tuple[str, str]]) 
     assert rung == [("agent", member.pk)]
 
 
-def test_whoever_starts_a_job_rings_for_the_next_while_there_is_room(rung: list[tuple[str, str]]) -> None:
+def test_starting_a_job_rings_for_the_next_while_there_is_room(rung: list[tuple[str, str]]) -> None:
     owner = make_user()
     members = [make_agent(owner=owner) for _ in range(2)]
     for agent in members:
@@ -313,7 +313,7 @@ def test_the_sweep_does_not_ring_for_queues_that_can_start_nothing() -> None:
     assert ring_lost_queues(due_before=later - dt.timedelta(seconds=2), now=later) == 1
 
 
-def test_settings_are_replaced_and_what_waits_goes_where_the_queue_now_runs() -> None:
+def test_replaced_settings_move_waiting_jobs_to_the_new_agent() -> None:
     owner = make_user()
     one, two = make_agent(owner=owner), make_agent(owner=owner)
     queue = make_queue(one, width=3, retries=2)
@@ -324,7 +324,7 @@ def test_settings_are_replaced_and_what_waits_goes_where_the_queue_now_runs() ->
     assert claim(two).message == "a"  # type: ignore[union-attr]
 
 
-def test_counts_say_what_waits_runs_and_ended() -> None:
+def test_counts_of_waiting_running_and_ended_jobs() -> None:
     agent = make_agent()
     queue = make_queue(agent, width=2)
     now = database_now()
@@ -339,7 +339,7 @@ def test_counts_say_what_waits_runs_and_ended() -> None:
     assert counts.oldest_at is not None
 
 
-def test_a_queue_in_which_something_lives_stays_and_its_past_outlives_it() -> None:
+def test_a_queue_with_live_jobs_is_kept_and_its_ended_jobs_outlive_it() -> None:
     agent = make_agent()
     queue = make_queue(agent)
     job = add(queue)

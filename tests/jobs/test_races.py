@@ -70,7 +70,7 @@ def test_the_audit_trail_is_locked_after_the_jobs(how: str) -> None:
 
 @pytest.mark.mariadb_only
 @pytest.mark.django_db(transaction=True)
-def test_a_word_in_the_moment_of_the_sweep_keeps_the_agent_online() -> None:
+def test_a_poll_during_the_sweep_keeps_the_agent_online() -> None:
     owner = make_user()
     first, second = sorted((make_agent(owner=owner) for _ in range(2)), key=lambda agent: agent.pk)
     now = database_now()
@@ -111,7 +111,7 @@ def test_first_entries_of_the_trail_written_at_once_all_stand_in_it() -> None:
 
 
 @pytest.mark.django_db
-def test_a_name_with_a_blank_at_its_end_is_nobodys() -> None:
+def test_an_agent_name_with_a_trailing_blank_is_not_found() -> None:
     agent = make_agent(name="press")
     assert find_agent(viewer=agent.owner, called="press") == agent
     assert find_agent(viewer=agent.owner, called="PRESS") == agent

@@ -101,7 +101,7 @@ def test_a_late_end_counts_once_and_only_for_seven_days() -> None:
     assert (job.status, job.late, job.output.result) == (JobStatus.SUCCEEDED, True, "late")
 
 
-def test_a_job_nobody_took_has_no_late_end() -> None:
+def test_a_job_that_was_never_claimed_has_no_late_end() -> None:
     agent = make_agent()
     job = make_job(agent)
     Job.objects.update(status=JobStatus.EXPIRED, expired_at=database_now())

@@ -62,7 +62,7 @@ def test_it_cancels_what_fell_due_and_nothing_else(due: list[DelayedJob], backup
 @pytest.mark.parametrize(
     "words", [[], ["--go", "--skip"], ["--backup-taken", "yesterday"], ["--backup-taken", "2999-01-01T00:00:00Z"]]
 )
-def test_other_words_do_nothing(words: list[str]) -> None:
+def test_other_arguments_are_refused(words: list[str]) -> None:
     with pytest.raises((CommandError, SystemExit)):
         _command(*words)
     assert not Ticker.objects.exists()

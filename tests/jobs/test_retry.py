@@ -57,7 +57,7 @@ def _next(job: Job) -> Job | None:
     return Job.objects.filter(root_id=job.root_id, attempt=job.attempt + 1).first()
 
 
-def test_a_failure_is_tried_again_as_a_new_row_and_is_a_dead_letter_when_no_try_is_left() -> None:
+def test_a_failure_is_retried_as_a_new_row_and_is_a_dead_letter_after_the_last() -> None:
     agent = make_agent()
     make_queue(agent)
     now = database_now()
@@ -83,7 +83,7 @@ def test_a_failure_is_tried_again_as_a_new_row_and_is_a_dead_letter_when_no_try_
     assert last.parked_at == third.active_at
 
 
-def test_what_asked_for_no_retry_and_stands_in_no_queue_is_no_dead_letter() -> None:
+def test_a_failure_without_retries_and_queue_is_not_a_dead_letter() -> None:
     agent = make_agent()
     make_job(agent)
     _fail(agent, now=database_now())
@@ -99,7 +99,7 @@ def test_a_queue_gives_its_retries_and_pauses_to_jobs_that_bring_none() -> None:
     assert (own.retries, own.backoff) == (3, [1])
 
 
-def test_what_expired_is_tried_again_only_if_it_may_run_twice() -> None:
+def test_an_expired_job_is_retried_only_if_idempotent() -> None:
     agent = make_agent()
     now = database_now() - dt.timedelta(hours=2)
     once = make_job(agent, "once", retries=1, now=now)
@@ -120,7 +120,7 @@ def test_what_expired_is_tried_again_only_if_it_may_run_twice() -> None:
     assert (once.status, once.late, once.parked_at) == (JobStatus.SUCCEEDED, True, None)
 
 
-def test_what_its_owner_ended_is_neither_tried_again_nor_a_dead_letter() -> None:
+def test_a_canceled_job_is_neither_retried_nor_a_dead_letter() -> None:
     agent = make_agent()
     queue = make_queue(agent, retries=3, width=2)
     waiting, running = add(queue, "a"), add(queue, "b")
@@ -135,7 +135,7 @@ def test_what_its_owner_ended_is_neither_tried_again_nor_a_dead_letter() -> None
     assert states == [(JobStatus.CANCELED, None), (JobStatus.FAILED, None)]
 
 
-def test_no_attempt_begins_after_the_time_that_its_owner_gave_it() -> None:
+def test_no_attempt_starts_after_the_time_to_live() -> None:
     agent = make_agent()
     now = database_now()
     job = make_job(agent, retries=5, backoff=[60], ttl_seconds=30, now=now)

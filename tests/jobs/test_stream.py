@@ -56,7 +56,7 @@ def test_moves_and_messages_of_the_owner_come_once_in_their_order() -> None:
     assert again(user, news, 60).items == []
 
 
-def test_what_is_committed_late_is_not_skipped() -> None:
+def test_a_late_commit_is_not_skipped() -> None:
     user = make_user()
     begun = start_now(owner_id=user.pk)
     late = say(user, "late")
@@ -95,5 +95,5 @@ def test_an_old_cursor_is_led_through_everything_page_by_page(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["", "x", "!", "A" * 21, "A" * 23, "é", "A" * 5000, "AAAA AAAA"])
-def test_what_no_answer_gave_is_no_cursor(text: str) -> None:
+def test_an_unknown_cursor_is_refused(text: str) -> None:
     assert Cursor.read(text) is None

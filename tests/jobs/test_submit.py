@@ -32,7 +32,7 @@ def test_an_agent_is_found_by_id_name_and_alias(called: str) -> None:
     assert outcome.agent_id == agent.pk
 
 
-def test_an_agent_of_somebody_else_is_not_there() -> None:
+def test_a_foreign_agent_is_not_found() -> None:
     agent, stranger = make_agent(name="bar"), make_user()
     for called in ("bar", agent.pk):
         outcome = _submit(order_job(stranger.pk, "x", agent=called))
@@ -81,7 +81,7 @@ def test_one_key_in_one_batch_makes_one_job() -> None:
     assert Job.objects.count() == 1
 
 
-def test_keys_of_two_owners_do_not_meet() -> None:
+def test_keys_of_two_owners_are_independent() -> None:
     jobs = {_submit(submission(make_agent(), idempotency_key="k")) for _ in range(2)}
     assert len(jobs) == 2
 
@@ -92,7 +92,7 @@ def test_the_same_submission_tried_again_finds_its_own_job() -> None:
     assert Job.objects.get().events.count() == 1
 
 
-def test_one_refusal_in_a_batch_is_nobody_elses() -> None:
+def test_a_refusal_in_a_batch_does_not_affect_the_others() -> None:
     agent = make_agent()
     wrong = order_job(agent.owner_id, "x", agent="nobody")
     outcomes = submit_jobs([submission(agent), wrong, submission(agent)])

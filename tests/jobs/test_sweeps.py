@@ -88,7 +88,7 @@ def test_a_silent_agent_goes_offline_and_its_plain_jobs_expire() -> None:
     assert not agent.online
 
 
-def test_silence_counts_only_while_a_gateway_could_listen() -> None:
+def test_silence_counts_only_while_a_gateway_is_alive() -> None:
     make_agent()
     now = _after(seconds=500)
     assert mark_silent_agents(now=now) == 0

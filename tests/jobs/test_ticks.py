@@ -67,7 +67,7 @@ def test_two_ticks_at_once_end_nothing_twice() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_clocks_at_once_move_every_deadline_once() -> None:
+def test_two_gateway_clocks_at_once_shift_every_deadline_once() -> None:
     agent = make_agent()
     make_job(agent)
     sent, waiting = claim(agent), make_job(agent, ttl_seconds=60)
@@ -113,7 +113,7 @@ def test_no_beat_for_ten_minutes_ends_nothing_and_jobs_go_on(settings: pytest.Fi
 
 
 @pytest.mark.django_db
-def test_no_sweep_for_ten_minutes_is_made_up_for_by_the_next() -> None:
+def test_a_sweep_catches_up_after_ten_minutes_without_one() -> None:
     """Celery's beat is away while the gateways live: what agents say meanwhile stands, the rest ends late, once."""
     agent, start = make_agent(), database_now()
     held = [make_job(agent, now=start) for _ in range(3)]

@@ -157,7 +157,7 @@ def test_the_modes_of_jobs_and_schedules_through_real_reports() -> None:
     assert not wrong
 
 
-def test_the_whole_output_is_compared_not_what_lists_show_of_it() -> None:
+def test_the_full_output_is_compared_not_the_result() -> None:
     agent = make_agent()
     schedule = schedule_of(agent, notify=_CHANGE)
     page = "\n".join(f"line {number}" for number in range(500))
@@ -167,7 +167,7 @@ def test_the_whole_output_is_compared_not_what_lists_show_of_it() -> None:
     assert "the last" not in JobOutput.objects.get(job=job).result
 
 
-def test_a_schedule_that_says_nothing_of_it_tells_the_edges_unless_it_has_a_callback() -> None:
+def test_a_schedule_without_notify_uses_edges_unless_it_has_a_callback() -> None:
     agent, quiet = make_agent(), make_agent()
     schedule, silent = schedule_of(agent), schedule_of(quiet, callback="disable")
     both = schedule_of(make_agent(), callback="disable", notify={"when": "edges"})
@@ -191,7 +191,7 @@ def test_only_the_end_of_the_last_attempt_is_evaluated() -> None:
     assert claim(agent, now=now + 9 * _HOUR) is None
 
 
-def test_what_was_canceled_is_not_judged() -> None:
+def test_a_canceled_job_is_not_evaluated() -> None:
     agent = make_agent()
     policy: JsonObject = {"when": "always", "name": "x"}
     job = make_job(agent, notify=policy)
@@ -217,7 +217,7 @@ def test_a_late_result_is_evaluated_once_and_one_run_is_one_failure(code: int, e
     assert WatchMemory.objects.get().content.get("failures", 0) == code
 
 
-def test_a_late_word_about_an_attempt_that_was_tried_again_is_not_judged() -> None:
+def test_a_late_result_of_a_retried_attempt_is_not_evaluated() -> None:
     agent = make_agent()
     long_ago = database_now() - _HOUR
     job = make_job(agent, notify={"when": "always", "name": "x"}, retries=1, idempotent=True, now=long_ago)
@@ -282,7 +282,7 @@ def test_a_mention_reaches_the_robot_that_calls_people(monkeypatch: pytest.Monke
     assert (text["mentioned_list"], text["mentioned_mobile_list"]) == (["@all", "bob"], ["13800000000"])
 
 
-def test_it_is_told_in_the_owners_language(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def test_the_notice_is_in_the_owners_language(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(watching, "render_notice", lambda *_words: (str(translation.get_language()), "x"))
     for language in ("zh-hans", "en", ""):
         owner = make_user()
@@ -292,7 +292,7 @@ def test_it_is_told_in_the_owners_language(monkeypatch: pytest.MonkeyPatch, sett
         assert told(agent) == [f"{language or settings.LANGUAGE_CODE}|x"]
 
 
-def test_without_a_name_nothing_is_remembered_and_an_end_is_evaluated_alone() -> None:
+def test_without_a_name_there_is_no_memory() -> None:
     agent = make_agent()
     for code in (0, 1, 0):
         watch(agent, "y", code, notify={"when": "edges"})
@@ -334,7 +334,7 @@ def test_a_schedule_forgets_by_order_and_with_its_removal() -> None:
     assert (told(agent), WatchMemory.objects.count()) == ([], 0)
 
 
-def test_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_names_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "NAMES_LIMIT", 2)
     agent = make_agent()
     run(schedule_of(agent), "x")
@@ -413,7 +413,7 @@ def test_a_job_says_what_it_is_compared_with() -> None:
 
 @pytest.mark.mariadb_only
 @pytest.mark.django_db(transaction=True)
-def test_ends_that_race_are_judged_one_after_the_other() -> None:
+def test_racing_ends_are_evaluated_one_after_the_other() -> None:
     racers = 6
     for first in (True, False):
         agent = make_agent()

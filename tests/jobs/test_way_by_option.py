@@ -297,7 +297,7 @@ def test_way_carries_option_or_refuses_it_by_name(way: str, option: str, stage: 
     assert _table[way, option] == _expected(way, option)
 
 
-def test_table_of_ways_and_options_is_told(tell: Callable[[str], None]) -> None:
+def test_table_of_ways_and_options_is_printed(tell: Callable[[str], None]) -> None:
     """Runs after the cells of this file, of which it shows those that ran."""
     rows = [["way", *OPTIONS], *([way, *(_table.get((way, option), "") for option in OPTIONS)] for way in WAYS)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]

@@ -37,7 +37,7 @@ def _end(agent: Agent, after: float, kind: ReportKind = ReportKind.SUCCEED) -> N
     assert report(agent, job, kind, now=NOON + after * MINUTE) is None
 
 
-def test_one_alert_and_one_word_when_it_recovers() -> None:
+def test_a_missed_grace_is_one_alert_and_recovery_one_notice() -> None:
     agent = make_agent()
     schedule = _every_ten(agent)
     look(10.1)
@@ -61,7 +61,7 @@ def test_one_alert_and_one_word_when_it_recovers() -> None:
     assert _sweep(45.1) == ["warning", "info", "warning"]
 
 
-def test_what_was_missed_or_kept_out_counts_and_what_was_paused_does_not() -> None:
+def test_missed_and_blacked_out_runs_count_for_grace_and_paused_ones_do_not() -> None:
     missed = _every_ten(make_agent(), missed=Missed.SKIP)
     paused = _every_ten(make_agent())
     pause_schedule(schedule=paused, until=NOON + dt.timedelta(hours=1))

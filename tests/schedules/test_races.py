@@ -44,7 +44,7 @@ def _scan(after: float) -> Callable[[], None]:
     return scan
 
 
-def test_three_scans_at_once_decide_each_moment_once() -> None:
+def test_three_scans_at_once_decide_each_occurrence_once() -> None:
     agent = make_agent()
     for _ in range(8):
         make_schedule(agent, overlap=Overlap.ALLOW, missed="all")
@@ -54,7 +54,7 @@ def test_three_scans_at_once_decide_each_moment_once() -> None:
     assert {schedule.next_at for schedule in Schedule.objects.all()} == {NOON + 5 * MINUTE}
 
 
-def test_what_waits_is_started_once_and_beside_a_run_by_hand() -> None:
+def test_a_waiting_run_starts_once_beside_a_manual_run() -> None:
     agent = make_agent()
     schedule = make_schedule(agent, overlap=Overlap.QUEUE)
     look(1.1, 2.1)

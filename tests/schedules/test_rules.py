@@ -41,7 +41,7 @@ def _after(absence: dt.timedelta, *, every: dt.timedelta = 5 * _MINUTE, **rules:
     return _said(decide(moments, Rules(zone=_UTC, **rules), now=_NOON))  # type: ignore[arg-type]
 
 
-def test_what_is_missed_is_skipped_run_once_or_made_up_for() -> None:
+def test_missed_runs_are_skipped_run_once_or_all_run() -> None:
     away = dt.timedelta(minutes=20)
     assert _after(dt.timedelta(0)) == ["run"]
     # Half a minute late is no absence.
@@ -54,7 +54,7 @@ def test_what_is_missed_is_skipped_run_once_or_made_up_for() -> None:
     assert _after(away, missed=Missed.ONCE, within=narrow) == [*["missed window"] * 2, *["missed later"] * 2, "run"]
 
 
-def test_once_runs_the_last_moment_that_may() -> None:
+def test_missed_once_runs_the_last_allowed_occurrence() -> None:
     moments = [_NOON - minutes * _MINUTE for minutes in (20, 10, 5)]
     assert _said(decide(moments, Rules(zone=_UTC), now=_NOON)) == ["missed later", "missed later", "run made_up"]
     dark = [window_of({"from": "11:52", "to": "12:30"})]
@@ -64,7 +64,7 @@ def test_once_runs_the_last_moment_that_may() -> None:
     assert _said(decide(moments, Rules(zone=_UTC, within=4 * _MINUTE), now=_NOON)) == ["missed window"] * 3
 
 
-def test_no_more_than_a_bounded_number_is_made_up_for() -> None:
+def test_catch_up_runs_are_bounded() -> None:
     said = _after(dt.timedelta(seconds=CATCH_UP_LIMIT + 99), every=dt.timedelta(seconds=1), missed=Missed.ALL)
     assert said[:100] == ["missed limit"] * 100
     assert len([one for one in said if one.startswith("run")]) == CATCH_UP_LIMIT
@@ -146,7 +146,7 @@ class _Steps:
         return moment + self.every
 
 
-def test_a_long_absence_is_gone_through_in_parts_and_what_may_run_stays_together() -> None:
+def test_a_long_absence_is_scanned_in_parts_that_keep_runnable_occurrences_together() -> None:
     first, now, steps = _NOON - dt.timedelta(days=5), _NOON, _Steps(dt.timedelta(seconds=10))
     rules = Rules(zone=_UTC)
     parts, moment = [], cast("dt.datetime | None", first)
@@ -159,7 +159,7 @@ def test_a_long_absence_is_gone_through_in_parts_and_what_may_run_stays_together
     assert [one.due_at for one in ran] == [now]
 
 
-def test_coming_runs_leave_out_what_is_known_to_be_kept_from_running() -> None:
+def test_previews_omit_occurrences_that_pauses_and_blackouts_stop() -> None:
     cron = Cron.parse("0 8 * * *", timezone="Asia/Shanghai", now=_NOON)
     night = window_of({"days": "sat,sun", "from": "07:00", "to": "09:00"})
     rules = Rules(zone=ZoneInfo("Asia/Shanghai"), blackout=[night])

@@ -32,7 +32,7 @@ from tests.schedules.rows import MINUTE, NOON, jobs_of, look, make_schedule, tol
 pytestmark = pytest.mark.django_db
 
 
-def test_a_moment_starts_one_job_whose_id_follows_from_it() -> None:
+def test_an_occurrence_starts_one_job_with_a_derived_id() -> None:
     schedule = make_schedule(retries=2, callback="disable", jitter_seconds=0)
     look(0.9)
     assert told(schedule) == []
@@ -97,7 +97,7 @@ def test_a_ticker_that_is_held_starts_nothing() -> None:
     assert told(schedule) == ["1 started"]
 
 
-def test_overlap_skip_notes_the_moment_and_goes_on_after_the_end() -> None:
+def test_overlap_skip_records_the_occurrence_and_continues_after_the_end() -> None:
     schedule = make_schedule()
     agent = schedule.agent
     assert agent is not None
@@ -128,7 +128,7 @@ def test_overlap_queue_lets_one_wait_and_starts_it_after_the_end() -> None:
     assert second.pk == occurrence_id(schedule.pk, "20260304T120200Z")
 
 
-def test_missed_moments_that_are_all_made_up_for_run_one_after_the_other() -> None:
+def test_missed_all_runs_the_missed_occurrences_one_after_the_other() -> None:
     schedule = make_schedule(missed=Missed.ALL, overlap=Overlap.QUEUE)
     agent = schedule.agent
     assert agent is not None
@@ -152,7 +152,7 @@ def test_overlap_replace_ends_the_one_before() -> None:
     assert [job.status for job in jobs_of(schedule)] == [JobStatus.CANCELED, JobStatus.QUEUING]
 
 
-def test_a_pause_notes_its_moments_and_one_without_an_end_switches_off() -> None:
+def test_a_pause_records_its_occurrences_and_one_without_an_end_disables() -> None:
     schedule = make_schedule()
     schedule = pause_schedule(schedule=schedule, until=NOON + 2.5 * MINUTE)
     look(1.1, 2.1, 3.1)
@@ -183,7 +183,7 @@ def test_working_days_of_a_calendar() -> None:
     ]  # fmt: skip
 
 
-def test_a_moment_that_the_clock_jumps_over_runs_once() -> None:
+def test_an_occurrence_that_a_clock_jump_skips_runs_once() -> None:
     schedule = make_schedule(cron="30 2 * * *", timezone="America/New_York", overlap=Overlap.ALLOW)
     schedule.next_at = dt.datetime(2026, 3, 7, 7, 30, tzinfo=dt.UTC)
     schedule.save(update_fields=["next_at"])
@@ -194,7 +194,7 @@ def test_a_moment_that_the_clock_jumps_over_runs_once() -> None:
     assert [f"{job.active_at:%d %H:%M}" for job in jobs_of(schedule)] == ["07 07:30", "08 07:00", "09 06:30"]
 
 
-def test_what_a_queue_refuses_is_noted() -> None:
+def test_a_refusal_of_the_queue_is_recorded() -> None:
     agent = make_agent()
     queue = Queue.objects.create(
         owner=agent.owner, name="line", agent=agent, state=QueueState.DRAINING, created_at=NOON, updated_at=NOON
@@ -223,7 +223,7 @@ def test_by_hand_it_starts_at_once_and_the_same_request_once() -> None:
     assert first.reason == "by_hand"
 
 
-def test_an_agent_that_goes_takes_its_schedules_along_and_their_owner_hears_of_it() -> None:
+def test_removal_of_an_agent_removes_its_schedules_and_notifies_the_owner() -> None:
     agent = make_agent(online=False)
     schedule, other = make_schedule(agent), make_schedule()
     update_agent(agent=agent, change=AgentChange(enabled=False), actor="test")
@@ -241,14 +241,14 @@ def test_an_agent_that_goes_takes_its_schedules_along_and_their_owner_hears_of_i
     assert not Schedule.objects.get(pk=schedule.pk).enabled
 
 
-def test_a_row_that_nobody_understands_keeps_no_other_from_running() -> None:
+def test_an_unreadable_row_does_not_stop_the_others() -> None:
     broken, whole = make_schedule(), make_schedule()
     Schedule.objects.filter(pk=broken.pk).update(blackout=[{"from": "noon"}])
     assert start_due_schedules(now=NOON + 1.1 * MINUTE) == 1
     assert (told(broken), told(whole)) == ([], ["1 started"])
 
 
-def test_an_expression_that_is_over_switches_off_and_its_owner_hears_of_it() -> None:
+def test_a_schedule_without_a_next_run_is_disabled_and_its_owner_notified() -> None:
     schedule = make_schedule(cron="0 0 13 4 3 ? 2026")
     look(60.1)
     schedule.refresh_from_db()

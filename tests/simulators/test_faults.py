@@ -41,7 +41,7 @@ def _kf(sim: Simulator, openid: str) -> int:
     return [entry["via"] for entry in sim.transcript(openid)].count("kf")
 
 
-def test_code_is_answered_on_the_nth_call_so_many_times(sim: Simulator, call: Caller, alice: str) -> None:
+def test_code_is_answered_from_the_nth_call_as_often_as_ordered(sim: Simulator, call: Caller, alice: str) -> None:
     sim.fault("errcode:-1", SEND, nth=2, times=2)
     assert [call.say(alice, "x") for _ in range(4)] == [0, -1, -1, 0]
     assert _kf(sim, alice) == 2
@@ -96,7 +96,7 @@ def test_late_answer_belongs_to_a_call_that_was_taken(sim: Simulator, call: Call
     assert _kf(sim, alice) == 1
 
 
-def test_answer_is_no_json(sim: Simulator, call: Caller, alice: str) -> None:
+def test_an_answer_can_be_invalid_json(sim: Simulator, call: Caller, alice: str) -> None:
     call.stable()
     sim.fault("http:502", SEND)
     with pytest.raises(requests.JSONDecodeError):
@@ -145,7 +145,7 @@ def test_sixteen_at_once_are_all_served(sim: Simulator, call: Caller, alice: str
     assert len({entry["text"] for entry in sim.transcript(alice) if entry["via"] == "kf"}) == 17
 
 
-def test_fault_that_makes_no_sense_somewhere_is_no_answer_of_the_platform(sim: Simulator, call: Caller) -> None:
+def test_a_fault_that_the_platform_lacks_is_not_answered_like_the_platform(sim: Simulator, call: Caller) -> None:
     for action in ("errcode:12345", "expire_token"):
         sim.fault(action, "/robot/send")
         answer = call.raw("POST", "/robot/send", params={"access_token": "demo"}, json={})
@@ -161,7 +161,7 @@ def test_control_calls_need_the_token(sim: Simulator) -> None:
     assert requests.get(f"{sim.base}/_sim/health", timeout=5).json() == {"ok": True}
 
 
-def test_control_says_what_is_wrong(sim: Simulator) -> None:
+def test_control_names_the_error(sim: Simulator) -> None:
     for wrong in (
         lambda: sim.text("nobody", "x"),
         lambda: sim.account("mars"),
@@ -188,7 +188,7 @@ def test_same_seed_gives_the_same_ids_and_reset_forgets(sim: Simulator) -> None:
     assert sim.settings("LETSERVER_WECHAT_APPID") != {"LETSERVER_WECHAT_APPID": "wx-mine"}
 
 
-def test_stream_tells_what_happens(sim: Simulator, alice: str) -> None:
+def test_stream_sends_the_events(sim: Simulator, alice: str) -> None:
     headers = {"Authorization": sim.control_header}
     with requests.get(f"{sim.base}/_sim/stream", headers=headers, stream=True, timeout=5) as stream:
         lines = stream.iter_lines(decode_unicode=True)

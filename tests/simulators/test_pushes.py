@@ -122,7 +122,7 @@ def test_other_kinds_of_reply_are_named(sim: Simulator, callee: Callee, alice: s
     assert sim.text(alice, "x").reply == "[news]"
 
 
-def test_silence_is_cut_by_the_timer_and_told_again(sim: Simulator, callee: Callee, alice: str) -> None:
+def test_a_silent_product_is_cut_off_by_the_timer_and_pushed_again(sim: Simulator, callee: Callee, alice: str) -> None:
     """The timer is of real time, five seconds; here it is shorter, so that nobody waits."""
     heard = threading.Event()
 
@@ -144,7 +144,9 @@ def test_silence_is_cut_by_the_timer_and_told_again(sim: Simulator, callee: Call
     assert sim.transcript(alice)[-1]["who"] == "user"
 
 
-def test_broken_product_is_told_three_times_then_the_person(sim: Simulator, callee: Callee, alice: str) -> None:
+def test_a_broken_product_gets_three_pushes_before_the_person_sees_it(
+    sim: Simulator, callee: Callee, alice: str
+) -> None:
     callee.answer = lambda _taken: (502, b"")
     assert [delivery["status"] for delivery in sim.text(alice, "x").deliveries] == [502] * 3
     assert sim.transcript(alice)[-1]["text"] == TROUBLE

@@ -121,7 +121,7 @@ def test_wecom_application_refusals(sim: Simulator, call: Caller, corp: Any) -> 
         assert call.raw("GET", "/cgi-bin/gettoken", params=query).json()["errcode"] == code
 
 
-def test_wecom_cuts_a_long_text_and_drops_the_thirty_first_without_a_word(sim: Simulator, corp: Any) -> None:
+def test_wecom_cuts_a_long_text_and_drops_the_thirty_first_silently(sim: Simulator, corp: Any) -> None:
     assert corp(text={"content": "字" * 683})["errcode"] == 0
     assert (sim.transcript("bob")[-1]["text"], sim.transcript("bob")[-1]["cut"]) == ("字" * 682, True)
     assert {corp(text={"content": str(number)})["errcode"] for number in range(30)} == {0}
@@ -164,7 +164,7 @@ def test_feishu_checks_signature_age_network_and_keyword(sim: Simulator, call: C
     assert sim.transcript("feishu:mine")[-1]["text"] == "告警：x"
 
 
-def test_feishu_refuses_what_is_no_message_and_what_comes_too_fast(sim: Simulator, call: Caller) -> None:
+def test_feishu_refuses_invalid_messages_and_a_too_high_rate(sim: Simulator, call: Caller) -> None:
     assert call.post(HOOK + "none", _lark())["code"] == 19001
     assert call.post(HOOK + "demo", {"msg_type": "text"})["code"] == 9499
     assert call.post(HOOK + "demo", _lark("字" * 7000))["code"] == 9499
@@ -212,7 +212,7 @@ def test_dingtalk_blocks_for_ten_minutes(sim: Simulator, call: Caller) -> None:
     assert call.post("/robot/send", _ding(), access_token="demo")["errcode"] == 0
 
 
-def test_dingtalk_refuses_what_is_no_message(call: Caller) -> None:
+def test_dingtalk_refuses_invalid_messages(call: Caller) -> None:
     assert call.post("/robot/send", _ding())["errcode"] == 400101
     assert call.post("/robot/send", _ding(), access_token="none")["errcode"] == 300001
     assert call.post("/robot/send", {"msgtype": "song"}, access_token="demo")["errcode"] == 40035
@@ -259,7 +259,7 @@ def test_telegram_takes_one_message_a_second(sim: Simulator, bot: Any) -> None:
         ({"method": "getMe"}, 200, ""),
     ],
 )
-def test_telegram_looks_at_what_it_gets(bot: Any, values: dict[str, Any], status: int, description: str) -> None:
+def test_telegram_checks_the_parameters(bot: Any, values: dict[str, Any], status: int, description: str) -> None:
     answer = bot(**values)
     assert answer.status_code == status
     assert description in answer.json().get("description", "")

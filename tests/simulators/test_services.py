@@ -72,13 +72,13 @@ def _notify(service: str, host: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("service", ["discord", "pushplus", "serverchan", "wxpusher", "gotify"])
-def test_apprise_is_heard(sim: Simulator, towards: str, service: str) -> None:
+def test_apprise_delivers(sim: Simulator, towards: str, service: str) -> None:
     assert _notify(service, towards, "内容")
     assert "内容" in sim.transcript(f"{service}:{ROOMS.get(service, KEY)}")[-1]["text"]
 
 
 @pytest.mark.parametrize("service", ["discord", "pushplus", "serverchan", "wxpusher", "gotify"])
-def test_apprise_is_refused_where_the_key_is_gone(sim: Simulator, towards: str, service: str) -> None:
+def test_apprise_is_refused_for_a_removed_key(sim: Simulator, towards: str, service: str) -> None:
     sim.robot(service, ROOMS.get(service, KEY), gone=True)
     assert not _notify(service, towards, "内容")
 

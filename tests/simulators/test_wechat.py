@@ -84,7 +84,7 @@ def test_stable_token_is_asked_by_post(call: Caller) -> None:
     assert call.raw("GET", "/cgi-bin/stable_token").json()["errcode"] == 43002
 
 
-def test_stranger_ip_gets_no_token(sim: Simulator, call: Caller) -> None:
+def test_an_ip_off_the_allow_list_gets_no_token(sim: Simulator, call: Caller) -> None:
     sim.account(ip_allow=["203.0.113.7"])
     answer = call.stable()
     assert answer["errcode"] == 40164
@@ -98,7 +98,7 @@ def test_wrong_token_is_refused(call: Caller, token: str, code: int) -> None:
     assert re.search(r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$", answer["errmsg"])
 
 
-def test_token_missing_is_said(call: Caller) -> None:
+def test_a_missing_token_is_refused(call: Caller) -> None:
     assert call.raw("GET", "/cgi-bin/user/get").json()["errcode"] == 41001
 
 
@@ -115,13 +115,13 @@ def test_test_account_has_two_hundred_tokens_a_day(sim: Simulator, call: Caller)
 # Customer-service messages.
 
 
-def test_message_is_seen_with_what_remains(sim: Simulator, call: Caller, alice: str) -> None:
+def test_a_message_shows_the_remaining_credit(sim: Simulator, call: Caller, alice: str) -> None:
     assert call.say(alice, "你好") == 0
     entry = sim.transcript(alice)[-1]
     assert (entry["who"], entry["via"], entry["text"], entry["left"]) == ("account", "kf", "你好", 22)
 
 
-def test_twenty_messages_then_no_more_until_the_next_word(sim: Simulator, call: Caller, alice: str) -> None:
+def test_twenty_messages_then_none_until_the_person_writes(sim: Simulator, call: Caller, alice: str) -> None:
     sim.clock(61)
     assert [call.say(alice, "x") for _ in range(21)] == [0] * 20 + [45047]
     sim.text(alice, ".")
@@ -173,7 +173,9 @@ def test_menu_message_shows_its_choices(sim: Simulator, call: Caller, alice: str
     assert sim.transcript(alice)[-1]["menu"] == [{"id": "1", "content": "好"}]
 
 
-def test_typing_needs_a_word_within_thirty_seconds_and_lasts_fifteen(sim: Simulator, call: Caller, alice: str) -> None:
+def test_typing_needs_an_action_within_thirty_seconds_and_lasts_fifteen(
+    sim: Simulator, call: Caller, alice: str
+) -> None:
     def typing(command: str) -> int:
         return int(call.wechat("message/custom/typing", {"touser": alice, "command": command})["errcode"])
 

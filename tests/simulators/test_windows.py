@@ -17,7 +17,7 @@ def _spend(credit: Credit) -> str:
     return code
 
 
-def test_nobody_is_written_to_who_did_nothing() -> None:
+def test_without_an_action_there_is_no_credit() -> None:
     assert Credit(Clock()).refusal() == "45015"
 
 
@@ -32,7 +32,7 @@ def test_text_opens_twenty_for_two_days() -> None:
     assert credit.refusal() == "45015"
 
 
-def test_next_text_begins_anew() -> None:
+def test_the_next_text_opens_a_full_window() -> None:
     clock = Clock()
     credit = Credit(clock)
     rules = Rules.of({"text": 5})
@@ -45,7 +45,7 @@ def test_next_text_begins_anew() -> None:
     assert credit.left == 5
 
 
-def test_window_that_ends_first_pays_first() -> None:
+def test_the_window_that_ends_first_is_spent_first() -> None:
     clock = Clock()
     credit = Credit(clock)
     credit.earn("text", DEFAULT)
@@ -74,7 +74,7 @@ def test_rules_that_make_no_sense_are_refused(options: dict[str, object]) -> Non
         Rules.of(options)
 
 
-def test_pace_tells_how_long_to_wait() -> None:
+def test_pace_returns_how_long_to_wait() -> None:
     clock = Clock()
     pace = Pace.of(clock, 2, 60)
     assert [pace.take("a") for _ in range(2)] == [0, 0]

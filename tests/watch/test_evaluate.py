@@ -173,7 +173,7 @@ STORIES: dict[str, tuple[dict[str, Any], list[tuple[object, str]]]] = {
 }  # fmt: skip
 
 
-def test_each_story_is_told_as_it_must() -> None:
+def test_each_sequence_of_runs_gives_its_notices() -> None:
     wrong = {}
     for name, (data, runs) in STORIES.items():
         told = _story(read_policy(data), [said for said, _expected in runs])
@@ -264,7 +264,7 @@ COMPARING = ("new-items", "diff", "value", "json", "exit")
 
 @settings(max_examples=60, deadline=None)
 @given(POLICIES, RUNS)
-def test_whatever_runs_say(data: dict[str, Any], runs: list[Any]) -> None:
+def test_properties_hold_for_any_output(data: dict[str, Any], runs: list[Any]) -> None:
     """Never an empty diff; a baseline is silent; blank is ignored; what was said before is not said again."""
     policy = read_policy({"when": "change", **data})
     memory: Memory | None = None
@@ -292,7 +292,7 @@ def test_whatever_runs_say(data: dict[str, Any], runs: list[Any]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_order_of_lines_is_no_news(lines: list[str], random: Any) -> None:
+def test_a_new_order_of_lines_is_not_a_change(lines: list[str], random: Any) -> None:
     for data in (DIFF, NEW):
         policy = read_policy(data)
         memory = evaluate(policy, None, _run("\n".join(lines), START)).memory

@@ -54,7 +54,7 @@ BAD: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-def test_what_is_wrong_is_refused_by_its_name() -> None:
+def test_an_invalid_field_is_refused_by_its_name() -> None:
     for data, name in BAD:
         with pytest.raises(InvalidRequest, match=re.escape(name)):
             read_policy(data)
@@ -142,7 +142,7 @@ def test_expressions_match_what_pythons_match(expression: str, ignore_case: bool
         assert ours.found_in(line) == (theirs.search(line) is not None), (expression, line)
 
 
-def test_expressions_that_are_none_or_are_not_taken() -> None:
+def test_invalid_and_unsupported_expressions_are_refused() -> None:
     for expression in (
         "(", ")", "a)", "(a", "*", "a**", "a|*", "[", "[a", "[z-a]", "a{3,2}", "+", "(?P<n>a)", "(?:a", "(?<!a)b",
             "a*+", "a{2}+",

@@ -36,7 +36,7 @@ def _said(data: dict[str, Any], *texts: str, code: int | None = 0, name: str = "
     return render_notice(policy, notice, name)
 
 
-def test_notices_in_words() -> None:
+def test_texts_of_notices() -> None:
     new = {"mode": "new-items"}
     many = "\n".join(f"line {number}" for number in range(23))
     rows = [
@@ -75,7 +75,7 @@ def test_failures_in_a_row_and_recovery() -> None:
     ]
 
 
-def test_title_fits_whatever_the_name_and_the_value() -> None:
+def test_title_fits_for_any_name_and_value() -> None:
     title, text = _said({"mode": "diff", "message": "{name}"}, "a", "b", name="店" * 300)
     assert len(title) <= TITLE_LENGTH
     assert text == "店" * 60
