@@ -376,7 +376,7 @@ def read_environment(variables: Mapping[str, str]) -> dict[str, Value]:
     return values
 
 
-INTERNAL_NAMES = frozenset({"LETSERVER_VENV", "LETSERVER_TEST_LANE", "LETSERVER_FAILPOINT"})
+INTERNAL_NAMES = frozenset({"LETSERVER_VENV", "LETSERVER_TEST_LANE", "LETSERVER_TEST_TEMPLATES", "LETSERVER_FAILPOINT"})
 """Variables of the build and of the tests that share the prefix."""
 
 
