@@ -37,7 +37,7 @@ from kernel.errors import (
     TooLarge,
     UnavailableAgent,
 )
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import describe, header, query, wait_query, whole_number
 from kernel.http.rest import Operation, request_address
 from kernel.transactions import run_one
 
@@ -80,7 +80,7 @@ class NextJob(HotAgentOperation):
         answers={200: AgentJobSerializer, 204: None},
         errors=[UnavailableAgent],
         parameters=[
-            query("wait", "Seconds to hold the call until a job comes, at most 55.", int),
+            wait_query("Seconds to hold the call until a job comes"),
             header("Skadi-Agent", "The agent's version and platform, shown to its owner."),
             _PROTOCOL,
         ],
@@ -166,7 +166,7 @@ class BeatCall(HotAgentOperation):
         answers={200: BeatAnswerSerializer},
         errors=[UnavailableAgent],
         request=BeatSerializer,
-        parameters=[query("wait", "Seconds to hold the call until a job is to be ended, at most 55.", int)],
+        parameters=[wait_query("Seconds to hold the call until a job is to be ended")],
         gateway=True,
     )
     def post(self, request: Request) -> Response:
@@ -183,7 +183,11 @@ class AgentLog(AgentOperation):
         answers={204: None},
         errors=[JobNotFound, UnavailableAgent, NotFound, TooLarge],
         parameters=[
-            query("offset", "Where the piece begins, in bytes of the whole log; 0 without it.", int),
+            query(
+                "offset",
+                "Where the piece begins, in bytes of the whole log; 0 without it.",
+                whole_number(0, 999_999_999),
+            ),
             header("Content-Encoding", "gzip, or nothing."),
         ],
         binary=True,

@@ -36,13 +36,13 @@ from kernel.errors import (
     QueueFull,
     QueueNotFound,
 )
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header, query, wait_query, whole_number
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
-_WAIT = query("wait", "Seconds to wait for the end of the job, at most 55.", int)
+_WAIT = wait_query("Seconds to wait for the end of the job")
 
 
 class AddJobLine(HotOperation):
@@ -123,8 +123,7 @@ class Jobs(HotOperation):
             query("source", "Only jobs from this source."),
             query("created_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
             query("created_before", "A time with a zone."),
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:
@@ -183,8 +182,8 @@ class JobLog(HotOperation):
         answers={200: LogPartSerializer},
         errors=[NotFound],
         parameters=[
-            query("offset", "From which byte on; `next` of the part before.", int),
-            query("wait", "Seconds to wait for something new, at most 55.", int),
+            query("offset", "From which byte on; `next` of the part before.", whole_number(0, 999_999_999)),
+            wait_query("Seconds to wait for something new"),
         ],
         gateway=True,
     )

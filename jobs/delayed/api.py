@@ -43,7 +43,7 @@ from kernel.errors import (
     QueueNotFound,
     UnavailableAgent,
 )
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
@@ -131,8 +131,7 @@ class DelayedJobs(Operation):
             query("key", "Only those with this key: those that were, too."),
             query("due_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
             query("due_before", "A time with a zone."),
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:

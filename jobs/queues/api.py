@@ -45,7 +45,7 @@ from kernel.errors import (
     QueueNotFound,
     QueueNotPulled,
 )
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header, query, wait_query, whole_number
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.strictjson import parse_value
@@ -270,8 +270,7 @@ class QueueDead(_OfUser):
         answers={200: JobPageSerializer},
         errors=[QueueNotFound],
         parameters=[
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request, name: str) -> Response:
@@ -328,8 +327,8 @@ class QueueNext(HotOperation):
         answers={200: PulledJobSerializer, 204: None},
         errors=[QueueNotFound, QueueNotPulled],
         parameters=[
-            query("wait", "Seconds to hold the call until a job comes, at most 55.", int),
-            query("lease", "Seconds until it is offered again, 1 to 86,400; 60 without it.", int),
+            wait_query("Seconds to hold the call until a job comes"),
+            query("lease", "Seconds until it is offered again, 1 to 86,400; 60 without it.", whole_number(1, 86_400)),
         ],
         gateway=True,
     )

@@ -58,7 +58,7 @@ from kernel.errors import (
     ScheduleNotFound,
 )
 from kernel.http.bodies import checked_body
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import read_idempotency_key
@@ -158,8 +158,7 @@ class Schedules(Operation):
         parameters=[
             query("agent", "Only those of this agent: id, name or alias."),
             query("enabled", "Only those that are on, or off.", enum=["true", "false"]),
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:
@@ -301,8 +300,7 @@ class ScheduleRuns(Operation):
         answers={200: RunPageSerializer},
         errors=[ScheduleNotFound],
         parameters=[
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request, schedule_id: str) -> Response:

@@ -18,7 +18,7 @@ from jobs.models import StateEntry
 from jobs.store.service import Condition, delete_state, etag_of, list_state, read_state, write_state
 from kernel.clock import rfc3339
 from kernel.errors import InvalidRequest, NotFound, PreconditionFailed, StateLimit, UnavailableAgent
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation
 
@@ -60,8 +60,7 @@ class State(Operation):
         answers={200: StatePageSerializer},
         errors=[UnavailableAgent],
         parameters=[
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:

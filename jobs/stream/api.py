@@ -15,7 +15,7 @@ from jobs.api.schema import NewsPageSerializer
 from jobs.gateway.waiters import read_wait
 from jobs.stream.service import Cursor, read_page, start_now
 from kernel.errors import InvalidRequest
-from kernel.http.openapi import describe, query
+from kernel.http.openapi import describe, query, wait_query
 from kernel.http.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.5
@@ -32,7 +32,7 @@ class Stream(Operation):
         answers={200: NewsPageSerializer},
         parameters=[
             query("since", "`next` of the answer before; without it only what happens from now on."),
-            query("wait", "Seconds to wait for something new, at most 55.", int),
+            wait_query("Seconds to wait for something new"),
         ],
     )
     def get(self, request: Request) -> Response:

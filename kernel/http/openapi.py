@@ -94,8 +94,25 @@ def describe(
 
 
 def query(name: str, description: str, kind: Any = str, **more: Any) -> OpenApiParameter:
-    """Describe a query parameter."""
+    """Describe a query parameter. `kind` is a type or a JSON schema."""
     return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description, **more)
+
+
+def whole_number(low: int, high: int | None = None) -> dict[str, Any]:
+    """Return the JSON schema of a whole number from `low` to `high`."""
+    return {"type": "integer", "minimum": low} | ({} if high is None else {"maximum": high})
+
+
+def wait_query(description: str) -> OpenApiParameter:
+    """Describe `?wait=`: seconds to hold the call. More than 55 counts as 55."""
+    return query("wait", f"{description}, at most 55.", whole_number(0, 999_999_999))
+
+
+PAGE_QUERY = (
+    query("limit", "How many, 1 to 100; 50 without it.", whole_number(1, 100)),
+    query("cursor", "`next` of the page before.", {"type": "string", "minLength": 1}),
+)
+"""The query of every list."""
 
 
 def header(name: str, description: str) -> OpenApiParameter:

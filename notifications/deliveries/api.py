@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import FullUser, caller
 from kernel.errors import InvalidRequest, NotFound
-from kernel.http.openapi import describe, query
+from kernel.http.openapi import PAGE_QUERY, describe, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.keyset import slice_of
@@ -32,8 +32,7 @@ class Deliveries(Operation):
             query("kind", "Only this kind.", enum=DeliveryKind.values),
             query("state", "Only this state; `dead` is given up.", enum=DeliveryState.values),
             query("subject", "Only about this, such as `job:<id>`."),
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:

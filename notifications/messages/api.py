@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.authentication import FullUser, MessagesUser, caller
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.http.bodies import checked_body
-from kernel.http.openapi import describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key, read_idempotency_key
@@ -64,8 +64,7 @@ class Messages(Operation):
         answers={200: MessagePageSerializer},
         parameters=[
             query("level", "Only messages of this level.", enum=Level.values),
-            query("limit", "How many, 1 to 100; 50 without it.", int),
-            query("cursor", "`next` of the page before."),
+            *PAGE_QUERY,
         ],
     )
     def get(self, request: Request) -> Response:
