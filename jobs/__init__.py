@@ -1,4 +1,4 @@
-"""Jobs: what is ordered, how it runs, and what became of it. A feature is a folder.
+"""Jobs: orders, runs and results. A feature is a folder.
 
 Start reading at `states.py` (the state machine), `transitions.py` (the one place where a job moves), `models/`, then
 `life/`.

@@ -57,7 +57,7 @@ class JobEventInline(admin.TabularInline):  # type: ignore[type-arg]  # not subs
 
     @admin.display(description=_("text"))
     def shown_text(self, event: JobEvent) -> str:
-        """What the agent said with it."""
+        """The text that the agent sent with it."""
         return visible_line(event.text)
 
 
@@ -98,7 +98,7 @@ class JobEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("text"))
     def shown_text(self, event: JobEvent) -> str:
-        """What the agent said with it."""
+        """The text that the agent sent with it."""
         return visible_text(event.text)
 
 

@@ -13,7 +13,7 @@ class JobsConfig(AppConfig):
     verbose_name = _("jobs")
 
     def ready(self) -> None:
-        """Register what happens when an agent or a user goes, who hears of moves, and what the bells do."""
+        """Register the hooks for removed agents and frozen users, the observers of moves, and the bells."""
         from accounts import quotas
         from accounts.hooks import on_frozen
         from agents.hooks import on_removed

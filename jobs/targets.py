@@ -1,4 +1,6 @@
-"""Where an order goes: the agent or the queue that it names, found and checked the same way for every way to order."""
+"""The target of an order: the agent or the queue that it names, found and checked in the same way for every way to
+order.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ class Target:
 
     @property
     def agent_id(self) -> str | None:
-        """The agent on whose list the job stands."""
+        """The agent that gets the job."""
         return self.agent.pk if self.agent else None
 
     @property

@@ -1,6 +1,6 @@
 """Serializers that draw answers, and bodies of the original's calls.
 
-The serializers of our own bodies stand in the modules that read them.
+The modules that read our own bodies hold their serializers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SystemJobSerializer(serializers.Serializer[Any]):
 
 
 class ReportSerializer(serializers.Serializer[Any]):
-    """What an agent says of a job. Every field may be missing; old agents send `result` only."""
+    """A report of an agent about a job. Every field may be missing; old agents send `result` only."""
 
     result = serializers.CharField(
         required=False, allow_blank=True, help_text="Output; 1 MiB of it is kept, head and tail."
@@ -84,14 +84,14 @@ class BeatSerializer(serializers.Serializer[Any]):
 
 
 class BeatAnswerSerializer(serializers.Serializer[Any]):
-    """What a beat brings."""
+    """The answer to a heartbeat."""
 
     cancel = serializers.ListField(child=serializers.CharField(), help_text="Ids of jobs to end.")
     lease_s = serializers.IntegerField(help_text="Seconds until the leases end, unless another beat comes.")
 
 
 class WhoAmISerializer(serializers.Serializer[Any]):
-    """Whose agent a token is."""
+    """The agent of a token."""
 
     id = serializers.CharField()
     name = serializers.CharField()
@@ -112,7 +112,7 @@ class LogPartSerializer(serializers.Serializer[Any]):
 
 
 class OutputSerializer(serializers.Serializer[Any]):
-    """What a job put out."""
+    """The output of a job."""
 
     text = serializers.CharField()
     size_bytes = serializers.IntegerField()
@@ -205,7 +205,7 @@ class NewsSerializer(serializers.Serializer[Any]):
 
 
 class NewsPageSerializer(serializers.Serializer[Any]):
-    """What happened, oldest first."""
+    """Events, oldest first."""
 
     items = NewsSerializer(many=True)
     next = serializers.CharField(help_text="Send it as `since`.")
@@ -231,7 +231,7 @@ class StandingSerializer(serializers.Serializer[Any]):
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """Whose token it is, and what it may do."""
+    """The owner of the token, and its rights."""
 
     id = serializers.CharField()
     username = serializers.CharField()

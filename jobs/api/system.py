@@ -47,6 +47,6 @@ class SystemJobExpiry(Operation):
 
     @describe("sys_jobs_expire", "Let a job expire", answers={204: None}, errors=[JobFinished, NotFound])
     def put(self, request: Request, job_id: str) -> Response:
-        """End a job as `expired`, wherever it stands; one that has expired already stays so."""
+        """End a job as `expired`, whatever its status. A job that has expired already stays unchanged."""
         run_one(expire_jobs, job_id)
         return Response(status=204)

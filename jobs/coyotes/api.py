@@ -39,7 +39,7 @@ class EnvelopeSerializer(serializers.Serializer[Any]):
 
     status_code = serializers.IntegerField(help_text="200, or 500 where `message` says what is wrong.")
     message = serializers.CharField(help_text="`ok`, or the original's words.")
-    # A field of ours, an attribute of theirs. Of any type, null too.
+    # A field of a form, and the attribute of the original that it sets. A value of any type, also null.
     data = serializers.JSONField()  # type: ignore[assignment]
 
 

@@ -9,7 +9,7 @@ NO_TASK, NO_DELAYED_TASK = "任务不存在", "Can't find the specified delay ta
 
 
 class Refusal(AppError):
-    """What the original refused, in its words."""
+    """A refusal of the original, in its words."""
 
     status = 400
     code = "Refusal"

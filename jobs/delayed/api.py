@@ -50,7 +50,7 @@ from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
 RACING_TRIES = 64
-"""So many callers may replace each other's delayed job at once without a 503."""
+"""This many callers may replace each other's delayed job at the same time without a 503."""
 
 
 class DelayedJobSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]  # made of another

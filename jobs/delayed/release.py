@@ -60,9 +60,9 @@ class Released:
 def release_while(seconds: float, *, limit: int = RELEASE_LIMIT) -> int:
     """Release what is due, and what falls due within the next `seconds`, each near its moment; return how many.
 
-    Costs one query when nothing is due, so a tick each second is enough. Batches after the first go on
-    from where the last one ended: otherwise each would scan all rows that were released before it. The next tick begins
-    anew and finds the rows that another transaction had locked.
+    Costs one query when nothing is due, so a tick each second is enough. Batches after the first go on from where the
+    last one ended: otherwise each would scan all rows that were released before it. The next tick starts again and
+    finds the rows that another transaction had locked.
     """
     end = time.monotonic() + seconds
     count = 0

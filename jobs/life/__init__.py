@@ -1,6 +1,6 @@
 """The life of a job, one module per step. Every module moves jobs through `jobs.transitions`.
 
-- `submit.py`, `submit_many.py`: accept a job. `insert.py`: put new rows into the table, whoever made them.
+- `submit.py`, `submit_many.py`: accept a job. `insert.py`: insert new rows, for every way to order a job.
 - `claim.py`, `report.py`, `log.py`, `beat.py`: what an agent does with a job.
 - `retry.py`, `chains.py`: what follows an end. `callbacks.py`: outbox rows for programs.
 - `cancel.py`, `expire.py`: ends that a person or the upstream program asks for.

@@ -45,7 +45,7 @@ def _grown(base: float, factor: float, attempt: int, limit: float) -> float:
 
 
 def has_failed(one: JobMove) -> bool:
-    """Tell whether a move is a failure as its owner sees it: no cancel of theirs, and no late result."""
+    """Tell whether a move is a failure for the owner: not their own cancel, and not a late result."""
     if one.after == JobStatus.FAILED and one.move == Move.FINISH:
         return one.output is None or one.output.reason != CANCELED_REASON
     return one.after == JobStatus.EXPIRED

@@ -1,4 +1,4 @@
-"""What the app keeps: jobs and their queues, delayed jobs, schedules, memories, clocks."""
+"""The tables of the app: jobs and their queues, delayed jobs, schedules, memories, clocks."""
 
 from jobs.models.clock import GatewayClock, Ticker
 from jobs.models.delayed import DelayedJob, DelayedState

@@ -12,7 +12,7 @@ from kernel.ids import ID_LENGTH
 
 
 class DelayedState(models.TextChoices):
-    """Where a delayed job stands. The values are words of the wire."""
+    """The state of a delayed job. The values are words of the wire."""
 
     SCHEDULED = "scheduled", _("scheduled")
     FIRED = "fired", _("fired")
@@ -42,13 +42,13 @@ class DelayedJob(JobOptions):
     due_at = models.DateTimeField(_("due at"))
     # Known before it is there: it follows from this row's id. None where a POST to `url` is all that happens.
     job_id = models.CharField(_("job"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
-    # Why it was canceled, or fired without a job of its own, or waits for its queue.
+    # The reason why it was canceled, or fired without a job of its own, or waits for its queue.
     reason = models.CharField(_("reason"), max_length=64, blank=True)
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     fired_at = models.DateTimeField(_("fired at"), null=True)
     canceled_at = models.DateTimeField(_("canceled at"), null=True)
-    # When its owner was told that its agent keeps it waiting.
+    # The time of the notice that the agent keeps its job waiting.
     told_at = models.DateTimeField(_("told at"), null=True)
 
     class Meta:

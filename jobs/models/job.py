@@ -14,10 +14,10 @@ from kernel.ids import ID_LENGTH
 
 
 class Job(JobOptions):
-    """One text for one agent, and where it stands. Changed only by `jobs.transitions`.
+    """One text for one agent, and its status. Changed only by `jobs.transitions`.
 
-    What differs from job to job at an end (result, exit code, reason) is an inserted row, `JobOutput`; so a whole set
-    of jobs moves with one UPDATE.
+    The values that differ between jobs at an end (result, exit code, reason) are an inserted row, `JobOutput`. So one
+    UPDATE moves a set of jobs.
     """
 
     id = IdField()
@@ -74,8 +74,8 @@ class Job(JobOptions):
             models.Index(fields=["status", "active_at"], name="job_due"),
             # The keys that are old enough to be forgotten: only the rows that hold one are looked at.
             models.Index(fields=["idempotency_digest", "created_at"], name="job_old_keys"),
-            # A user's list, newest first, whole or by status or agent. Not by id: an id that follows from another's, of
-            # a moment or an attempt, does not grow with time.
+            # A user's list, newest first, whole or by status or agent. The id is no order: an id that is derived from
+            # another id (an occurrence, an attempt) does not grow with time.
             models.Index(fields=["owner", "created_at", "id"], name="job_by_time"),
             models.Index(fields=["owner", "status", "created_at", "id"], name="job_by_time_status"),
             models.Index(fields=["owner", "agent", "created_at", "id"], name="job_by_time_agent"),
@@ -129,7 +129,7 @@ class JobEvent(models.Model):
 
 
 class JobOutput(models.Model):
-    """What a job put out at its end: at most 1 MiB, head and tail; `result` is its first 1,024 characters."""
+    """The output of a job at its end: at most 1 MiB, head and tail. `result` is its first 1,024 characters."""
 
     job = models.OneToOneField(
         Job, on_delete=models.CASCADE, primary_key=True, related_name="output", verbose_name=_("job")

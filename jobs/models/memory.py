@@ -1,4 +1,4 @@
-"""What is remembered between runs: small files of scripts, and what a result is compared with."""
+"""Data that is kept between runs: small values of scripts, and the memories that results are compared with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class StateEntry(models.Model):
 
 
 class WatchMemory(models.Model):
-    """What the next result of a schedule (`schedule:<id>`) or of jobs of one name (`job:<name>`) is compared with."""
+    """The memory that the next result of a schedule (`schedule:<id>`) or of jobs of one name (`job:<name>`) is compared
+    with.
+    """
 
     id = IdField()
     owner = models.ForeignKey(

@@ -13,7 +13,7 @@ QUEUE_NAME_LENGTH = 64
 
 
 class QueueState(models.TextChoices):
-    """What a queue does with its jobs."""
+    """The state of a queue."""
 
     OPEN = "open", _("open")
     PAUSED = "paused", _("paused")

@@ -1,4 +1,4 @@
-"""Schedules, what became of each of their moments, and the calendars of working days."""
+"""Schedules, the outcomes of their occurrences, and the calendars of working days."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ZONE_LENGTH = 64
 
 
 class Missed(models.TextChoices):
-    """What becomes of moments that passed while nothing ticked."""
+    """The policy for occurrences that passed while no scan ran."""
 
     SKIP = "skip", _("skip them")
     ONCE = "once", _("run once for all of them")
@@ -26,7 +26,7 @@ class Missed(models.TextChoices):
 
 
 class Overlap(models.TextChoices):
-    """What becomes of a moment while the run before it has not ended."""
+    """The policy for an occurrence whose predecessor has not ended."""
 
     SKIP = "skip", _("skip it")
     QUEUE = "queue", _("run it afterwards")
@@ -35,7 +35,7 @@ class Overlap(models.TextChoices):
 
 
 class WorkCalendar(models.Model):
-    """Which days are worked: weekends rest and other days work, but for the days that are listed."""
+    """A calendar of working days: Monday to Friday, except for the listed days."""
 
     id = IdField()
     code = models.CharField(_("code"), max_length=32, unique=True)
@@ -100,7 +100,7 @@ class Schedule(JobOptions):
     enabled = models.BooleanField(_("enabled"), default=True)
     paused_until = models.DateTimeField(_("paused until"), null=True)
 
-    # Within so many seconds of its moment a run must have ended well; else its owner is told, once.
+    # A run must succeed within this many seconds of its occurrence; otherwise the owner gets one alert.
     grace_seconds = models.PositiveIntegerField(_("grace"), null=True)
     expected_at = models.DateTimeField(_("a result is expected by"), null=True)
     alerted_at = models.DateTimeField(_("alerted at"), null=True)
@@ -126,7 +126,7 @@ class Schedule(JobOptions):
 
 
 class Outcome(models.TextChoices):
-    """What became of a schedule's moment."""
+    """The outcome of an occurrence of a schedule."""
 
     STARTED = "started", _("started")
     WAITING = "waiting", _("waits for the run before it")
@@ -139,14 +139,14 @@ class Outcome(models.TextChoices):
 
 
 class ScheduleRun(models.Model):
-    """One moment of a schedule and what became of it: the job that it started, or why it started none."""
+    """One occurrence of a schedule and its outcome: the job that it started, or the reason why it started none."""
 
     id = IdField()
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="runs", verbose_name=_("schedule"))
     due_at = models.DateTimeField(_("due at"))
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome)
     reason = models.CharField(_("reason"), max_length=255, blank=True)
-    # So many moments this row stands for: those missed in one absence share a row.
+    # The number of occurrences in this row: those missed in one absence share a row.
     count = models.PositiveIntegerField(_("count"), default=1)
     job_id = models.CharField(_("job"), max_length=ID_LENGTH, null=True)  # noqa: DJ001
     # While it waits: the job, in its first attempt, that must end first.
@@ -156,7 +156,7 @@ class ScheduleRun(models.Model):
     class Meta:
         verbose_name = _("run of a schedule")
         verbose_name_plural = _("runs of schedules")
-        # Those that wait, all and of one schedule; the list of one schedule.
+        # The waiting runs, of all schedules and of one; the list of one schedule.
         indexes = [
             models.Index(fields=["outcome", "schedule", "due_at"], name="schedule_run_waiting"),
             models.Index(fields=["schedule", "id"], name="schedule_run_list"),

@@ -53,7 +53,7 @@ from kernel.transactions import run_one
 
 
 class QueueSerializer(serializers.Serializer[Any]):
-    """A queue and how it stands."""
+    """A queue and its counters."""
 
     id = serializers.CharField()
     name = serializers.CharField()
@@ -84,7 +84,7 @@ class QueueListSerializer(serializers.Serializer[Any]):
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):
-    """What became of one job of a list."""
+    """The outcome of one job of a list."""
 
     status = serializers.IntegerField(help_text="201: it is there. Else as the call for this one alone.")
     id = serializers.CharField(required=False)
@@ -153,7 +153,7 @@ class OneQueue(_OfUser):
 
     @describe("queues_read", "Read a queue", answers={200: QueueSerializer}, errors=[QueueNotFound])
     def get(self, request: Request, name: str) -> Response:
-        """Return a queue and how it stands."""
+        """Return a queue and its counters."""
         return _answer(self.queue(request, name))
 
     @describe(
@@ -350,7 +350,9 @@ class QueueAck(_OfUser):
         request=wire.AckSerializer,
     )
     def post(self, request: Request, name: str, pulled_id: str) -> Response:
-        """End the job as succeeded or failed, if this offer of it holds. The same end again is no error."""
+        """End the job as succeeded or failed, if this offer of it holds. The same end again is answered in the same
+        way.
+        """
         principal, queue = caller(request), self.queue(request, name)
         require_pulled(queue)
         ack = wire.read_ack(self.read_body(request), queue=queue, job_id=pulled_id, principal=principal)
@@ -370,7 +372,7 @@ class QueueExtend(_OfUser):
         request=wire.ExtendSerializer,
     )
     def post(self, request: Request, name: str, pulled_id: str) -> Response:
-        """Let the lease end so many seconds from now, 60 without a number, if this offer holds."""
+        """Let the lease end after this many seconds from now, 60 without a number, if this offer holds."""
         queue = self.queue(request, name)
         require_pulled(queue)
         extension = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)

@@ -1,4 +1,4 @@
-"""Which job a queue may start next: width, rate, order. Every start of a queue's job goes through this module."""
+"""The choice of the next job of a queue: width, rate, order. Every start of a queue's job goes through this module."""
 
 from __future__ import annotations
 

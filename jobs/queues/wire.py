@@ -69,7 +69,7 @@ class QueueJson(TypedDict):
 
 
 class OutcomeJson(TypedDict):
-    """What became of one job of a batch: its id, or the error and, of a duplicate, the live job."""
+    """The outcome of one job of a batch: its id, or the error and, for a duplicate, the live job."""
 
     status: int
     id: NotRequired[str]
@@ -160,7 +160,7 @@ class WhichSerializer(Description):
 
 
 class AckSerializer(Description):
-    """How a job ended."""
+    """The end of a job."""
 
     ok = serializers.BooleanField()
     offer = serializers.IntegerField(min_value=1, max_value=2**31, help_text="The one that came with the job.")
@@ -297,7 +297,7 @@ def queue_json(queue: Queue, counts: QueueCounts) -> QueueJson:
 
 
 def outcome_json(outcome: Job | AppError) -> OutcomeJson:
-    """Render what became of one job of a batch."""
+    """Render the outcome of one job of a batch."""
     if isinstance(outcome, Job):
         return {"status": 201, "id": outcome.pk}
     refused: OutcomeJson = {"status": outcome.status, "error": outcome.code, "message": outcome.message}

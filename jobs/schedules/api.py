@@ -100,7 +100,7 @@ class SchedulePageSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(serializers.Serializer[Any]):
-    """What became of a moment."""
+    """The outcome of an occurrence."""
 
     id = serializers.CharField()
     due_at = serializers.DateTimeField(help_text="The moment; of several in one row, the first.")
@@ -112,7 +112,7 @@ class RunSerializer(serializers.Serializer[Any]):
 
 
 class RunPageSerializer(serializers.Serializer[Any]):
-    """A page of what became of moments, those that were decided last first."""
+    """A page of outcomes, the latest decision first."""
 
     items = RunSerializer(many=True)
     next = serializers.CharField(allow_null=True)
@@ -124,7 +124,7 @@ class _ComingRunSerializer(serializers.Serializer[Any]):
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
-    """What an expression means."""
+    """The meaning of an expression."""
 
     runs = _ComingRunSerializer(many=True)
     sentences = serializers.DictField(child=serializers.CharField(), help_text="By language: `zh-hans` and `en`.")
@@ -268,7 +268,7 @@ class ScheduleResume(Operation):
 
     @describe("schedules_resume", "Resume a schedule", answers={200: ScheduleSerializer}, errors=[ScheduleNotFound])
     def post(self, request: Request, schedule_id: str) -> Response:
-        """End a pause, or switch it on again. Nothing is made up for."""
+        """End a pause, or switch it on again. Missed runs are not caught up."""
         return _answer(resume_schedule(schedule=_the_schedule(request, schedule_id)))
 
 
@@ -284,7 +284,7 @@ class ScheduleForget(Operation):
         errors=[ScheduleNotFound],
     )
     def post(self, request: Request, schedule_id: str) -> Response:
-        """Let the next run be judged as if it were the first: no baseline, no failures before it."""
+        """Treat the next run as the first: without a baseline and without earlier failures."""
         forget_schedule(_the_schedule(request, schedule_id))
         return Response(status=204)
 
@@ -340,7 +340,7 @@ class PreviewExpression(Operation):
         request=TimingSerializer,
     )
     def post(self, request: Request) -> Response:
-        """Return the same of an expression that is no schedule yet; it is refused as a schedule would be."""
+        """Return the same for an expression that is not stored yet. The same errors as for a schedule apply."""
         fields = read_schedule(self.read_body(request))
         return Response(preview_json(preview_fields(owner_id=caller(request).owner_id, fields=fields)))
 

@@ -23,14 +23,14 @@ from kernel.transactions import named_transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A job to insert, and the row that tells of it."""
+    """A job to insert, and the row of its run."""
 
     job: Job
     run: ScheduleRun
 
 
 def run_now(schedule: Schedule, *, actor: str, key: str | None = None, now: dt.datetime | None = None) -> ScheduleRun:
-    """Start a job of the schedule at once, whatever else it says of its moments; return the row that tells of it.
+    """Start a job of the schedule at once, whatever its other rules; return the row of the run.
 
     The same `key` again: the run that it made. Raises what its queue refuses.
     """

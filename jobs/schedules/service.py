@@ -92,7 +92,7 @@ def find_schedule(*, viewer: Viewer, called: str) -> Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleFilter:
-    """Which schedules; None: all of them."""
+    """The filter of a list of schedules. None means no restriction."""
 
     agent_id: str | None = None
     enabled: bool | None = None
@@ -109,7 +109,7 @@ def list_schedules(*, viewer: Viewer, wanted: ScheduleFilter, older_than: str = 
 
 
 def list_runs(schedule: Schedule, *, older_than: str = "", size: int) -> Slice[ScheduleRun]:
-    """Return what became of up to `size` moments, those that were decided last first. One query."""
+    """Return up to `size` outcomes, the latest decision first. One query."""
     return slice_of(ScheduleRun.objects.filter(schedule=schedule), before=older_than, size=size)
 
 
@@ -121,7 +121,7 @@ def create_schedule(*, owner_id: str, fields: ScheduleFields, actor: str, now: d
     NameTaken; ScheduleLimit where the owner may have no more.
     """
     with named_transaction("schedule.create"):
-        # Of many that come at once each counts those before it.
+        # The lock makes concurrent calls count each other.
         owner = User.objects.select_for_update().get(pk=owner_id)
         return _create(owner, fields, actor, now or database_now())
 
@@ -170,7 +170,7 @@ def change_schedule(
 
 
 def delete_schedule(*, schedule: Schedule) -> None:
-    """Remove a schedule and what is known of its moments. Jobs that it has started go on; nobody is told of them."""
+    """Remove a schedule and what is known of its moments. Its running jobs go on; they send no notices."""
     with named_transaction("schedule.delete"):
         drop_memory(schedule)
         Schedule.objects.filter(pk=schedule.pk).delete()
@@ -183,7 +183,7 @@ def pause_schedule(*, schedule: Schedule, until: dt.datetime | None = None) -> S
 
 
 def resume_schedule(*, schedule: Schedule) -> Schedule:
-    """Let it run from now on: a pause ends, one that is off is switched on. Nothing is made up for."""
+    """Let it run from now on: a pause ends, one that is off is switched on. Missed runs are not caught up."""
     return change_schedule(schedule=schedule, fields=ScheduleFields(enabled=True, paused_until=None))
 
 
@@ -284,7 +284,9 @@ def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
 
 
 def reckon_anew(calendar: WorkCalendar) -> None:
-    """Find the next moments of the schedules with a calendar whose days have changed. What is due already stays due."""
+    """Find the next moments of the schedules with a calendar whose days have changed. Schedules that are due already
+    stay due.
+    """
     with transaction.atomic():
         now = database_now()
         rows = Schedule.objects.select_for_update().filter(calendar=calendar, enabled=True, next_at__gt=now)

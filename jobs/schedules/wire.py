@@ -1,4 +1,4 @@
-"""Describes, reads and renders schedules and what became of their moments."""
+"""Describes, reads and renders schedules and the outcomes of their occurrences."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Length(serializers.CharField):
 
 @extend_schema_serializer(component_name="_Missed")
 class MissedSerializer(Description):
-    """What becomes of missed moments; a body may have the policy alone, as text."""
+    """The policy for missed occurrences. A body may have the policy alone, as text."""
 
     policy = serializers.ChoiceField(choices=Missed.values, required=False)
     within = _Length(
@@ -116,7 +116,7 @@ class ScheduleBodySerializer(OrderSerializer):
 
 
 class ScheduleChangeSerializer(ScheduleBodySerializer):
-    """What is to change; the rest stays. null is the default, as of a new schedule."""
+    """The fields to change; all others stay. null sets the default of a new schedule."""
 
     cron = serializers.CharField(required=False, max_length=EXPRESSION_LENGTH)
 
@@ -126,7 +126,7 @@ class TimingSerializer(ScheduleBodySerializer):
 
 
 class PauseSerializer(Description):
-    """Until when nothing runs."""
+    """Nothing runs until this time."""
 
     until = serializers.DateTimeField(
         required=False, allow_null=True, help_text="A time with a zone; until it is resumed without it."
@@ -134,7 +134,7 @@ class PauseSerializer(Description):
 
 
 class MissedJson(TypedDict):
-    """What becomes of missed moments, and how old one may be and still run."""
+    """The policy for missed occurrences, and the greatest age at which one still runs."""
 
     policy: str
     within: str
@@ -174,7 +174,7 @@ class SchedulePageJson(TypedDict):
 
 
 class RunJson(TypedDict):
-    """What became of a moment. `count` moments for one reason share a row; `due_at` is the first of them."""
+    """The outcome of an occurrence. `count` moments for one reason share a row; `due_at` is the first of them."""
 
     id: str
     due_at: str | None
@@ -200,7 +200,7 @@ class ComingRunJson(TypedDict):
 
 
 class PreviewJson(TypedDict):
-    """What an expression means: the next runs, one sentence in each language, and what may be meant otherwise."""
+    """The meaning of an expression: the next runs, one sentence in each language, and warnings."""
 
     runs: list[ComingRunJson]
     sentences: dict[str, str]
@@ -216,7 +216,7 @@ _DEFAULTS: ScheduleFields = {
     "overlap": Overlap.SKIP,
     "enabled": True,
 }
-"""What null means. Fields that are not here are null themselves."""
+"""The value that null stands for. Fields that are not here are null themselves."""
 
 
 def read_schedule(data: JsonObject) -> ScheduleFields:
@@ -286,7 +286,7 @@ def schedule_json(schedule: Schedule) -> ScheduleJson:
 
 
 def run_json(run: ScheduleRun) -> RunJson:
-    """Render what became of a moment."""
+    """Render the outcome of an occurrence."""
     return {
         "id": run.pk,
         "due_at": rfc3339(run.due_at),
