@@ -19,11 +19,12 @@ class ChatConfig(AppConfig):
         from chat.commands import builtin
         from chat.notices import tell_of_moves, tell_of_presence
         from chat.tasks import answer_later
-        from jobs.observers import observe
+        from jobs.states import TERMINAL, JobStatus
+        from jobs.transitions import observe
         from kernel import bells
 
-        observe(keep_questions)
-        observe(tell_of_moves)
+        observe(keep_questions, after={JobStatus.FAILED})
+        observe(tell_of_moves, after={*TERMINAL, JobStatus.RUNNING})
         on_presence(tell_of_presence)
         builtin.register_all()
         bells.register("chat", answer_later)

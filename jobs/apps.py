@@ -22,10 +22,11 @@ class JobsConfig(AppConfig):
         from jobs.life.callbacks import tell_callbacks, tell_streams
         from jobs.life.cancel import cancel_jobs_of_agent, cancel_jobs_of_user
         from jobs.life.chains import follow_ends
-        from jobs.observers import observe
         from jobs.queues.dispatch import wake_queues
         from jobs.schedules.ends import disable_schedules_of_agent, disable_schedules_of_user
         from jobs.schedules.quota import schedule_usage
+        from jobs.states import TERMINAL, JobStatus
+        from jobs.transitions import observe
         from jobs.watch.service import tell_of_changes
         from kernel import bells
 
@@ -36,11 +37,11 @@ class JobsConfig(AppConfig):
         on_removed(disable_schedules_of_agent)
         on_frozen(disable_schedules_of_user)
         quotas.register("schedules", schedule_usage)
-        observe(tell_callbacks)
-        observe(tell_streams)
-        observe(follow_ends)
-        observe(tell_of_changes)
-        observe(wake_queues)
+        observe(tell_callbacks, after={*TERMINAL, JobStatus.SENT, JobStatus.RUNNING}, needs="callback")
+        observe(tell_streams, setting="EVENTS")
+        observe(follow_ends, after=TERMINAL)
+        observe(tell_of_changes, after=TERMINAL, needs="notify")
+        observe(wake_queues, needs="queue_id")
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)
         bells.register("beat", wake_beats)

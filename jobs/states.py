@@ -64,8 +64,3 @@ TRANSITIONS: dict[Move, frozenset[tuple[JobStatus | None, JobStatus]]] = {
 WAITING = frozenset({_Q})
 ACTIVE = frozenset({_S, _R})
 TERMINAL = frozenset({_OK, _NO, _X, _C})
-
-
-def allowed(move: Move, before: JobStatus | None, after: JobStatus) -> bool:
-    """Tell whether `move` may take a job from `before` (None: it does not exist yet) to `after`."""
-    return (before, after) in TRANSITIONS[move]

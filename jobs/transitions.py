@@ -2,22 +2,25 @@
 
 `move_jobs` checks the table of `jobs.states`, swaps the status only where it still is what the caller saw, writes an
 event and, at an end, the output, tells the observers, and rings after COMMIT. Callers lock the rows first with
-`lock_jobs`, so that a lost race is rare; where it happens the whole batch is undone and tried again item by item.
+`lock_jobs`, so that a lost race is rare; after one the whole batch is rolled back and run again item by item.
+
+Outbox rows, stream events, retries and chains are written by observers: features register here, and this module knows
+none of them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from django.conf import settings
 from django.db import models
 
 from jobs.models import Job, JobEvent, JobOutput
-from jobs.observers import tell_observers
-from jobs.states import TERMINAL, JobStatus, Move, allowed
+from jobs.states import TERMINAL, TRANSITIONS, JobStatus, Move
 from kernel.bells import ring
 from kernel.text import RESULT_CHARACTERS, keep_head_and_tail
 from kernel.transactions import LostRace
@@ -25,7 +28,7 @@ from kernel.transactions import LostRace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a job put out at its end. `size_bytes` None: as long as `text`, which then was never cut."""
+    """What a job printed and how it ended. `size_bytes` None: as long as `text`, which was not cut."""
 
     text: str = ""
     exit_code: int | None = None
@@ -38,11 +41,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobMove:
-    """One move: the job, where it goes, who does it and what they say. `move_jobs` fills in `before` and `slot`, the
-    distinct slot that the job held until then.
+    """One move of a job to the status `after`; `actor` makes it, `text` is what the actor says.
 
-    `lease` is how long the agent may be silent from now on, needed by claims and reports of progress; `protocol` is
-    how the agent that claims speaks. `agent_id` is set where the job changes hands: empty for nobody's.
+    `lease`, needed by claims and progress: how long the agent may be silent from now on. `protocol`: that of the agent
+    that claims. `agent_id`: the job's new agent, "" for none; None: it stays. `move_jobs` fills in `before` and
+    `slot`, the distinct slot that the job held until then.
     """
 
     job: Job
@@ -59,9 +62,38 @@ class JobMove:
     slot: str | None = None
 
 
-_Kind: TypeAlias = tuple[Move, JobStatus, JobStatus, dt.timedelta, int, bool, str]
+Observer: TypeAlias = "Callable[[Sequence[JobMove], dt.datetime], None]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Interest:
+    """Which moves an observer is told; see `observe`."""
+
+    observer: Observer
+    after: Collection[JobStatus]
+    needs: str
+    setting: str
+
+    def wants(self, moved: JobMove) -> bool:
+        return moved.after in self.after and not (self.needs and not getattr(moved.job, self.needs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _SameUpdate:
+    """What moves must share so that one UPDATE makes them. Zero and "" stand for None, so that groups have an order."""
+
+    move: Move
+    before: JobStatus
+    after: JobStatus
+    lease: dt.timedelta
+    protocol: int
+    changes_hands: bool
+    agent_id: str
+
+
+_interests: list[_Interest] = []
 _NO_LEASE = dt.timedelta(0)
-_MOMENT = {
+_ENTERED_AT = {
     JobStatus.SENT: "sent_at",
     JobStatus.RUNNING: "running_at",
     JobStatus.SUCCEEDED: "succeeded_at",
@@ -69,7 +101,18 @@ _MOMENT = {
     JobStatus.EXPIRED: "expired_at",
     JobStatus.CANCELED: "canceled_at",
 }
-"""The column that remembers when a job last entered a status."""
+"""The column with the time at which a job last entered a status."""
+
+
+def observe(
+    observer: Observer, *, after: Collection[JobStatus] = tuple(JobStatus), needs: str = "", setting: str = ""
+) -> None:
+    """Tell `observer` of moves, inside their transaction; its error rolls them back. Called in `AppConfig.ready()`.
+
+    It is told moves that lead to a status in `after`, of jobs whose field `needs` is set, while the setting is on; and
+    it is not called where there are none.
+    """
+    _interests.append(_Interest(observer=observer, after=frozenset(after), needs=needs, setting=setting))
 
 
 def lock_jobs(ids: Collection[str]) -> dict[str, Job]:
@@ -81,25 +124,21 @@ def lock_jobs(ids: Collection[str]) -> dict[str, Job]:
 def move_jobs(moves: Sequence[JobMove], *, now: dt.datetime) -> None:
     """Make all these moves in the caller's transaction, or raise LostRace.
 
-    1. Every move must stand in the table (a KeyError-like bug otherwise: ValueError). 2. One conditional UPDATE for
-    each set that shares old status, move, new status, lease, protocol and agent. 3. Outputs and events are inserted. 4.
-    Observers run. 5. Bells ring after COMMIT: the job's for whoever waits for it, the agent's where work appeared.
+    1. A move that the table does not have is a bug: ValueError. 2. One conditional UPDATE for each `_SameUpdate`.
+    3. Outputs and events are inserted. 4. Observers run. 5. Bells ring after COMMIT: the job's for whoever waits for
+    it, the agent's where work appeared.
 
     A job object may stand in one move only; it is changed to what the row now holds.
     """
-    sets: defaultdict[_Kind, list[JobMove]] = defaultdict(list)
     made = [replace(moved, before=JobStatus(moved.job.status), slot=moved.job.distinct_slot) for moved in moves]
+    groups: defaultdict[_SameUpdate, list[JobMove]] = defaultdict(list)
     for moved in made:
-        if moved.before is None or not allowed(moved.move, moved.before, moved.after):
-            raise ValueError(f"{moved.move} does not lead from {moved.before} to {moved.after}")
-        hands = (moved.agent_id is not None, moved.agent_id or "")
-        sets[moved.move, moved.before, moved.after, moved.lease or _NO_LEASE, moved.protocol or 0, *hands].append(moved)
-    for (move, before, after, lease, protocol, changes_hands, agent_id), members in sorted(sets.items()):
-        values = _new_values(move, after, now, lease) | ({"protocol": protocol} if protocol else {})
-        _swap(members, values | ({"agent_id": agent_id or None} if changes_hands else {}), before)
+        groups[_same_update(moved)].append(moved)
+    for group in sorted(groups):
+        _swap(groups[group], _new_values(group, now), group.before)
     _insert_outputs(made, now)
     _insert_events(made, now)
-    tell_observers(made, now)
+    _tell_observers(made, now)
     for moved in made:
         ring("job", moved.job.pk)
         if moved.after == JobStatus.QUEUING and moved.job.agent_id:
@@ -115,31 +154,58 @@ def record_submission(jobs: Sequence[Job], *, now: dt.datetime, actor_of: dict[s
         for job in jobs
     ]
     _insert_events(moves, now)
-    tell_observers(moves, now)
+    _tell_observers(moves, now)
     for job in jobs:
         if job.agent_id:
             ring("agent", job.agent_id)
 
 
-def _new_values(move: Move, after: JobStatus, now: dt.datetime, lease: dt.timedelta) -> dict[str, object]:
+def _same_update(moved: JobMove) -> _SameUpdate:
+    if moved.before is None or (moved.before, moved.after) not in TRANSITIONS[moved.move]:
+        raise ValueError(f"{moved.move} does not lead from {moved.before} to {moved.after}")
+    return _SameUpdate(
+        move=moved.move,
+        before=moved.before,
+        after=moved.after,
+        lease=moved.lease or _NO_LEASE,
+        protocol=moved.protocol or 0,
+        changes_hands=moved.agent_id is not None,
+        agent_id=moved.agent_id or "",
+    )
+
+
+def _new_values(group: _SameUpdate, now: dt.datetime) -> dict[str, object]:
+    """Return the columns that the moves of a group change, `events_count` apart."""
+    move, after = group.move, group.after
     if move == Move.ASK_CANCEL:
         return {"cancel_requested_at": now}
     values: dict[str, object] = {"status": after}
-    if after in _MOMENT:
-        values[_MOMENT[after]] = now
+    if after in _ENTERED_AT:
+        values[_ENTERED_AT[after]] = now
     if after in TERMINAL:
         values |= {"lease_until": None, "distinct_slot": None}
     if move in (Move.CLAIM, Move.PROGRESS):
-        if not lease:
+        if not group.lease:
             raise ValueError(f"{move} needs a lease")
-        values["lease_until"] = now + lease
+        values["lease_until"] = now + group.lease
     if move == Move.CLAIM:
         values["offer"] = models.F("offer") + 1
     if move == Move.REOFFER:
         values["lease_until"] = None
     if move == Move.FINISH_LATE:
         values["late"] = True
+    if group.protocol:
+        values["protocol"] = group.protocol
+    if group.changes_hands:
+        values["agent_id"] = group.agent_id or None
     return values
+
+
+def _tell_observers(moves: Sequence[JobMove], now: dt.datetime) -> None:
+    for interest in _interests:
+        wanted = [moved for moved in moves if interest.wants(moved)]
+        if wanted and (not interest.setting or getattr(settings, interest.setting)):
+            interest.observer(wanted, now)
 
 
 def _swap(members: Sequence[JobMove], values: dict[str, object], before: JobStatus) -> None:

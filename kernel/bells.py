@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from django.db import transaction
 
 from kernel.failpoints import reach
+from kernel.loops import start_thread
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +56,18 @@ class Ringer:
                 return
             self._queue = queue.Queue(_QUEUE_LIMIT)
             self._pid = os.getpid()
-            threading.Thread(target=self._run, name="ringer", daemon=True).start()
+            start_thread("ringer", self._ring_next)
 
-    def _run(self) -> None:
-        while True:
-            batch = [self._queue.get()]
+    def _ring_next(self) -> bool:
+        """Hand over what is queued, at least one bell. The turn of the thread."""
+        batch = [self._queue.get()]
+        try:
             while len(batch) < _BATCH_LIMIT:
                 try:
                     batch.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
+            reach("ringer.after_take")
             subjects: dict[str, dict[str, None]] = {}
             for name, subject_id in batch:
                 subjects.setdefault(name, {})[subject_id] = None
@@ -72,8 +75,10 @@ class Ringer:
                 reach("bell.before_handlers")
                 self._hand_over(name, list(ids))
                 reach("bell.after_handlers")
+        finally:
             for _ in batch:
                 self._queue.task_done()
+        return True
 
     @staticmethod
     def _hand_over(name: str, ids: Sequence[str]) -> None:

@@ -7,8 +7,6 @@ sign is that ticks wait in the broker and the worker takes none.
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -21,12 +19,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from kernel.loops import end_process, start_thread
+
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 5.0
-# EX_TEMPFAIL of sysexits.h: the fault is temporary and a restart helps.
-EXIT_CODE = os.EX_TEMPFAIL
 _ANSWER_WITHIN_SECONDS = 2.0
 
 
@@ -77,18 +75,18 @@ def start_watchdog(app: Celery, *, redis_url: str) -> None:
         socket_connect_timeout=_ANSWER_WITHIN_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    threading.Thread(target=_run, args=(watch, broker, app), name="watchdog", daemon=True).start()
-
-
-def _run(watch: Watch, broker: Redis, app: Celery) -> None:
     queues: set[str] = set()
-    while True:
+
+    def look() -> bool:
         time.sleep(LOOK_EVERY_SECONDS)
         # A queue that the worker has once consumed stays on the list: a worker that lost a queue is stuck too.
         queues.update(_queues(app))
         waiting = _length(broker, queues)
         if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
             _end(waiting)
+        return True
+
+    start_thread("watchdog", look)
 
 
 def _queues(app: Celery) -> list[str]:
@@ -110,5 +108,4 @@ def _end(waiting: int | None) -> NoReturn:
     Its children end with it (`letserver.lifeline`). The ticks that they were running come again.
     """
     logger.error("worker takes no ticks", extra={"action": "worker.stuck", "waiting": waiting})
-    logging.shutdown()
-    os._exit(EXIT_CODE)
+    end_process()

@@ -10,29 +10,25 @@ import datetime as dt
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
 from jobs.api.rendering import ToldJobJson, told_job_json
-from jobs.states import TERMINAL, JobStatus, Move
+from jobs.states import Move
 from jobs.transitions import JobMove
 from kernel.bells import ring
 from kernel.rediskeys import JOB_STREAM
 from notifications.deliveries.events import event_delivery
 from notifications.models import Delivery, DeliveryKind
 
-_TOLD = TERMINAL | {JobStatus.SENT, JobStatus.RUNNING}
 _HOST_CHARACTERS = 186
 
 
 def tell_callbacks(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Write a callback for every move to sent, running and the ends, of jobs that have an address."""
-    write_deliveries([_callback(one, now) for one in moved if _has_address(one) and one.after in _TOLD and _moves(one)])
+    """Observer of moves to sent, running and the ends: write a callback for each job that has an address."""
+    write_deliveries([_callback(one, now) for one in moved if _has_address(one) and _moves(one)])
 
 
 def tell_streams(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Write an event for every move, where upstream programs listen."""
-    if settings.EVENTS:
-        write_deliveries([_event(one, now) for one in moved if _moves(one)])
+    """Observer of all moves, where upstream programs listen: write an event for each."""
+    write_deliveries([_event(one, now) for one in moved if _moves(one)])
 
 
 def _has_address(one: JobMove) -> bool:

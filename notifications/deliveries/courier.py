@@ -14,6 +14,7 @@ them again.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -21,8 +22,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from kernel.failpoints import reach
 from notifications.deliveries.sending import deliver
 from notifications.models import Delivery, DeliveryKind
+
+logger = logging.getLogger(__name__)
 
 SLOTS = {DeliveryKind.CALLBACK: 2, DeliveryKind.EVENT: 1, DeliveryKind.MESSAGE: 1}
 """Slots of a fast lane, by kind. A channel has one, so that its messages keep their order."""
@@ -128,9 +132,15 @@ def carry(delivery_id: str) -> None:
     while slot is not None:
         began = time.monotonic()
         try:
+            reach("courier.before_delivery")
             deliver(slot.delivery_id)
+        except Exception:
+            # The sweep rings this delivery again; those that wait behind it must not wait for the sweep.
+            logger.exception(
+                "delivery failed", extra={"action": "courier.failed", "delivery": slot.delivery_id, "lane": slot.lane}
+            )
         except BaseException:
-            # Free the slot whatever happens. The sweep rings the deliveries that wait behind it.
+            # The thread is about to end: free the slot, and let the sweep ring what waits behind it.
             _lanes.free(slot)
             raise
         slot = _lanes.pass_on(slot, seconds=time.monotonic() - began)

@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
-from kernel.failpoints import POINTS
+from kernel.failpoints import ERROR_POINTS, POINTS
 from skadi import failpoints as agents
 from tests.architecture.sources import APART, product
 
@@ -30,9 +30,9 @@ def _reached(*, by_agent: bool) -> Iterator[str]:
 
 
 def test_every_point_of_the_table_is_reached_in_one_place_and_every_place_is_in_the_table() -> None:
-    assert Counter(_reached(by_agent=False)) == Counter(dict.fromkeys(POINTS, 1))
+    assert Counter(_reached(by_agent=False)) == Counter(dict.fromkeys(POINTS | ERROR_POINTS, 1))
     assert Counter(_reached(by_agent=True)) == Counter(dict.fromkeys(agents.POINTS, 1))
 
 
 def test_every_point_has_a_sentence() -> None:
-    assert all(sentence.endswith(".") for sentence in [*POINTS.values(), *agents.POINTS.values()])
+    assert all(sentence.endswith(".") for sentence in [*POINTS.values(), *ERROR_POINTS.values(), *agents.POINTS.values()])

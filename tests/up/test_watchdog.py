@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from letserver.celery import app
-from letserver.watchdog import EXIT_CODE, LOOK_EVERY_SECONDS, PATIENCE_SECONDS, Watch
+from kernel.loops import EXIT_CODE
+from letserver.watchdog import LOOK_EVERY_SECONDS, PATIENCE_SECONDS, Watch
 from tests.lanes.lane import Lane
 from tests.lanes.services import ROOT, PrivateServer
 from tests.waiting import until
