@@ -83,19 +83,27 @@ def retry_transaction(work: Callable[[], Result], *, attempts: int = ATTEMPTS) -
     raise Unavailable
 
 
+def run_transaction(work: Callable[[], Result], *, attempts: int = ATTEMPTS) -> Result:
+    """Return what `work` returns, run in a transaction of its own, and again after a lost race.
+
+    Raises Unavailable after `attempts` lost ones, and what `work` raises, with nothing written.
+    """
+
+    def in_transaction() -> Result:
+        with named_transaction("run_one", fresh_seconds=FRESH_SECONDS):
+            return work()
+
+    return retry_transaction(in_transaction, attempts=attempts)
+
+
 def run_one(
     service: Callable[[Sequence[Item]], Sequence[Result | AppError]], item: Item, *, attempts: int = ATTEMPTS
 ) -> Result:
-    """Run a batch service on one item, in a transaction of its own; return its outcome, or raise the AppError.
+    """Run a batch service on one item as `run_transaction` does; return its outcome, or raise the AppError that it is.
 
-    Raises Unavailable after `attempts` lost ones. The gateway's writer runs the same services on many items.
+    The gateway's writer runs the same services on many items.
     """
-
-    def serve() -> Sequence[Result | AppError]:
-        with named_transaction("run_one", fresh_seconds=FRESH_SECONDS):
-            return service([item])
-
-    (outcome,) = retry_transaction(serve, attempts=attempts)
+    (outcome,) = run_transaction(lambda: service([item]), attempts=attempts)
     if isinstance(outcome, AppError):
         raise outcome
     return outcome

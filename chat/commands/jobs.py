@@ -11,7 +11,7 @@ from accounts.models import User
 from agents.services.find import find_agent
 from chat.commands.registry import Call, Command, Line, Reply
 from chat.commands.words import phrases
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.listing import BY_TIME, JobFilter, list_jobs
 from jobs.life.read import read_job
 from jobs.life.submit import Submission, submit_jobs
@@ -115,7 +115,7 @@ def show_job(call: Call) -> Reply:
 
 def run_cancel(call: Call) -> Reply:
     """Cancel a job, or ask its agent to stop it."""
-    job = run_one(cancel_jobs, Cancel(owner_id=call.owner.pk, job_id=_find(call).pk, actor=call.line.actor))
+    job = cancel_job(owner_id=call.owner.pk, job_id=_find(call).pk, actor=call.line.actor)
     if job.status == JobStatus.CANCELED:
         return Reply(text=_("⬜ Canceled. #%(id)s") % {"id": short_id(job)})
     return Reply(text=_("I have asked its agent to stop it. #%(id)s") % {"id": short_id(job)})

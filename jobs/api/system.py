@@ -9,7 +9,7 @@ from accounts.authentication import UpstreamSystem
 from accounts.services.users import read_active_user
 from jobs.api import reading
 from jobs.api.schema import SystemJobSerializer
-from jobs.life.expire import expire_jobs
+from jobs.life.expire import expire_job
 from jobs.life.submit import submit_jobs
 from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
 from kernel.http.openapi import describe, header
@@ -48,5 +48,5 @@ class SystemJobExpiry(Operation):
     @describe("sys_jobs_expire", "Let a job expire", answers={204: None}, errors=[JobFinished, NotFound])
     def put(self, request: Request, job_id: str) -> Response:
         """End a job as `expired`, whatever its status. A job that has expired already stays unchanged."""
-        run_one(expire_jobs, job_id)
+        expire_job(job_id)
         return Response(status=204)

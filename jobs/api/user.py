@@ -19,7 +19,7 @@ from jobs.api.schema import (
     WholeJobSerializer,
 )
 from jobs.gateway.user_calls import UserCalls
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.read import read_job
 from jobs.life.submit import submit_jobs
 from jobs.states import JobStatus
@@ -167,7 +167,7 @@ class JobCancel(Operation):
         speak protocol 1 cannot hear the wish.
         """
         principal = caller(request)
-        run_one(cancel_jobs, Cancel(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor))
+        cancel_job(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor)
         return Response(rendering.whole_job_json(read_job(owner_id=principal.owner_id, job_id=job_id)))
 
 

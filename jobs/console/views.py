@@ -13,7 +13,7 @@ from accounts.pages import console_page
 from agents.models import Agent
 from jobs.console.forms import JobFilterForm, SendForm
 from jobs.console.presentation import curl_command, shown_output, timeline, took, with_durations
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.listing import BY_TIME
 from jobs.life.log import read_tail
 from jobs.life.read import read_job
@@ -148,9 +148,8 @@ def job_again(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
 @console_page("POST")
 def job_cancel(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
     """Take a job back and show it; one that ended meanwhile is simply shown."""
-    wish = Cancel(owner_id=user.pk, job_id=job_id, actor=f"user:{user.pk}")
     try:
-        run_one(cancel_jobs, wish)
+        cancel_job(owner_id=user.pk, job_id=job_id, actor=f"user:{user.pk}")
     except JobFinished as error:
         messages.info(request, error.message)
     return redirect("console:job", job_id)

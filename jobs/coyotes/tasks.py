@@ -25,7 +25,7 @@ from jobs.coyotes.task import (
 )
 from jobs.coyotes.words import NO_CHANNEL, NO_DELAYED_TASK, NO_TASK, Refusal
 from jobs.delayed.service import DelayedRef, Moment, NewDelayedJob, cancel_delayed, create_delayed
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.submit import Submission, submit_jobs
 from jobs.models import DelayedJob, DelayedState, Job, Queue
 from jobs.order import JobOrder
@@ -118,7 +118,7 @@ def cancel_task(queue: Queue, task_id: str, *, actor: str) -> Task:
     live = Job.objects.filter(queue=queue, status__in=WAITING | ACTIVE)
     job = named_in(live, queue, task_id)
     try:
-        canceled: Job = run_one(cancel_jobs, Cancel(owner_id=queue.owner_id, job_id=job.pk, actor=actor))
+        canceled = cancel_job(owner_id=queue.owner_id, job_id=job.pk, actor=actor)
     except (NotFound, JobFinished) as error:
         raise Refusal(NO_TASK) from error
     return task_of_job(canceled, queue)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
 from django.db import transaction
 
@@ -13,47 +12,44 @@ from jobs.querysets import JobQuerySet
 from jobs.states import ACTIVE, WAITING, JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.errors import AppError, JobFinished, NotFound
+from kernel.errors import JobFinished, NotFound
 from kernel.ids import is_id
+from kernel.transactions import run_transaction
 
 _BATCH = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    """An owner's wish that a job should not run, or not run on."""
+def cancel_job(*, owner_id: str, job_id: str, actor: str, now: dt.datetime | None = None) -> Job:
+    """Cancel a job that has not started; ask the agent to end one that has. Return it as it then is.
 
-    owner_id: str
-    job_id: str
-    actor: str
-
-
-def cancel_jobs(wishes: Sequence[Cancel], *, now: dt.datetime | None = None) -> list[Job | AppError]:
-    """Cancel what has not started; ask the agent to end what has. Return each job as it then is.
-
-    Per item: NotFound for a job that this owner does not have, JobFinished for one that ended otherwise. A job that
-    its agent was sent but did not acknowledge has not started under protocol 2; about old agents nobody knows.
+    Raises NotFound for a job that this owner does not have, JobFinished for one that ended otherwise. A job that was
+    sent and not acknowledged has not started under protocol 2; under protocol 1 nothing tells, so its agent is asked.
     """
-    with transaction.atomic():
-        now = now or database_now()
-        jobs = lock_jobs({wish.job_id for wish in wishes if is_id(wish.job_id)})
-        outcomes: list[Job | AppError] = []
-        moves: dict[str, JobMove] = {}
-        for wish in wishes:
-            job = jobs.get(wish.job_id)
-            if job is None or job.owner_id != wish.owner_id:
-                outcomes.append(NotFound())
-            elif job.is_terminal and job.status != JobStatus.CANCELED:
-                outcomes.append(JobFinished())
-            else:
-                outcomes.append(job)
-                if job.pk not in moves and not job.is_terminal and (moved := _take_back(job, wish.actor)):
-                    moves[job.pk] = moved
-        move_jobs(list(moves.values()), now=now)
-    return outcomes
+
+    def cancel() -> Job:
+        job = lock_jobs({job_id} if is_id(job_id) else ()).get(job_id)
+        if job is None or job.owner_id != owner_id:
+            raise NotFound
+        if job.is_terminal and job.status != JobStatus.CANCELED:
+            raise JobFinished
+        _cancel_locked([job], actor, now or database_now())
+        return job
+
+    return run_transaction(cancel)
 
 
-def _take_back(job: Job, actor: str) -> JobMove | None:
+def cancel_live_jobs(ids: Collection[str], *, actor: str, now: dt.datetime) -> None:
+    """Cancel those of these jobs that have not ended, as `cancel_job` does, in the caller's transaction."""
+    _cancel_locked(lock_jobs(ids).values(), actor, now)
+
+
+def _cancel_locked(jobs: Iterable[Job], actor: str, now: dt.datetime) -> None:
+    moves = [moved for job in jobs if not job.is_terminal and (moved := _cancel_move(job, actor)) is not None]
+    move_jobs(moves, now=now)
+
+
+def _cancel_move(job: Job, actor: str) -> JobMove | None:
+    """Return how a live job is canceled; None where its agent was asked before."""
     if job.status == JobStatus.QUEUING or (job.status == JobStatus.SENT and job.protocol > 1):
         return JobMove(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
     if job.cancel_requested_at is not None:

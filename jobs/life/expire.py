@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-
-from django.db import transaction
 
 from accounts.credentials import SYSTEM_ACTOR
 from jobs.models import Job
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.errors import AppError, JobFinished, NotFound
+from kernel.errors import JobFinished, NotFound
 from kernel.ids import is_id
+from kernel.transactions import run_transaction
 
 
-def expire_jobs(ids: Sequence[str], *, now: dt.datetime | None = None) -> list[Job | AppError]:
-    """Let jobs expire, whether they wait or are with an agent, as if their time were over.
+def expire_job(job_id: str, *, now: dt.datetime | None = None) -> Job:
+    """Let a job expire, whether it waits or is with an agent, as if its time were over; return it.
 
-    Per item: NotFound; JobFinished for one that ended otherwise, whose result stands.
+    Raises NotFound; JobFinished for one that ended otherwise, whose result stands.
     """
-    with transaction.atomic():
-        now = now or database_now()
-        jobs = lock_jobs({job_id for job_id in ids if is_id(job_id)})
-        move_jobs([_over(job) for job in jobs.values() if not job.is_terminal], now=now)
-    return [_outcome(jobs.get(job_id)) for job_id in ids]
 
+    def expire() -> Job:
+        job = lock_jobs({job_id} if is_id(job_id) else ()).get(job_id)
+        if job is None:
+            raise NotFound
+        if job.is_terminal and job.status != JobStatus.EXPIRED:
+            raise JobFinished
+        if not job.is_terminal:
+            move = Move.WAIT_END if job.status == JobStatus.QUEUING else Move.LEASE_END
+            move_jobs(
+                [JobMove(job=job, move=move, after=JobStatus.EXPIRED, actor=SYSTEM_ACTOR)], now=now or database_now()
+            )
+        return job
 
-def _over(job: Job) -> JobMove:
-    move = Move.WAIT_END if job.status == JobStatus.QUEUING else Move.LEASE_END
-    return JobMove(job=job, move=move, after=JobStatus.EXPIRED, actor=SYSTEM_ACTOR)
-
-
-def _outcome(job: Job | None) -> Job | AppError:
-    if job is None:
-        return NotFound()
-    return job if job.status == JobStatus.EXPIRED else JobFinished()
+    return run_transaction(expire)

@@ -19,7 +19,7 @@ from jobs.life.submit_many import submit_many
 from jobs.models import Queue, QueueState
 from jobs.queues import wire
 from jobs.queues.dead_letters import list_dead, purge_dead, replay_dead
-from jobs.queues.pull import ack_jobs, extend_leases, require_pulled
+from jobs.queues.pull import ack_job, extend_lease, require_pulled
 from jobs.queues.service import (
     count_queues,
     delete_queue,
@@ -356,7 +356,7 @@ class QueueAck(_OfUser):
         principal, queue = caller(request), self.queue(request, name)
         require_pulled(queue)
         ack = wire.read_ack(self.read_body(request), queue=queue, job_id=pulled_id, principal=principal)
-        job = run_one(ack_jobs, ack)
+        job = ack_job(ack)
         whole = read_job(owner_id=principal.owner_id, job_id=job.pk)
         return Response(job_json(whole.job, whole.output))
 
@@ -376,4 +376,4 @@ class QueueExtend(_OfUser):
         queue = self.queue(request, name)
         require_pulled(queue)
         extension = wire.read_extension(self.read_body(request), queue=queue, job_id=pulled_id)
-        return Response(wire.pulled_json(run_one(extend_leases, extension)))
+        return Response(wire.pulled_json(extend_lease(extension)))

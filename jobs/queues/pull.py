@@ -15,8 +15,9 @@ from jobs.queues.dispatch import Line
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove, Output, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.errors import AppError, JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
+from kernel.errors import JobCanceled, JobFinished, JobTaken, NotFound, QueueNotPulled
 from kernel.ids import is_id, new_id
+from kernel.transactions import run_transaction
 
 _PROTOCOL = 2
 """As an agent's of protocol 2, a job handed out and not ended in its time is offered again."""
@@ -89,68 +90,67 @@ def pull_jobs(pulls: Sequence[Pull], *, now: dt.datetime | None = None) -> list[
     return outcomes
 
 
-def ack_jobs(acks: Sequence[Ack], *, now: dt.datetime | None = None) -> list[Job | AppError]:
-    """End each job as its program says, and return it; the same end said again is no error.
+def ack_job(ack: Ack, *, now: dt.datetime | None = None) -> Job:
+    """End a pulled job as the program says, and return it; the same end again changes nothing.
 
-    Per item: NotFound for a job that this queue does not have; JobTaken when the offer does not hold any more, the job
-    being offered again or expired a week ago; JobCanceled when its owner took it back; JobFinished after another end.
+    Raises NotFound for a job that this queue does not have; JobTaken where the offer does not hold any more, because
+    the job was offered again or expired a week ago; JobCanceled where its owner canceled it; JobFinished after another
+    end.
     """
-    with transaction.atomic():
-        now = now or database_now()
-        jobs = lock_jobs({ack.job_id for ack in acks if is_id(ack.job_id)})
-        outcomes: list[Job | AppError] = []
-        moves: dict[str, JobMove] = {}
-        for ack in acks:
-            job = jobs.get(ack.job_id)
-            if job is None or job.queue_id != ack.queue_id or job.owner_id != ack.owner_id:
-                outcomes.append(NotFound())
-                continue
-            decision = JobTaken() if job.pk in moves else _decide(ack, job, now)
-            if isinstance(decision, JobMove):
-                moves[job.pk] = decision
-            outcomes.append(decision if isinstance(decision, AppError) else job)
-        move_jobs(list(moves.values()), now=now)
-    return outcomes
+
+    def end() -> Job:
+        job = _lock(ack.job_id, ack.queue_id)
+        if job.owner_id != ack.owner_id:
+            raise NotFound
+        at = now or database_now()
+        if moved := _decide(ack, job, at):
+            move_jobs([moved], now=at)
+        return job
+
+    return run_transaction(end)
 
 
-def extend_leases(wishes: Sequence[Extension], *, now: dt.datetime | None = None) -> list[Job | AppError]:
-    """Give programs longer for their jobs. No move: it writes no event.
+def extend_lease(extension: Extension, *, now: dt.datetime | None = None) -> Job:
+    """Give a program longer for its job, and return the job. No move: it writes no event.
 
-    Per item: NotFound; JobCanceled; JobTaken where the offer or the lease does not hold any more.
+    Raises NotFound; JobCanceled; JobTaken where the offer or the lease does not hold any more.
     """
-    with transaction.atomic():
-        now = now or database_now()
-        jobs = lock_jobs({wish.job_id for wish in wishes if is_id(wish.job_id)})
-        outcomes: list[Job | AppError] = []
-        for wish in wishes:
-            job = jobs.get(wish.job_id)
-            if job is None or job.queue_id != wish.queue_id:
-                outcomes.append(NotFound())
-            elif job.status == JobStatus.CANCELED:
-                outcomes.append(JobCanceled())
-            elif job.status != JobStatus.SENT or job.offer != wish.offer or (job.lease_until or now) <= now:
-                outcomes.append(JobTaken())
-            else:
-                job.lease_until = now + wish.lease
-                Job.objects.filter(pk=job.pk, status=JobStatus.SENT).update(lease_until=job.lease_until)
-                outcomes.append(job)
-    return outcomes
+
+    def extend() -> Job:
+        job, at = _lock(extension.job_id, extension.queue_id), now or database_now()
+        if job.status == JobStatus.CANCELED:
+            raise JobCanceled
+        if job.status != JobStatus.SENT or job.offer != extension.offer or (job.lease_until or at) <= at:
+            raise JobTaken
+        job.lease_until = at + extension.lease
+        Job.objects.filter(pk=job.pk, status=JobStatus.SENT).update(lease_until=job.lease_until)
+        return job
+
+    return run_transaction(extend)
 
 
-def _decide(ack: Ack, job: Job, now: dt.datetime) -> JobMove | AppError | None:
-    """Return the move that the ack makes, or why it makes none; None: it was made before."""
+def _lock(job_id: str, queue_id: str) -> Job:
+    """Lock and return a job of a queue; raise NotFound."""
+    job = lock_jobs({job_id} if is_id(job_id) else ()).get(job_id)
+    if job is None or job.queue_id != queue_id:
+        raise NotFound
+    return job
+
+
+def _decide(ack: Ack, job: Job, now: dt.datetime) -> JobMove | None:
+    """Return the move that the ack makes; None: it was made before. Raises why it makes none."""
     after = JobStatus.SUCCEEDED if ack.ok else JobStatus.FAILED
     if job.status == JobStatus.CANCELED:
-        return JobCanceled()
+        raise JobCanceled
     if job.offer != ack.offer or job.status == JobStatus.QUEUING:
-        return JobTaken()
+        raise JobTaken
     if job.status == after:
         return None
     late = job.status == JobStatus.EXPIRED and may_be_late(job, now)
     if job.status == JobStatus.EXPIRED and not late:
-        return JobTaken()
+        raise JobTaken
     if job.status != JobStatus.SENT and not late:
-        return JobFinished()
+        raise JobFinished
     return JobMove(
         job=job,
         move=Move.FINISH_LATE if late else Move.FINISH,

@@ -15,7 +15,7 @@ from itertools import groupby
 from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_live_jobs
 from jobs.life.ticker import due_time
 from jobs.models import Job, Outcome, Overlap, Schedule, ScheduleRun
 from jobs.querysets import JobQuerySet, ScheduleQuerySet
@@ -175,7 +175,7 @@ def _arranged(schedule: Schedule, decisions: Sequence[Decision], now: dt.datetim
         return list(decisions)
     live = _live(schedule)
     if overlap == Overlap.REPLACE:
-        cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor=_actor(schedule)) for job in live], now=now)
+        cancel_live_jobs([job.pk for job in live], actor=_actor(schedule), now=now)
     waits = ScheduleRun.objects.filter(schedule=schedule, outcome=Outcome.WAITING)
     waiting = overlap == Overlap.QUEUE and waits.exists()
     return apply_overlap(decisions, overlap, busy=bool(live), waiting=waiting)

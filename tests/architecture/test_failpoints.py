@@ -35,4 +35,6 @@ def test_every_point_of_the_table_is_reached_in_one_place_and_every_place_is_in_
 
 
 def test_every_point_has_a_sentence() -> None:
-    assert all(sentence.endswith(".") for sentence in [*POINTS.values(), *ERROR_POINTS.values(), *agents.POINTS.values()])
+    assert all(
+        sentence.endswith(".") for sentence in [*POINTS.values(), *ERROR_POINTS.values(), *agents.POINTS.values()]
+    )

@@ -7,6 +7,7 @@ token, reports from other agents, repeated and contradicting reports, silent age
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import random
@@ -21,7 +22,7 @@ from django_redis import get_redis_connection
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
 from jobs.life.beat import Beat, beat_jobs
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
@@ -31,7 +32,7 @@ from jobs.order import JobOrder
 from jobs.states import TERMINAL
 from jobs.transitions import Output
 from kernel.clock import database_now
-from kernel.errors import AppError, Unavailable
+from kernel.errors import AppError, JobFinished, Unavailable
 from kernel.ids import new_id
 from tests.factories import gateway_alive, make_agent, make_user
 
@@ -297,7 +298,8 @@ class Simulation:
         """An owner cancels a job."""
         job = self.random.choice([*Job.objects.order_by("pk")[:50], None])
         if job is not None:
-            cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor="simulation")], now=self.now)
+            with contextlib.suppress(JobFinished):
+                cancel_job(owner_id=job.owner_id, job_id=job.pk, actor="simulation", now=self.now)
 
     def flush(self) -> None:
         """Redis is flushed."""

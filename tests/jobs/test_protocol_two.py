@@ -8,7 +8,7 @@ import pytest
 
 from agents.models import Agent
 from jobs.life.beat import Beat, beat_jobs
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
@@ -115,7 +115,7 @@ def test_a_cancel_request_survives_a_claim_that_was_put_back() -> None:
     job = make_job(agent)
     claim = Claim(agent_id=agent.pk)
     claim_jobs([claim])
-    cancel_jobs([Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test")])
+    cancel_job(owner_id=agent.owner_id, job_id=job.pk, actor="test")
     assert _status(job) == JobStatus.SENT
     put_back_jobs([PutBack(request_id=claim.request_id)])
     assert _status(job) == JobStatus.CANCELED
@@ -126,9 +126,8 @@ def test_a_repeated_cancel_request_is_one_event_and_progress_reports_it() -> Non
     job = make_job(agent)
     _claim(agent)
     _report(agent, job, ReportKind.RUNNING, 1)
-    wish = Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test")
-    cancel_jobs([wish, wish])
-    cancel_jobs([wish])
+    for _ in range(3):
+        cancel_job(owner_id=agent.owner_id, job_id=job.pk, actor="test")
     assert Job.objects.get(pk=job.pk).events_count == 4
     assert isinstance(_report(agent, job, ReportKind.RUNNING), JobCanceled)
     assert beat_jobs([Beat(agent_id=agent.pk, job_ids=frozenset({job.pk}))]) == [[job.pk]]

@@ -6,11 +6,11 @@ import datetime as dt
 
 import pytest
 
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.claim import PutBack, put_back_jobs
 from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
 from jobs.models import Job, Queue
-from jobs.queues.pull import Ack, Extension, Pull, ack_jobs, extend_leases, pull_jobs, require_pulled
+from jobs.queues.pull import Ack, Extension, Pull, ack_job, extend_lease, pull_jobs, require_pulled
 from jobs.states import JobStatus
 from jobs.transitions import Output
 from kernel.clock import database_now
@@ -39,8 +39,10 @@ def _ack(queue: Queue, job: Job, offer: int, *, ok: bool = True, now: dt.datetim
         owner_id=queue.owner_id, queue_id=queue.pk, job_id=job.pk, offer=offer, ok=ok,
         output=Output(text="said"), actor="user:x",
     )  # fmt: skip
-    (outcome,) = ack_jobs([wish], now=now)
-    return outcome
+    try:
+        return ack_job(wish, now=now)
+    except AppError as error:
+        return error
 
 
 def test_a_program_takes_ends_and_gets_the_next(queue: Queue) -> None:
@@ -62,8 +64,8 @@ def test_a_lease_that_ends_offers_again_and_the_old_offer_does_not_hold(queue: Q
     job = add(queue)
     now = database_now()
     assert _pull(queue, now=now) == job
-    (extended,) = extend_leases([Extension(queue_id=queue.pk, job_id=job.pk, offer=1, lease=2 * _MINUTE)], now=now)
-    assert isinstance(extended, Job)
+    extension = Extension(queue_id=queue.pk, job_id=job.pk, offer=1, lease=2 * _MINUTE)
+    assert extend_lease(extension, now=now) == job
     later = now + dt.timedelta(seconds=100)
     gateway_alive(now=later)
     assert expire_overdue_jobs(now=later) == 0
@@ -75,8 +77,8 @@ def test_a_lease_that_ends_offers_again_and_the_old_offer_does_not_hold(queue: Q
     assert again is not None
     assert (again.pk, again.offer) == (job.pk, 2)
     assert isinstance(_ack(queue, job, 1, now=later), JobTaken)
-    (refused,) = extend_leases([Extension(queue_id=queue.pk, job_id=job.pk, offer=1, lease=_MINUTE)], now=later)
-    assert isinstance(refused, JobTaken)
+    with pytest.raises(JobTaken):
+        extend_lease(extension, now=later)
     assert isinstance(_ack(queue, job, 2, now=later), Job)
 
 
@@ -109,10 +111,10 @@ def test_a_pull_whose_answer_was_not_sent_is_put_back_and_a_repeated_one_gets_th
 def test_cancel_takes_it_from_the_program_and_failures_are_tried_again(queue: Queue) -> None:
     job = add(queue, retries=1)
     assert _pull(queue) == job
-    cancel_jobs([Cancel(owner_id=queue.owner_id, job_id=job.pk, actor="test")])
+    cancel_job(owner_id=queue.owner_id, job_id=job.pk, actor="test")
     assert isinstance(_ack(queue, job, 1), JobCanceled)
-    (refused,) = extend_leases([Extension(queue_id=queue.pk, job_id=job.pk, offer=1, lease=_MINUTE)])
-    assert isinstance(refused, JobCanceled)
+    with pytest.raises(JobCanceled):
+        extend_lease(Extension(queue_id=queue.pk, job_id=job.pk, offer=1, lease=_MINUTE))
     other = add(queue, retries=1, backoff=[30])
     assert _pull(queue) == other
     assert isinstance(_ack(queue, other, 1, ok=False), Job)

@@ -9,7 +9,7 @@ import pytest
 
 from agents.models import Agent
 from agents.services.manage import AgentChange, update_agent
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.retry import pause_seconds
@@ -126,7 +126,7 @@ def test_a_canceled_job_is_neither_retried_nor_a_dead_letter() -> None:
     waiting, running = add(queue, "a"), add(queue, "b")
     assert claim(agent) == waiting
     assert claim(agent) == running
-    cancel_jobs([Cancel(owner_id=agent.owner_id, job_id=running.pk, actor="test")])
+    cancel_job(owner_id=agent.owner_id, job_id=running.pk, actor="test")
     output = Output(reason="canceled")
     report_jobs([Report(agent_id=agent.pk, job_id=running.pk, kind=ReportKind.FAIL, output=output)])
     Agent.objects.filter(pk=agent.pk).update(enabled=True)
@@ -215,5 +215,5 @@ def test_a_chain_follows_success_or_the_last_failure_and_nothing_else() -> None:
     _fail(agent, now=again.active_at)
     assert list(Job.objects.filter(parent_id=again.pk).values_list("message", flat=True)) == ["bad"]
     gone = make_job(agent, "three", then=then)
-    cancel_jobs([Cancel(owner_id=owner.pk, job_id=gone.pk, actor="test")])
+    cancel_job(owner_id=owner.pk, job_id=gone.pk, actor="test")
     assert not Job.objects.filter(parent_id=gone.pk).exists()

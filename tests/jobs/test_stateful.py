@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from agents.models import Agent
 from agents.services.presence import AgentTouch, touch_agents
 from jobs.life.beat import Beat, beat_jobs
-from jobs.life.cancel import Cancel, cancel_jobs, cancel_jobs_of_agent
+from jobs.life.cancel import cancel_job, cancel_jobs_of_agent
 from jobs.life.claim import Claim, PutBack, claim_jobs, put_back_jobs
 from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
 from jobs.life.overdue import OFFERS_LIMIT, expire_overdue_jobs
@@ -169,7 +169,11 @@ class Life(RuleBasedStateMachine):
     @rule(number=_NUMBERS)
     def cancel(self, number: int) -> None:
         job = self._job(number)
-        (outcome,) = cancel_jobs([Cancel(owner_id=job.owner_id, job_id=job.pk, actor="test")], now=self.now)
+        outcome: Job | AppError
+        try:
+            outcome = cancel_job(owner_id=job.owner_id, job_id=job.pk, actor="test", now=self.now)
+        except AppError as error:
+            outcome = error
         after = self._job(number)
         if job.is_terminal:
             assert isinstance(outcome, AppError) == (job.status != JobStatus.CANCELED)

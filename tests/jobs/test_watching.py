@@ -20,7 +20,7 @@ from agents.models import Agent
 from jobs.api.reading import read_submission
 from jobs.delayed.release import fire_delayed
 from jobs.delayed.service import DelayedRef
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.submit import Submission
@@ -195,7 +195,7 @@ def test_a_canceled_job_is_not_evaluated() -> None:
     agent = make_agent()
     policy: JsonObject = {"when": "always", "name": "x"}
     job = make_job(agent, notify=policy)
-    run_one(cancel_jobs, Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test"))
+    cancel_job(owner_id=agent.owner_id, job_id=job.pk, actor="test")
     make_job(agent, notify=policy)
     end(agent, "", 143, reason="canceled")
     assert (told(agent), WatchMemory.objects.count()) == ([], 0)

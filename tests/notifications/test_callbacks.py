@@ -15,7 +15,7 @@ import pytest
 from accounts.models import User
 from agents.models import Agent
 from devtools.simulator.client import Simulator
-from jobs.life.cancel import Cancel, cancel_jobs
+from jobs.life.cancel import cancel_job
 from jobs.life.report import ReportKind
 from jobs.models import Job
 from kernel.clock import database_now
@@ -106,7 +106,7 @@ def _expire(agent: Agent, job: Job) -> None:
 
 
 def _cancel(agent: Agent, job: Job) -> None:
-    cancel_jobs([Cancel(owner_id=agent.owner_id, job_id=job.pk, actor="test")])
+    cancel_job(owner_id=agent.owner_id, job_id=job.pk, actor="test")
 
 
 @pytest.mark.parametrize(("end", "told"), [(_expire, ["sent", "expired"]), (_cancel, ["canceled"])])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from letserver.celery import app
 from kernel.loops import EXIT_CODE
+from letserver.celery import app
 from letserver.watchdog import LOOK_EVERY_SECONDS, PATIENCE_SECONDS, Watch
 from tests.lanes.lane import Lane
 from tests.lanes.services import ROOT, PrivateServer
