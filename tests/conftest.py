@@ -39,6 +39,7 @@ _WAITING = (
     "tests/gateway/",
     "tests/browser/",
     "tests/devtools/",
+    "tests/upgrade/",
 )
 _CALLING = "tests/api/"
 
