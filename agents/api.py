@@ -16,8 +16,9 @@ from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
 from agents.services.manage import TAGS_LIMIT, AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
 from kernel.errors import AgentLimit, AgentOnline, InvalidRequest, NameTaken, NotFound
+from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe, query
-from kernel.http.rest import Flag, Operation, Text, checked, query_value
+from kernel.http.rest import Flag, Operation, Text, query_value
 from kernel.ids import is_id
 
 
@@ -69,6 +70,9 @@ class NewAgentSerializer(serializers.Serializer[Any]):
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     tags = serializers.ListField(child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT)
+
+
+_NEW_AGENT_FIELDS = frozenset(NewAgentSerializer().fields)
 
 
 class AgentChangeSerializer(serializers.Serializer[Any]):
@@ -163,7 +167,7 @@ class Agents(Operation):
     def post(self, request: Request) -> Response:
         """Make an agent and its token, which is shown this once."""
         principal = caller(request)
-        fields = checked(NewAgentSerializer(data=self.read_body(request)))
+        fields = checked_body(NewAgentSerializer, self.read_body(request))
         owner = read_user(user_id=principal.owner_id)
         agent, token = create_agent(owner=owner, actor=principal.actor, **fields)
         return Response({**agent_json(agent), "token": token}, status=201, headers={"Location": f"/agents/{agent.pk}"})
@@ -183,7 +187,10 @@ class SystemAgents(Operation):
     )
     def post(self, request: Request, user_id: str) -> Response:
         """Make an agent and answer in the original's shape, without a token: its owner mints one."""
-        fields = checked(NewAgentSerializer(data=self.read_body(request)))
+        body = self.read_body(request)
+        # A call of the original: it ignores unknown fields.
+        known = {name: value for name, value in body.items() if name in _NEW_AGENT_FIELDS}
+        fields = checked_body(NewAgentSerializer, known)
         owner = read_active_user(user_id=user_id)
         agent, _token = create_agent(owner=owner, actor=SYSTEM_ACTOR, **fields)
         answer = agent_json(agent)
@@ -213,7 +220,7 @@ class OneAgent(Operation):
         """Change the fields that are sent. Disabling cancels the agent's jobs."""
         principal = caller(request)
         agent = _agent_of(principal, agent_id)
-        fields = checked(AgentChangeSerializer(data=self.read_body(request)))
+        fields = checked_body(AgentChangeSerializer, self.read_body(request))
         agent = update_agent(agent=agent, change=AgentChange(**fields), actor=principal.actor)
         return Response(agent_json(agent))
 

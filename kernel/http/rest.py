@@ -21,7 +21,6 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from kernel.clock import rfc3339
@@ -141,29 +140,6 @@ class Time(serializers.DateTimeField):
     def to_representation(self, value: dt.datetime) -> str:
         """Write the time in UTC, with microseconds and `Z`."""
         return rfc3339(value) or ""
-
-
-def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
-    """Return the checked fields of a body; raise InvalidRequest that names the first wrong one."""
-    if not serializer.is_valid():
-        field, problems = next(iter(serializer.errors.items()))
-        where, problem = _first_problem(str(field), problems)
-        raise InvalidRequest(_("%(field)s: %(problem)s"), params={"field": where, "problem": problem})
-    return dict(serializer.validated_data)
-
-
-def _first_problem(where: str, problems: Any) -> tuple[str, object]:
-    """Follow DRF's nested errors down to the first sentence: a list of sentences, or an object by field or by index."""
-    while True:
-        if isinstance(problems, dict) and problems:
-            key, problems = next(iter(problems.items()))
-            if key != api_settings.NON_FIELD_ERRORS_KEY:
-                where += f"[{key}]" if isinstance(key, int) else f".{key}"
-        elif isinstance(problems, list) and problems and isinstance(problems[0], dict | list):
-            number = next((at for at, one in enumerate(problems) if one), 0)
-            where, problems = f"{where}[{number}]", problems[number]
-        else:
-            return where, problems[0] if isinstance(problems, list) and problems else problems
 
 
 def as_app_error(error: Exception) -> AppError:

@@ -43,6 +43,31 @@ def test_change_keeps_fields_that_were_not_sent(alice: Person) -> None:
     assert alice("PATCH", f"/agents/{agent.id}", {}).body["name"] == "bar"
 
 
+@pytest.mark.parametrize("tags", [[[]], ["nas", []], [{}], [["nas"]], [1], [None], ["nas", True], "nas", {}])
+def test_tags_that_are_no_texts_are_refused_by_name(tags: object, alice: Person) -> None:
+    agent = alice.add_agent("bar")
+    for refused in (
+        alice("POST", "/agents", {"name": "foo", "tags": tags}),
+        alice("PATCH", f"/agents/{agent.id}", {"tags": tags}),
+    ):
+        assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
+        assert "tags" in refused.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "nearest"), [("aliass", "Did you mean alias?"), ("tag", "Did you mean tags?"), ("zzzzz", "not a field")]
+)
+def test_unknown_field_is_refused_with_the_nearest_known_one(field: str, nearest: str, alice: Person) -> None:
+    agent = alice.add_agent("bar")
+    for refused in (
+        alice("POST", "/agents", {"name": "foo", field: "x"}),
+        alice("PATCH", f"/agents/{agent.id}", {field: "x"}),
+    ):
+        assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
+        assert field in refused.body["message"]
+        assert nearest in refused.body["message"]
+
+
 def test_disabling_cancels_jobs_and_refuses_the_agent(alice: Person) -> None:
     agent = alice.add_agent()
     taken, waiting = alice.give(agent), alice.send(agent)["id"]

@@ -159,7 +159,7 @@ def test_the_upstream_program_gets_the_reason_of_a_refusal(
 def test_an_agent_of_the_upstream_program_has_the_original_shape(system: None, alice: Person) -> None:
     user_id = alice("GET", "/me").body["id"]
     path = f"/sys/users/{user_id}/agents"
-    made = alice.api("POST", path, {"name": "roof", "alias": "r1", "remark": "x"}, token=SYS_TOKEN)
+    made = alice.api("POST", path, {"name": "roof", "unknown": [[]], "alias": "r1", "remark": "x"}, token=SYS_TOKEN)
     assert set(made.body) == {
         "id", "user_id", "available", "name", "alias", "remark", "ip", "activated_at", "created_at", "updated_at",
     }  # fmt: skip
