@@ -1,6 +1,6 @@
-"""Starts the lane's private servers before Django's settings are read, and the live servers when a test asks.
+"""Starts the lane's private servers before Django's settings are read, and live servers for tests that use them.
 
-LETSERVER_TEST_LANE chooses the lane: `sqlite` (also where it is not set) or `mariadb`.
+LETSERVER_TEST_LANE chooses the lane: `sqlite` (the default) or `mariadb`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.lanes.lane import CALLING, MARIADB, PARTS, PARTS_OF, WAITING, WORKING
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT
 
-# The database plays no part in these: the SQLite lane runs them once for both.
+# These do not depend on the database: only the SQLite lane runs them.
 _DATABASE_FREE = (
     "tests/skadi/",
     "tests/up/",
@@ -30,7 +30,7 @@ _DATABASE_FREE = (
     "tests/jobs/test_argv.py",
     "tests/schedules/test_rules.py",
 )
-# Most of their time they wait for processes that they have started: `make test` runs them beside the others.
+# These mostly wait for processes that they start: `make test` runs them in parallel with the others.
 _WAITING = (
     "tests/skadi/",
     "tests/up/",
@@ -43,14 +43,14 @@ _WAITING = (
 )
 _CALLING = "tests/api/"
 
-# At import: a folder's own conftest.py, which may import models, is imported before any hook runs.
+# At import, because a folder's conftest.py, which may import models, is imported before any hook runs.
 _LANE = start_lane()
 _TOLD = pytest.StashKey[list[str]]()
 _COSTS = Costs()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make test` uses to run a lane in parts and to build its last lines."""
+    """Add the options with which `make test` runs a lane in parts and prints its summary."""
     parser.addoption("--lane-report", metavar="PATH", help="write counts, skip reasons and costs there, as JSON")
     parser.addoption("--part", choices=PARTS, help="only the tests of that part of the lane")
 
@@ -61,12 +61,12 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Say which lane this is."""
+    """Name the lane."""
     return f"lane: {_LANE.name}"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import what another lane or the other part runs."""
+    """Do not import the files of another lane or part."""
     path = f"{collection_path.relative_to(ROOT).as_posix()}/" if collection_path.is_relative_to(ROOT) else ""
     if path.count("/") != 2:  # only folders of tests/
         return None
@@ -76,14 +76,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _part_of(path: str) -> str:
-    """Return the part of this lane to which a folder of tests belongs."""
+    """Return the part of the lane that runs a folder of tests."""
     if path in _WAITING:
         return WAITING
     return CALLING if path == _CALLING and CALLING in PARTS_OF[_LANE.name] else WORKING
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the SQLite lane what does not depend on the database."""
+    """Deselect tests that run only on the other lane."""
     for item in items:
         if item.nodeid.startswith(_DATABASE_FREE):
             item.add_marker(pytest.mark.sqlite_only)
@@ -95,13 +95,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Add the test, with its fixtures, to the cost of its file."""
+    """Add the time of the test and its fixtures to its file."""
     with _COSTS.measure(item.nodeid.partition("::")[0]):
         return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show what the tests told, and write the lane's report."""
+    """Print the lines of `tell`, and write the lane's report."""
     told = config.stash.get(_TOLD, [])
     if told:
         terminalreporter.section("what the tests tell")
@@ -117,7 +117,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(scope="session")
 def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Show a line after the run: what a test prints is only seen when it fails."""
+    """Print a line after the run, because the output of a passed test is hidden."""
     return pytestconfig.stash.setdefault(_TOLD, []).append
 
 
@@ -138,7 +138,7 @@ def _quick_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(lane: Lane) -> None:
-    """Use a copy of the migrated template. SQLite's is a file, as in the product: memory has other locks and no WAL."""
+    """Use a copy of the migrated template. SQLite uses a file, because memory has other locks and no WAL."""
     from django.db import connection
 
     data = lane.folder / "test"
@@ -150,7 +150,7 @@ def django_db_modify_db_settings(lane: Lane) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """Take the database that is there."""
+    """Use the existing database."""
     return True
 
 
@@ -175,7 +175,7 @@ def module_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _empty_redis(lane: Lane) -> None:
-    """Start every test with a Redis that knows nothing."""
+    """Empty Redis before every test."""
     lane.redis.flushall()
 
 
@@ -197,19 +197,19 @@ def _live_servers(lane: Lane) -> Iterator[Callable[[bool], LiveServer]]:
 
 @pytest.fixture
 def live_on(_live_servers: Callable[[bool], LiveServer]) -> LiveServer:
-    """The live server with the gateway in front; one for the session, started again where a test killed it."""
+    """The live server with the gateway; one per session, started again if a test killed it."""
     return _live_servers(True)
 
 
 @pytest.fixture
 def live_off(_live_servers: Callable[[bool], LiveServer]) -> LiveServer:
-    """The live server on which Django REST framework answers everything."""
+    """The live server without the gateway: Django REST framework answers every call."""
     return _live_servers(False)
 
 
 @pytest.fixture(params=[True, False], ids=["gateway-on", "gateway-off"])
 def live(request: pytest.FixtureRequest, _live_servers: Callable[[bool], LiveServer]) -> LiveServer:
-    """Both live servers in turn: the contract holds on either."""
+    """Both live servers in turn."""
     return _live_servers(request.param)
 
 

@@ -1,4 +1,4 @@
-"""Small disks of memory, and disks that turn read-only."""
+"""Small disks in memory, and read-only disks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def small_disk(folder: Path, *, megabytes: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # Lazily: a process that was just killed may still be going.
+        # Lazily, because a killed process may not have ended yet.
         _run("umount", "--lazy", str(folder))
 
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Let nothing in a folder be opened for writing or renamed; what is open stays open.
+    """Refuse opening files for writing and renames in a folder; open files stay open.
 
-    A mount over it: the kernel refuses to remount a disk on which a file is open for writing.
+    It mounts over the folder, because the kernel refuses to remount a disk with a file open for writing.
     """
     _run("mount", "--bind", str(folder), str(folder))
     try:
@@ -37,7 +37,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def why_no_disk() -> str:
-    """Return "" or why no disk can be mounted on this machine."""
+    """Return why no disk can be mounted on this machine, or ""."""
     if os.geteuid() != 0:
         return "a small disk is mounted by root only"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Typed makers of the things that tests start from. They go through the services, as the product does."""
+"""Typed factories for tests. They call the services, as the product does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 
 def gateway_alive(*, seconds: float = 10_000, now: dt.datetime | None = None) -> None:
-    """Some gateway has been alive for that long, until now."""
+    """Let a gateway have been alive for `seconds` until now."""
     now = now or database_now()
     since = now - dt.timedelta(seconds=seconds)
     GatewayClock.objects.update_or_create(pk=1, defaults={"alive_since": since, "beat_at": now})
@@ -42,7 +42,7 @@ def make_user(username: str = "") -> User:
 
 
 def make_agent(*, owner: User | None = None, name: str = "", online: bool = True) -> Agent:
-    """An agent, heard just now unless `online` is off."""
+    """An agent that was seen just now, unless `online` is false."""
     agent, _token = create_agent(owner=owner or make_user(), name=name or f"agent-{next(_numbers)}", actor="test")
     if online:
         touch_agents([AgentTouch(agent_id=agent.pk, ip="192.0.2.1", version="test")])
@@ -51,7 +51,7 @@ def make_agent(*, owner: User | None = None, name: str = "", online: bool = True
 
 
 def agreed(channel: Channel) -> Channel:
-    """The channel, as after its mailbox has agreed long ago."""
+    """Return the channel as after a confirmed mailbox."""
     channel.confirmed_at = channel.created_at
     channel.save(update_fields=["confirmed_at"])
     Delivery.objects.filter(channel=channel, message=None).delete()
@@ -76,13 +76,13 @@ def submission(agent: Agent, message: str = "date", *, idempotency_key: str | No
 
 
 def _options(more: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of the order out of what a submission is to be made of."""
+    """Take the options of the order out of `more`."""
     names = {one.name for one in fields(JobOrder)}
     return {name: more.pop(name) for name in list(more) if name in names}
 
 
 def schedule_fields(said: dict[str, Any]) -> ScheduleFields:
-    """What is said of a schedule, options of its jobs among it."""
+    """The fields of a schedule, with the options of its jobs."""
     own = dict(said)
     return ScheduleFields(order=OrderChange(_options(own)), **own)  # type: ignore[typeddict-item]
 
@@ -95,7 +95,7 @@ def make_job(agent: Agent, message: str = "date", *, now: dt.datetime | None = N
 
 
 def claim(agent: Agent, *, now: dt.datetime | None = None) -> Job | None:
-    """What the agent gets at a poll."""
+    """Let the agent poll; return the job or None."""
     (job,) = claim_jobs([Claim(agent_id=agent.pk)], now=now)
     return job
 
@@ -103,13 +103,13 @@ def claim(agent: Agent, *, now: dt.datetime | None = None) -> Job | None:
 def report(
     agent: Agent, job: Job, kind: ReportKind, text: str = "", *, now: dt.datetime | None = None
 ) -> AppError | None:
-    """What the agent hears of a report."""
+    """Let the agent report; return the error or None."""
     (outcome,) = report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=text))], now=now)
     return outcome
 
 
 def make_job_in(status: JobStatus, agent: Agent | None = None) -> Job:
-    """A job in that status, brought there by the services."""
+    """A job in this status, reached through the services."""
     agent = agent or make_agent()
     job = make_job(agent)
     if status == JobStatus.CANCELED:
@@ -132,7 +132,7 @@ def make_job_in(status: JobStatus, agent: Agent | None = None) -> Job:
 
 
 def make_expired(agent: Agent, job: Job) -> None:
-    """Let the agent take the job and say nothing until its lease is over."""
+    """Let the agent claim the job and stay silent until its lease ends."""
     long_ago = database_now() - dt.timedelta(hours=1)
     Job.objects.filter(pk=job.pk).update(active_at=long_ago)
     assert claim(agent, now=long_ago) == job

@@ -1,4 +1,4 @@
-"""Wait for a condition, never for a time."""
+"""Waits for a condition instead of sleeping for a fixed time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def until(look: Callable[[], Value], *, seconds: float = 10.0) -> Value:
-    """Look until the answer is true, and return it; fail after `seconds`."""
+    """Call `look` until its result is true, and return it; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = look()

@@ -1,4 +1,5 @@
 """Signatures and encryption of the platforms, from their pages and independent of the product's and of wechatpy's.
+
 Tests check them against the platforms' own vectors and against wechatpy in both directions.
 """
 

@@ -216,8 +216,10 @@ class WeCom(Platform):
             raise _Refused("60020", ip=request.peer)
 
     def _send(self, request: Request) -> object:
-        """Send to members. The answer is 0 and names unknown receivers; a text over 2048 bytes is cut; messages above
-        the rate are dropped without an error.
+        """Send to members.
+
+        The answer is 0 and names unknown receivers. A text over 2048 bytes is cut; messages above the rate are dropped
+        without an error.
         """
         self._check_token(request)
         body, kind, inner = self._body(request)
@@ -258,9 +260,7 @@ class WeCom(Platform):
         self._person_times[day] = counted
 
     def _is_repeat(self, body: Mapping[str, object], members: list[str], text: str) -> bool:
-        """Return whether `enable_duplicate_check` holds this message back: it repeats one to the same members within
-        the interval.
-        """
+        """Return whether `enable_duplicate_check` drops this message as a repeat within the interval."""
         if not body.get("enable_duplicate_check"):
             return False
         mark, now = ("|".join(members), text), self.world.clock.now()

@@ -43,7 +43,7 @@ def product(sim: Simulator, data_folder: Callable[[], Path]) -> Iterator[Instanc
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that end with the test."""
+    """Processes that are stopped after the test."""
     processes: list[subprocess.Popen[bytes]] = []
     yield processes
     for process in processes:
@@ -59,7 +59,7 @@ def _curl(*words: str) -> str:
 
 
 def _shown(sim: Simulator, openid: str, via: str, words: str) -> Entry:
-    """Wait for a bubble of that kind with these words."""
+    """Wait for an entry of this kind with this text."""
     return sim.wait_for(openid, lambda entry: entry["via"] == via and words in str(entry), seconds=40)
 
 
@@ -71,7 +71,7 @@ def test_from_follow_to_the_result_in_the_chat(
     assert sim.handshake()["ok"]
     openid = sim.user("小明")
 
-    # 1. Follow, and ask what there is.
+    # 1. Follow, and ask for help.
     assert "token" in (sim.follow(openid).reply or "")
     assert "agent add" in (sim.text(openid, "帮助").reply or "")
 
@@ -103,10 +103,10 @@ def test_from_follow_to_the_result_in_the_chat(
     started.append(agent)
     _shown(sim, openid, "kf", "小新")
 
-    # 4. Say something to it, and hear back.
+    # 4. Send it a command, and receive the result.
     assert "🕘" in (sim.text(openid, "小新 date").reply or "")
     result = _shown(sim, openid, "kf", "🟩 任务")
     assert re.search(r"20\d\d", result["text"])
-    # What its file does not allow does not run.
+    # A command that its file does not allow does not run.
     sim.text(openid, "小新 rm -rf /")
     _shown(sim, openid, "kf", "🟥 任务")

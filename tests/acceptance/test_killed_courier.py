@@ -1,4 +1,4 @@
-"""Whoever sends is killed again and again: every accepted message arrives, hardly any twice, and no limit is passed."""
+"""The courier is killed repeatedly: every accepted message arrives, few of them twice, and no limit is exceeded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TEMPLATES_A_DAY = 30
 _KINDS = ("hook", "hook", "template", "text")
 _PATHS = {"template": "/message/info", "text": "/message/text"}
 _NAME = re.compile(r"p\d\d m\d\d")
-# So long a platform keeps its answer back after it has taken a message: kills should fall into it.
+# A platform delays its answer this long after it accepted a message, so that kills hit this interval.
 _ANSWER_MS = 60
 _RESTART_SECONDS = 90.0
 _DRAIN_SECONDS = 400.0
@@ -38,7 +38,7 @@ _DRAIN_SECONDS = 400.0
 
 @dataclass(kw_only=True)
 class Person:
-    """One user, what they send by, and how they were answered."""
+    """One user, the kind of their channel, and the answers to their messages."""
 
     name: str
     kind: str
@@ -51,11 +51,11 @@ class Person:
 
     @property
     def target(self) -> str:
-        """Where it arrives."""
+        """The conversation in which the messages arrive."""
         return self.name if self.kind == "hook" else self.openid
 
     def send(self, base: str, text: str) -> int:
-        """Send until somebody answers; return the status."""
+        """Send until the product answers; return the status."""
         path = _PATHS.get(self.kind, "/messages")
         wish: dict[str, object] = {"text": text, "channels": ["hook"]} if self.kind == "hook" else {"message": text}
         headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": text}
@@ -72,7 +72,7 @@ class Person:
 
 
 class Crowd:
-    """Everybody, each in a thread, held back so that there is something to send at every kill."""
+    """All users, each in a thread. `allow` releases a share of their messages, so some are pending at each kill."""
 
     def __init__(self, people: list[Person], base: str, sim: Simulator) -> None:
         self.people = people
@@ -82,20 +82,20 @@ class Crowd:
         self._moved = threading.Condition()
 
     def allow(self, share: float) -> None:
-        """Let them send as much of their messages, from 0 to 1."""
+        """Let them send up to this share of their messages, from 0 to 1."""
         with self._moved:
             self._allowed = share
             self._moved.notify_all()
 
     def run(self, person: Person) -> None:
-        """Send one's messages."""
+        """Send one user's messages."""
         for number in range(_MESSAGES):
             with self._moved:
                 self._moved.wait_for(lambda number=number: number < self._allowed * _MESSAGES)
             text = f"{person.name} m{number:02d}"
             status = person.send(self._base, text)
             while status == 429 and person.kind == "text":
-                # Whatever a person writes lets us write to them again.
+                # A message from a person opens a new window.
                 self._sim.text(person.openid, "1")
                 time.sleep(3)
                 status = person.send(self._base, text)
@@ -116,7 +116,7 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Callable[[str], Journal]]:
-    """Open a journal by its name; all are closed in the end."""
+    """Open a journal by its name; all are closed after the test."""
     folder = tmp_path / "evidence"
     folder.mkdir()
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def _start(data: Path, sim: Simulator, threads: int) -> Instance:
 
 
 def _arrive(number: int, base: str, sim: Simulator, journal: Journal) -> Person:
-    """Follow, ask for a token, and make the channel that this person wants."""
+    """Follow, ask for a token, and create the person's channel."""
     openid = sim.user(f"person {number}")
     sim.follow(openid)
     reply = sim.text(openid, "token").reply or ""
@@ -165,7 +165,7 @@ def _kill_again_and_again(
 ) -> None:
     for number in range(_KILLS):
         crowd.allow((number + 1) / _KILLS)
-        # The old one's last call may be heard of only now.
+        # The last call of the killed courier may be logged only now.
         (pid,) = until(lambda: product.find("--queues deliveries"), seconds=_RESTART_SECONDS)
         before = max((call["seq"] for call in sim.calls()), default=0)
         until(lambda before=before: any(map(_is_sending, sim.calls(after=before))), seconds=_RESTART_SECONDS)
@@ -184,7 +184,7 @@ def _open_rows(database: Path) -> list[tuple[str, int]]:
 
 
 def _hear_the_platforms(sim: Simulator, people: list[Person], journal: Journal, owners: dict[str, str]) -> Counter[str]:
-    """Write down what they took and what they counted; return how often each text was taken."""
+    """Log the messages that the platforms accepted and their counts; return how often each text was accepted."""
     taken: Counter[str] = Counter()
     cards: set[object] = set()
     for call in filter(_is_sending, sim.calls()):
@@ -198,7 +198,7 @@ def _hear_the_platforms(sim: Simulator, people: list[Person], journal: Journal, 
             code = answer["errcode"]
             if code == 0 and "msgid" in answer:
                 if answer["msgid"] in cards:
-                    continue  # the platform knew it by its id, and showed it once
+                    continue  # the platform recognised its id, and showed it once
                 cards.add(answer["msgid"])
         if code == 0:
             taken[text] += 1

@@ -96,13 +96,13 @@ def test_a_restored_backup_runs_nothing_twice(tmp_path: Path, tell: Callable[[st
     assert f"{_JOBS} " in said
     with _up(data, product.port) as again, _agent(tmp_path, config):
         until(lambda: again.call("GET", f"/agents/{made['id']}")[1]["online"], seconds=30)
-        time.sleep(3)  # three ticks of a ticker that is held
+        time.sleep(3)  # three ticks while the ticker is held
         assert _rows(data, "SELECT COUNT(*) FROM jobs_job WHERE parent_id IS NOT NULL") == [(0,)]
         _manage(data, "after_restore", "--go")
         until(
             lambda: _rows(data, "SELECT COUNT(*) FROM jobs_delayedjob WHERE state = 'fired'") == [(_JOBS,)], seconds=60
         )
-        # Each was offered to the agent, or has ended: it had its chance to run a second time.
+        # Each was offered to the agent or has ended, so it could have run a second time.
         untouched = "SELECT COUNT(*) FROM jobs_job WHERE parent_id IS NOT NULL AND offer = 0"
         until(lambda: _rows(data, untouched) == [(0,)], seconds=120)
         time.sleep(5)

@@ -37,7 +37,7 @@ def _long_seconds(request: pytest.FixtureRequest) -> int:
 def agent(
     product: Instance, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
-    """A real agent with commands of its own."""
+    """A real agent with its own commands."""
     folder = tmp_path_factory.mktemp("worker")
     status, agent = product.call("POST", "/agents", {"name": "worker"})
     assert status == 201
@@ -101,7 +101,7 @@ def test_a_job_of_thirty_minutes_scaled(product: Instance, agent: dict[str, Any]
 
 
 def _sleepers(job_id: str) -> list[int]:
-    """Return the processes that carry the job's id in their environment."""
+    """Return the processes with the job's id in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""The timer habit: ask a page again and again, and hear in a WeCom group only when there is something new on it.
+"""The timer habit: poll a page, and notify a WeCom group only when the page has something new.
 
-Everything is real but the page, the platform and the five minutes: `make up`, an agent, a schedule of every second.
+`make up`, the agent and the schedule are real; the page and the platform are simulated, and the interval is a second.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def product(sim: Simulator, tmp_path: Path) -> Iterator[Instance]:
-    """Everything that `make up` starts."""
+    """An instance of `make up`."""
     instance = Instance(tmp_path / "data", LETSERVER_LANGUAGE="en", **sim.settings())
     try:
         yield instance.wait_until_ready()
@@ -57,7 +57,7 @@ def product(sim: Simulator, tmp_path: Path) -> Iterator[Instance]:
 
 @pytest.fixture
 def agent(product: Instance, tmp_path: Path) -> Iterator[Path]:
-    """A real agent that may run the script and nothing else; the page that the script reads."""
+    """A real agent that may only run the script; returns the page that the script reads."""
     script, config, page = tmp_path / "look.sh", tmp_path / "skadi.yml", tmp_path / "page"
     script.write_text(_SCRIPT, encoding="utf-8")
     script.chmod(0o700)
@@ -79,7 +79,7 @@ def agent(product: Instance, tmp_path: Path) -> Iterator[Path]:
 
 
 class _Habit:
-    """The schedule, the page that it looks at and the group that it tells."""
+    """The schedule, the page that it polls and the group that it notifies."""
 
     def __init__(self, product: Instance, sim: Simulator, page: Path) -> None:
         self._product = product
@@ -87,8 +87,8 @@ class _Habit:
         self._page = page
 
     def begin(self, page: str) -> None:
-        """Make the robot's channel and the schedule, over a page."""
-        # That it came online is news too; it is told before there is a group.
+        """Create the robot's channel and the schedule for a page."""
+        # The agent's coming online is a notice too; let it be sent before there is a group.
         until(lambda: all(one["online"] for one in self._agents()), seconds=_RUN_SECONDS)
         assert self._sim.robot("wecom", _ROBOT)
         channel = {"name": "group", "driver": "wecom_robot", "settings": {"key": _ROBOT}}
@@ -111,12 +111,12 @@ class _Habit:
         assert status == 201, said
 
     def runs(self, count: int) -> None:
-        """Wait until so many more runs have ended."""
+        """Wait until `count` more runs have ended."""
         wanted = self._ended() + count
         until(lambda: self._ended() >= wanted, seconds=_RUN_SECONDS)
 
     def sees(self, page: str) -> None:
-        """Show another page, and wait until a run has ended that can only have read that one."""
+        """Change the page, and wait until a run has ended that must have read the new one."""
         self.show(page)
         self.runs(2)
 
@@ -137,7 +137,7 @@ class _Habit:
         return items
 
     def told(self, count: int) -> list[Entry]:
-        """What the group shows, once it shows so much."""
+        """Wait for `count` messages in the group, and return them."""
         until(lambda: len(self._shown()) >= count, seconds=_RUN_SECONDS)
         return self._shown()
 
@@ -149,20 +149,20 @@ class _Habit:
 def test_a_polled_page_is_reported_only_when_it_changes(product: Instance, sim: Simulator, agent: Path) -> None:
     habit = _Habit(product, sim, agent)
     habit.begin("Sat 09:00 2 seats\n")
-    # A baseline and three runs that show the same say nothing.
+    # A baseline and three runs with the same output send nothing.
     habit.runs(4)
     assert [one["text"] for one in habit.told(0)] == []
-    # A new line is one message with the line, and calls those whom it should.
+    # A new line is one message with the line and the mentions.
     habit.show("Sat 09:00 2 seats\nSun 10:00 1 seat\n")
     (news,) = habit.told(1)
     assert "+ Sun 10:00 1 seat" in news["text"]
     assert "Sat 09:00" not in news["text"]
     assert news["mentions"] == ["@all", "13800000000"]
-    # A blank page is no news, nor is the same page after it.
+    # A blank page is not a change, and neither is the same page after it.
     habit.sees("\n \n")
     habit.sees("Sat 09:00 2 seats\nSun 10:00 1 seat\n")
     assert habit.told(1) == [news]
-    # Three failures are one notice, however many follow; the success after them is one.
+    # Three or more failures are one notice; the success after them is another.
     habit.show("no connection\n", code=1)
     _news, failure = habit.told(2)
     assert "failed 3 times in a row" in failure["text"]

@@ -57,7 +57,7 @@ def _poll_as(product: Instance, token: str) -> tuple[int, Any]:
 
 
 def test_beat_rings_the_sweeps(product: Instance) -> None:
-    """An agent polls, takes one job and is never heard again: lease and presence end by themselves."""
+    """An agent polls, claims one job and stays silent: the sweeps end its lease and its presence."""
     status, agent = product.call("POST", "/agents", {"name": "silent"})
     assert status == 201
     assert _poll_as(product, agent["token"]) == (204, None)
@@ -76,10 +76,10 @@ def test_beat_rings_the_sweeps(product: Instance) -> None:
     assert product.call("GET", f"/agents/{agent['id']}")[1]["online"] is False
     status, error = product.call("POST", "/jobs", {"agent": "silent", "message": "date"})
     assert (status, error["error"]) == (400, "InvalidAgent")
-    # It comes back, and what may wait is still there.
+    # It comes back, and the job that may wait is still there.
     assert _poll_as(product, agent["token"])[1]["id"] == patient["id"]
     assert product.call("GET", f"/agents/{agent['id']}")[1]["online"] is True
-    # The late end of what it took is taken once.
+    # The late end of the claimed job is accepted once.
     connection = http.client.HTTPConnection("127.0.0.1", product.port, timeout=3)
     path, headers = f"/agent/jobs/{jobs[0]['id']}/succeed", {"Authorization": f"Bearer {agent['token']}"}
     connection.request("PUT", path, json.dumps({"result": "late"}), headers)

@@ -1,4 +1,4 @@
-"""Requests that are wrong in one way each. `{agent}`, `{job}`, `{name}`, `{token}` are filled in by the test."""
+"""Requests with one error each. The test fills in `{agent}`, `{job}`, `{name}` and `{token}`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
-    """One request, and the statuses one of which it must get. `who`: user, agent or nobody."""
+    """One request and its expected status. `who`: `user`, `agent`, or `nobody` for no token."""
 
     name: str
     method: str
@@ -29,7 +29,7 @@ class Bad:
     code: str = ""
 
 
-# Calls with a body: (method, path, who, a body that would do)
+# Calls with a body: (method, path, who, a valid body)
 _BODIES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("POST", "/job/add", "user", {"message": "{name} date"}),
     ("POST", "/jobs", "user", {"agent": "{name}", "message": "date"}),
@@ -71,7 +71,7 @@ _NOT_A_CLEAN_OBJECT: dict[str, bytes] = {
     "a form": b"message=bar+date",
 }
 
-# Fields: call -> field -> values that will not do
+# Fields: call -> field -> invalid values
 _TEXTLESS: tuple[Any, ...] = (5, 1.5, True, [], ["x"], {}, {"a": 1})
 _NUMBERLESS: tuple[Any, ...] = ("5", 1.5, True, [], {})
 _FIELDS: dict[tuple[str, str, str], dict[str, tuple[Any, ...]]] = {
@@ -194,7 +194,7 @@ _LIST_AGENT_UNKNOWN = ("nobody", "", UNKNOWN_ID, "%25", "_" * 5, "x" * 5000)
 
 
 def corpus() -> list[Bad]:
-    """All of it."""
+    """Return all bad requests."""
     return [*_bodies(), *_fields(), *_ids(), *_queries(), *_methods(), *_headers(), *_lines(), *_unknown()]
 
 

@@ -30,7 +30,7 @@ def charlie(db: None) -> Person:
     return new_person("charlie")
 
 
-# In one process of the server's: each start of Django takes a second.
+# One process creates all users, because each start of Django takes a second.
 _MINT = """
 import json
 from accounts.models import TokenScope
@@ -48,7 +48,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="session")
 def live_people_of() -> Callable[[Live], dict[str, Person]]:
-    """The people of a live server, made once per server."""
+    """The people of a live server, created once per server."""
 
     @functools.cache
     def people(process: LiveServer) -> dict[str, Person]:
@@ -60,7 +60,7 @@ def live_people_of() -> Callable[[Live], dict[str, Person]]:
 
 @pytest.fixture
 def live(live: LiveServer) -> Live:
-    """A live server: with the gateway in front, and with Django REST framework alone."""
+    """A live server: with the gateway, and with Django REST framework only."""
     return Live(live)
 
 
@@ -72,11 +72,11 @@ def live_people(live: Live, live_people_of: Callable[[Live], dict[str, Person]])
 
 @pytest.fixture
 def live_alice(live_people: dict[str, Person]) -> Person:
-    """Owns, on the live server."""
+    """The owner, on the live server."""
     return live_people["alice"]
 
 
 @pytest.fixture
 def live_charlie(live_people: dict[str, Person]) -> Person:
-    """Must see nothing, on the live server."""
+    """Another user, who must see nothing, on the live server."""
     return live_people["charlie"]

@@ -1,4 +1,4 @@
-"""Holds every answer of the test-suite against docs/openapi.yaml: the status is documented, the body has its shape."""
+"""Compares every answer of the tests with docs/openapi.yaml: the status is documented, the body matches its schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def schema() -> dict[str, Any]:
 
 @functools.cache
 def _templates() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
-    """Path patterns, those without places first: /agent/job/add is not a job called add."""
+    """Path patterns, those without parameters first: /agent/job/add is not a job called add."""
     paths = sorted(schema()["paths"].items(), key=lambda item: item[0].count("{"))
     return tuple((re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in paths)
 
@@ -38,7 +38,7 @@ def _validator(reference: str) -> Draft202012Validator:
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
-    """The documented operation, or None."""
+    """Return the documented operation, or None."""
     bare = path.split("?")[0]
     for pattern, operations in _templates():
         if pattern.fullmatch(bare):
@@ -48,7 +48,7 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
 
 
 def check_error(body: Any) -> None:
-    """An error has the one shape and nothing else, but for the id of the job that a duplicate met."""
+    """Fail unless the body is an error of the one shape; a duplicate may add the id of the other job."""
     assert isinstance(body, dict), body
     assert set(body) == {"error", "message"} | ({"job_id"} if body["error"] == "QueueDuplicate" else set()), body
     assert re.fullmatch(r"[A-Z][A-Za-z]+", body["error"]), body
@@ -56,7 +56,7 @@ def check_error(body: Any) -> None:
 
 
 def check_answer(method: str, path: str, status: int, body: Any) -> None:
-    """Fail unless this answer is one that the schema documents; what has no operation is refused in the error shape."""
+    """Fail unless the schema documents this answer. A path without an operation must answer with an error."""
     where = f"{method} {path} -> {status} {body!r}"[:500]
     operation = operation_of(method, path)
     if operation is None:

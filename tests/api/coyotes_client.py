@@ -18,7 +18,7 @@ def curl_d(fields: Fields) -> tuple[str, bytes]:
 
 
 def curl_urlencode(fields: Fields) -> tuple[str, bytes]:
-    """curl --data-urlencode name=value … as older ones do, and PHP's rawurlencode: blanks are %20."""
+    """curl --data-urlencode name=value … of older versions, and PHP's rawurlencode: blanks are %20."""
     return FORM, "&".join(f"{name}={quote_plus(value).replace('+', '%20')}" for name, value in fields).encode()
 
 

@@ -2,11 +2,11 @@
 
     python tests/api/old_client.py BASE USER_TOKEN AGENT_TOKEN N [AGENT_NAME]
 
-sends N jobs, lets the agent do them, and prints how long it took. Without AGENT_NAME: the agent that was seen last.
+sends N jobs, lets the agent run them, and prints the duration. AGENT_NAME defaults to the agent that was seen last.
 
-What is old about it: three seconds for a request, then it is given up; one keep-alive connection; the header
-`Content-Type: application/json` on everything, GET too; a poll without `wait`; a report is sent once and never again;
-401, and a 200 that holds no job, end it for good.
+Its old habits: a timeout of three seconds for a request; one keep-alive connection; the header `Content-Type:
+application/json` on every request, GET too; a poll without `wait`; no retry of a report; it exits on 401, and on a 200
+without a job.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import time
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 3.0
-# The original waits ten seconds; nobody here has them.
+# The original waits ten seconds, too long for a test.
 PAUSE_SECONDS = 0.01
 
 
 class Ended(Exception):
-    """The old agent stops for good."""
+    """The old agent exits."""
 
 
 class OldConnection:
-    """One keep-alive connection; `opened` counts how often it had to be made."""
+    """One keep-alive connection; `opened` counts how often it was opened."""
 
     def __init__(self, base: str, token: str) -> None:
         self._netloc = urlsplit(base).netloc
@@ -37,7 +37,7 @@ class OldConnection:
         self.opened = 0
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        """Return status and body. Raises OSError when there is no answer in time."""
+        """Return status and body. Raises OSError if there is no answer in time."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._netloc, timeout=TIMEOUT_SECONDS)
             self.opened += 1
@@ -61,7 +61,7 @@ class OldConnection:
 
 
 class OldAgent:
-    """Polls, does, reports. `done` holds the texts of its jobs in the order in which it got them."""
+    """Polls, runs, reports. `done` has the texts of its jobs in the order in which it got them."""
 
     def __init__(self, base: str, token: str) -> None:
         self.connection = OldConnection(base, token)
@@ -69,7 +69,7 @@ class OldAgent:
         self.failures = 0
 
     def poll(self) -> bool:
-        """Take and do one job; tell whether there was one. Raises Ended where the original ended."""
+        """Claim and run one job; return whether there was one. Raises Ended where the original exits."""
         try:
             status, body = self.connection.call("GET", "/agent/job")
         except OSError:
@@ -115,7 +115,7 @@ def send(base: str, token: str, agent_name: str, count: int) -> int:
 
 
 def last_seen_agent(base: str, token: str) -> str:
-    """Return the name of the agent that was heard last."""
+    """Return the name of the agent that was seen last."""
     connection = OldConnection(base, token)
     _status, body = connection.call("GET", "/agents")
     connection.close()
@@ -124,7 +124,7 @@ def last_seen_agent(base: str, token: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run both sides and tell how it went."""
+    """Run both sides and print the result."""
     base, user_token, agent_token, count = arguments[0], arguments[1], arguments[2], int(arguments[3])
     agent = OldAgent(base, agent_token)
     agent.poll()

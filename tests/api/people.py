@@ -1,4 +1,4 @@
-"""The API as three people and their programs use it, in this process or against a live server; every answer checked."""
+"""The API as three people and their programs use it, in process or on a live server. Every answer is checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `headers` by lower-case name."""
+    """The answer to a call. `headers` by lower-case name."""
 
     status: int
     body: Any
@@ -29,10 +29,10 @@ class Answer:
 
 
 class Api(Protocol):
-    """Something that takes calls."""
+    """A client that makes calls."""
 
     def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
-        """Call; `token`, `headers`, `raw` (bytes of the body) may be given."""
+        """Make a call; options are `token`, `headers` and `raw` (bytes of the body)."""
         ...
 
 
@@ -58,7 +58,7 @@ class InProcess:
         headers: Mapping[str, str] | None = None,
         raw: bytes | None = None,
     ) -> Answer:
-        """Call. For answers that no schema promises."""
+        """Make a call without the check, for answers that the schema does not document."""
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         response = self._client.generic(method, path, data, content_type="application/json", headers=sent)
@@ -91,7 +91,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TheirAgent:
-    """An agent made through the API, and its token."""
+    """An agent created through the API, and its token."""
 
     id: str
     name: str
@@ -100,7 +100,7 @@ class TheirAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody with tokens of each scope."""
+    """A user with a token of each scope."""
 
     api: Api
     username: str
@@ -113,7 +113,7 @@ class Person:
         return self.api(method, path, body, token=self.full, **more)
 
     def add_channel(self) -> Any:
-        """Add a channel that leads nowhere."""
+        """Add a channel to an address without a server."""
         wish = {"name": f"channel {next(_numbers)}", "driver": "webhook", "settings": {"url": "https://hooks.example/"}}
         made = self("POST", "/channels", wish)
         assert made.status == 201, made
@@ -130,17 +130,17 @@ class Person:
         return agent
 
     def send(self, agent: TheirAgent, message: str = "date", **fields: Any) -> dict[str, Any]:
-        """Send a job that waits for its agent if need be; return it."""
+        """Send a job that may wait for its agent; return it."""
         made = self("POST", "/jobs", {"agent": agent.id, "message": message, "ttl": 3600, **fields})
         assert made.status == 201, made
         return dict(made.body)
 
     def poll(self, agent: TheirAgent) -> Answer:
-        """Poll as a client that can be held: what was sent before is there within moments."""
+        """Poll with `wait`, so that a job that was just sent is found."""
         return self.api("GET", "/agent/job?wait=5", token=agent.token)
 
     def give(self, agent: TheirAgent, message: str = "date") -> str:
-        """Send a job and let the agent take it; return its id."""
+        """Send a job and let the agent claim it; return its id."""
         job = self.send(agent, message)
         taken = self.poll(agent)
         assert taken.body == {"id": job["id"], "message": message}

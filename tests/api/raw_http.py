@@ -1,4 +1,4 @@
-"""Bytes as no client library would send them."""
+"""Raw HTTP bytes that a client library would not send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def exchange(netloc: str, request: bytes, *, then_close: bool = False, seconds: float = 10.0) -> tuple[int, Any]:
-    """Send bytes; return status and body of the first answer, JSON parsed where it is some; (0, None) for none."""
+    """Send bytes; return status and body of the first answer, parsed if it is JSON; (0, None) for no answer."""
     host, _, port = netloc.partition(":")
     with socket.create_connection((host, int(port)), timeout=seconds) as connection:
         connection.sendall(request)

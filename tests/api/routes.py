@@ -1,4 +1,4 @@
-"""Every route of the API, read from the URL resolver, and what each kind of caller must get there."""
+"""Every route of the API, read from the URL resolver, and the expected status for each kind of caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def routes() -> set[tuple[str, str]]:
-    """Every (method, path pattern) that an operation answers."""
+    """Return every (method, path pattern) of an operation."""
     return {
         (method, f"/{pattern.pattern}")
         for pattern in get_resolver().url_patterns
@@ -31,10 +31,11 @@ def _operation(pattern: Any) -> type[Operation] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One call and who may make it. `good` is the status its owner gets; `names` whether the path names a thing.
+    """One call and its permitted callers. `good` is the status for the owner.
 
-    `scopes`: user tokens that may call; empty where only agents may. `by_agents`: agents may too, for their owner.
-    `by_system`: only the upstream program may. `others`: what callers get to whom the path names a thing of their own.
+    `scopes`: permitted scopes of user tokens; empty if only agents may call. `by_agents`: agents may call too, for
+    their owner. `by_system`: only the upstream program may call. `others`: statuses of callers for whom the path names
+    a thing of their own.
     """
 
     method: str
@@ -50,11 +51,11 @@ class Route:
 
     @property
     def key(self) -> tuple[str, str]:
-        """As the resolver knows it."""
+        """The method and the pattern of the resolver."""
         return self.method, self.path
 
     def filled(self, **words: str) -> tuple[str, Any]:
-        """Path and body with their places filled: `job_id`, `agent_id`, …, and `name`, `user`, `agent` in the text."""
+        """Return path and body with `job_id`, `agent_id`, … filled in, and `name`, `user`, `agent` in the text."""
         path, body = self.path + self.query, json.dumps(self.body)
         for place, word in words.items():
             path = path.replace(f"<str:{place}>", word).replace(f"{{{place}}}", word)
@@ -63,7 +64,7 @@ class Route:
 
     @property
     def names_a_thing(self) -> bool:
-        """Whether somebody else could ask for it by its id."""
+        """Whether the path has the id of a thing, so that another user could ask for it."""
         return "<" in self.path
 
 
@@ -72,7 +73,7 @@ _ANY = ("full", "jobs", "messages")
 _MESSAGES = ("full", "messages")
 _CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https://hooks.example/x"}}
 _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
-# Each writes an entry of their own; the agent finds the one that its owner has written before.
+# Each owner has their own entry; the agent overwrites the one of its owner.
 _THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
 _NOT_THEIRS = {"other user": 404, "staff": 404}
 _DELAYED = {"agent": "{name}", "message": "x", "delay": "1d"}
@@ -187,13 +188,13 @@ ROUTES = (
     Route(method="PUT", path="/agent/jobs/<str:job_id>/succeed", good=204, scopes=(), body={}),
     Route(method="PUT", path="/agent/jobs/<str:job_id>/fail", good=204, scopes=(), body={}),
 )
-"""One row a route; a route without a row fails the tests. /status is for everybody."""
+"""One row for each route; a route without a row fails the tests. /status needs no token."""
 
 OPEN_ROUTES = {("GET", "/status")}
 
 
 def answers_of(route: Route) -> Iterator[tuple[str, int]]:
-    """Give (kind of caller, status) for every kind that there is."""
+    """Yield (kind of caller, expected status) for every kind."""
     if route.by_system:
         yield from _answers_to_the_system_alone(route)
         return
@@ -214,7 +215,7 @@ def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     yield "agent", route.good if for_agents else 403
     yield "disabled agent", 400 if for_agents else 403
     yield "agent of a frozen user", 400 if for_agents else 403
-    # Everybody else asks for what is not theirs.
+    # All other callers ask for things of another owner.
     by_name = "{name}" in f"{route.body}{route.query}"
     foreign = 404 if route.names_a_thing or by_name else route.good
     yield "other user", route.others.get("other user", foreign) if route.scopes else 403
@@ -233,7 +234,7 @@ _STRANGERS = (
 
 
 def _answers_to_the_system_alone(route: Route) -> Iterator[tuple[str, int]]:
-    """One token opens it, and every other is unknown."""
+    """Only the system token is accepted; every other is unknown."""
     yield from ((caller, 400) for caller in ("nobody", "another scheme", "token in the query"))
     yield from ((caller, 401) for caller in _STRANGERS)
     yield "system", route.good

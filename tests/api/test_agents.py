@@ -1,4 +1,4 @@
-"""Agents through the API: added, changed, seen, deleted."""
+"""Agents through the API: add, change, presence, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that a stranger sends is answered with a 5xx, or in another shape than that of an error (S23, I11)."""
+"""Invalid input is never answered with a 5xx, and always in the shape of an error (S23, I11)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _stages: dict[str, _Stage] = {}
 
 @pytest.fixture
 def stage(live: Live, live_alice: Person) -> _Stage:
-    """An agent with a job that it has taken; no bad request may change them, so one is enough for all."""
+    """An agent with a claimed job. No bad request may change them, so all tests share them."""
     if live.process.base not in _stages:
         agent = live_alice.add_agent()
         _stages[live.process.base] = _Stage(alice=live_alice, agent=agent, job_id=live_alice.give(agent))

@@ -39,7 +39,7 @@ def test_a_generated_signing_secret_is_shown_once(alice: Person) -> None:
     ]
     assert secret not in str(later)
     assert (later[2]["secrets"], later[3]["secrets"]) == ({}, {})
-    # One's own is known already, and a driver's key is not made here.
+    # A secret that the owner chose, and a driver's key, are not shown.
     known = new_secret()
     settings = {"url": _URL, "secret": known}
     assert (
@@ -87,7 +87,7 @@ def test_eight_racing_creates_do_not_exceed_the_channel_limit() -> None:
                         levels=Level.values, actor="test",
                     )  # fmt: skip
                 except OperationalError:
-                    continue  # the lock took too long, or two met: nothing was done
+                    continue  # a lock timeout or a deadlock: rolled back
                 except InvalidRequest:
                     return False
                 return True

@@ -1,4 +1,4 @@
-"""The coyotes calls: every row of the original's table, in its words, from bodies as its clients write them."""
+"""The coyotes calls: every row of the original's table, with its texts, and bodies in the form of its clients."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Coyotes:
         return Client(enforce_csrf_checks=True).generic(method, url, body, content_type=kind, headers=sent)
 
     def __call__(self, method: str, path: str, form: tuple[str, bytes] = ("", b"")) -> Any:
-        """Call and return `data`; the envelope says that it worked."""
+        """Make a call that must succeed, and return `data`."""
         body = self.envelope(method, path, form)
         assert (body["status_code"], body["message"]) == (200, "ok"), body
         return body["data"]
@@ -65,7 +65,7 @@ class Coyotes:
         return body
 
     def refusal(self, method: str, path: str, form: tuple[str, bytes] = ("", b"")) -> str:
-        """Call and return the sentence with which it is refused."""
+        """Make a call that must be refused, and return the reason."""
         body = self.envelope(method, path, form)
         assert (body["status_code"], body["data"]) == (500, None), body
         return str(body["message"])
@@ -78,7 +78,7 @@ class Coyotes:
         return answer.body
 
     def run_next(self, end: str = "succeed", result: str = "done") -> Any:
-        """Let the agent take the next task and report its end; return the job as the agent got it."""
+        """Let the agent claim the next task and report its end; return the job as the agent got it."""
         job, two = self.claim(), {"Skadi-Protocol": "2"}
         api, token, path = self.person.api, self.agent.token, f"/agent/jobs/{job['id']}"
         taken = api("PUT", f"{path}/running", {"ack": True, "offer": job["offer"]}, token=token, headers=two)
@@ -163,7 +163,7 @@ def test_the_shape_of_a_task(client: Coyotes) -> None:
         "channel": "default", "status": "queued", "execute_at": ZERO, "retry_count": 0, "failed_at": ZERO,
         "write_backend": False, "result": "",
     }  # fmt: skip
-    # In a channel that is not distinct the original says `expired` of every one that waits.
+    # In a channel that is not distinct, the original shows every waiting task as `expired`.
     client("POST", "/channels", curl_d([("name", "free"), ("worker", "1")]))
     client.push("date", "free")
     client.push("date", "free")
@@ -192,7 +192,7 @@ def test_channels_are_made_and_forgotten(client: Coyotes) -> None:
     assert "mail" not in client("GET", "/channels")
     assert "default" in client("GET", "/channels")
     assert client.refusal("POST", "/channels/mail/tasks", curl_d([("task", "x")])) == "channel不存在"
-    # What it had is still done, and a new one of that name is another.
+    # Its tasks still run, and a new channel of the same name is another queue.
     assert client("POST", "/channels", curl_d([("name", "mail"), ("worker", "1")])) is None
     assert client("GET", "/channels/mail") == EMPTY
     (gone,) = Queue.objects.filter(channel=None)
@@ -262,7 +262,7 @@ def test_texts_of_refusals(client: Coyotes) -> None:
     assert [(row[:3], words) for row, words in said if row[3] not in words] == []
     assert client("GET", "/channels/none/failed-tasks") == {}
     assert Job.objects.count() == DelayedJob.objects.count() == 0
-    # What nobody can act on within an envelope is said as everywhere else.
+    # Errors outside of the coyotes envelope have the shape of our own API.
     assert client.raw("POST", post, (FORM, b"task=" + b"x" * 70_000)).status_code == 413
     assert client.raw("PUT", post).status_code == 405
     assert client.raw("GET", "/nothing").status_code == 404
@@ -306,7 +306,7 @@ def test_a_failed_task_is_kept_with_its_reason_until_it_is_retried_or_removed(cl
     assert client.run_next("fail", "again")["argv"] == ["rm", "-rf"]
     assert client("GET", here)["retry_count"] == 2
 
-    # The original lets a retried task vanish where its like waits already.
+    # The original drops a retried task if a task with the same name is waiting.
     assert client.push("clean", command="rm")["result"] is True
     assert "already" in client.refusal("POST", here)
     removed = client("DELETE", here)
@@ -322,7 +322,7 @@ def test_failed_tasks_are_sorted_and_forgotten_after_thirty_days(client: Coyotes
     now = database_now()
     assert forget_old_failed_tasks(now=now + dt.timedelta(days=29)) == 0
     plain = put_queue(viewer=Job.objects.all()[0].owner, name="other", settings=QueueSettings(agent=client.agent.id))[0]
-    Job.objects.filter(task="b").update(queue=plain)  # dead letters of other queues wait for their owner
+    Job.objects.filter(task="b").update(queue=plain)  # dead letters of other queues stay until their owner acts
     assert forget_old_failed_tasks(now=now + dt.timedelta(days=31)) == 1
     assert client("GET", "/channels/default/failed-tasks") == {}
     assert Job.objects.dead().count() == 1
@@ -348,7 +348,7 @@ def test_an_own_id_names_one_task(client: Coyotes) -> None:
     assert client.push("b", "biz", id=OWN)["result"] is False
     assert client.push("b", id=OWN, delay="60")["result"] is False
     assert Job.objects.get().params["task_id"] == OWN
-    assert Job.objects.get().pk != OWN  # nobody chooses the keys of our rows
+    assert Job.objects.get().pk != OWN  # clients do not choose our primary keys
     assert client("DELETE", f"/channels/default/tasks/{OWN}")["task_id"] == OWN
     assert client.push("later", id="own", delay="60")["result"] is True
     assert client.push("later", id="own", delay="60")["result"] is False
@@ -372,7 +372,7 @@ def test_delayed_tasks(client: Coyotes) -> None:
     gone = client("DELETE", f"/delay-tasks/{other['task_id']}")
     assert (gone["task_id"], gone["task_name"]) == (other["task_id"], "other")
     assert client.refusal("DELETE", f"/delay-tasks/{other['task_id']}") == "Can't find the specified delay task"
-    # No number, and a moment that is over, are no delay.
+    # An invalid number or one that is not positive means no delay.
     for name, delay in (("a", "soon"), ("b", "-5"), ("c", "1.5"), ("d", ""), ("e", "0"), ("f", " 5")):
         client.push(name, "cron", delay=delay)
     assert client("GET", "/channels/cron")["count"] == 6
@@ -457,7 +457,7 @@ def test_who_may_call(client: Coyotes, charlie: Person) -> None:
     assert AuditEntry.objects.filter(action="token.in_query").count() == seen + 1
     assert status(f"/channels?token={jobs}") == 200
     assert status(f"/channels?token={full}", Authorization=basic("x", jobs)) == 400
-    # Basic opens these calls alone.
+    # Basic authentication works for these calls only.
     assert Client().get("/jobs", headers={"Authorization": basic("x", full)}).status_code == 400
     assert status(Authorization=basic("x", charlie.full)) == 404
     body = Client().get("/coyotes/nobody/channels", headers={"Authorization": f"Bearer {full}"}).json()

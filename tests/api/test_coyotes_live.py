@@ -15,7 +15,7 @@ from tests.api.people import Live, Person
 from tests.lanes.live import LiveServer
 from tests.skadi.support import AgentProcess
 
-# What the database has to say of it, test_coyotes.py asks in both lanes.
+# test_coyotes.py covers the database on both lanes.
 pytestmark = pytest.mark.sqlite_only
 
 ENTRIES = """

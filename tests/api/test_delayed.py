@@ -20,7 +20,7 @@ _PATH = "/delayed-jobs"
 
 @pytest.fixture
 def shop(alice: Person) -> TheirAgent:
-    """Of alice."""
+    """An agent of alice."""
     return alice.add_agent("店铺", alias="shop")
 
 
@@ -103,7 +103,7 @@ def test_due_is_a_delay_or_a_time_with_a_zone(alice: Person, shop: TheirAgent) -
 
 
 def test_the_clocks_that_go_forward_and_back(alice: Person, shop: TheirAgent) -> None:
-    """Where a local time comes twice it is the first; where it does not come, as much later as is left out."""
+    """A local time that occurs twice means the first; one that is skipped moves forward by the skipped span."""
     from jobs.delayed.wire import _local_moment
 
     assert rfc3339(_local_moment("2027-03-28T02:30:00", "Europe/Berlin")) == "2027-03-28T01:30:00.000000Z"
@@ -211,7 +211,7 @@ def test_query_counts_of_creating_and_listing(alice: Person, shop: TheirAgent) -
     from tests.api.test_query_counts import _queries
 
     body = {"agent": "shop", "message": "x", "delay": "15d", "key": "order-1"}
-    # Token; tried before, the agent by name, who waits under the key, the row.
+    # Token; the earlier attempt, the agent by name, the scheduled job with the key, the insert.
     assert _queries(alice, "POST", _PATH, body, token=alice.full) == 5
     for number in range(5):
         _delay(alice, key=str(number))

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md work as they stand, every call has one, and its table of errors is the code's."""
+"""The examples of docs/api.md work unchanged, every call has one, and its table of errors matches the code."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_examples_work_in_their_order(page: str, live: Live, live_alice: Person)
 
         def play(one: _Example = example, sent: dict[str, str] = headers) -> object:
             answer = live(one.method, one.path, headers=sent, raw=one.data)
-            # A job that was just sent reaches a poll that is not held within moments.
+            # A poll without `wait` may come just before a job that was sent: retry.
             return answer if answer.status == one.status or one.path != "/agent/job" else None
 
         answer = until(play)

@@ -1,4 +1,4 @@
-"""/api/docs in a real browser, under the policy that every page has: it draws the schema and asks nobody else."""
+"""/api/docs in a real browser, under the policy of every page: it draws the schema and loads nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where no operation answers: JSON on API paths, pages for people; safe headers on all of it."""
+"""Unknown paths: errors in JSON on API paths, pages elsewhere, and safe headers on all answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fault of ours is a 503 with Retry-After, or a 500 that tells nothing; never a 401, on which old agents end."""
+"""A server fault is a 503 with Retry-After, or a 500 without details; never a 401, on which old agents exit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
 def _breaking(error: Exception, *, after: int) -> Callable[..., Any]:
-    """A wrapper of the connection whose queries fail once `after` of them went through."""
+    """Wrap the connection so that its queries fail after the first `after`."""
     seen = 0
 
     def execute(run: Callable[..., Any], sql: str, parameters: Any, many: bool, context: Any) -> Any:

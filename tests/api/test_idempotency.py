@@ -1,4 +1,4 @@
-"""One key, one job: however often, however many at once (T1)."""
+"""One key makes one job, repeated or in parallel (T1)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_sixteen_racers_with_one_key_make_one_job(live: Live, live_alice: Person
 
 
 def test_sixteen_agents_added_at_once_are_all_added(live: Live, live_alice: Person) -> None:
-    """Each writes an audit entry; the trail's numbers must not make one lose."""
+    """Each writes an audit entry; a race for the number of an entry must not fail one."""
     start = Barrier(_RACERS)
 
     def add(number: int) -> int:

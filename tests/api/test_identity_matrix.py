@@ -1,4 +1,4 @@
-"""Every kind of caller on every route gets what it must, and leaves what is not theirs as it was (S6, S7, S17)."""
+"""Every kind of caller gets the expected status on every route, and changes no foreign row (S6, S7, S17)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.api.people import Answer, Person, TheirAgent, new_person
 from tests.api.routes import OPEN_ROUTES, ROUTES, Route, answers_of, routes
 from tests.lanes.live import SYS_TOKEN
 
-# Who may call is decided before the database is asked, and the same questions are asked of both.
+# Permissions are checked in code and by queries that are the same on both databases.
 pytestmark = pytest.mark.sqlite_only
 
 _FOREIGN = ("other user", "staff", "agent of another user", "sibling agent")
@@ -32,7 +32,7 @@ def test_every_route_of_the_resolver_has_a_row() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scene:
-    """alice's agent with a job that it has taken, everybody's tokens, and what the database says of both."""
+    """Alice's agent with a claimed job, the tokens of all callers, and the state of the database."""
 
     alice: Person
     agent: TheirAgent
@@ -77,7 +77,7 @@ class _Scene:
 
 @pytest.fixture(autouse=True)
 def _system_token(settings: Any) -> None:
-    """The upstream program may call."""
+    """Let the upstream program call."""
     settings.SYS_TOKEN = SYS_TOKEN
 
 
@@ -143,7 +143,7 @@ def _messages_of(person: Person, agent: TheirAgent) -> dict[str, str]:
 
 
 def _pulled_by(person: Person) -> str:
-    """Return the id of a job that this person has pulled of their queue."""
+    """Return the id of a job that this person has pulled from their queue."""
     assert person("PUT", "/queues/theirs", {}).status == 201
     assert person("POST", "/queues/theirs/jobs", {"message": "secret text"}).status == 201
     return str(person("GET", "/queues/theirs/next?lease=3600").body["id"])
@@ -184,7 +184,7 @@ def test_each_kind_of_caller_gets_what_it_must(route: Route, scene: _Scene) -> N
         pytest.param(route, caller, id=f"{' '.join(route.key)} {caller}")
         for route in ROUTES
         for caller, status in answers_of(route)
-        if status < 400 and caller not in _FOREIGN  # those are in the test above
+        if status < 400 and caller not in _FOREIGN  # the test above covers them
     ],
 )
 def test_each_kind_of_caller_that_may_does(caller: str, route: Route, scene: _Scene) -> None:

@@ -1,4 +1,4 @@
-"""Sending, reading and waiting for jobs, as a person's program does it."""
+"""Sending, reading and waiting for jobs with a user's token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate limits: exact over processes, kept without Redis, told with the time they end; never a 401 in their place."""
+"""Rate limits: exact across processes, kept without Redis, answered with Retry-After, never with a 401."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.lanes.lane import Lane
 from tests.lanes.live import LiveServer
 from tests.waiting import until
 
-# Redis counts, or the process: the database plays no part.
+# Redis or the process counts: the database is not used.
 pytestmark = pytest.mark.sqlite_only
 
 USER_CALLS, AGENT_CALLS, FAILURES = 15, 25, 10
@@ -57,12 +57,12 @@ for model in (UserToken, Agent, AgentToken):
 print(made)
 """
 _numbers = itertools.count(1)
-# One is answered by the gateway where it is on, the other by Django always.
+# The gateway answers the first if it is on; Django always answers the second.
 _USER_PATHS = ("/jobs/nope", "/me")
 
 
 class Door:
-    """A live server with limits; `fresh` gives the tokens of a user and an agent who have not called yet."""
+    """A live server with limits; `fresh` returns the tokens of a user and an agent that have not called yet."""
 
     def __init__(self, server: LiveServer) -> None:
         self.server = server
@@ -71,13 +71,13 @@ class Door:
         self._callers = iter(callers)
 
     def fresh(self) -> tuple[str, str]:
-        """The next user's token and their agent's."""
+        """Return the tokens of the next user and their agent."""
         user, agent = next(self._callers)
         return user, agent
 
     @contextmanager
     def redis_frozen(self) -> Iterator[None]:
-        """Redis takes connections and answers nothing."""
+        """Freeze Redis: it accepts connections and does not answer."""
         os.killpg(self.server.redis.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -108,13 +108,13 @@ def _call(
 
 
 def _race(work: Callable[[int], int], calls: int) -> Counter[int]:
-    """The statuses of so many calls from 16 threads."""
+    """Return the statuses of `calls` calls from 16 threads."""
     with ThreadPoolExecutor(16) as threads:
         return Counter(threads.map(work, range(calls)))
 
 
 def _tell_times(headers: Message, body: Any, number: int) -> None:
-    """The refusal names the limit and the time until it ends, which the header says too."""
+    """Check that the refusal names the limit and the same seconds as the header Retry-After."""
     check_error(body)
     assert body["error"] == "LimitExceeded"
     seconds = int(headers["Retry-After"])
@@ -190,7 +190,7 @@ def test_a_known_agent_never_gets_401_behind_a_limited_address(door: Door) -> No
         _call(door.server, "/agent/job", new_agent_token(), address)
     gateway = door.server.environment["LETSERVER_GATEWAY"] == "on"
     assert known == 204
-    # The gateway believes its memory; without it every token would be looked up.
+    # The gateway trusts its cache; without it every token is looked up.
     assert _call(door.server, "/agent/job", agent, address)[0] == (204 if gateway else 429)
     assert _call(door.server, "/agent/job", agent, _address())[0] == 204
 
@@ -215,7 +215,7 @@ def test_with_redis_frozen_the_process_counts_locally_and_answers_in_time(door: 
         assert time.monotonic() - began < 8, "every call waited for Redis"
 
     def shared() -> bool:
-        """Counted in Redis again: this process has no room left for this agent."""
+        """Return whether Redis counts again: the local count of this process is used up."""
         return _call(door.server, "/agent/job", agent)[0] == 204
 
     until(shared)

@@ -11,7 +11,7 @@ from tests.api.people import Person, TheirAgent
 
 @pytest.fixture
 def agent(alice: Person) -> TheirAgent:
-    """Of alice."""
+    """An agent of alice."""
     return alice.add_agent("bar", alias="bee")
 
 
@@ -40,8 +40,8 @@ def test_pages_together_are_the_whole_list_once(size: int, alice: Person, agent:
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_jobs_of_one_microsecond_keep_their_order(size: int, alice: Person, agent: TheirAgent) -> None:
-    """Their ids follow from those of what was delayed, and sort anywhere."""
+def test_lists_follow_the_creation_of_jobs_not_their_ids(size: int, alice: Person, agent: TheirAgent) -> None:
+    """Ids of fired jobs derive from the ids of their delayed jobs, so they do not sort by time."""
     sent = []
     for _ in range(4):
         later = alice("POST", "/delayed-jobs", {"agent": "bar", "message": "x", "delay": "1d"}).body

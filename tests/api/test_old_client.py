@@ -61,7 +61,7 @@ def test_old_agent_ends_only_when_its_token_is_gone(live: Live, live_alice: Pers
     agent = OldAgent(live.process.base, theirs.token)
     assert agent.poll() is False
     assert live_alice("PATCH", f"/agents/{theirs.id}", {"enabled": False}).status == 200
-    # Disabled is no reason to end: the original answers 400 and it polls on.
+    # A disabled agent gets a 400 and continues to poll, as with the original.
     until(lambda: agent.poll() or agent.failures)
     assert live_alice("PATCH", f"/agents/{theirs.id}", {"enabled": True}).status == 200
     assert live_alice("POST", f"/agents/{theirs.id}/token").status == 201

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml says what the code does, and the pages that show it load nothing from elsewhere."""
+"""docs/openapi.yaml matches the code, and its pages load nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_route_is_documented_and_nothing_else() -> None:
 def test_calls_of_the_gateway_are_marked(live_on: LiveServer) -> None:
     for (method, path), operation in _operations().items():
         _status, _body, headers = live_on.call(method, re.sub(r"{\w+}", "x", path), {})
-        # Django's answers allow what pages need; the gateway's, nothing.
+        # Django's policy allows what pages need, the gateway's allows nothing.
         by_gateway = headers["content-security-policy"].startswith("default-src 'none'")
         assert by_gateway == bool(operation.get("x-gateway")), (method, path)
 

@@ -1,4 +1,4 @@
-"""Protocol 2 as an agent and its owner see it: acknowledge, beat, cancel, log; on live servers of both modes."""
+"""Protocol 2 for an agent and its owner: acknowledge, heartbeat, cancel, log; on live servers of both modes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWO = {"Skadi-Protocol": "2"}
 
 
 class Agent:
-    """An agent that speaks protocol 2, by hand."""
+    """An agent with protocol 2, driven by the test."""
 
     def __init__(self, owner: Person, known: TheirAgent) -> None:
         self.owner, self.known = owner, known

@@ -1,4 +1,4 @@
-"""What each hot call costs in queries. A change here is a decision, not an accident."""
+"""The number of queries of each hot call. A change here is a decision, not an accident."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BOOKKEEPING = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT", "SET ", "
 
 
 def _queries(person: Person, method: str, path: str, body: Any = None, **more: Any) -> int:
-    """Count what reads or writes rows; savepoints and the clock differ between databases."""
+    """Count the queries that read or write rows; savepoints and the clock differ between databases."""
     with CaptureQueriesContext(
         connection,
     ) as captured:
@@ -26,30 +26,31 @@ def _queries(person: Person, method: str, path: str, body: Any = None, **more: A
 
 @pytest.fixture
 def agent(alice: Person) -> TheirAgent:
-    """Online, so that its first word is behind us."""
+    """An online agent, so that no call counts its first contact."""
     return alice.add_agent("bar")
 
 
 def test_poll_without_a_job(alice: Person, agent: TheirAgent) -> None:
-    # Token; presence: who was offline, the update; claim: tried before, the next job.
+    # Token; presence: offline agents, the update; claim: the earlier attempt, the next job.
     assert _queries(alice, "GET", "/agent/job", token=agent.token) == 5
 
 
 def test_poll_that_gets_a_job(alice: Person, agent: TheirAgent) -> None:
     alice.send(agent)
-    # The five of the poll in vain, the swap, the event.
+    # The five of a poll without a job, the compare-and-swap, the event.
     assert _queries(alice, "GET", "/agent/job", token=agent.token) == 7
 
 
 def test_end_of_a_job(alice: Person, agent: TheirAgent) -> None:
     job_id = alice.give(agent)
-    # Token, presence (2); tried before, the lock, the swap, the output, the event; can its owner be told.
+    # Token, presence (2); the earlier attempt, the lock, the compare-and-swap, the output, the event; the owner's
+    # channels.
     assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/succeed", {"result": "x"}, token=agent.token) == 9
 
 
 def test_progress_of_a_job(alice: Person, agent: TheirAgent) -> None:
     job_id = alice.give(agent)
-    # Without text nobody is to be told of it.
+    # Without text there is no notice, so the owner's channels are not read.
     assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/running", {"result": ""}, token=agent.token) == 7
     assert _queries(alice, "PUT", f"/agent/jobs/{job_id}/running", {"result": "x"}, token=agent.token) == 8
 
@@ -62,7 +63,7 @@ def test_job_in_one_line(alice: Person, agent: TheirAgent) -> None:
 def test_job_with_a_key(alice: Person, agent: TheirAgent) -> None:
     body = {"agent": "bar", "message": "x"}
     headers = {"Idempotency-Key": "k"}
-    # One more for the key; the answer reads the job, its output, its events.
+    # One more for the key; the answer reads the job, its output and its events.
     assert _queries(alice, "POST", "/jobs", body, token=alice.full, headers=headers) == 9
 
 

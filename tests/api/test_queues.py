@@ -1,4 +1,4 @@
-"""Queues over HTTP, as their owner and a program that pulls uses them."""
+"""Queues over HTTP, for their owner and for a program that pulls."""
 
 from __future__ import annotations
 

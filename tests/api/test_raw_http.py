@@ -1,4 +1,4 @@
-"""Requests that break HTTP itself, or use corners of it that clients rarely do."""
+"""Requests that violate HTTP, or use rare features of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _authorization(token: str) -> bytes:
 def test_an_invalid_request_line_is_refused(method: bytes, target: bytes, live: Live, live_alice: Person) -> None:
     status, body = exchange(live.netloc, request_bytes(method, target, [_authorization(live_alice.full)]))
     assert 400 <= status < 500, (status, body)
-    # What is no HTTP at all never reaches us: the server says so in a word of text.
+    # Bytes that are not HTTP do not reach our code: the server answers with plain text.
     if isinstance(body, dict):
         check_error(body)
 

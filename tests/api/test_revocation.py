@@ -1,4 +1,4 @@
-"""A token that was replaced ends within a second, at whichever door, also for a caller that waits (S5)."""
+"""A replaced token ends within a second in both modes, also for a held call (S5)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_poll_held_while_its_token_is_replaced_gets_no_job(live: Live, live_alic
     agent = live_alice.add_agent()
     with ThreadPoolExecutor(1) as holder:
         held = holder.submit(live, "GET", "/agent/job?wait=5", token=agent.token)
-        # The new owner of the name polls once, so the job that follows is for it alone.
+        # The agent polls once with its new token; the next job must go to this token only.
         fresh = live_alice("POST", f"/agents/{agent.id}/token").body["token"]
         until(lambda: live("GET", "/agent/job", token=agent.token).status == 401, seconds=5)
         job = live_alice.send(agent, "for the new token")

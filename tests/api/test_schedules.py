@@ -1,4 +1,4 @@
-"""/schedules: made, put, changed, paused, run, previewed; what is refused, and how it is said."""
+"""/schedules: create, replace, change, pause, run, preview; refusals and their texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WHOLE: dict[str, Any] = {
 
 @pytest.fixture
 def box(alice: Person) -> str:
-    """An agent, and the calendar."""
+    """The id of an agent, with the shipped calendar imported."""
     import_calendar(read_calendar_file(parse_object(SHIPPED.read_bytes())), actor="test")
     return alice.add_agent("box").id
 
@@ -57,7 +57,7 @@ def test_a_schedule_is_made_read_listed_changed_and_removed(alice: Person, charl
     assert said["notify"]["when"] == "edges"
     assert said["paused_until"] == "2029-12-31T16:00:00.000000Z"
     assert said["next_at"].endswith(("18:30:00.000000Z",))
-    # What was given out can be sent back.
+    # The answer is a valid request.
     again = alice("PUT", "/schedules/backup", {name: value for name, value in said.items() if name in _WHOLE})
     assert (again.status, again.body["id"], again.body["blackout"]) == (200, said["id"], said["blackout"])
 
@@ -168,7 +168,7 @@ def test_how_many_and_how_often_has_a_limit_but_not_for_staff(alice: Person, bob
         agent = person.add_agent().id
         assert person("PUT", "/schedules/one", plain | {"agent": agent}).status == status[0]
         assert person("PUT", "/schedules/two", plain | {"agent": agent}).status == status[1]
-        # The one that there is may always be written anew.
+        # An existing schedule may be replaced at the limit.
         assert person("PUT", "/schedules/one", plain | {"agent": agent}).status == 200
         assert person("PATCH", "/schedules/one", often).status == status[2]
     assert User.objects.get(username="bob").is_staff

@@ -1,4 +1,4 @@
-"""What scripts keep between their runs: any bytes, by name, written by whoever knows what was there."""
+"""Values that scripts keep between runs: any bytes by name, with conditional writes by ETag."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANY_TYPE = "application/octet-stream"
 
 
 def _put(person: Person, content: bytes, *, name: str = "last", token: str = "", **headers: str) -> Answer:
-    """PUT; headers by name with _ for -."""
+    """PUT a value; headers by name with _ for -."""
     sent = {key.replace("_", "-"): value for key, value in {"Content_Type": ANY_TYPE, **headers}.items()}
     return person.api("PUT", f"/state/{name}", token=token or person.full, raw=content, headers=sent)
 
@@ -58,7 +58,7 @@ def test_names(alice: Person) -> None:
 
 
 def test_conditions_decide(alice: Person) -> None:
-    """Each row: method, headers, status and what is there after it; `1` stands for the ETag of what was first there."""
+    """Each row: method, headers, status and the value after it."""
     first = _put(alice, b"one").headers["etag"]
     rows = [
         ("GET", {"If-None-Match": first}, 304, b"one"),
@@ -82,7 +82,7 @@ def test_conditions_decide(alice: Person) -> None:
         ("GET", {"If-None-Match": first}, 404, None),
         ("PUT", {"If-Match": "*"}, 412, None),
         ("PUT", {"If-None-Match": "*"}, 201, b"two"),
-        # Made again: as new as the first one was, but not the first one.
+        # The new entry has another ETag than the deleted one.
         ("PUT", {"If-Match": first}, 412, b"two"),
     ]  # fmt: skip
     wrong = []
@@ -163,7 +163,7 @@ def test_entries_and_bytes_of_an_owner_are_limited(
 
 
 def _at_once(owner: User, condition: Condition) -> list[bytes]:
-    """Let 16 threads write under the same condition in the same moment; return what those wrote that got through."""
+    """Let 16 threads write with the same condition at the same time; return the values that were accepted."""
     gate = Barrier(16)
 
     def write(number: int) -> bytes | None:
@@ -207,7 +207,7 @@ def test_sixteen_that_ask_for_nothing_all_get_through() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_counter_of_many_loses_nothing() -> None:
-    """Each reads, adds one and writes under what it read, until it gets through."""
+    """Each thread reads, adds one and writes with the ETag that it read, until it succeeds."""
     owner = make_user()
 
     def count(_worker: int) -> None:

@@ -1,4 +1,4 @@
-"""Programs beside and above us: deliveries and their replay, the secret of callbacks, the stream, /sys."""
+"""Calls for other programs: deliveries and their replay, the secret of callbacks, the stream, /sys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOOK = "https://hooks.example/jobs"
 
 @pytest.fixture
 def system(settings: Any) -> None:
-    """The upstream program may call."""
+    """Let the upstream program call."""
     settings.SYS_TOKEN = SYS_TOKEN
 
 

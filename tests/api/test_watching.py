@@ -1,4 +1,4 @@
-"""`notify` over HTTP: taken, shown, refused by its field's name; what is remembered is forgotten by order."""
+"""`notify` over HTTP: accepted, shown, refused by its field's name; its memory can be deleted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_jobs_of_agents_and_queues_take_a_policy_and_show_it(alice: Person) -> N
         assert made.status == 201, made
         shown = alice("GET", f"/jobs/{made.body['id']}").body["notify"]
         assert (shown["name"], shown["when"], shown["mention"], shown["max_tries"]) == ("seats", "change", ["@all"], 1)
-        # What was given out can be sent back.
+        # The answer is a valid request.
         assert alice("POST", path, {**body, "notify": shown}).status == 201
         plain = alice("POST", path, body)
         assert alice("GET", f"/jobs/{plain.body['id']}").body["notify"] is None

@@ -31,7 +31,7 @@ def _fresh_bar(alice: Person, given: dict[str, Any]) -> TheirAgent:
 
 
 def _arrange(alice: Person, agent: TheirAgent, given: dict[str, Any]) -> str:
-    """Bring about what the exchange begins with; return the job's id, or an empty text."""
+    """Prepare the state before the exchange; return the job's id, or ""."""
     job_id = ""
     if given.get("claimed"):
         job_id = alice.give(agent, given["job"])
@@ -52,7 +52,7 @@ def _arrange(alice: Person, agent: TheirAgent, given: dict[str, Any]) -> str:
 
 
 def _offer(alice: Person, agent: TheirAgent, message: str, *, acknowledged: bool) -> str:
-    """Send a job and let the agent take it under protocol 2; return its id."""
+    """Send a job and let the agent claim it under protocol 2; return its id."""
     job_id = str(alice.send(agent, message)["id"])
     two = {"Skadi-Protocol": "2"}
     assert alice.api("GET", "/agent/job?wait=5", token=agent.token, headers=two).body["id"] == job_id

@@ -1,4 +1,4 @@
-"""The console in a real browser: a folder of its own, because it waits for other programs most of the time."""
+"""The console in a real browser. It is a folder of its own, because it mostly waits for other programs."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the switch that renews the pictures of the documentation."""
+    """Add the option that writes the pictures of the documentation."""
     parser.addoption("--screenshots", action="store_true", help="write docs/screenshots anew")

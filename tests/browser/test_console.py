@@ -1,4 +1,4 @@
-"""A newcomer's path in a real browser, against the real server and a real agent process, in every look."""
+"""A newcomer's path in a real browser, with the real server and a real agent process, in every colour scheme."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _log_in(page: Page, base: str, name: str) -> None:
 
 
 def _add_agent(page: Page, base: str, camera: Camera) -> str:
-    """Add an agent by the form; return the text of the file that the page says to write."""
+    """Add an agent with the form; return the configuration file that the page shows."""
     page.goto(base + "/console/agents/add")
     page.fill("[name=name]", "web-1")
     page.fill("[name=alias]", "网站" if camera.look.language == "zh" else "site")
@@ -92,7 +92,7 @@ def test_from_the_login_to_the_first_result(
 ) -> None:
     name = f"lin{LOOKS.index(look)}"
     _owner(live_on, name)
-    # French is neither of our languages: the pages come in the server's, which is Chinese.
+    # French is not supported: the pages are in the server's language, Chinese.
     context = browser.new_context(
         viewport={"width": look.width, "height": 800},
         locale="fr-FR",
@@ -127,7 +127,7 @@ from notifications.models import Channel
 print(confirmation_url(Channel.objects.get(owner__username="mei", driver="email").pk, "mei@example.com"))
 """
 
-# What a worker would do, one after the other.
+# Send the deliveries as a worker would, in sequence.
 _DELIVER = """
 from notifications.models import Delivery
 from notifications.deliveries.sending import deliver
@@ -140,7 +140,7 @@ for pk in Delivery.objects.filter(owner__username="mei", state="pending").order_
 def test_channels_and_messages_on_a_phone(
     browser: Browser, live_on: LiveServer, request: pytest.FixtureRequest
 ) -> None:
-    """Add channels, change their order, send, see how it went, try again, take back, read the page behind the link."""
+    """Add channels, reorder them, send, read the result, retry, withdraw, open the page behind the link."""
     _owner(live_on, "mei")
     context = browser.new_context(viewport={"width": 360, "height": 800}, locale="en-GB", color_scheme="light")
     page, watch = context.new_page(), Watch(live_on.base)
@@ -160,7 +160,7 @@ def test_channels_and_messages_on_a_phone(
         page.click("main form button")
         expect(page.locator(".notice.success")).to_be_visible()
         camera.shoot(page, "channel")
-    # The address in the mail, which nobody sends here.
+    # The address in the confirmation mail, which is not sent in this test.
     token = live_on.manage("shell", "--no-imports", stdin=_LINK).strip().rpartition("/")[2]
     page.goto(f"{live_on.base}/c/{token}")
     camera.shoot(page, "mailbox")
@@ -183,7 +183,7 @@ def test_channels_and_messages_on_a_phone(
     page.click("main form button")
     page.wait_for_url("**/console/messages/*-*")
     live_on.manage("shell", stdin=_DELIVER)
-    # Nobody reloads. There is no mail server here, and the next channel is switched off.
+    # The page updates without a reload. There is no mail server, and the next channel is disabled.
     expect(page.locator(".deliveries li.is-dead")).to_contain_text("This server has no mail server", timeout=20_000)
     camera.shoot(page, "message")
     page.click("a[href^='/m/']")
@@ -205,7 +205,7 @@ def test_channels_and_messages_on_a_phone(
 def _follow_the_steps(page: Page, base: str, camera: Camera) -> None:
     """Wait until the agent is online, send `date` from the overview, read the result."""
     page.goto(base + "/console/agents")
-    # htmx draws the rows anew every few seconds; nobody reloads.
+    # htmx refreshes the rows every few seconds, without a reload.
     expect(page.locator("tr", has_text="web-1").locator(".presence.on")).to_be_visible(timeout=20_000)
     camera.shoot(page, "agents")
     page.goto(base + "/console/")
@@ -223,7 +223,7 @@ def _follow_the_steps(page: Page, base: str, camera: Camera) -> None:
 
 
 def _look_around(page: Page, base: str, camera: Camera) -> None:
-    """Run again, send what the agent refuses, list, make and revoke a token, change the look, be asked."""
+    """Run again, send a refused command, list jobs, create and revoke a token, change the colours, confirm."""
     page.goto(base + "/console/jobs")
     page.locator("tbody a").first.click()
     page.locator("form[action$='/again'] button").click()
@@ -266,7 +266,7 @@ def _look_around(page: Page, base: str, camera: Camera) -> None:
 
 
 def _switch_the_look(page: Page) -> None:
-    """Light, dark, as the system: the background follows each time, and the choice survives a new page."""
+    """Choose light, dark and system colours: the background changes, and the choice is kept on the next page."""
     background = "getComputedStyle(document.body.parentElement).backgroundColor"
     seen = []
     for theme in ("light", "dark"):
@@ -299,7 +299,7 @@ def test_without_javascript_a_job_is_sent_and_followed(browser: Browser, live_on
     expect(page.locator(".pill-queuing")).to_be_visible()
     agent.start()
     try:
-        # The page asks for itself anew by a meta element.
+        # The page reloads itself with a meta element.
         expect(page.locator(".pill-succeeded")).to_be_visible(timeout=20_000)
     finally:
         agent.stop()

@@ -1,4 +1,4 @@
-"""Random expressions with their meaning, which is drawn beside the text and never read from it."""
+"""Random expressions with their meaning, which is generated with the text and not parsed from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WEEK = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 
 @dataclass(frozen=True)
 class Numbers:
-    """The text of a field and the numbers it stands for."""
+    """The text of a field and its numbers."""
 
     text: str
     values: frozenset[int]
@@ -25,7 +25,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class DayField:
-    """The text of a day field and whether it takes a date."""
+    """The text of a day field and a test of a date."""
 
     text: str
     takes: DayTest
@@ -33,7 +33,7 @@ class DayField:
 
 @dataclass(frozen=True)
 class Drawn:
-    """An expression and what it means."""
+    """An expression and its meaning."""
 
     text: str
     seconds: frozenset[int]
@@ -45,7 +45,7 @@ class Drawn:
     week_day: DayField
 
     def takes_day(self, day: dt.date) -> bool:
-        """The rule of 6.9: either field, unless one of them begins with a star or is a question mark."""
+        """Return whether either day field matches; both must if one starts with a star or is a question mark (6.9)."""
         if day.month not in self.months or (self.years is not None and day.year not in self.years):
             return False
         of_month, of_week = self.month_day.takes(day), self.week_day.takes(day)
@@ -58,7 +58,7 @@ class Drawn:
 
 
 def _walk(first: int, last: int, step: int, low: int, high: int) -> frozenset[int]:
-    """Go from first to last, over the end if need be, and take every step-th."""
+    """Go from first to last, wrapping at the end, and take every step-th number."""
     taken, at, count = set(), first, 0
     while True:
         if count % step == 0:
@@ -108,7 +108,7 @@ def _length(day: dt.date) -> int:
 
 
 def _nearest_workday(day: dt.date, wished: int) -> bool:
-    """Go outward from the wished day, by one and by two, and stay in the month."""
+    """Return whether `day` is the workday nearest to the requested day, within its month."""
     if wished > _length(day):
         return False
     for distance in (0, -1, 1, -2, 2):
@@ -168,7 +168,7 @@ def _day_field(draw: st.DrawFn, parts: st.SearchStrategy[DayField]) -> DayField:
 
 @st.composite
 def expressions(draw: st.DrawFn, first_year: int) -> Drawn:
-    """Expressions of six and seven fields; often at whole minutes, with starred hours, in any month."""
+    """Draw an expression of six or seven fields; often at whole minutes, with starred hours, in any month."""
     second, minute = draw(st.just(_walked("0", 0, 0, 1)) | numbers(0, 59)), draw(numbers(0, 59))
     starred = st.integers(1, 24).map(lambda step: _walked(f"*/{step}", 0, 23, step))
     early = st.integers(0, 3).map(lambda hour: _walked(str(hour), hour, hour, 1))  # when clocks change

@@ -1,4 +1,4 @@
-"""The examples that server and agent share, as this program reads them."""
+"""Reads the cron examples that server and agent share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFUSED: list[dict[str, Any]] = _FILE["refused"]
 
 @dataclass(frozen=True)
 class Calendar:
-    """Monday to Friday but for `rest`, and `work`."""
+    """Monday to Friday except `rest`, and the days of `work`."""
 
     rest: frozenset[str] = frozenset()
     work: frozenset[str] = frozenset()
@@ -28,7 +28,7 @@ class Calendar:
 
 
 def calendar_of(example: dict[str, Any]) -> Calendar | None:
-    """The calendar that an example names, if any."""
+    """Return the calendar of an example, or None."""
     if "calendar" not in example:
         return None
     days = _FILE["calendars"][example["calendar"]]
@@ -36,5 +36,5 @@ def calendar_of(example: dict[str, Any]) -> Calendar | None:
 
 
 def moment_of(example: dict[str, Any], key: str) -> dt.datetime | None:
-    """The moment under this key, if any."""
+    """Return the time under this key, or None."""
     return dt.datetime.fromisoformat(example[key]) if key in example else None

@@ -1,6 +1,6 @@
-"""Random expressions against a scan that knows nothing of them but their meaning, minute by minute and day by day.
+"""Random expressions, compared with a scan of every minute and day that uses only their meaning.
 
-Derandomized: one run is like the other. The long one draws more.
+Derandomized, so that every run is the same. The long test draws more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DAY = dt.timedelta(days=1)
 _SCANNED_DAYS = 4 * 366
 _RUNS = 40
 
-# Zones and the days on which their clocks change: by an hour, by half an hour, at midnight; and one where they do not.
+# Zones and days with a clock change: by an hour, by half an hour, at midnight; and one without a change.
 _CHANGES = [
     ("America/New_York", dt.date(2026, 3, 8)),
     ("America/New_York", dt.date(2026, 11, 1)),
@@ -41,7 +41,7 @@ _CHANGES = [
 
 @cache
 def _minutes_around(zone: str, day: dt.date) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Each minute of six days in UTC, and what the wall shows then."""
+    """Return each minute of six days in UTC with its local time."""
     start = dt.datetime.combine(day - 3 * _DAY, dt.time(), dt.UTC)
     minutes = [start + number * _MINUTE for number in range(6 * 1440)]
     return [(moment, moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for moment in minutes]
@@ -49,7 +49,7 @@ def _minutes_around(zone: str, day: dt.date) -> list[tuple[dt.datetime, dt.datet
 
 @cache
 def _first_shown(zone: str, day: dt.date) -> list[tuple[dt.datetime, dt.datetime, bool]]:
-    """Each minute that a wall without changes shows: when it really does first, or, marked, when it is jumped over."""
+    """Return each local minute with its first time in UTC; a skipped minute is marked, with the time of the jump."""
     table = _minutes_around(zone, day)
     first: dict[dt.datetime, dt.datetime] = {}
     for moment, wall in table:
@@ -64,7 +64,7 @@ def _first_shown(zone: str, day: dt.date) -> list[tuple[dt.datetime, dt.datetime
 
 
 def _scan(drawn: Drawn, zone: str, day: dt.date) -> Iterator[dt.datetime]:
-    """Every run within the table, in order; a moment may come twice."""
+    """Yield every run within the table, in order; a time may be repeated."""
     seconds = [dt.timedelta(seconds=second) for second in sorted(drawn.seconds)]
     taken = cache(drawn.takes_day)
     shown = [(*row, False) for row in _minutes_around(zone, day)] if drawn.star_hours else _first_shown(zone, day)
@@ -74,7 +74,7 @@ def _scan(drawn: Drawn, zone: str, day: dt.date) -> Iterator[dt.datetime]:
 
 
 def _parsed(drawn: Drawn, zone: str, start: dt.datetime) -> Cron | None:
-    """None where it is refused because it never runs."""
+    """Return the parsed expression, None if it is refused because it never runs."""
     try:
         return Cron.parse(drawn.text, timezone=zone, now=start)
     except InvalidSchedule as error:
@@ -94,7 +94,7 @@ def _holds_while_clocks_change(drawn: Drawn, change: tuple[str, dt.date], after_
 
 
 def _holds_over_the_years(drawn: Drawn, day: dt.date) -> None:
-    """At the first time of each day; in UTC, so that nothing but the days matters."""
+    """Compare the first run of each day in UTC, so that only the days matter."""
     time = dt.time(min(drawn.hours), min(drawn.minutes), min(drawn.seconds), tzinfo=dt.UTC)
     days = (day + number * _DAY for number in range(_SCANNED_DAYS))
     scanned = [dt.datetime.combine(one, time) for one in islice(filter(drawn.takes_day, days), 4)]

@@ -1,4 +1,4 @@
-"""Every example of the shared file runs when it says, or is refused with the word it says."""
+"""Every example of the shared file has the runs or the refusal that it lists."""
 
 from __future__ import annotations
 

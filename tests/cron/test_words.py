@@ -1,4 +1,4 @@
-"""One sentence for an expression, in both languages: each says all of it and nothing else."""
+"""Sentences for expressions in both languages are complete and correct."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _BAD = {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A new repository with the hooks of this one, installed as CONTRIBUTING.md says."""
+    """A new repository with the hooks of this one, installed as in CONTRIBUTING.md."""
     shutil.copytree(ROOT / "devtools" / "hooks", tmp_path / "devtools" / "hooks")
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["make", "-s", "-f", ROOT / "Makefile", "hooks"], cwd=tmp_path, check=True)

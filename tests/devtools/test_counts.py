@@ -1,4 +1,4 @@
-"""The counting tools print what they promise."""
+"""The counting tools print their tables."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_foreign_folder_is_measured(project: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("library", ["rest_framework", "urllib3"])
 def test_well_kept_libraries_pass_by_a_wide_margin(library: str) -> None:
-    """They are the yardstick: a rule that finds something in ordinary English is wrong."""
+    """A rule that finds something in their ordinary English is wrong."""
     spec = importlib.util.find_spec(library)
     assert spec is not None
     assert spec.origin is not None

@@ -37,9 +37,7 @@ class Scene:
 
     @contextmanager
     def fault(self, component: str, kind: str, *, lasts: bool = False) -> Iterator[None]:
-        """Log a fault that lasts as long as the block. Recovery is measured from its end if `lasts`, else from its
-        start.
-        """
+        """Log a fault that lasts as long as the block. Recovery is measured from its start, or its end if `lasts`."""
         began = self.journal.note("fault", component=component, kind=kind)
         try:
             yield

@@ -46,9 +46,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """One count: the messages that an owner used of a platform's limit. `kind`: credit (of a window), else a quota's
-    name.
-    """
+    """The messages that an owner used of a platform's limit. `kind`: credit (of a window), else a quota's name."""
 
     kind: str
     owner: str

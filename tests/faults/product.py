@@ -337,9 +337,7 @@ class Product:
         until(self.is_well, seconds=_START_SECONDS)
 
     def _keep(self) -> None:
-        """Restart dead processes. The kernel kills a child when the thread that forked it ends, so only this thread
-        forks.
-        """
+        """Restart dead processes. The kernel kills a child when its forking thread ends: this thread lasts longest."""
         while not self._closing.wait(_LOOK_SECONDS):
             for part in self.parts.values():
                 if part.lock.acquire(blocking=False):

@@ -149,9 +149,7 @@ class Records:
 
 
 def read_records(folder: Path, connection: Connection) -> Records:
-    """Read the logs of a folder, which may be empty, and the rows. Raises ValueError with the file and line of an
-    invalid one.
-    """
+    """Read the logs of a folder, if any, and the rows. Raises ValueError with file and line of an invalid one."""
     lines = sorted(read_logs(folder), key=lambda line: line.t)
     by_do: defaultdict[str, list[Line]] = defaultdict(list)
     for line in lines:
@@ -225,9 +223,7 @@ def read_logs(folder: Path) -> Iterator[Line]:
 
 
 def _windows(lines: Iterable[Line]) -> Iterator[tuple[float, float]]:
-    """Yield the intervals with an active fault, merged if faults overlap; a fault that was never healed lasts to the
-    last line.
-    """
+    """Yield the merged intervals with an active fault; a fault that was never healed lasts to the last line."""
     in_force: defaultdict[object, int] = defaultdict(int)
     since = until = 0.0
     for line in lines:

@@ -97,9 +97,7 @@ class WebProxy(Proxy):
         self._lost_share = share
 
     def replay_puts(self) -> None:
-        """Send every PUT twice more over other connections, sometimes before the original, and the opposite report
-        last.
-        """
+        """Send every PUT twice more over other connections, some before the original, then the opposite report."""
         self._replays = True
 
     def heal(self) -> None:

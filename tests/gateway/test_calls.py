@@ -1,4 +1,4 @@
-"""A whole call without a network: one deadline from its arrival to its answer, and a caller who hangs up midway."""
+"""A complete call without a network: one deadline from its arrival to its answer, and a caller that disconnects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.waiting import until
 _WITHIN_SECONDS = 0.5
 _LOOK_UP_SECONDS = 0.2
 _HEARD_SECONDS = 0.2
-# Each part alone would wait for two seconds.
+# Each part waits up to two seconds.
 _TOO_LONG_SECONDS = 1.9
 
 
@@ -78,7 +78,7 @@ def _backend(writer: Writer, reader: Reader, principal: Principal, *, slow: bool
 
 
 class _Stuck(Writer):
-    """A writer that comes to nothing."""
+    """A writer whose thread has ended."""
 
     def _serve_next(self) -> bool:
         """The thread ends at once."""
@@ -100,7 +100,7 @@ _USER_CALLS: dict[str, Callable[[UserCalls], Any]] = {
 
 @pytest.mark.parametrize("name", [*_AGENT_CALLS, *_USER_CALLS])
 def test_one_deadline_runs_through_the_whole_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look-up and a first word that take long leave the writer, or the reader, only what is left."""
+    """A slow authentication and a slow presence update leave the writer or the reader only the remaining time."""
     monkeypatch.setattr(http_module, "ANSWER_WITHIN_SECONDS", _WITHIN_SECONDS)
     agent = name in _AGENT_CALLS
     principal = Principal(
@@ -132,7 +132,7 @@ def test_one_deadline_runs_through_the_whole_call(name: str, monkeypatch: pytest
 
 
 class _Slow(Writer):
-    """A writer that answers a claim when the caller has hung up."""
+    """A writer that answers a claim after the caller has disconnected."""
 
     def __init__(self) -> None:
         super().__init__()

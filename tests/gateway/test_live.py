@@ -1,4 +1,4 @@
-"""The gateway in a real process: held polls, Redis away, revocation while parked, callers that hang up, stops."""
+"""The gateway in a real process: held polls, Redis down, revocation while parked, disconnects, stops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _user_token(live: LiveServer) -> str:
 
 
 class Pair:
-    """A user and an agent of theirs on a live server."""
+    """A user and their agent on a live server."""
 
     def __init__(self, live: LiveServer) -> None:
         self.live = live
@@ -45,13 +45,13 @@ class Pair:
         self.agent_id, self.agent_token = agent["id"], agent["token"]
 
     def poll(self, wait: int | None = None) -> tuple[int, dict[str, str] | None]:
-        """One poll; an old client's if `wait` is None."""
+        """Poll once; as an old client if `wait` is None."""
         path = "/agent/job" if wait is None else f"/agent/job?wait={wait}"
         status, body, _ = self.live.call("GET", path, token=self.agent_token)
         return status, body
 
     def send(self, message: str = "date") -> dict[str, str]:
-        """A job for the agent."""
+        """Send a job for the agent; return it."""
         status, job, _ = self.live.call(
             "POST", "/jobs", {"agent": self.agent, "message": message, "ttl": 600}, token=self.user_token
         )
@@ -60,7 +60,7 @@ class Pair:
         return job
 
     def read(self, job_id: str, wait: int = 0) -> dict[str, str]:
-        """The job as its owner sees it."""
+        """Return the job as its owner sees it."""
         status, job, _ = self.live.call("GET", f"/jobs/{job_id}?wait={wait}", token=self.user_token)
         assert status == 200, job
         assert isinstance(job, dict)
@@ -79,7 +79,7 @@ def _in_background(work: Callable[[], object]) -> Iterator[Future[object]]:
 
 
 def _parked(live: LiveServer) -> int:
-    """How many connections the server holds open: a parked poll is one of them."""
+    """Return the number of open connections of the server, which includes parked polls."""
     with open(f"/proc/{live.pid}/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     return sum(row[1].endswith(f":{live.port:04X}") and row[3] == "01" for row in rows)
@@ -165,7 +165,7 @@ def test_a_flag_lost_by_redis_is_found_by_the_sweep(pair: Pair) -> None:
 
 
 def test_redis_that_drops_its_connections_fails_no_call(pair: Pair) -> None:
-    """Jobs are stored and answered while every connection to Redis is cut again and again."""
+    """Jobs are stored and answered while every connection to Redis is cut repeatedly."""
     pair.poll()
     sent: list[str] = []
     done = threading.Event()
@@ -234,7 +234,7 @@ def test_stopping_answers_parked_polls_at_once(pair: Pair) -> None:
 
 
 def test_many_agents_at_once_get_each_their_own_jobs_once(live_on: LiveServer) -> None:
-    """Eight agents poll, 160 jobs come from eight senders: each is handed out once, in order, to its agent."""
+    """Eight agents poll and eight senders submit 160 jobs: each job is claimed once, in order, by its agent."""
     pairs = [Pair(live_on) for _ in range(8)]
     for each in pairs:
         each.poll()

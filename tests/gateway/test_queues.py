@@ -1,4 +1,4 @@
-"""Queues on real processes: a parked program is woken, and a kill between attempts forgets none."""
+"""Queues on real processes: a parked program is woken, and a kill between attempts loses none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 class _Owner:
-    """Somebody with a queue on a live server."""
+    """A user with a queue on a live server."""
 
     def __init__(self, live: LiveServer, **settings: Any) -> None:
         self.live = live
@@ -64,7 +64,7 @@ def test_the_end_of_a_job_wakes_its_agent_for_the_next_of_the_queue(live_on: Liv
 
 @pytest.mark.parametrize(("attempts", "kill_first"), [(2, False), pytest.param(4, True, marks=pytest.mark.long)])
 def test_kills_between_attempts_lose_none_and_double_none(live_on: LiveServer, attempts: int, kill_first: bool) -> None:
-    """The server dies after each failure that it acknowledged; the next attempt and the dead letter are there."""
+    """The server is killed after each acknowledged failure; the next attempt and the dead letter exist."""
     owner = _Owner(live_on, on_agent=True, retry=attempts - 1, backoff=[1])
     agent = owner.pair
     root = owner("POST", f"{owner.queue}/jobs", {"message": "x"})[1]["id"]

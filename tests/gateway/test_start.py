@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.mariadb_only, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def flushing_once_a_second() -> Iterator[None]:
-    """A server that an administrator made faster and less safe."""
+    """A server that an administrator configured to flush only once a second."""
     with connection.cursor() as cursor:
         cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
     yield

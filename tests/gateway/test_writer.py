@@ -1,4 +1,4 @@
-"""The writer: batches, refusals, a database that hangs, orderly stops."""
+"""The writer: batches, refusals, a hanging database, orderly stops."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_error_of_one_is_raised_to_that_one_only() -> None:
 
 
 def test_a_row_that_the_database_refuses_fails_alone() -> None:
-    """A text that slipped past the checks breaks its batch; the batch is replayed item by item."""
+    """A text that passed the checks breaks its batch; the batch is retried item by item."""
     agent = make_agent()
     wishes = [submission(agent, str(number)) for number in range(20)]
     wishes[7] = submission(agent, "\ud800")
@@ -93,7 +93,7 @@ def test_a_row_that_the_database_refuses_fails_alone() -> None:
 
 
 def test_two_writers_that_race_for_one_key_make_one_job() -> None:
-    """Sixteen tries over two writers on their own connections, as two web processes would."""
+    """Sixteen attempts over two writers on their own connections, like two web processes."""
     agent = make_agent()
     keys = [f"key-{number}" for number in range(20)]
     outcomes: list[object] = []
@@ -127,7 +127,7 @@ def test_a_key_reused_for_another_body_is_a_mismatch() -> None:
 
 @contextmanager
 def _blocked_database(statement: str = "") -> Iterator[Callable[[], None]]:
-    """Hold a lock on the jobs, or the one that `statement` takes, in another connection; the callable lets go of it."""
+    """Hold a lock on the jobs, or the lock of `statement`, in another connection; the callable releases it."""
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -171,7 +171,7 @@ def test_a_hanging_database_is_answered_unavailable_before_old_clients_time_out(
             assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
             assert loop.time() - began < 3
             let_go()
-        # It serves again, and the job whose claim was given up is not lost.
+        # It serves again, and the job of the abandoned claim is not lost.
         deadline = loop.time() + 10
         job = None
         while job is None and loop.time() < deadline:
@@ -226,7 +226,7 @@ def test_a_stopping_writer_finishes_its_queue() -> None:
 
 
 def test_large_reports_do_not_fail_their_batch() -> None:
-    """Together they are larger than a packet may be, and every byte of them must be escaped."""
+    """Together they exceed the maximum packet, and every byte of them must be escaped."""
     agent = make_agent()
     jobs = [make_job_in(JobStatus.SENT, agent) for _ in range(20)]
 
@@ -245,7 +245,7 @@ def test_large_reports_do_not_fail_their_batch() -> None:
 
 
 def test_a_report_is_written_even_if_its_caller_no_longer_waits() -> None:
-    """Old agents report once: what they said is kept, whoever hears the answer."""
+    """Old agents report once: the report is kept even if its answer is not read."""
     agent = make_agent()
     job = make_job_in(JobStatus.SENT, agent)
 
@@ -276,7 +276,7 @@ def test_a_locked_row_fails_only_its_own_request() -> None:
 
 @pytest.mark.mariadb_only
 def test_a_dead_connection_is_replaced() -> None:
-    """The server ends the writer's connection between two requests; the next request does not notice."""
+    """The server closes the writer's connection between two requests; the next request succeeds."""
     agent = make_agent()
     mine = connection.connection.thread_id()
 
@@ -322,7 +322,7 @@ def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: WriteKind
 
 
 def test_a_commit_whose_answer_was_lost_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch is written, nobody hears of it, and it is tried again: each finds what it did before."""
+    """The batch is committed, its answer lost, and retried: each item finds its first result."""
     agent = make_agent()
     for _ in range(3):
         make_job(agent)

@@ -1,4 +1,4 @@
-"""Makers of delayed jobs. They go through the services, as the product does."""
+"""Factories of delayed jobs. They call the services, as the product does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factories import order
 
 
 def wish(agent: Agent, message: str = "date", /, *, seconds: float = 60, **more: object) -> NewDelayedJob:
-    """An order for a delayed job of this agent, `seconds` ahead."""
+    """A new delayed job for this agent, due in `seconds`."""
     own = {one.name for one in fields(NewDelayedJob)}
     values: dict[str, Any] = {"moment": Moment(delay=dt.timedelta(seconds=seconds))}
     values |= {name: value for name, value in more.items() if name in own}
@@ -32,5 +32,5 @@ def delay(agent: Agent, message: str = "date", /, *, now: dt.datetime | None = N
 
 
 def job_of(row: DelayedJob) -> Job | None:
-    """The job that it became, if it has."""
+    """The job that it created, or None."""
     return Job.objects.filter(parent_id=row.pk).first()

@@ -1,4 +1,4 @@
-"""What `argv` may be, and the text that stands for it."""
+"""Valid and invalid values of `argv`, and the text that is shown for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T2: a job is handed out once, in order."""
+"""T2: a job is claimed once, in order."""
 
 from __future__ import annotations
 

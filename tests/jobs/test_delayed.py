@@ -1,4 +1,4 @@
-"""Delayed jobs: made, changed, taken back, and fired: once, never early, whatever becomes of their agent."""
+"""Delayed jobs: create, change, cancel, and fire once and never early, also without their agent."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SECOND = dt.timedelta(seconds=1)
 
 @pytest.fixture(autouse=True)
 def _steady_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests give the time as they like: that is no jump of the clock."""
+    """Turn the guard against clock jumps off, because tests choose any time."""
     monkeypatch.setattr(guard, "believes", lambda _now: True)
 
 
@@ -70,7 +70,7 @@ def test_it_fires_once_at_its_due_time_and_not_before() -> None:
 
 
 def test_a_job_of_an_earlier_release_is_not_made_again() -> None:
-    """A restored backup knows the row as scheduled, and somebody still has its job."""
+    """A restored backup has the row as scheduled, but its job exists."""
     agent, start = make_agent(), database_now()
     row = delay(agent, now=start)
     later = start + 90 * _SECOND
@@ -84,7 +84,7 @@ def test_a_job_of_an_earlier_release_is_not_made_again() -> None:
 def test_a_job_that_cannot_fire_does_not_hold_up_others() -> None:
     agent, start = make_agent(), database_now()
     bad, *good = [delay(agent, now=start, seconds=60 + number) for number in range(3)]
-    # Somebody else's job stands where its own belongs.
+    # Another job has its derived id.
     Job.objects.filter(pk=make_job(agent).pk).update(parent_id=bad.pk, occurrence="1")
     due = start + 90 * _SECOND
     assert [release_delayed(now=due).count, release_delayed(now=due).count] == [3, 0]
@@ -183,7 +183,7 @@ def test_a_queue_that_is_full_or_drained_is_asked_again_and_one_that_has_it_alre
 
 
 def delay_to(owner_id: str, *, now: dt.datetime, message: str = "close", key: str = "order-1", **to: str) -> DelayedJob:
-    """A delayed job for a queue or an address."""
+    """A delayed job for a queue or a URL."""
     agent = Agent(owner_id=owner_id)
     return delay(agent, message, now=now, agent="", key=key, **to)
 
@@ -325,13 +325,13 @@ def test_a_clock_that_jumps_is_not_believed_for_a_minute() -> None:
         return clock.believes(start + dt.timedelta(seconds=shown))
 
     assert believed(0, 0)
-    assert believed(1200, 1200)  # away for 20 minutes: that is no jump
-    assert believed(1201, 1230)  # 29 s in one: a clock that is set a little
+    assert believed(1200, 1200)  # down for 20 minutes: not a jump
+    assert believed(1201, 1230)  # 29 s in one second: a small correction of the clock
     for at, hour in ((2000.0, 3600.0), (4000.0, -3600.0)):
         assert not believed(at, at + hour)
         assert not believed(at + 59, at + 59 + hour)
         assert believed(at + 60, at + 60 + hour)
-    # Set right within the minute: doubted from then on, and nothing was started by the wrong time.
+    # A clock that is corrected within the minute is doubted again, and nothing fired at the wrong time.
     assert not believed(6000, 6000 - 3600 + 90_000)
     assert not believed(6010, 6010 - 3600)
 
@@ -385,14 +385,14 @@ def test_three_releases_at_once_fire_everything_once() -> None:
     by_hand = DelayedRef(owner_id=agent.owner_id, delayed_id=rows[15].pk)
     outcomes = _at_once(4, *[lambda: release_while(3.0, limit=15)] * 3, lambda: run_one(fire_delayed, by_hand))
     assert not [one for one in outcomes if isinstance(one, BaseException)], outcomes
-    # Rows that one saw locked another has fired, or the next tick does.
+    # A row that one release skipped as locked was fired by another, or fires at the next tick.
     release_while(1.0)
     assert DelayedJob.objects.filter(state=DelayedState.FIRED).count() == 30
     assert sorted(Job.objects.values_list("parent_id", flat=True)) == sorted(row.pk for row in rows)
 
 
 def _at_once(count: int, *works: object) -> list[object]:
-    """Run so many at the same moment, each on its own connection; return what they returned or raised."""
+    """Run `count` threads at the same time, each on its own connection; return their results or exceptions."""
     gate = Barrier(count)
 
     def run(work: object) -> object:
@@ -412,7 +412,7 @@ def _at_once(count: int, *works: object) -> list[object]:
 
 @pytest.mark.django_db(transaction=True)  # ANALYZE commits
 def test_the_due_query_uses_its_index() -> None:
-    """A few due rows among thousands that are not: what the plan says, on either database."""
+    """The query plan with a few due rows among thousands, on both databases."""
     agent, now = make_agent(), database_now()
     row = delay(agent, now=now)
     values = {field.attname: getattr(row, field.attname) for field in DelayedJob._meta.fields}
@@ -436,7 +436,7 @@ def test_the_due_query_uses_its_index() -> None:
 
 
 def test_notices_cover_delayed_jobs_only() -> None:
-    """A job that waits and was never delayed has its own rules."""
+    """A waiting job that was not delayed has its own notices."""
     agent, start = make_agent(online=False), database_now()
     make_job(agent, now=start, ttl_seconds=3600)
     assert tell_of_waiting_jobs(now=start + dt.timedelta(minutes=20)) == 0

@@ -1,4 +1,4 @@
-"""The transition table, and the one function that obeys it."""
+"""The transition table, and the function that enforces it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _move(job: Job, move: Move, after: JobStatus) -> None:
         move_jobs([moved], now=database_now())
 
 
-@pytest.mark.sqlite_only  # once: the table decides before the database is asked
+@pytest.mark.sqlite_only  # once: the table decides before any query
 @pytest.mark.parametrize("before", JobStatus)
 def test_every_move_obeys_the_table(before: JobStatus) -> None:
     """From one state, all moves to all states: the table's go, all others are refused and write nothing.
@@ -54,7 +54,7 @@ def test_every_move_obeys_the_table(before: JobStatus) -> None:
 
 
 def test_every_state_is_reached_and_only_ends_are_ends() -> None:
-    """The three sets part the states, and nothing leaves an end but one late result."""
+    """The three sets partition the statuses, and only a late result leaves an end."""
     arrows = {(move, *pair) for move, pairs in TRANSITIONS.items() for pair in pairs}
     assert {after for _, _, after in arrows} == set(JobStatus)
     assert set(JobStatus) == WAITING | ACTIVE | TERMINAL
@@ -64,7 +64,7 @@ def test_every_state_is_reached_and_only_ends_are_ends() -> None:
 
 
 def test_a_lost_race_writes_nothing() -> None:
-    """A job that moved after it was read is not moved again; the neighbour in the batch is not moved either."""
+    """A job that moved after it was read is not moved again, nor is the other job of the batch."""
     agent = make_agent()
     seen, neighbour = make_job(agent), make_job(agent)
     _move(seen, Move.CLAIM, JobStatus.SENT)
@@ -79,7 +79,7 @@ def test_a_lost_race_writes_nothing() -> None:
 
 
 def test_a_set_moves_with_few_queries(django_assert_num_queries: pytest.FixtureRequest) -> None:
-    """Fifty jobs that share a move cost as many queries as one: two, and the notices ask who has a channel."""
+    """Fifty jobs with the same move need as many queries as one: two, and one for the owners' channels."""
     agent = make_agent()
     jobs = [make_job(agent) for _ in range(50)]
     now = database_now()
@@ -92,7 +92,7 @@ def test_a_set_moves_with_few_queries(django_assert_num_queries: pytest.FixtureR
 
 
 def test_observers_run_for_every_move_in_its_transaction() -> None:
-    """An observer sees before and after; its error undoes the move."""
+    """An observer gets before and after; its error rolls the move back."""
     heard: list[tuple[str, str]] = []
 
     def listen(moved: object, now: dt.datetime) -> None:

@@ -47,7 +47,7 @@ _WHOLE = JobOrder(
 
 def test_order_survives_its_json_and_its_columns() -> None:
     for one in (_WHOLE, _LATER, JobOrder(agent="box", message="x")):
-        # Parameters of the server's own are no option: they are not in bodies.
+        # The server's own parameters are not options, because bodies cannot set them.
         assert JobOrder.from_body(one.body) == JobOrder(**_values(one) | {"params": {}})
         kept = _values(one) | {"agent": "", "queue": ""}
         assert _values(JobOrder.of(Job(**one.columns))) == kept
@@ -76,7 +76,7 @@ def test_then_that_an_older_server_stored_is_read() -> None:
     assert JobOrder.of(Job(message="x", then=old)).columns["then"] == old
 
 
-# What the server before this one stored for these bodies.
+# The digests that the previous version stored for these bodies.
 _OLD_DIGESTS: list[tuple[dict[str, Any], str]] = [
     ({"agent": "box", "message": "date"}, "4687e4d1f071c6b6d60264d38aa7d48e2edb3beeea31d0a69998005a65ac670f"),
     (

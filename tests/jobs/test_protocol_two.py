@@ -1,4 +1,4 @@
-"""Acknowledgements, offers, beats and cancels with the clock in hand."""
+"""Acknowledgments, offers, heartbeats and cancels with a given time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queues without agents: a program takes, extends and ends jobs by the number of its offer."""
+"""Queues without agents: a program claims, extends and ends jobs by the number of its offer."""
 
 from __future__ import annotations
 

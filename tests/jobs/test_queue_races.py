@@ -1,4 +1,4 @@
-"""Queues where several processes meet: width, order and slots are exact, and nobody waits in a circle."""
+"""Races of several processes on queues: width, order and slots are exact, and there is no deadlock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _together(works: list[Callable[[], object]]) -> list[object]:
-    """Run at once, each on a connection of its own."""
+    """Run in parallel, each on its own connection; return the results."""
     gate = Barrier(len(works))
 
     def run(work: Callable[[], object]) -> object:
@@ -88,8 +88,8 @@ def test_racing_claims_never_pass_the_width_and_start_in_order(width: int) -> No
 def _most_at_once(queue: Queue) -> int:
     """Return how many jobs of the queue were active at a time.
 
-    By the ids of events, which one process makes in their order, within the transactions: the times of events are
-    those at which transactions began, and a claim may have begun before an end that it then saw.
+    It sorts by the ids of events, which one process creates in order within the transactions. Their times are the
+    starts of transactions, and a claim may have started before an end that it then saw.
     """
     moves = JobEvent.objects.filter(job__queue=queue, move__in=["claim", "finish"]).order_by("id")
     steps = (1 if move == "claim" else -1 for move in moves.values_list("move", flat=True))

@@ -31,28 +31,28 @@ pytestmark = pytest.mark.django_db
 
 
 def make_queue(agent: Agent, name: str = "q", **settings: object) -> Queue:
-    """A queue on this agent, or with `tag` on a group of its owner's, or with `pulled` on nobody."""
+    """A queue on this agent, on a group of the owner's agents (`tag`), or without an agent (`pulled`)."""
     place = {} if settings.pop("pulled", False) or "tag" in settings else {"agent": agent.pk}
     queue, _new = put_queue(viewer=agent.owner, name=name, settings=QueueSettings(**place, **settings))  # type: ignore[arg-type]
     return queue
 
 
 def put(queue: Queue, message: str = "x", *, now: dt.datetime | None = None, **more: object) -> Job | AppError:
-    """What becomes of a job for the queue."""
+    """Submit a job to the queue; return the job or the error."""
     wish = order_job(queue.owner_id, message, queue=queue.name, **more)
     (outcome,) = submit_jobs([wish], now=now)
     return outcome
 
 
 def add(queue: Queue, message: str = "x", **more: object) -> Job:
-    """A job that the queue takes."""
+    """Submit a job that the queue must accept."""
     outcome = put(queue, message, **more)
     assert isinstance(outcome, Job), outcome
     return outcome
 
 
 def drain(agent: Agent) -> list[str]:
-    """The messages of the jobs that the agent gets one after the other, each ended before the next."""
+    """Let the agent claim and end jobs one after the other; return their messages."""
     said = []
     while job := claim(agent):
         said.append(job.message)
@@ -62,7 +62,7 @@ def drain(agent: Agent) -> list[str]:
 
 @pytest.fixture
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What was rung, as soon as it was asked for."""
+    """The bells that were rung, recorded before the commit."""
     heard: list[tuple[str, str]] = []
     for module in ("jobs.queues.dispatch", "jobs.transitions"):
         monkeypatch.setattr(f"{module}.ring", lambda name, subject: heard.append((name, subject)))
@@ -246,7 +246,7 @@ def test_a_groups_job_that_was_put_back_goes_to_the_first_claim() -> None:
 
 
 def test_a_claim_without_queues_costs_no_extra_query(django_assert_num_queries: Any) -> None:
-    """Two statements, as before there were queues; the clock is the database's where it is a server."""
+    """Two queries, as without queues; a database server is asked for the time too."""
     agent = make_agent()
     clock = 0 if connection.vendor == "sqlite" else 1
     savepoint = 2

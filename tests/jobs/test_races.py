@@ -1,4 +1,4 @@
-"""Transactions that meet: nobody waits for each other in a circle, and nobody's word is lost."""
+"""Races of transactions: there is no deadlock, and no poll or report is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.waiting import until
 
 
 def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], object]) -> Future[object]:
-    """Run on a connection of its own, closed afterwards."""
+    """Run on its own connection, which is closed afterwards."""
 
     def run() -> object:
         try:
@@ -40,7 +40,7 @@ def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], object]) -> Futur
 
 
 def _waiting_for_locks() -> int:
-    # The server tells anew only after a tenth of a second in which nobody asked.
+    # The server refreshes innodb_trx only after 0.1 s without a query of it.
     time.sleep(0.15)
     with connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
@@ -79,7 +79,7 @@ def test_a_poll_during_the_sweep_keeps_the_agent_online() -> None:
     touches = [AgentTouch(agent_id=agent.pk, ip="192.0.2.1", version="test") for agent in (first, second)]
     with ThreadPoolExecutor(2) as threads:
         with transaction.atomic():
-            # The word waits for this row, with the silent one's before it, while the sweep does its work.
+            # touch_agents() waits for this row, before the silent agent's, while the sweep runs.
             Agent.objects.select_for_update().get(pk=first.pk)
             word = _in_thread(threads, lambda: touch_agents(touches))
             until(lambda: _waiting_for_locks() == 1)

@@ -1,4 +1,4 @@
-"""T3, T4, T4b: what an agent may say of a job, in every state."""
+"""T3, T4, T4b: reports of an agent in every status of a job."""
 
 from __future__ import annotations
 
@@ -156,6 +156,6 @@ def test_the_queries_of_a_batch_do_not_grow_with_it(django_assert_max_num_querie
         jobs.append(job)
     reports = [Report(agent_id=agent.pk, job_id=job.pk, kind=_OK, output=Output()) for job in jobs]
     now = database_now()
-    # Savepoint, seen, lock, swap, outputs, events, can the owners be told, release.
+    # Savepoint, earlier attempts, lock, compare-and-swap, outputs, events, the owners' channels, release.
     with django_assert_max_num_queries(8):  # type: ignore[operator]
         report_jobs(reports, now=now)

@@ -1,4 +1,4 @@
-"""After a backup was restored nothing that is due starts before staff have looked."""
+"""After a restore from a backup, due jobs wait until staff release or cancel them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _command(*words: str) -> str:
 
 @pytest.fixture
 def due() -> list[DelayedJob]:
-    """Two that fell due since the backup of two hours ago; a third has time."""
+    """Two delayed jobs that became due since the backup of two hours ago, and a third that is not due."""
     agent, past = make_agent(name="nas"), database_now() - 2 * _HOUR
     delay(agent, now=past, seconds=86_400)
     return [delay(agent, f"close {number}", now=past, seconds=600) for number in range(2)]
@@ -35,7 +35,7 @@ def due() -> list[DelayedJob]:
 
 @pytest.fixture
 def backup() -> str:
-    """When it was taken."""
+    """The time of the backup."""
     return rfc3339(database_now() - 2 * _HOUR) or ""
 
 

@@ -1,4 +1,4 @@
-"""T8: further attempts, their pauses, dead letters, and what follows the end of a job."""
+"""T8: retries, their backoff, dead letters, and the followers of a job."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_failure_is_retried_as_a_new_row_and_is_a_dead_letter_after_the_last()
     third = _next(second)
     assert third is not None
     assert 48 <= (third.active_at - second.active_at).total_seconds() <= 72
-    # The first attempt's agent comes late with a word about it: it cannot end the third.
+    # A late report of the first attempt cannot end the third.
     assert report(agent, first, ReportKind.SUCCEED, now=third.active_at) is not None
     last = _fail(agent, now=third.active_at)
     assert (last.pk, last.attempt, last.retries, _next(last)) == (third.pk, 3, 0, None)
@@ -114,7 +114,7 @@ def test_an_expired_job_is_retried_only_if_idempotent() -> None:
     assert again.idempotent
     once.refresh_from_db()
     assert once.parked_at is not None
-    # A late word of success: it was no failure after all.
+    # After a late success the job is not a dead letter.
     assert report(agent, once, ReportKind.SUCCEED) is None
     once.refresh_from_db()
     assert (once.status, once.late, once.parked_at) == (JobStatus.SUCCEEDED, True, None)

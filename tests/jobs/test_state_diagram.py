@@ -1,4 +1,4 @@
-"""The picture in the documentation shows the table, no arrow more or less."""
+"""The diagram in the documentation shows exactly the moves of the table."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Any order of calls keeps the promises: hypothesis drives the services, and the checker looks after every step.
+"""Any order of calls keeps the guarantees: hypothesis calls the services, and the checker runs after every step.
 
-Every transition of the table is reached. A retry (T8) is a row of its own, which nothing makes yet: it joins later.
-Derandomized: one run is like the other. The database is the lane's own.
+Every transition of the table is reached, except retries (T8). Derandomized, so that every run is the same.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _reached: Counter[tuple[str, str, str]] = Counter()
 
 
 class Life(RuleBasedStateMachine):
-    """Two agents of one owner, up to eight jobs, one clock. The model: each job's end, and what may never change."""
+    """Two agents of one owner, up to eight jobs, one clock. The model has each job's end and constant fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         events = JobEvent.objects.filter(job_id__in=self.jobs)
         _reached.update(tuple(row) for row in events.values_list("move", "before", "after"))  # type: ignore[arg-type]
-        # What a run has made is undone: the next one begins with nothing.
+        # Roll back, so that the next run starts with an empty database.
         transaction.set_rollback(True)
         self.block.__exit__(None, None, None)
 
@@ -74,7 +73,7 @@ class Life(RuleBasedStateMachine):
         gateway_alive(now=self.now)
 
     def _job(self, number: int) -> Job:
-        """Six times in eight a job that has not ended, if there is one: ends are many and little happens to them."""
+        """Prefer a job that has not ended (six times in eight), because little can happen to an ended one."""
         alive = [job_id for job_id in self.jobs if job_id not in self.ends] if number < 6 else []
         among = alive or self.jobs
         return Job.objects.get(pk=among[number % len(among)])
@@ -86,7 +85,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs) < 8)
     @rule(number=_NUMBERS, protocol=st.sampled_from([1, 2]), is_started=st.booleans())
     def work(self, number: int, protocol: int, is_started: bool) -> None:
-        """What mostly happens: an agent that is there gets a job, and starts it."""
+        """The common case: an online agent gets a job and starts it."""
         agent = self.agents[number % 2]
         touch_agents([AgentTouch(agent_id=agent.pk, ip=None, version="")], now=self.now)
         self.submit(number, False)
@@ -225,7 +224,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(number=_NUMBERS)
     def use_up_the_offers(self, number: int) -> None:
-        """Under protocol 2 nobody acknowledges: after so many offers the job expires."""
+        """Without acknowledgments under protocol 2, the job expires after the maximum of offers."""
         job = self._job(number)
         if job.status != JobStatus.SENT or job.protocol == 1:
             return
@@ -275,7 +274,7 @@ _WALKS: list[list[tuple[str, tuple[object, ...]]]] = [
 
 @pytest.fixture
 def reached() -> Iterator[Counter[tuple[str, str, str]]]:
-    """How often each transition was made."""
+    """The number of times that each transition was made."""
     _reached.clear()
     yield _reached
     _reached.clear()

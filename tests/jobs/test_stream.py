@@ -1,4 +1,4 @@
-"""What the stream tells: everything of its owner once, also what becomes visible after something younger."""
+"""The stream has every event of its owner once, also one that commits after a younger one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def told(news: StreamPage) -> list[str]:
 
 
 def again(user: User, news: StreamPage, seconds: float = 0) -> StreamPage:
-    """Ask with what was answered, as text, that many seconds later."""
+    """Read the next page with the cursor of the last one, `seconds` later."""
     cursor = Cursor.read(news.cursor.write())
     assert cursor == news.cursor
     return read_page(owner_id=user.pk, since=cursor, now=database_now() + dt.timedelta(seconds=seconds))
@@ -60,7 +60,7 @@ def test_a_late_commit_is_not_skipped() -> None:
     user = make_user()
     begun = start_now(owner_id=user.pk)
     late = say(user, "late")
-    # As if its transaction were still open.
+    # Hide it, as if its transaction were not committed yet.
     Message.objects.filter(pk=late.pk).update(owner=make_user())
     say(user, "early")
     news = read_page(owner_id=user.pk, since=begun)
@@ -95,5 +95,5 @@ def test_an_old_cursor_is_led_through_everything_page_by_page(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["", "x", "!", "A" * 21, "A" * 23, "é", "A" * 5000, "AAAA AAAA"])
-def test_an_unknown_cursor_is_refused(text: str) -> None:
+def test_an_invalid_cursor_is_not_read(text: str) -> None:
     assert Cursor.read(text) is None

@@ -1,4 +1,4 @@
-"""T1: what becomes a job, and what is refused."""
+"""T1: accepted and refused submissions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_refusal_in_a_batch_does_not_affect_the_others() -> None:
 
 
 def test_a_key_that_another_transaction_won_shows_as_integrity_error() -> None:
-    """The race itself: the row appears after we looked. The database refuses; a second try would find it."""
+    """The race: the row appears after the check. The unique constraint refuses; a retry would find it."""
     agent = make_agent()
     job = make_job(agent, idempotency_key="k")
     with pytest.raises(IntegrityError):

@@ -1,4 +1,4 @@
-"""Leases, waits, silent agents, lost bells, old keys, the gateway's clock."""
+"""Sweeps: leases, waiting jobs, silent agents, lost bells, old keys, the gateway's clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _after(**much: float) -> dt.datetime:
 
 
 def _expire(limit: int = 500, **later: float) -> int:
-    """Sweep so much later, with a gateway alive all the while."""
+    """Sweep this much later, with a gateway alive all the time."""
     now = _after(**later)
     gateway_alive(now=now)
     return expire_overdue_jobs(limit=limit, now=now)
@@ -175,7 +175,7 @@ def test_a_key_is_forgotten_a_week_after_its_job() -> None:
 
 
 def test_nothing_expires_while_no_gateway_is_alive_nor_before_it_has_shifted_the_deadlines() -> None:
-    """The worker lives on while the web is down: its sweep must not come before the shift."""
+    """The worker runs while the web is down: its sweep must not expire jobs before the deadlines are shifted."""
     agent = make_agent()
     make_job(agent)
     sent = claim(agent)

@@ -1,4 +1,4 @@
-"""Two beats, or none for ten minutes, change only timing."""
+"""Two beats, or no beat for ten minutes, change only the timing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TEN_MINUTES = dt.timedelta(minutes=10)
 
 
 def _at_once(*works: Callable[[], object]) -> None:
-    """Run these in the same moment, each on its own connection."""
+    """Run these in parallel, each on its own connection."""
     gate = Barrier(len(works))
 
     def run(work: Callable[[], object]) -> None:
@@ -84,7 +84,7 @@ def test_two_gateway_clocks_at_once_shift_every_deadline_once() -> None:
 
 @pytest.mark.django_db
 def test_no_beat_for_ten_minutes_ends_nothing_and_jobs_go_on(settings: pytest.FixtureRequest) -> None:
-    """Ten leases long: every deadline there is passes in the gap."""
+    """The gap is ten leases long, so that every deadline passes in it."""
     settings.LEASE_SECONDS = 60  # type: ignore[attr-defined]
     agent, start = make_agent(), database_now()
     gateway_alive(now=start)
@@ -105,7 +105,7 @@ def test_no_beat_for_ten_minutes_ends_nothing_and_jobs_go_on(settings: pytest.Fi
     assert report(agent, held[1], ReportKind.RUNNING, now=back + dt.timedelta(seconds=59)) is None
     assert not Job.objects.filter(status=JobStatus.EXPIRED).exists()
 
-    # What nobody spoke of in the time that it was given ends then, and once.
+    # Jobs without a report within the shifted lease expire then, and once.
     over = back + dt.timedelta(seconds=61)
     gateway_alive(now=over)
     assert (expire_overdue_jobs(now=over), expire_overdue_jobs(now=over)) == (_MANY - 1, 0)
@@ -114,7 +114,7 @@ def test_no_beat_for_ten_minutes_ends_nothing_and_jobs_go_on(settings: pytest.Fi
 
 @pytest.mark.django_db
 def test_a_sweep_catches_up_after_ten_minutes_without_one() -> None:
-    """Celery's beat is away while the gateways live: what agents say meanwhile stands, the rest ends late, once."""
+    """While Celery's beat is down, reports are kept; the jobs without one expire afterwards, and once."""
     agent, start = make_agent(), database_now()
     held = [make_job(agent, now=start) for _ in range(3)]
     claim_jobs([Claim(agent_id=agent.pk) for _ in held], now=start)

@@ -1,4 +1,4 @@
-"""Told only when it changed: ends of jobs with `notify`, through the services that end them."""
+"""Notices of jobs with `notify`, through the services that end jobs."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ _HOUR = dt.timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def _in_english(settings: Any) -> Iterator[None]:
-    """Speak to owners who did not say how, and to callers, in English."""
+    """Use English for owners without a language, and for callers."""
     settings.LANGUAGE_CODE = "en"
     with translation.override("en"):
         yield
 
 
 def end(agent: Agent, text: str = "", code: int = 0, *, reason: str = "", now: dt.datetime | None = None) -> Job:
-    """What the agent claims next ends with that output and exit code."""
+    """Let the agent claim its next job and end it with this output and exit code."""
     job = claim(agent, now=now)
     assert job is not None
     kind = ReportKind.SUCCEED if code == 0 else ReportKind.FAIL
@@ -67,25 +67,25 @@ def end(agent: Agent, text: str = "", code: int = 0, *, reason: str = "", now: d
 
 
 def watch(agent: Agent, text: str = "", code: int = 0, *, notify: JsonObject, **more: Any) -> Job:
-    """A job with that policy ends so."""
+    """Submit a job with this policy and end it."""
     make_job(agent, "check", notify=notify, **more)
     return end(agent, text, code)
 
 
 def told(agent: Agent) -> list[str]:
-    """Titles and texts of what the agent's owner was told, oldest first, without what was told before."""
+    """Return titles and texts of the notices to the agent's owner, oldest first."""
     messages = Message.objects.filter(owner_id=agent.owner_id, agent_id=agent.pk).order_by("pk")
     return [f"{one.title}|{one.text}" for one in messages]
 
 
 def schedule_of(agent: Agent, **fields: Any) -> Schedule:
-    """A schedule whose own moments are far away."""
+    """A schedule whose next run is far away."""
     said = {"name": "seats", "agent": agent.pk, "message": "check", "cron": "@yearly", **fields}
     return create_schedule(owner_id=agent.owner_id, fields=schedule_fields(said), actor="test")
 
 
 def run(schedule: Schedule, text: str = "", code: int = 0, **more: Any) -> Job:
-    """A run of the schedule ends so."""
+    """Fire the schedule and end its job."""
     run_now(schedule, actor="test")
     return end(Agent.objects.get(pk=schedule.agent_id), text, code, **more)
 
@@ -249,13 +249,13 @@ def test_it_goes_to_the_policys_channels_with_its_level_and_mentions_and_nowhere
         make_job(agent, notify=policy)
         job = claim(agent)
         assert job is not None
-        # What it says meanwhile is told nobody, nor its end by those who tell of others.
+        # Progress of a job with notify sends nothing, and its end sends no ordinary notice.
         for kind, text in ((ReportKind.RUNNING, "half of it"), (ReportKind.SUCCEED, page)):
             report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text=text))])
     (message,) = Message.objects.filter(agent_id=agent.pk)
     assert (message.level, message.mentions, message.source) == (Level.ERROR, ["@all", "bob"], agent.name)
     assert [one.channel.name for one in message.deliveries.select_related("channel") if one.channel] == ["group"]
-    # A channel that is gone: better on the first one than nowhere.
+    # If the channel was removed, the notice goes to the owner's first one.
     Channel.objects.filter(name="group").delete()
     watch(agent, "c", notify=policy)
     newest = Message.objects.filter(agent_id=agent.pk).latest("pk")
@@ -358,7 +358,7 @@ def test_a_job_with_notify_costs_four_statements_more() -> None:
         with CaptureQueriesContext(connection) as queries:
             report_jobs([report])
         counts.append(len(queries))
-    # Its owner, its agent, what is remembered, and that written.
+    # Its owner, its agent, the memory, and the write of the memory.
     assert counts[1] - counts[0] == 4
 
 
@@ -441,6 +441,6 @@ def test_racing_ends_are_evaluated_one_after_the_other() -> None:
         with ThreadPoolExecutor(racers) as threads:
             for done in [threads.submit(finish, number) for number in range(racers)]:
                 done.result(30)
-        # Whichever came first: the place is new once, and the row has seen all of them.
+        # In any order, the value is new once, and the memory has seen all ends.
         assert sum("the same place" in one and "new" in one for one in told(agent)[before:]) == 1
         assert WatchMemory.objects.filter(owner_id=agent.owner_id).count() == 1

@@ -47,7 +47,7 @@ OPTIONS: dict[str, Any] = {
     "ttl": 600,
     "wait_until": _UNTIL,
 }
-"""What each option is sent as; the answers show the same."""
+"""The value that each option is sent with; answers show the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,11 @@ class Stage:
         return InProcess()(method, path, body, token=token or self.token)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job as its owner reads it."""
+        """Return the job as its owner reads it."""
         return dict(self.call("GET", f"/jobs/{job_id}").body)
 
     def end_next(self, kind: ReportKind, *, now: dt.datetime | None = None) -> Job:
-        """The agent takes its next job and reports that end."""
+        """Let the agent claim its next job and report this end."""
         job = claim(self.agent, now=now)
         assert job is not None
         assert report(self.agent, job, kind, now=now) is None
@@ -87,11 +87,11 @@ def stage() -> Stage:
 
 
 Shown = list[dict[str, Any]]
-"""The answers that must show the option: of what was ordered, if it is shown, and of the job."""
+"""Answers that must show the option: that of the order, if it shows options, and that of the job."""
 
 
 class Refused(Exception):
-    """The way answered 400; the text is its sentence."""
+    """The way answered 400; the text is the reason."""
 
 
 def _made(answer: Answer) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _fire(stage: Stage) -> dict[str, Any]:
 
 
 def _said(options: dict[str, Any]) -> str:
-    """The options as somebody would try to say them; the language has words for the agent and the text alone."""
+    """Write the options into a chat line; the chat language has only the agent and the text."""
     ((name, value),) = options.items()
     return f"{options.get('agent', 'box')} {value if name == 'message' else f'date {name}={value}'}"
 
@@ -179,7 +179,7 @@ def _chat_schedule(stage: Stage, options: dict[str, Any]) -> Shown:
 
 
 def _coyotes(stage: Stage, options: dict[str, Any]) -> Shown:
-    """A push: `task`, `command` and `args`, `retries`, `backoff` are what its form can say."""
+    """Push a task: the form has only `task`, `command` and `args`, `retries` and `backoff`."""
     form: list[tuple[str, str]] = []
     for name, value in options.items():
         if name == "argv":
@@ -204,7 +204,7 @@ def _retry(stage: Stage, options: dict[str, Any]) -> Shown:
     made = _made(stage.call("POST", "/jobs", _body({"retry": 3, **options})))
     assert stage.end_next(ReportKind.FAIL).pk == made["id"]
     again = stage.job(Job.objects.get(root_id=made["id"], attempt=2).pk)
-    # So many more may follow: one less than before.
+    # A follower may have one level of followers less.
     return [again | {"retry": again["retry"] + 1}]
 
 
@@ -221,7 +221,7 @@ def _replay(stage: Stage, options: dict[str, Any]) -> Shown:
 
 
 def _without_agent(options: dict[str, Any]) -> dict[str, Any]:
-    """Dead letters are of queues; the agent is the queue's."""
+    """Replay a dead letter, which exists only in queues; the agent is the queue's."""
     return {name: value for name, value in options.items() if name != "agent"}
 
 
@@ -246,8 +246,9 @@ SAYS = {
     "chat schedule": {"agent", "message"},
     "coyotes": {"agent", "message", "argv", "task", "retry", "backoff"},
 }
-"""The options that ways of the original, and the chat's language, can say. The agent of the first is the caller, that
-of coyotes stands in the path."""
+"""The options that the calls of the originals and the chat language have. The agent of the first call is the caller,
+that of coyotes is in the path.
+"""
 
 
 def _expected(way: str, option: str) -> str:
@@ -262,7 +263,7 @@ _table: dict[tuple[str, str], str] = {}
 
 
 def _contains(shown: Any, sent: Any) -> bool:
-    """Tell whether the answer shows what was sent; objects may have more fields, with their defaults."""
+    """Return whether the answer shows the sent value; objects may have more fields, with their defaults."""
     if isinstance(sent, dict):
         return isinstance(shown, dict) and all(_contains(shown.get(name), value) for name, value in sent.items())
     return bool(shown == sent)
@@ -285,7 +286,7 @@ def _outcome(stage: Stage, way: str, option: str) -> str:
 
 
 def _is_plain(shown: dict[str, Any]) -> bool:
-    """Tell whether a job has nothing but what every job of such a way has."""
+    """Return whether a job has only the options that every job of this way has."""
     given = {name for name, value in shown.items() if value}
     return given <= {"agent", "queue", "message", "argv", "task", "source", "callback"}
 
@@ -298,7 +299,7 @@ def test_way_carries_option_or_refuses_it_by_name(way: str, option: str, stage: 
 
 
 def test_table_of_ways_and_options_is_printed(tell: Callable[[str], None]) -> None:
-    """Runs after the cells of this file, of which it shows those that ran."""
+    """Print the table of the cells of this file that ran before."""
     rows = [["way", *OPTIONS], *([way, *(_table.get((way, option), "") for option in OPTIONS)] for way in WAYS)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     for row in rows:

@@ -1,6 +1,6 @@
-"""`make test` and `make test-long`: both lanes, and last lines that say what ran and what did not.
+"""`make test` and `make test-long`: run both lanes, and print what ran and what did not.
 
-A lane that cannot run is told of there; with CI=true it is a failure.
+A lane that cannot run is printed there; with CI=true it is a failure.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tests.lanes.template import TEMPLATES
 _NAMES = {SQLITE: "SQLite", MARIADB: "MariaDB"}
 _NO_TESTS = 5
 _AT_ONCE = 4
-"""So many processes of pytest: with more, tests of what must come in time would measure each other."""
+"""The number of parallel pytest processes; with more, tests with a time limit would disturb each other."""
 
 _COSTLIEST = 10
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What a lane, or a part of it, came to. `report` is empty when pytest did not come to its end."""
+    """The result of a lane, or of a part of it. `report` is empty if pytest crashed."""
 
     lane: str
     exit_code: int
@@ -47,18 +47,18 @@ class Outcome:
 
     @property
     def line(self) -> str:
-        """Return the lane's line, in the plain form that CI systems count."""
+        """The lane's line, in the plain format that CI systems parse."""
         failed = self.report.get("failed", 0) + self.report.get("error", 0)
         passed, skipped = self.report.get("passed", 0), self.report.get("skipped", 0)
         return f"{_NAMES[self.lane]}: {passed} passed, {failed} failed, {skipped} skipped"
 
 
 def main() -> int:
-    """Run the lanes that can run; return 0 when everything that ran passed and, with CI=true, everything ran."""
+    """Run the lanes that can run; return 0 if all tests passed and, with CI=true, every lane ran."""
     parser = argparse.ArgumentParser(prog="python -m tests.lanes", description=__doc__)
     parser.add_argument("--long", action="store_true", help="the tests marked long instead of the others")
     arguments, for_pytest = parser.parse_known_args()
-    # Not in a temporary folder: it is worth reading after a failure.
+    # Keep the log outside of temporary folders, for reading after a failure.
     log = ROOT / "build" / "apt.log"
     log.parent.mkdir(exist_ok=True)
 
@@ -72,7 +72,7 @@ def main() -> int:
     lanes = [(SQLITE, marks if browser else f"{marks} and not browser")]
     if mariadb:
         lanes.append((MARIADB, marks))
-    # Side by side, because much of the time is waiting. The long tests fill the cores by themselves.
+    # Parts run in parallel, because they mostly wait. The long tests use all cores by themselves.
     parts = {SQLITE: ("",), MARIADB: ("",)} if arguments.long else PARTS_OF
     with tempfile.TemporaryDirectory() as folder:
         os.environ[TEMPLATES] = f"{folder}/templates"
@@ -82,7 +82,7 @@ def main() -> int:
             _Run(lane, part, marks, for_pytest, folder=Path(folder)) for lane, marks in lanes for part in parts[lane]
         ]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            # The shortest waits for a place.
+            # The shortest part waits until another has ended.
             at_work = {run: pool.submit(run.work) for run in sorted(runs, key=lambda run: run.is_short)}
             ended = [run.outcome(at_work[run].result) for run in runs]
     outcomes = [_together(lane, [part for part in ended if part.lane == lane], arguments.long) for lane, _ in lanes]
@@ -92,7 +92,7 @@ def main() -> int:
 
 
 def _provide(what: str, needs: tuple[debian.Need, ...], log: Path, not_run: list[str]) -> bool:
-    """Tell whether the machine has what is needed, after trying to install it."""
+    """Return whether the machine has the needed packages, after trying to install them."""
     missing = debian.missing(needs)
     why = debian.install(missing, log=log) if missing else ""
     if why:
@@ -111,7 +111,7 @@ def _install_mysqlclient(not_run: list[str]) -> bool:
 
 
 def _together(lane: str, parts: list[Outcome], long: bool) -> Outcome:
-    """Return what the parts of a lane came to. A part without tests is fine as long as the lane has some."""
+    """Combine the results of a lane's parts. A part may be without tests if the lane has some."""
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(part.report)
@@ -127,7 +127,7 @@ def _together(lane: str, parts: list[Outcome], long: bool) -> Outcome:
 
 
 class _Run:
-    """The pytest of a lane, or of a part. The first speaks at once, the others' words are kept until it has ended."""
+    """The pytest process of a lane, or of a part. The first prints at once, the others when they have ended."""
 
     def __init__(self, lane: str, part: str, marks: str, for_pytest: list[str], *, folder: Path) -> None:
         self.lane, self.is_short = lane, (lane, part) == (MARIADB, WAITING)
@@ -136,11 +136,11 @@ class _Run:
         self._seconds = self._cpu = 0.0
         self._kept = None if lane == SQLITE and part in ("", WORKING) else folder / f"{lane}{part}.txt"
         command = [sys.executable, "-m", "pytest", "-m", marks, f"--lane-report={self._report}"]
-        # Only the long tests run in one piece.
+        # Only the long tests are not run in parts.
         self._command = [*command, *([f"--part={part}"] if part else ["--timeout", "1800"]), *for_pytest]
 
     def work(self) -> int:
-        """Run it to its end; return pytest's exit code."""
+        """Run pytest; return its exit code."""
         began = time.monotonic()
         with ExitStack() as stack:
             output = stack.enter_context(self._kept.open("wb")) if self._kept is not None else None
@@ -152,14 +152,14 @@ class _Run:
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
             )
-            # Popen.wait() does not tell the CPU time, and that of all children would mix the parts.
+            # Popen.wait() does not return the CPU time, and that of all children would mix the parts.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         self._seconds, self._cpu = time.monotonic() - began, usage.ru_utime + usage.ru_stime
         return process.returncode
 
     def outcome(self, wait: Callable[[], int]) -> Outcome:
-        """Wait for the end, show what was kept, and return the result."""
+        """Wait for the end, print the kept output, and return the result."""
         if self._kept is None:
             print(f"\n━━━ {self._title} ━━━", flush=True)
         exit_code = wait()
@@ -170,7 +170,7 @@ class _Run:
         reasons, files = found.pop("reasons", []), found.pop("files", {})
         cost = PartCost(title=self._title, seconds=self._seconds, cpu=self._cpu, files=files)
         if exit_code and not found:
-            found = {"error": 1}  # pytest did not come to its end
+            found = {"error": 1}  # pytest crashed
         return Outcome(lane=self.lane, exit_code=exit_code, report=found, reasons=reasons, costs=[cost])
 
 

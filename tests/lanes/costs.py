@@ -11,7 +11,7 @@ from typing import TypedDict
 
 
 class FileCost(TypedDict):
-    """The entry of one file in a lane report. A session fixture counts for the file whose test asked for it first."""
+    """The cost of one file in a lane report. A session fixture counts for the file whose test used it first."""
 
     tests: int
     seconds: float
@@ -26,7 +26,7 @@ class Costs:
 
     @contextmanager
     def measure(self, file: str) -> Iterator[None]:
-        """Add what happens inside, as one test, to `file`."""
+        """Add the time of the block, as one test, to `file`."""
         began, cpu_before = time.perf_counter(), _cpu_seconds()
         try:
             yield
@@ -39,7 +39,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartCost:
-    """The cost of one pytest process with everything that it started, and of each of its files."""
+    """The cost of one pytest process with all processes that it started, and of each of its files."""
 
     title: str
     seconds: float

@@ -1,4 +1,4 @@
-"""What the lanes need from the machine, and how Debian calls it."""
+"""Programs that the lanes need, and their Debian packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSTALL_SECONDS = 900
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One thing that must be on the machine, and the packages that bring it."""
+    """One program or file that the machine needs, and the packages that install it."""
 
     name: str
     is_there: Callable[[], bool]
@@ -32,7 +32,7 @@ def _program(*names: str) -> Callable[[], bool]:
 
 
 def _mysqlclient_or(program: str) -> Callable[[], bool]:
-    """What compiling needs is not needed where mysqlclient stands already."""
+    """A compiler is not needed if mysqlclient is installed."""
     return lambda: importlib.util.find_spec("MySQLdb") is not None or _program(program)()
 
 
@@ -72,12 +72,12 @@ TRANSLATION_NEEDS = (Need(name="gettext", is_there=_program("msgfmt"), packages=
 
 
 def missing(needs: Sequence[Need]) -> list[Need]:
-    """Return the needs that the machine does not meet."""
+    """Return the needs that are not met."""
     return [need for need in needs if not need.is_there()]
 
 
 def install(needs: Sequence[Need], *, log: Path) -> str:
-    """Install the packages that bring these; return "" or, in a few words, why not."""
+    """Install their packages; return "", or a short reason why not."""
     packages = [package for need in needs for package in need.packages]
     if not shutil.which("apt-get"):
         return "no apt-get here to install it with"
@@ -95,7 +95,7 @@ def install(needs: Sequence[Need], *, log: Path) -> str:
                     stdout=output,
                     stderr=output,
                     timeout=_INSTALL_SECONDS,
-                    check=command != ["update"],  # an old list may still do
+                    check=command != ["update"],  # an old package list may be enough
                 )
             except (subprocess.SubprocessError, OSError):
                 return f"apt-get could not install {' '.join(packages)}, see {log}"
@@ -105,7 +105,7 @@ def install(needs: Sequence[Need], *, log: Path) -> str:
 
 @contextmanager
 def _services_stay_off() -> Iterator[None]:
-    """Keep packages from starting servers: the tests start their own and never use one that runs."""
+    """Keep packages from starting servers: the tests start their own and never use a running one."""
     if _POLICY.exists():
         yield
         return

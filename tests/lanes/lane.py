@@ -32,16 +32,16 @@ NO_LIMITS = {
 
 
 class Lane:
-    """Everything that this run has started; `name` is `sqlite` or `mariadb`."""
+    """All servers that this run has started; `name` is `sqlite` or `mariadb`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # A short path: Unix sockets live in it.
+        # Paths of Unix sockets must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="letserver-test-"))
         self._servers: list[PrivateServer] = []
         self.mariadb: PrivateMariaDB | None = None
         try:
-            # The machine's own Redis on one lane, the wheel's on the other: two versions are tried.
+            # The lanes test two versions of Redis: the machine's and the wheel's.
             redis = PrivateRedis(self.folder / "redis", prefer_path=name == MARIADB)
             self._servers.append(redis)
             if name == MARIADB:
@@ -54,7 +54,7 @@ class Lane:
             raise
 
     def database_url(self, name: str) -> str:
-        """Return the URL of a new, empty database; "" stands for a SQLite file in LETSERVER_DATA."""
+        """Return the URL of a new, empty database; "" means a SQLite file in LETSERVER_DATA."""
         return self.mariadb.create_database(name) if self.mariadb is not None else ""
 
     def migrated_database(self, name: str, *, data: Path) -> str:
@@ -66,14 +66,14 @@ class Lane:
         return ""
 
     def close(self) -> None:
-        """End every server and remove every file. May be called again."""
+        """Stop every server and remove every file. May be called again."""
         for server in reversed(self._servers):
             server.stop()
         self._servers.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _set_environment(self, redis_url: str) -> None:
-        """Set every setting, so that neither the caller's environment nor a `.env` plays a part."""
+        """Set every setting, so that the caller's environment and a `.env` have no effect."""
         for setting in SETTINGS:
             if setting.default is not None:
                 os.environ[setting.name] = setting.default
@@ -91,7 +91,7 @@ class Lane:
 
 @functools.cache
 def start_lane() -> Lane:
-    """Return this run's lane, started at the first call, and set Django up on it."""
+    """Return this run's lane. The first call starts it and sets Django up."""
     name = os.environ.get("LETSERVER_TEST_LANE", SQLITE)
     if name not in (SQLITE, MARIADB):
         raise SystemExit(f"LETSERVER_TEST_LANE is {name!r}; write {SQLITE} or {MARIADB}")

@@ -1,4 +1,4 @@
-"""The real web server, in a process of its own on a free port, against a database and a Redis of its own."""
+"""The real web server, in its own process on a free port, with its own database and Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SYS_TOKEN = "of-the-upstream-program-0123456789"
 
 
 class LiveServer:
-    """`letserver.web` as `make up` starts it. It keeps its port over `restart` and `kill`.
+    """`letserver.web` as started by `make up`. It keeps its port over `restart` and `kill`.
 
     `name` names its folder and its database, `settings` are variables beyond those of the lane.
     """
@@ -52,7 +52,7 @@ class LiveServer:
         self.start()
 
     def neighbour(self) -> LiveServer:
-        """Start another web process on the same database and Redis, on a port of its own. End it with `stop`."""
+        """Start another web process on the same database and Redis, on its own port. Stop it with `stop`."""
         other = copy.copy(self)
         other.port = free_port()
         other.base = f"http://127.0.0.1:{other.port}"
@@ -62,11 +62,11 @@ class LiveServer:
 
     @property
     def pid(self) -> int | None:
-        """Return the process that runs now, None where none does."""
+        """The id of the running process, None without one."""
         return self._server.process.pid if self._server and self._server.process.poll() is None else None
 
     def start(self) -> None:
-        """Start unless it runs, and wait until it says that it is well."""
+        """Start the server unless it runs, and wait until it is ready."""
         if self.pid is not None:
             return
         listener = WebPort(host="127.0.0.1", port=self.port, shared=False).take()
@@ -85,21 +85,21 @@ class LiveServer:
             time.sleep(0.05)
 
     def stop(self) -> int:
-        """End it politely; return the exit code."""
+        """Stop it with SIGTERM; return the exit code."""
         return self._server.stop() if self._server is not None else 0
 
     def kill(self) -> None:
-        """End it with -9."""
+        """Kill it with -9."""
         if self._server is not None:
             self._server.kill()
 
     def restart(self) -> None:
-        """Stop it politely and start it again."""
+        """Stop it with SIGTERM and start it again."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """End it and its Redis for good."""
+        """Stop it and its Redis."""
         self.stop()
         self.redis.stop()
 
@@ -113,10 +113,10 @@ class LiveServer:
         timeout: float = 30,
         raw: bytes | None = None,
     ) -> tuple[int, Any, Message]:
-        """Return (status, body, headers). The body is what its JSON says, text where it is none, None where empty.
+        """Return (status, body, headers). The body is parsed JSON, else text, or None if empty.
 
-        `body` is sent as JSON, `raw` as it is. Redirects are not followed. Raises OSError or
-        HTTPException when nobody answers.
+        `body` is sent as JSON, `raw` unchanged. Redirects are not followed. Raises OSError or HTTPException without an
+        answer.
         """
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         sent = {"Connection": "close"}
@@ -126,7 +126,7 @@ class LiveServer:
             sent["Authorization"] = f"Bearer {token}"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # a refused body is not read to its end
+            with suppress(BrokenPipeError, ConnectionResetError):  # the server does not read the rest of a refused body
                 connection.request(method, path, body=data, headers={**sent, **(headers or {})})
             response = connection.getresponse()
             return response.status, _parse(response.read()), response.headers
@@ -143,7 +143,7 @@ class LiveServer:
         return done.stdout
 
     def log_text(self) -> str:
-        """Return everything that the web process has said since the first start."""
+        """Return the log of the web process since its first start."""
         return self._server.log_text() if self._server is not None else ""
 
     def _is_well(self) -> bool:
@@ -161,7 +161,7 @@ def _parse(data: bytes) -> Any:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Private servers for one pytest run: never one that is already running, nothing left behind."""
+"""Private servers for one pytest run: always new ones, and all are stopped in the end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _START_SECONDS = 30.0
 
 
 class PrivateServer:
-    """A process in a session of its own that also ends when pytest is killed with -9."""
+    """A process in its own session that also ends if pytest is killed with -9."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class PrivateServer:
             )
 
     def stop(self, *, seconds: float = 10.0) -> int:
-        """End it politely, then not; return the exit code."""
+        """Stop it with SIGTERM, after `seconds` with SIGKILL; return the exit code."""
         self.process.terminate()
         try:
             return self.process.wait(seconds)
@@ -62,18 +62,18 @@ class PrivateServer:
             return self.kill()
 
     def kill(self) -> int:
-        """End it and its whole group with -9; return the exit code."""
+        """Kill its process group with -9; return the exit code."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
     def log_text(self) -> str:
-        """Return everything it has said."""
+        """Return its log."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
 class PrivateRedis(PrivateServer):
-    """A Redis of one's own; it keeps nothing. `prefer_path` takes the machine's program before the wheel's."""
+    """A private Redis without persistence. `prefer_path` prefers the machine's program to the wheel's."""
 
     def __init__(self, folder: Path, *, prefer_path: bool = False) -> None:
         folder.mkdir(mode=0o700)
@@ -87,14 +87,14 @@ class PrivateRedis(PrivateServer):
 
 
 class PrivateMariaDB(PrivateServer):
-    """A MariaDB of one's own on a Unix socket, durable at commit as production is, without time-zone tables."""
+    """A private MariaDB on a Unix socket, durable at commit like production, without time-zone tables."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700)
         assert usable_for_socket(folder), f"{folder} takes no Unix socket: set TMPDIR to a short path"
         self.socket = folder / "mariadb.sock"
         settings = ["--no-defaults", f"--datadir={folder / 'data'}", "--innodb-log-file-size=32M"]
-        # At its start a server removes every temporary table in this folder, those of a neighbour too.
+        # A starting server removes all temporary tables in this folder, so two servers must not share one.
         settings.append(f"--tmpdir={folder}")
         if os.geteuid() == 0:
             settings.append("--user=root")
@@ -179,7 +179,7 @@ def _literal(value: str | None) -> str:
 
 
 def _program(name: str) -> str:
-    """Return the path of a server's program; Debian keeps some where a user's PATH does not look."""
+    """Return the path of a server's program; Debian installs some outside of a user's PATH."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin:/usr/local/sbin")
     assert found, f"{name} is not installed"
     return found

@@ -1,4 +1,4 @@
-"""A migrated database that is made once and then copied: to migrate costs five seconds of CPU time, a copy none."""
+"""A migrated database that is created once and then copied, because a migration takes five seconds of CPU time."""
 
 from __future__ import annotations
 

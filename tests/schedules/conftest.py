@@ -1,4 +1,4 @@
-"""A clock that tests move as they like: what it does to the guard of the ticker is tested there."""
+"""Lets tests set any time. The guard of the ticker has its own tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobs.life import ticker
 
 
 class _AnyClock(ticker.ClockGuard):
-    """Believes every time."""
+    """A guard that accepts every time."""
 
     def __init__(self) -> None:
         super().__init__(steady=lambda: 0.0)

@@ -1,4 +1,4 @@
-"""Schedules for tests, and the clock by which they are looked at."""
+"""Factories of schedules, and scans at a given time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 def make_schedule(agent: Agent | None = None, *, now: dt.datetime = NOON, **fields: Any) -> Schedule:
-    """A schedule that runs every minute from noon on, unless the fields say otherwise."""
+    """A schedule that runs every minute from noon on, unless the fields change that."""
     agent = agent or make_agent()
     said: dict[str, Any] = {
         "name": f"s{next(_numbers)}", "agent": agent.pk, "message": "check", "cron": "* * * * *", "timezone": "UTC",
@@ -29,14 +29,14 @@ def make_schedule(agent: Agent | None = None, *, now: dt.datetime = NOON, **fiel
 
 
 def look(*minutes: float, now: dt.datetime = NOON) -> None:
-    """Scan at each of so many minutes after noon."""
+    """Scan at each of these minutes after noon."""
     for after in minutes:
         start_waiting_runs(now=now + after * MINUTE)
         start_due_schedules(now=now + after * MINUTE)
 
 
 def told(schedule: Schedule) -> list[str]:
-    """What became of its moments: minutes after noon, outcome, reason, and how many where several share a row."""
+    """Return its runs: minutes after noon, outcome, reason, and the number of occurrences that share the row."""
     rows = ScheduleRun.objects.filter(schedule=schedule).order_by("due_at")
     return [
         " ".join(
@@ -50,5 +50,5 @@ def told(schedule: Schedule) -> list[str]:
 
 
 def jobs_of(schedule: Schedule) -> list[Job]:
-    """Its jobs, in the order of their moments."""
+    """Return its jobs, in the order of their occurrences."""
     return list(Job.objects.filter(parent_id=schedule.pk).order_by("active_at", "id"))

@@ -1,4 +1,4 @@
-"""Calendars of working days: what is shipped, read in, edited by staff, and said to them before the list ends."""
+"""Calendars of working days: the shipped one, imports, edits by staff, and the warning before the list ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def china() -> WorkCalendar:
-    """The calendar that is shipped."""
+    """The shipped calendar."""
     return import_calendar(read_calendar_file(parse_object(SHIPPED.read_bytes())), actor="test")
 
 
@@ -45,7 +45,7 @@ def test_the_shipped_year_is_as_the_state_council_announced_it(china: WorkCalend
 
 
 def test_a_migration_has_made_it() -> None:
-    # A test that empties every table may have come before.
+    # An earlier test may have emptied every table.
     calendar = WorkCalendar.objects.filter(code="cn").first()
     assert calendar is None or calendar.known_until >= dt.date(2026, 12, 31)
 
@@ -65,7 +65,7 @@ def test_a_file_is_read_in_whole_or_not_at_all(china: WorkCalendar, tmp_path: Pa
     assert CalendarDay.objects.count() == before + 3
     china.refresh_from_db()
     assert (china.known_until, china.warned_at, china.name) == (dt.date(2090, 12, 31), None, "中国")
-    # Its schedules are reckoned anew, if their moment is still to come.
+    # The next runs of its schedules are computed again, if they are in the future.
     assert Schedule.objects.get().next_at == dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
     assert AuditEntry.objects.filter(action="calendar.import").count() == 2
     file.write_text("{}")

@@ -1,4 +1,4 @@
-"""A schedule that should have brought a good result and did not: one alert, and one word when it recovers."""
+"""A schedule that misses its grace: one alert, and one notice when it recovers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _every_ten(agent: Agent, **more: object) -> Schedule:
 
 
 def _sweep(after: float) -> list[str]:
-    """What the owners have been told by so many minutes after noon."""
+    """Run the sweeps `after` minutes after noon; return the levels of all messages."""
     tell_of_silent_schedules(now=NOON + after * MINUTE)
     tell_of_recovered_schedules(now=NOON + after * MINUTE)
     return list(Message.objects.order_by("created_at").values_list("level", flat=True))
@@ -56,7 +56,7 @@ def test_a_missed_grace_is_one_alert_and_recovery_one_notice() -> None:
     assert schedule.name in warning.text
     assert "2026-03-04 12:25:00" in warning.text
     assert schedule.name in recovery.text
-    # And it is watched as before.
+    # The schedule is watched again.
     look(40.1)
     assert _sweep(45.1) == ["warning", "info", "warning"]
 

@@ -1,4 +1,4 @@
-"""Two scans at once, and scans beside what owners and agents do."""
+"""Races of scans with scans, owners and agents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _at_once(*works: Callable[[], object]) -> None:
-    """Run these in the same moment, each on its own connection."""
+    """Run these in parallel, each on its own connection."""
     gate = Barrier(len(works))
 
     def run(work: Callable[[], object]) -> None:
@@ -69,7 +69,7 @@ def test_a_waiting_run_starts_once_beside_a_manual_run() -> None:
         run_now(schedule, actor="test", key="once", now=NOON + 2.5 * MINUTE)
 
     _at_once(start, start, by_hand, by_hand)
-    # The run by hand may have come first: then what waits goes on waiting for it.
+    # If the manual run came first, the waiting run still waits for it.
     assert Job.objects.filter(occurrence="20260304T120200Z").count() <= 1
     assert Job.objects.filter(occurrence__startswith="run:").count() == 1
     assert Job.objects.count() == ScheduleRun.objects.exclude(job_id=None).count()

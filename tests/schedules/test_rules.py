@@ -1,4 +1,4 @@
-"""What becomes of moments: tables of decisions, without a database."""
+"""Decisions about occurrences of schedules, as tables without a database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _said(decisions: list[Decision]) -> list[str]:
 
 
 def _after(absence: dt.timedelta, *, every: dt.timedelta = 5 * _MINUTE, **rules: object) -> list[str]:
-    """What is said at noon of the moments since an absence began."""
+    """Return the decisions at noon about the occurrences since an absence began."""
     moments = [_NOON - absence + every * step for step in range(absence // every + 1)]
     return _said(decide(moments, Rules(zone=_UTC, **rules), now=_NOON))  # type: ignore[arg-type]
 
@@ -44,7 +44,7 @@ def _after(absence: dt.timedelta, *, every: dt.timedelta = 5 * _MINUTE, **rules:
 def test_missed_runs_are_skipped_run_once_or_all_run() -> None:
     away = dt.timedelta(minutes=20)
     assert _after(dt.timedelta(0)) == ["run"]
-    # Half a minute late is no absence.
+    # A delay of half a minute is not an absence.
     assert _said(decide([_NOON - dt.timedelta(seconds=30)], Rules(zone=_UTC, missed=Missed.SKIP), now=_NOON)) == ["run"]
     assert _after(away, missed=Missed.SKIP) == [*["missed skip"] * 4, "run"]
     assert _after(away, missed=Missed.ONCE) == [*["missed later"] * 4, "run"]
@@ -94,7 +94,7 @@ def test_windows() -> None:
     at = [
         (dt.datetime(2026, 3, 4, 22, 59), False), (dt.datetime(2026, 3, 4, 23), True),  # noqa: DTZ001
         (dt.datetime(2026, 3, 5, 6, 59), True), (dt.datetime(2026, 3, 5, 7), False),  # noqa: DTZ001
-        # From Friday into Saturday, not from Saturday on, nor into Monday.
+        # From Friday into Saturday, not from Saturday or into Monday.
         (dt.datetime(2026, 3, 7, 3), True), (dt.datetime(2026, 3, 7, 23), False),  # noqa: DTZ001
         (dt.datetime(2026, 3, 9, 3), False),  # noqa: DTZ001
     ]  # fmt: skip

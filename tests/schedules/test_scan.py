@@ -1,4 +1,4 @@
-"""Moments of schedules that are due: each is decided once, and a row says what became of it."""
+"""Due occurrences of schedules: each is decided once, and a row records the outcome."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_clock_that_goes_back_an_hour_fires_nothing_twice() -> None:
     look(1.1, 2.1, 3.1)
     look(-57, -30)
     assert len(jobs_of(schedule)) == 3
-    # Even where its owner writes it anew meanwhile, so that the next moment is one that has been.
+    # The same holds if its owner changes it meanwhile, so that its next run is a past one.
     change_schedule(schedule=schedule, fields=ScheduleFields(cron="0 * * * * *"), now=NOON)
     look(1.1, 2.1, 3.1, 4.1)
     assert told(schedule) == ["1 started", "2 started", "3 started", "4 started"]
@@ -176,7 +176,7 @@ def test_working_days_of_a_calendar() -> None:
     for day in range(6, 13):
         start_due_schedules(now=dt.datetime(2026, 10, day, 0, 0, 5, tzinfo=dt.UTC))
     said = [(f"{row.due_at:%d}", row.outcome, row.reason) for row in ScheduleRun.objects.order_by("due_at")]
-    # The Saturday of the 10th makes up for the holiday.
+    # Saturday the 10th is a working day instead of the holiday.
     assert said == [
         ("06", "day_off", "国庆节"), ("07", "day_off", "国庆节"), ("08", "started", ""), ("09", "started", ""),
         ("10", "started", ""), ("11", "day_off", "weekend"), ("12", "started", ""),

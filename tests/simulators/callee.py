@@ -1,4 +1,4 @@
-"""Stands at the other end of a push in the simulator's own tests: keeps what comes, answers as it is told."""
+"""The receiver of pushes in the simulator's own tests: it keeps the requests and answers as the test sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Answer = Callable[[Taken], tuple[int, bytes]]
 
 
 class Callee(ThreadingHTTPServer):
-    """`answer` may be changed at any time; it runs in the request's own thread."""
+    """The server. `answer` may be changed at any time; it runs in the request's thread."""
 
     daemon_threads = True
 
@@ -68,9 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except OSError:
-            return  # The platform has hung up: that is what some tests are about.
+            return  # The platform has disconnected, which some tests provoke.
 
     do_GET = do_POST = _take
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the test's own output is enough."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""The simulator's own tests call the platforms as any program would: plain HTTP, no code of the product."""
+"""Calls the platforms in the simulator's own tests: plain HTTP, without the product's code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devtools.simulator.client import Simulator
 
 
 class Caller:
-    """One account's program. The token is fetched when it is first needed."""
+    """The program of one account. It fetches its token on first use."""
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim

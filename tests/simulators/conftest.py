@@ -1,4 +1,4 @@
-"""One simulator for all tests of it, new inside for each."""
+"""One simulator process for all tests, reset for each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def sim(simulator: Simulator) -> Simulator:
-    """The process without a past."""
+    """The process, reset."""
     simulator.reset()
     return simulator
 
 
 @pytest.fixture
 def callee() -> Iterator[Callee]:
-    """A program that stands where the product would, and answers as the test says."""
+    """A receiver in place of the product that answers as the test sets."""
     with Callee.listening() as callee:
         yield callee

@@ -62,7 +62,7 @@ def test_standard_webhook_signature_is_what_the_library_makes() -> None:
     assert ours == theirs
 
 
-# Around every border of the padding, the borders of a WeChat text, and a large one.
+# All lengths around the padding, the limits of a WeChat text, and a large one.
 SIZES = [*range(70), 2047, 2048, 65_536]
 
 

@@ -1,4 +1,4 @@
-"""Faults hurt what they are aimed at, as often as ordered, and leave the rest alone; the control API guards itself."""
+"""Faults change only the matching calls, as often as ordered; the control API checks its token and input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def call(sim: Simulator) -> Caller:
 
 @pytest.fixture
 def alice(sim: Simulator) -> str:
-    """Somebody who follows the account and has written."""
+    """A person who follows the account and has written."""
     alice = sim.user("alice")
     sim.follow(alice)
     sim.text(alice, "hi")
@@ -118,7 +118,7 @@ def test_unknown_fault_is_refused(sim: Simulator, action: str) -> None:
 
 @pytest.mark.parametrize("platform", [name for name in errors.ALL if name != "slack-methods"])
 def test_every_code_of_the_table_can_be_asked_for(platform: str) -> None:
-    """Each is answered with its own status and words, and names the page that it is from."""
+    """Each is answered with its own status and text, and has its source page."""
     simulation = Simulation(seed=1, base="http://127.0.0.1", stream=Stream())
     for code, row in errors.ALL[platform].items():
         assert "·" in row.page

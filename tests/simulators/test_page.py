@@ -1,4 +1,4 @@
-"""The chat page in a browser: somebody follows, writes, is answered, and sees what went over the wire."""
+"""The chat page in a browser: a person follows, writes, is answered, and sees the logged requests."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _echo(taken: Taken) -> tuple[int, bytes]:
 
 @pytest.fixture
 def width() -> int:
-    """A phone's, where a test does not say another."""
+    """The width of a phone, unless a test sets another."""
     return 390
 
 
 @pytest.fixture
 def page(width: int, browser: Browser, sim: Simulator, callee: Callee) -> Iterator[Page]:
-    """The page, so wide; nothing may go wrong on it."""
+    """The page in this width; an error on it fails the test."""
     callee.answer = _echo
     sim.account(callback_url=callee.url, mode="plain")
     page = browser.new_page(viewport={"width": width, "height": 844})
@@ -58,7 +58,7 @@ def page(width: int, browser: Browser, sim: Simulator, callee: Callee) -> Iterat
 
 
 def _go(page: Page, view: str) -> None:
-    """Where the window is small, one column is shown at a time."""
+    """Switch to a view, if the window is so small that only one is shown."""
     for button in page.locator(f"[data-go={view}]").all():
         if button.is_visible():
             button.click()

@@ -1,4 +1,4 @@
-"""What a person does reaches the product in every mode, once more where nobody heard it, and the answer is judged."""
+"""Actions of a person are pushed to the product in every mode and retried without an answer; answers are checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TROUBLE = "该公众号提供的服务出现故障，请稍后再试"
 
 @pytest.fixture
 def alice(sim: Simulator, callee: Callee) -> str:
-    """Somebody who follows an account whose callback is the callee, in plain mode."""
+    """A person who follows an account whose callback is the callee, in plain mode."""
     alice = sim.user("alice")
     sim.follow(alice)
     sim.account(callback_url=callee.url, mode="plain")
@@ -36,7 +36,7 @@ def _crypto(sim: Simulator) -> WeChatCrypto:
 
 
 def _read(sim: Simulator, taken: Taken):  # type: ignore[no-untyped-def]
-    """As wechatpy reads it, after its own checks of the signature."""
+    """Read a push with wechatpy, which checks the signature."""
     query = taken.query
     check_signature(sim.control("GET", "account")["token"], query["signature"], query["timestamp"], query["nonce"])
     body = taken.body.decode()
@@ -51,7 +51,7 @@ def _echo(sim: Simulator, *, sealed: bool):  # type: ignore[no-untyped-def]
 
     def answer(taken: Taken) -> tuple[int, bytes]:
         message = _read(sim, taken)
-        # wechatpy writes CDATA that `]]>` ends.
+        # wechatpy does not escape `]]>` in CDATA.
         reply = TextReply(content=f"说：{message.content}".replace("]]>", ""), message=message).render()
         return 200, (crypto.encrypt_message(reply, "nonce", "1700000000") if sealed else reply).encode()
 
@@ -123,7 +123,7 @@ def test_other_kinds_of_reply_are_named(sim: Simulator, callee: Callee, alice: s
 
 
 def test_a_silent_product_is_cut_off_by_the_timer_and_pushed_again(sim: Simulator, callee: Callee, alice: str) -> None:
-    """The timer is of real time, five seconds; here it is shorter, so that nobody waits."""
+    """The timer runs in real time, five seconds by default; this test shortens it."""
     heard = threading.Event()
 
     def answer(_taken: Taken) -> tuple[int, bytes]:
@@ -144,7 +144,7 @@ def test_a_silent_product_is_cut_off_by_the_timer_and_pushed_again(sim: Simulato
     assert sim.transcript(alice)[-1]["who"] == "user"
 
 
-def test_a_broken_product_gets_three_pushes_before_the_person_sees_it(
+def test_a_broken_product_gets_three_pushes_and_then_the_person_sees_it(
     sim: Simulator, callee: Callee, alice: str
 ) -> None:
     callee.answer = lambda _taken: (502, b"")
@@ -215,7 +215,7 @@ def test_handshake_wants_the_echo_as_it_is(sim: Simulator, callee: Callee, alice
     assert not sim.handshake()["ok"]
 
 
-# On purpose.
+# Faults.
 
 
 def test_push_is_repeated_after_its_answer(sim: Simulator, callee: Callee, alice: str) -> None:
@@ -254,7 +254,7 @@ def test_push_is_forged_or_old(sim: Simulator, callee: Callee, alice: str) -> No
     assert _read(sim, callee.taken[1]).content == "x"
 
 
-# The three other doors.
+# The three other platforms.
 
 
 def test_wecom_member_writes_and_is_answered(sim: Simulator, callee: Callee) -> None:

@@ -1,4 +1,4 @@
-"""WeCom, Feishu, DingTalk, Telegram and Slack take, refuse and slow down as their pages say."""
+"""WeCom, Feishu, DingTalk, Telegram and Slack accept, refuse and limit messages as documented."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.sqlite_only
 
 @pytest.fixture
 def call(sim: Simulator) -> Caller:
-    """Any program; time stands still, so that paces do not depend on the machine's."""
+    """A program; the clock is stopped, so that rate limits do not depend on the machine's speed."""
     sim.stop_clock()
     return Caller(sim)
 

@@ -1,4 +1,4 @@
-"""The services that only receive, as apprise meets them, and the sink that checks signatures."""
+"""The services that only receive, called by apprise, and the sink that checks signatures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.simulators.caller import Caller
 
 pytestmark = [
     pytest.mark.sqlite_only,
-    # apprise loads all of its plugins, one of which needs a module that Python 3.13 has no more.
+    # apprise loads all of its plugins, one of which needs a module that Python 3.13 has removed.
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
 ]
 
@@ -56,7 +56,7 @@ ROOMS = {"serverchan": "SCTdemodemo", "ntfy": "demo"}
 
 @pytest.fixture(autouse=True)
 def _apprise_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever used its plugins in this process before may have bound them to a wire of their own."""
+    """Restore `requests` in apprise's plugins, which other tests in this process may have replaced."""
     for name, module in list(sys.modules.items()):
         if name.startswith("apprise.plugins.") and hasattr(module, "requests"):
             monkeypatch.setattr(module, "requests", requests)
@@ -84,7 +84,7 @@ def test_apprise_is_refused_for_a_removed_key(sim: Simulator, towards: str, serv
 
 
 REFUSED = [
-    # service, path, body, HTTP status, where its code stands, its code
+    # service, path, body, HTTP status, field of the code, code
     ("discord", "/discord/api/webhooks/demo/secret", {"content": ""}, 400, "code", 50006),
     ("discord", "/discord/api/webhooks/demo/secret", {"content": "x" * 2001}, 400, "code", 50035),
     ("discord", "/discord/api/webhooks/none/secret", {"content": "x"}, 404, "code", 10015),

@@ -22,7 +22,7 @@ def call(sim: Simulator) -> Caller:
 
 @pytest.fixture
 def alice(sim: Simulator) -> str:
-    """Somebody who follows the account and has written."""
+    """A person who follows the account and has written."""
     alice = sim.user("alice")
     sim.follow(alice)
     sim.text(alice, "hi")

@@ -1,4 +1,4 @@
-"""Customer-service credit: which window pays, when it ends, and both readings of how windows merge."""
+"""Customer-service credit: the window that is spent, its end, and both ways to merge windows."""
 
 from __future__ import annotations
 

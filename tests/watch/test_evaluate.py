@@ -1,4 +1,4 @@
-"""What is told of runs, mode by mode: each row is a story of runs and what is said after each."""
+"""Notices of runs in every mode: each row is a sequence of runs with the notice after each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 def _run(said: object, at: dt.datetime) -> Run:
-    """A text is a success that printed it, a number an exit code without text; `(exit code, text)` is both."""
+    """A run from a text (a success with this output), a number (an exit code without output) or both."""
     if said is None:
         return Run(succeeded=False, exit_code=None, text="", at=at, expired=True)
     code, text = said if isinstance(said, tuple) else (said, "") if isinstance(said, int) else (0, said)
@@ -26,7 +26,7 @@ def _run(said: object, at: dt.datetime) -> Run:
 
 
 def _told(notice: Notice | None) -> str:
-    """`kind +added -removed`, or nothing."""
+    """Return `kind +added -removed`, or ""."""
     if notice is None:
         return ""
     return " ".join([notice.kind, *(f"+{line}" for line in notice.added), *(f"-{line}" for line in notice.removed)])
@@ -37,7 +37,7 @@ def _story(policy: NotifyPolicy, runs: list[object], every: dt.timedelta = 5 * M
     for number, said in enumerate(runs):
         evaluation = evaluate(policy, memory, _run(said, START + number * every))
         told.append(_told(evaluation.notice))
-        # As it is kept: through JSON.
+        # The memory is stored as JSON.
         memory = Memory.from_json(json.loads(json.dumps(evaluation.memory.to_json())))
         assert memory == evaluation.memory
     return told
@@ -205,7 +205,7 @@ def test_level_of_a_failure_is_a_warning_at_least() -> None:
 
 
 def test_more_than_can_be_kept_is_still_compared() -> None:
-    """The lines of which there is no room for the text are known by their marks; memory stays within its bound."""
+    """Lines beyond the limit are stored as hashes; the memory stays within its bound."""
     lines = [f"第{number}行 {'字' * 40}" for number in range(6000)]
     for data in (DIFF, NEW):
         policy = read_policy(data)
@@ -216,7 +216,7 @@ def test_more_than_can_be_kept_is_still_compared() -> None:
         assert len(json.dumps(again.memory.to_json())) <= MEMORY_LIMIT
         other = evaluate(policy, memory, _run("\n".join([*lines[:3999], "new"]), START + MINUTE))
         assert _told(other.notice) == ("news +new -…" if data is DIFF else "news +new")
-    # New lines at every run: the oldest are forgotten, those that are there never.
+    # With new lines at every run, the oldest are forgotten, but never current ones.
     policy, memory = read_policy(NEW), Memory()
     for number in range(7):
         text = "\n".join(f"{number} {line}" for line in range(1500))
@@ -265,7 +265,7 @@ COMPARING = ("new-items", "diff", "value", "json", "exit")
 @settings(max_examples=60, deadline=None)
 @given(POLICIES, RUNS)
 def test_properties_hold_for_any_output(data: dict[str, Any], runs: list[Any]) -> None:
-    """Never an empty diff; a baseline is silent; blank is ignored; what was said before is not said again."""
+    """No diff is empty, a baseline and a blank output send nothing, and no notice is repeated."""
     policy = read_policy({"when": "change", **data})
     memory: Memory | None = None
     for number, said in enumerate(runs):
@@ -283,7 +283,7 @@ def test_properties_hold_for_any_output(data: dict[str, Any], runs: list[Any]) -
         memory = Memory.from_json(json.loads(kept))
         assert memory == evaluation.memory
         if policy.when == "change" and policy.mode in COMPARING and policy.confirm == 1 and not policy.cooldown_seconds:
-            # The same run again, a little later.
+            # Repeat the same run a little later.
             again = evaluate(policy, memory, _run(said, run.at + dt.timedelta(seconds=1)))
             assert again.notice is None or again.notice.kind == "failure"
             if again.notice is None and run.succeeded:

@@ -1,4 +1,4 @@
-"""Policies as JSON: what is taken, what is refused by name, and that expressions of strangers cost little."""
+"""Policies as JSON: valid ones, refusals by field name, and the bounded cost of untrusted expressions."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ DEADLY = (
 
 
 def test_expressions_that_never_end_elsewhere_end_here() -> None:
-    """An eighth of what is compared of an output, made for them; Python's engine would not come back from a line."""
+    """Worst-case inputs of an eighth of the compared output. Python's engine would not finish one line."""
     lines = ["a" * 1000, "ab" * 500, "x" * 1000, "a " * 500] * (COMPARED_CHARACTERS // 8 // 4000)
     for expression in DEADLY:
         policy = read_policy({"ignore": [expression]})

@@ -1,4 +1,4 @@
-"""How a notice reads, in both languages."""
+"""The texts of notices in both languages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ AT = dt.datetime(2026, 3, 1, 8, 0, tzinfo=dt.UTC)
 
 @pytest.fixture(autouse=True)
 def _in_english() -> Iterator[None]:
-    """Speak English where a test says nothing else."""
+    """Use English unless a test chooses another language."""
     with translation.override("en"):
         yield
 
 
 def _said(data: dict[str, Any], *texts: str, code: int | None = 0, name: str = "shop") -> tuple[str, str]:
-    """Run each text with success, but for the last, which ends with `code`; return the last notice in words."""
+    """Evaluate runs with these texts, the last with exit code `code`; return title and text of the last notice."""
     policy, memory, notice = read_policy({"when": "change", **data}), Memory(), None
     for number, text in enumerate(texts, 1):
         last = code if number == len(texts) else 0
