@@ -79,8 +79,8 @@ def test_from_follow_to_the_result_in_the_chat(
     found = re.search(r"lsu_[0-9A-Za-z]{36}", sim.text(openid, "token").reply or "")
     assert found
     token = found.group(0)
-    wish = '{"message": "构建完成"}'
-    assert _curl(f"{server}/message/info", "-H", f"Authorization: Bearer {token}", "-d", wish) == "201"
+    body = '{"message": "构建完成"}'
+    assert _curl(f"{server}/message/info", "-H", f"Authorization: Bearer {token}", "-d", body) == "201"
     _shown(sim, openid, "template", "构建完成")
     assert _curl("-G", f"{server}/message/text", "-d", f"token={token}", "--data-urlencode", "msg=一行就够") == "201"
     _shown(sim, openid, "kf", "一行就够")

@@ -57,16 +57,16 @@ class Person:
     def send(self, base: str, text: str) -> int:
         """Send until the product answers; return the status."""
         path = _PATHS.get(self.kind, "/messages")
-        wish: dict[str, object] = {"text": text, "channels": ["hook"]} if self.kind == "hook" else {"message": text}
+        body: dict[str, object] = {"text": text, "channels": ["hook"]} if self.kind == "hook" else {"message": text}
         headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": text}
         while True:
             try:
-                answer = self.session.post(f"{base}{path}", json=wish, headers=headers, timeout=30)
+                answer = self.session.post(f"{base}{path}", json=body, headers=headers, timeout=30)
             except requests.RequestException:
                 self.journal.note("message", user=self.name, text=text, status=None, id=None)
                 continue
-            place = answer.headers.get("Location", "")
-            message_id = place.removeprefix("/messages/") or None
+            location = answer.headers.get("Location", "")
+            message_id = location.removeprefix("/messages/") or None
             self.journal.note("message", user=self.name, text=text, status=answer.status_code, id=message_id)
             return answer.status_code
 
@@ -149,9 +149,9 @@ def _arrive(number: int, base: str, sim: Simulator, journal: Journal) -> Person:
     person.session.trust_env = False
     if person.kind == "hook":
         sim.robot("sink", name, delay_ms=_ANSWER_MS)
-        wish = {"name": "hook", "driver": "webhook", "settings": {"url": f"{sim.base}/hook/{name}"}}
+        body = {"name": "hook", "driver": "webhook", "settings": {"url": f"{sim.base}/hook/{name}"}}
         headers = {"Authorization": f"Bearer {person.token}"}
-        made = person.session.post(f"{base}/channels", json=wish, headers=headers, timeout=30)
+        made = person.session.post(f"{base}/channels", json=body, headers=headers, timeout=30)
         assert made.status_code == 201, made.text
     return person
 

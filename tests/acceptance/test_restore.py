@@ -79,9 +79,9 @@ def test_a_restored_backup_runs_nothing_twice(tmp_path: Path, tell: Callable[[st
         config.touch(0o600)
         config.write_text(_ENTRIES.format(port=product.port, token=made["token"], runs=runs))
         with _agent(tmp_path, config):
-            wish = {"agent": "worker", "message": "count", "delay": _DELAY_SECONDS, "callback": "disable"}
+            body = {"agent": "worker", "message": "count", "delay": _DELAY_SECONDS, "callback": "disable"}
             for _ in range(_JOBS):
-                assert product.call("POST", "/delayed-jobs", wish)[0] == 201
+                assert product.call("POST", "/delayed-jobs", body)[0] == 201
             taken = datetime.now(UTC)
             with closing(sqlite3.connect(data / "letserver.sqlite3")) as source, closing(sqlite3.connect(backup)) as to:
                 source.backup(to)

@@ -114,8 +114,8 @@ class Person:
 
     def add_channel(self) -> Any:
         """Add a channel to an address without a server."""
-        wish = {"name": f"channel {next(_numbers)}", "driver": "webhook", "settings": {"url": "https://hooks.example/"}}
-        made = self("POST", "/channels", wish)
+        body = {"name": f"channel {next(_numbers)}", "driver": "webhook", "settings": {"url": "https://hooks.example/"}}
+        made = self("POST", "/channels", body)
         assert made.status == 201, made
         return made.body
 

@@ -57,9 +57,9 @@ class Route:
     def filled(self, **words: str) -> tuple[str, Any]:
         """Return path and body with `job_id`, `agent_id`, … filled in, and `name`, `user`, `agent` in the text."""
         path, body = self.path + self.query, json.dumps(self.body)
-        for place, word in words.items():
-            path = path.replace(f"<str:{place}>", word).replace(f"{{{place}}}", word)
-            body = body.replace(f"{{{place}}}", word)
+        for name, word in words.items():
+            path = path.replace(f"<str:{name}>", word).replace(f"{{{name}}}", word)
+            body = body.replace(f"{{{name}}}", word)
         return path, json.loads(body)
 
     @property

@@ -36,8 +36,8 @@ def stage(live: Live, live_alice: Person) -> _Stage:
 def _filled(value: Any, stage: _Stage) -> Any:
     text = json.dumps(value, ensure_ascii=False)
     words = {"name": stage.agent.name, "agent": stage.agent.id, "job": stage.job_id, "token": stage.alice.full}
-    for place, word in words.items():
-        text = text.replace("{" + place + "}", word)
+    for name, word in words.items():
+        text = text.replace("{" + name + "}", word)
     return json.loads(text)
 
 

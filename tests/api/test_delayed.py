@@ -72,15 +72,15 @@ def test_one_under_a_taken_key_is_refused_kept_postponed_or_replaced(alice: Pers
 
 
 def test_it_is_postponed_fired_by_hand_once_and_then_unchangeable(alice: Person, shop: TheirAgent) -> None:
-    place = f"{_PATH}/{_delay(alice).body['id']}"
-    later = alice("PATCH", place, {"delay": 3600, "message": "close 124"})
+    path = f"{_PATH}/{_delay(alice).body['id']}"
+    later = alice("PATCH", path, {"delay": 3600, "message": "close 124"})
     assert _seconds_ahead(later.body["due_at"]) == pytest.approx(3600, abs=60)
-    fired = [alice("POST", f"{place}/fire") for _ in range(2)]
+    fired = [alice("POST", f"{path}/fire") for _ in range(2)]
     assert [(one.status, one.body["state"]) for one in fired] == [(200, "fired")] * 2
     job = alice("GET", f"/jobs/{fired[0].body['job_id']}").body
     assert (job["message"], job["agent_id"], job["status"]) == ("close 124", shop.id, "queuing")
     assert alice.api("GET", "/agent/job", token=shop.token).body == {"id": job["id"], "message": "close 124"}
-    refused = [alice("PATCH", place, {"message": "x"}), alice("DELETE", place)]
+    refused = [alice("PATCH", path, {"message": "x"}), alice("DELETE", path)]
     assert [(one.status, one.body["error"]) for one in refused] == [(409, "NotScheduled")] * 2
     other = f"{_PATH}/{_delay(alice).body['id']}"
     assert [alice("DELETE", other).body["state"] for _ in range(2)] == ["canceled"] * 2
@@ -151,9 +151,9 @@ def test_an_invalid_field_is_refused_by_its_name(alice: Person, shop: TheirAgent
     found = [(fields, answer.status, answer.body["error"]) for fields, answer in answers]
     assert found == wrong
     assert DelayedJob.objects.count() == 1
-    place = f"{_PATH}/{DelayedJob.objects.get().pk}"
+    path = f"{_PATH}/{DelayedJob.objects.get().pk}"
     for body in ({}, {"delay": "0s"}, {"message": ""}, {"run_at": "x"}, {"callback": 5}, {"key": "x"}):
-        assert alice("PATCH", place, body).status == 400, body
+        assert alice("PATCH", path, body).status == 400, body
     for query in ("state=gone", "due_after=soon", "limit=0", "cursor=x", "agent=nobody"):
         assert alice("GET", f"{_PATH}?{query}").status in (400, 404), query
 
@@ -167,9 +167,9 @@ def test_the_same_request_with_a_key_makes_one(alice: Person, shop: TheirAgent) 
 
 
 def test_other_users_do_not_see_it(alice: Person, shop: TheirAgent, charlie: Person) -> None:
-    place = f"{_PATH}/{_delay(alice, key='order-1').body['id']}"
+    path = f"{_PATH}/{_delay(alice, key='order-1').body['id']}"
     calls = (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/fire"))
-    assert [charlie(method, place + more, {"message": "x"}).status for method, more in calls] == [404] * 4
+    assert [charlie(method, path + more, {"message": "x"}).status for method, more in calls] == [404] * 4
     assert charlie("GET", _PATH).body["items"] == []
     assert charlie("DELETE", f"{_PATH}?key=order-1").status == 404
 

@@ -61,7 +61,7 @@ _numbers = itertools.count(1)
 _USER_PATHS = ("/jobs/nope", "/me")
 
 
-class Door:
+class LimitedServer:
     """A live server with limits; `fresh` returns the tokens of a user and an agent that have not called yet."""
 
     def __init__(self, server: LiveServer) -> None:
@@ -86,11 +86,11 @@ class Door:
 
 
 @pytest.fixture(scope="module", params=["gateway-on", "gateway-off"])
-def door(request: pytest.FixtureRequest, lane: Lane) -> Iterator[Door]:
+def limited(request: pytest.FixtureRequest, lane: Lane) -> Iterator[LimitedServer]:
     name = request.param.replace("gateway-", "limits_")
     gateway = request.param == "gateway-on"
     server = LiveServer(lane, name, gateway=gateway, **_SETTINGS)
-    yield Door(server)
+    yield LimitedServer(server)
     server.close()
 
 
@@ -123,11 +123,11 @@ def _tell_times(headers: Message, body: Any, number: int) -> None:
     assert f" {seconds} " in body["message"]
 
 
-def test_racing_calls_to_two_processes_are_counted_exactly(door: Door) -> None:
-    user, agent = door.fresh()
-    other = door.server.neighbour()
+def test_racing_calls_to_two_processes_are_counted_exactly(limited: LimitedServer) -> None:
+    user, agent = limited.fresh()
+    other = limited.server.neighbour()
     try:
-        servers = (door.server, other)
+        servers = (limited.server, other)
         users = _race(lambda at: _call(servers[at % 2], _USER_PATHS[at // 2 % 2], user)[0], 48)
         agents = _race(lambda at: _call(servers[at % 2], "/agent/job", agent)[0], 48)
     finally:
@@ -137,86 +137,86 @@ def test_racing_calls_to_two_processes_are_counted_exactly(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", _USER_PATHS)
-def test_the_refusal_over_the_limit_names_its_end_in_both_languages(door: Door, path: str) -> None:
-    user, agent = door.fresh()
-    assert 429 not in [_call(door.server, path, user)[0] for _ in range(USER_CALLS)]
-    status, body, headers = _call(door.server, path, user)
+def test_the_refusal_over_the_limit_names_its_end_in_both_languages(limited: LimitedServer, path: str) -> None:
+    user, agent = limited.fresh()
+    assert 429 not in [_call(limited.server, path, user)[0] for _ in range(USER_CALLS)]
+    status, body, headers = _call(limited.server, path, user)
     assert status == 429
     _tell_times(headers, body, USER_CALLS)
-    status, chinese, headers = _call(door.server, path, user, language="zh-CN")
+    status, chinese, headers = _call(limited.server, path, user, language="zh-CN")
     assert status == 429
     _tell_times(headers, chinese, USER_CALLS)
     assert chinese["message"] != body["message"]
-    assert _call(door.server, "/agent/job", agent)[0] == 204  # counted apart
-    assert door.server.call("GET", "/status")[0] == 204
+    assert _call(limited.server, "/agent/job", agent)[0] == 204  # counted apart
+    assert limited.server.call("GET", "/status")[0] == 204
 
 
-def test_old_agent_over_the_limit_gets_429_and_comes_back(door: Door) -> None:
-    _user, agent = door.fresh()
-    statuses = [_call(door.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 5)]
+def test_old_agent_over_the_limit_gets_429_and_comes_back(limited: LimitedServer) -> None:
+    _user, agent = limited.fresh()
+    statuses = [_call(limited.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 5)]
     assert statuses == [204] * AGENT_CALLS + [429] * 5
-    _status, body, headers = _call(door.server, "/agent/job", agent)
+    _status, body, headers = _call(limited.server, "/agent/job", agent)
     _tell_times(headers, body, AGENT_CALLS)
-    with Redis.from_url(door.server.redis.url) as client:
+    with Redis.from_url(limited.server.redis.url) as client:
         ends = [client.pttl(key) for key in client.keys("letserver:limit:agent:*")]
         assert ends
         assert all(0 < milliseconds <= 60_000 for milliseconds in ends)
         client.flushall()  # the end of the window
-    assert _call(door.server, "/agent/job", agent)[0] == 204
+    assert _call(limited.server, "/agent/job", agent)[0] == 204
 
 
-def test_staff_and_their_agents_have_no_limit(door: Door) -> None:
-    user, agent = door.staff
+def test_staff_and_their_agents_have_no_limit(limited: LimitedServer) -> None:
+    user, agent = limited.staff
     for path, token in (("/me", user), ("/jobs/nope", user), ("/agent/job", agent)):
-        assert 429 not in {_call(door.server, path, token)[0] for _ in range(AGENT_CALLS + USER_CALLS)}
+        assert 429 not in {_call(limited.server, path, token)[0] for _ in range(AGENT_CALLS + USER_CALLS)}
 
 
 @pytest.mark.parametrize("path", [*_USER_PATHS, "/agent/job"])
-def test_lookups_of_unknown_tokens_are_limited_per_address(door: Door, path: str) -> None:
+def test_lookups_of_unknown_tokens_are_limited_per_address(limited: LimitedServer, path: str) -> None:
     address, another = _address(), _address()
     make = new_agent_token if path.startswith("/agent") else lambda: new_user_token("full")
-    statuses = _race(lambda _at: _call(door.server, path, make(), address)[0], 48)
+    statuses = _race(lambda _at: _call(limited.server, path, make(), address)[0], 48)
     assert statuses == {401: FAILURES, 429: 48 - FAILURES}
-    _status, body, headers = _call(door.server, path, make(), address)
+    _status, body, headers = _call(limited.server, path, make(), address)
     _tell_times(headers, body, FAILURES)
-    assert _call(door.server, path, make(), another)[0] == 401
+    assert _call(limited.server, path, make(), another)[0] == 401
 
 
-def test_a_known_agent_never_gets_401_behind_a_limited_address(door: Door) -> None:
-    _user, agent = door.fresh()
+def test_a_known_agent_never_gets_401_behind_a_limited_address(limited: LimitedServer) -> None:
+    _user, agent = limited.fresh()
     address = _address()
-    known = _call(door.server, "/agent/job", agent, address)[0]
+    known = _call(limited.server, "/agent/job", agent, address)[0]
     for _ in range(FAILURES):
-        _call(door.server, "/agent/job", new_agent_token(), address)
-    gateway = door.server.environment["LETSERVER_GATEWAY"] == "on"
+        _call(limited.server, "/agent/job", new_agent_token(), address)
+    gateway = limited.server.environment["LETSERVER_GATEWAY"] == "on"
     assert known == 204
     # The gateway trusts its cache; without it every token is looked up.
-    assert _call(door.server, "/agent/job", agent, address)[0] == (204 if gateway else 429)
-    assert _call(door.server, "/agent/job", agent, _address())[0] == 204
+    assert _call(limited.server, "/agent/job", agent, address)[0] == (204 if gateway else 429)
+    assert _call(limited.server, "/agent/job", agent, _address())[0] == 204
 
 
-def test_malformed_tokens_are_not_counted(door: Door) -> None:
+def test_malformed_tokens_are_not_counted(limited: LimitedServer) -> None:
     address = _address()
-    assert {_call(door.server, "/me", "nonsense", address)[0] for _ in range(FAILURES + 5)} == {400}
-    assert _call(door.server, "/me", new_user_token("full"), address)[0] == 401
+    assert {_call(limited.server, "/me", "nonsense", address)[0] for _ in range(FAILURES + 5)} == {400}
+    assert _call(limited.server, "/me", new_user_token("full"), address)[0] == 401
 
 
-def test_with_redis_frozen_the_process_counts_locally_and_answers_in_time(door: Door) -> None:
-    user, agent = door.fresh()
+def test_with_redis_frozen_the_process_counts_locally_and_answers_in_time(limited: LimitedServer) -> None:
+    user, agent = limited.fresh()
     address = _address()
-    assert _call(door.server, "/agent/job", agent)[0] == 204
-    with door.redis_frozen():
+    assert _call(limited.server, "/agent/job", agent)[0] == 204
+    with limited.redis_frozen():
         began = time.monotonic()
-        assert [_call(door.server, "/me", user)[0] for _ in range(USER_CALLS + 3)] == [200] * USER_CALLS + [429] * 3
-        statuses = [_call(door.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 3)]
+        assert [_call(limited.server, "/me", user)[0] for _ in range(USER_CALLS + 3)] == [200] * USER_CALLS + [429] * 3
+        statuses = [_call(limited.server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 3)]
         assert statuses == [204] * AGENT_CALLS + [429] * 3
-        unknown = [_call(door.server, "/me", new_user_token("full"), address)[0] for _ in range(FAILURES + 3)]
+        unknown = [_call(limited.server, "/me", new_user_token("full"), address)[0] for _ in range(FAILURES + 3)]
         assert unknown == [401] * FAILURES + [429] * 3
         assert time.monotonic() - began < 8, "every call waited for Redis"
 
     def shared() -> bool:
         """Return whether Redis counts again: the local count of this process is used up."""
-        return _call(door.server, "/agent/job", agent)[0] == 204
+        return _call(limited.server, "/agent/job", agent)[0] == 204
 
     until(shared)
 
@@ -224,7 +224,7 @@ def test_with_redis_frozen_the_process_counts_locally_and_answers_in_time(door: 
 def test_with_redis_killed_the_process_counts_locally(lane: Lane) -> None:
     server = LiveServer(lane, "limits_killed", gateway=True, **_SETTINGS)
     try:
-        user, agent = Door(server).fresh()
+        user, agent = LimitedServer(server).fresh()
         server.redis.kill()
         assert [_call(server, "/me", user)[0] for _ in range(USER_CALLS + 3)] == [200] * USER_CALLS + [429] * 3
         statuses = [_call(server, "/agent/job", agent)[0] for _ in range(AGENT_CALLS + 3)]

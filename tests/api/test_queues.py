@@ -181,18 +181,18 @@ def test_agents_have_tags_and_a_group_gets_its_jobs(alice: Person) -> None:
     assert alice("GET", f"/jobs/{job['id']}").body["agent"] == "one"
 
 
-@pytest.mark.parametrize("wish", [{"retry": 2, "backoff": [5], "idempotent": True}, {"then": "THEN"}])
-def test_a_job_shows_its_followers(alice: Person, wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"retry": 2, "backoff": [5], "idempotent": True}, {"then": "THEN"}])
+def test_a_job_shows_its_followers(alice: Person, options: dict[str, Any]) -> None:
     agent = alice.add_agent("worker")
-    if wish.get("then"):
-        wish = {"then": [{"on": "success", "agent": "worker", "message": "after"}]}
-    job = alice.send(agent, "first", **wish)
-    assert job["retries"] == wish.get("retry", 0)
+    if options.get("then"):
+        options = {"then": [{"on": "success", "agent": "worker", "message": "after"}]}
+    job = alice.send(agent, "first", **options)
+    assert job["retries"] == options.get("retry", 0)
     assert alice.api("GET", "/agent/job", token=agent.token).status == 200
-    kind = "succeed" if "then" in wish else "fail"
+    kind = "succeed" if "then" in options else "fail"
     assert alice.api("PUT", f"/agent/jobs/{job['id']}/{kind}", {"result": "x"}, token=agent.token).status == 204
     (newest,) = (item for item in alice("GET", "/jobs").body["items"] if item["id"] != job["id"])
-    if "then" in wish:
+    if "then" in options:
         assert (newest["message"], newest["parent_id"], newest["source"]) == ("after", job["id"], f"job:{job['id']}")
     else:
         assert (newest["message"], newest["attempt"], newest["retries"]) == ("first", 2, 1)

@@ -112,11 +112,11 @@ def test_a_held_stream_is_answered_when_something_happens(live: Live, live_alice
 def test_the_upstream_program_sends_and_ends_jobs(system: None, alice: Person) -> None:
     agent = alice.add_agent()
     user_id = alice("GET", "/me").body["id"]
-    wish = {"user_id": user_id, "agent_id": agent.id, "message": "date", "callback": HOOK}
+    body = {"user_id": user_id, "agent_id": agent.id, "message": "date", "callback": HOOK}
     headers = {"Idempotency-Key": "one"}
-    made = alice.api("POST", "/sys/jobs", wish, token=SYS_TOKEN, headers=headers)
+    made = alice.api("POST", "/sys/jobs", body, token=SYS_TOKEN, headers=headers)
     assert made.status == 204
-    assert alice.api("POST", "/sys/jobs", wish, token=SYS_TOKEN, headers=headers).headers == made.headers
+    assert alice.api("POST", "/sys/jobs", body, token=SYS_TOKEN, headers=headers).headers == made.headers
     job = Job.objects.get()
     assert (job.owner_id, job.agent_id, job.message, job.source, job.callback) == (
         user_id, agent.id, "date", "system", HOOK,
@@ -151,8 +151,8 @@ def test_the_upstream_program_sends_and_ends_jobs(system: None, alice: Person) -
 def test_the_upstream_program_gets_the_reason_of_a_refusal(
     system: None, alice: Person, change: dict[str, object], status: int, error: str
 ) -> None:
-    wish = {"user_id": alice("GET", "/me").body["id"], "agent_id": alice.add_agent().id, "message": "x", **change}
-    answer = alice.api("POST", "/sys/jobs", wish, token=SYS_TOKEN)
+    body = {"user_id": alice("GET", "/me").body["id"], "agent_id": alice.add_agent().id, "message": "x", **change}
+    answer = alice.api("POST", "/sys/jobs", body, token=SYS_TOKEN)
     assert (answer.status, answer.body["error"]) == (status, error)
 
 

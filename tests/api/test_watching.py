@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 def test_jobs_of_agents_and_queues_take_a_policy_and_show_it(alice: Person) -> None:
     agent = alice.add_agent("box")
     assert alice("PUT", "/queues/pages", {"agent": "box"}).status == 201
-    for path, place in (("/jobs", {"agent": agent.id}), ("/queues/pages/jobs", {})):
-        body = {**place, "message": "look", "ttl": 60}
+    for path, target in (("/jobs", {"agent": agent.id}), ("/queues/pages/jobs", {})):
+        body = {**target, "message": "look", "ttl": 60}
         made = alice("POST", path, {**body, "notify": {"name": "seats", "when": "change", "mention": ["all"]}})
         assert made.status == 201, made
         shown = alice("GET", f"/jobs/{made.body['id']}").body["notify"]

@@ -65,8 +65,8 @@ def _offer(alice: Person, agent: TheirAgent, message: str, *, acknowledged: bool
 
 def _filled(value: Any, words: dict[str, str]) -> Any:
     text = json.dumps(value)
-    for place, word in words.items():
-        text = text.replace("{" + place + "}", word)
+    for name, word in words.items():
+        text = text.replace("{" + name + "}", word)
     return json.loads(text)
 
 

@@ -107,12 +107,12 @@ def _length(day: dt.date) -> int:
     return calendar.monthrange(day.year, day.month)[1]
 
 
-def _nearest_workday(day: dt.date, wished: int) -> bool:
+def _nearest_workday(day: dt.date, wanted: int) -> bool:
     """Return whether `day` is the workday nearest to the requested day, within its month."""
-    if wished > _length(day):
+    if wanted > _length(day):
         return False
     for distance in (0, -1, 1, -2, 2):
-        at = wished + distance
+        at = wanted + distance
         if 1 <= at <= _length(day) and day.replace(day=at).isoweekday() < 6:
             return day.day == at
     raise AssertionError

@@ -35,6 +35,6 @@ def calendar_of(example: dict[str, Any]) -> Calendar | None:
     return Calendar(frozenset(days.get("rest", ())), frozenset(days.get("work", ())), days.get("none", False))
 
 
-def moment_of(example: dict[str, Any], key: str) -> dt.datetime | None:
+def time_of(example: dict[str, Any], key: str) -> dt.datetime | None:
     """Return the time under this key, or None."""
     return dt.datetime.fromisoformat(example[key]) if key in example else None

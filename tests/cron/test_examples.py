@@ -11,13 +11,13 @@ from django.utils import translation
 from jobs.schedules.cron.grammar import LONGEST_EXPRESSION
 from jobs.schedules.cron.schedule import Cron, InvalidSchedule
 from kernel.errors import InvalidRequest
-from tests.cron.examples import REFUSED, RUNS, calendar_of, moment_of
+from tests.cron.examples import REFUSED, RUNS, calendar_of, time_of
 
 
 def test_every_example_runs_when_it_says() -> None:
     wrong = []
     for example in RUNS:
-        start, anchor = moment_of(example, "from"), moment_of(example, "anchor")
+        start, anchor = time_of(example, "from"), time_of(example, "anchor")
         assert start is not None
         cron = Cron.parse(
             example["expression"], timezone=example["zone"], calendar=calendar_of(example), anchor=anchor, now=start
@@ -35,7 +35,7 @@ def test_every_example_runs_when_it_says() -> None:
 
 def test_every_example_has_its_warnings() -> None:
     for example in RUNS:
-        warnings = Cron.parse(example["expression"], timezone=example["zone"], now=moment_of(example, "from")).warnings
+        warnings = Cron.parse(example["expression"], timezone=example["zone"], now=time_of(example, "from")).warnings
         assert [one.split()[0] for one in warnings] == example.get("warns", []), example["what"]
 
 
@@ -56,7 +56,7 @@ def test_every_refused_example_has_its_reason_and_a_sentence() -> None:
                 example["expression"],
                 timezone=example.get("zone", "UTC"),
                 calendar=calendar_of(example),
-                now=moment_of(example, "from"),
+                now=time_of(example, "from"),
             )
             wrong.append((example["expression"], "accepted", example["error"]))
         except InvalidSchedule as error:

@@ -57,7 +57,7 @@ def hear_one(journal: Journal) -> None:
     identity, key = _identity(), new_id()
     journal.note("says", owner=identity.owner_id, key=key)
     first = _said(identity, "agent add nas", key)
-    journal.note("heard", owner=identity.owner_id, key=key)
+    journal.note("received", owner=identity.owner_id, key=key)
     assert _said(identity, "agent add nas", key) == first
 
 
@@ -115,9 +115,9 @@ def _is_kept(line: dict[str, str], using: set[str]) -> bool:
         case "collected":
             return collect_login(browser=line["browser"]) is None
         case "says":
-            return _is_heard(line["key"]) == Agent.objects.filter(owner_id=line["owner"], names__key="nas").exists()
-        case "heard":
-            return _is_heard(line["key"])
+            return _is_received(line["key"]) == Agent.objects.filter(owner_id=line["owner"], names__key="nas").exists()
+        case "received":
+            return _is_received(line["key"])
         case "put off":
             answered = InboundMessage.objects.get(pk=line["id"]).state == InboundState.ANSWERED
             return Message.objects.filter(owner_id=line["owner"]).count() == answered
@@ -138,6 +138,6 @@ def _is_kept(line: dict[str, str], using: set[str]) -> bool:
             return True
 
 
-def _is_heard(key: str) -> bool:
+def _is_received(key: str) -> bool:
     digest = hashlib.sha256("\n".join(("wechat", "us", key)).encode()).hexdigest()
     return InboundMessage.objects.filter(digest=digest).exists()

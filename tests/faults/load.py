@@ -100,8 +100,8 @@ class Submitter(_Worker):
     def _send_old(self, message: str) -> None:
         body = {"message": f"{self._agent} {message}"}
         status, headers, _body = _post(self._base, "/job/add", body, self._headers, 3.0)
-        place = headers.get("Location", "") if headers is not None else ""
-        self._note(None, message, status, place.rpartition("/")[2] or None)
+        location = headers.get("Location", "") if headers is not None else ""
+        self._note(None, message, status, location.rpartition("/")[2] or None)
 
     def _send(self, message: str, *, key: str) -> None:
         body = {"agent": self._agent, "message": message, "ttl": TTL_SECONDS}

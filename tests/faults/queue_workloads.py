@@ -26,8 +26,8 @@ _WAYS_ON = (JobStatus.FAILED, JobStatus.EXPIRED)
 def queue_some(journal: Journal) -> None:
     """Create a queue, fill it, pause it, empty it, remove it."""
     agent, queue = _queue()
-    wishes = [_wish(queue, str(number)) for number in range(3)]
-    for job in submit_many(wishes):
+    submissions = [_submission(queue, str(number)) for number in range(3)]
+    for job in submit_many(submissions):
         assert isinstance(job, Job)
         journal.note("submit", key=None, agent=agent.pk, message=job.message, status=201, id=job.pk)
     for state in (QueueState.PAUSED, QueueState.DRAINING, QueueState.OPEN):
@@ -41,7 +41,7 @@ def queue_some(journal: Journal) -> None:
 def bury_some(journal: Journal) -> None:
     """Make dead letters; replay one and remove the others."""
     agent, queue = _queue()
-    submit_many([_wish(queue, str(number)) for number in range(2)])
+    submit_many([_submission(queue, str(number)) for number in range(2)])
     for _ in range(2):
         _fail(agent, journal, database_now())
     first = Job.objects.dead().filter(queue=queue).order_by("pk")[0]
@@ -83,12 +83,12 @@ def _forgotten() -> Iterator[str]:
 def _queue() -> tuple[Agent, Queue]:
     owner: User = make_user(f"u{new_id()}")
     agent = make_agent(owner=owner, name="worker")
-    wish = QueueSettings(agent=agent.pk, width=1)
-    queue, _new = put_queue(viewer=owner, name="q", settings=wish)
+    settings = QueueSettings(agent=agent.pk, width=1)
+    queue, _new = put_queue(viewer=owner, name="q", settings=settings)
     return agent, queue
 
 
-def _wish(queue: Queue, message: str) -> Submission:
+def _submission(queue: Queue, message: str) -> Submission:
     return order_job(queue.owner_id, message, queue=queue.name)
 
 

@@ -22,8 +22,8 @@ class _Owner:
         self.live = live
         self.pair = Pair(live)
         self.queue = f"/queues/live-{next(_numbers)}"
-        place = {"agent": self.pair.agent} if settings.pop("on_agent", False) else {}
-        assert self("PUT", self.queue, place | settings)[0] == 201
+        target = {"agent": self.pair.agent} if settings.pop("on_agent", False) else {}
+        assert self("PUT", self.queue, target | settings)[0] == 201
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         status, answer, _headers = self.live.call(method, path, body, token=self.pair.user_token)

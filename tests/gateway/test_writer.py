@@ -54,7 +54,7 @@ async def _all(*waiting: Awaitable[object]) -> list[object]:
 
 def test_many_at_once_share_transactions_and_all_are_stored() -> None:
     agent = make_agent()
-    wishes = [submission(agent, str(number)) for number in range(300)]
+    submissions = [submission(agent, str(number)) for number in range(300)]
     by = time.monotonic() + 30
     jobs = with_writer(lambda writer: _all(*(writer.write(SUBMIT, wish, by=by) for wish in wishes)))
     assert [job.pk for job in jobs] == [wish.job_id for wish in wishes]  # type: ignore[attr-defined]

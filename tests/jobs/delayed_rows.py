@@ -13,7 +13,7 @@ from kernel.errors import AppError
 from tests.factories import order
 
 
-def wish(agent: Agent, message: str = "date", /, *, seconds: float = 60, **more: object) -> NewDelayedJob:
+def new_job(agent: Agent, message: str = "date", /, *, seconds: float = 60, **more: object) -> NewDelayedJob:
     """A new delayed job for this agent, due in `seconds`."""
     own = {one.name for one in fields(NewDelayedJob)}
     values: dict[str, Any] = {"moment": Moment(delay=dt.timedelta(seconds=seconds))}
@@ -26,7 +26,7 @@ def wish(agent: Agent, message: str = "date", /, *, seconds: float = 60, **more:
 
 def delay(agent: Agent, message: str = "date", /, *, now: dt.datetime | None = None, **more: object) -> DelayedJob:
     """A delayed job of this agent."""
-    (stored,) = create_delayed([wish(agent, message, **more)], now=now)  # type: ignore[arg-type]
+    (stored,) = create_delayed([new_job(agent, message, **more)], now=now)  # type: ignore[arg-type]
     assert not isinstance(stored, AppError), stored
     return stored.row
 

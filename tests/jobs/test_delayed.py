@@ -41,7 +41,7 @@ from kernel.ids import new_id, occurrence_id
 from kernel.transactions import run_one
 from notifications.models import Delivery, DeliveryKind, Message
 from tests.factories import claim, make_agent, make_job, make_user, report
-from tests.jobs.delayed_rows import delay, job_of, wish
+from tests.jobs.delayed_rows import delay, job_of, new_job
 
 pytestmark = pytest.mark.django_db
 
@@ -191,12 +191,12 @@ def delay_to(owner_id: str, *, now: dt.datetime, message: str = "close", key: st
 def test_a_key_names_one_scheduled_job() -> None:
     agent, start = make_agent(), database_now()
     row = delay(agent, now=start, key="order-1")
-    (refused,) = create_delayed([wish(agent, key="order-1")], now=start)
+    (refused,) = create_delayed([new_job(agent, key="order-1")], now=start)
     assert isinstance(refused, KeyTaken)
     assert refused.delayed_id == row.pk
     assert row.pk in refused.message
-    (kept,) = create_delayed([wish(agent, "other", key="order-1", if_exists="keep")], now=start)
-    (moved,) = create_delayed([wish(agent, key="order-1", if_exists="postpone", seconds=90)], now=start)
+    (kept,) = create_delayed([new_job(agent, "other", key="order-1", if_exists="keep")], now=start)
+    (moved,) = create_delayed([new_job(agent, key="order-1", if_exists="postpone", seconds=90)], now=start)
     assert not isinstance(kept, AppError)
     assert not isinstance(moved, AppError)
     assert (kept.row, kept.created, moved.row, moved.created) == (row, False, row, False)
@@ -265,12 +265,12 @@ def test_a_delay_is_a_second_to_four_hundred_days() -> None:
     day = 86_400
     seconds = {0.999: False, 1: True, 400 * day: True, 400 * day + 1: False, 10**12: False, 0: False}
     outcomes = {
-        much: not isinstance(create_delayed([wish(agent, seconds=much)], now=start)[0], AppError) for much in seconds
+        much: not isinstance(create_delayed([new_job(agent, seconds=much)], now=start)[0], AppError) for much in seconds
     }
     assert outcomes == seconds
     ends = {start + _SECOND: True, start - _SECOND: False, start + dt.timedelta(days=401): False}
     assert {
-        run_at: not isinstance(create_delayed([wish(agent, moment=Moment(run_at=run_at))], now=start)[0], AppError)
+        run_at: not isinstance(create_delayed([new_job(agent, moment=Moment(run_at=run_at))], now=start)[0], AppError)
         for run_at in ends
     } == ends
 
@@ -369,7 +369,7 @@ def test_the_job_of_a_delayed_one_ends_as_any_other() -> None:
 @pytest.mark.parametrize("word", ["refuse", "replace", "keep", "postpone"])
 def test_sixteen_racers_under_one_key_leave_one_that_waits(word: str) -> None:
     agent = make_agent()
-    outcomes = _at_once(16, lambda: run_one(create_delayed, wish(agent, key="order-1", if_exists=word), attempts=64))
+    outcomes = _at_once(16, lambda: run_one(create_delayed, new_job(agent, key="order-1", if_exists=word), attempts=64))
     waiting = DelayedJob.objects.filter(state=DelayedState.SCHEDULED)
     assert waiting.count() == 1
     assert not [one for one in outcomes if isinstance(one, BaseException) and not isinstance(one, KeyTaken)], outcomes

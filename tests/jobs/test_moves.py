@@ -93,11 +93,11 @@ def test_a_set_moves_with_few_queries(django_assert_num_queries: pytest.FixtureR
 
 def test_observers_run_for_every_move_in_its_transaction() -> None:
     """An observer gets before and after; its error rolls the move back."""
-    heard: list[tuple[str, str]] = []
+    seen: list[tuple[str, str]] = []
 
     def listen(moved: object, now: dt.datetime) -> None:
-        heard.extend((str(m.before), str(m.after)) for m in moved)  # type: ignore[attr-defined]
-        if len(heard) > 1:
+        seen.extend((str(m.before), str(m.after)) for m in moved)  # type: ignore[attr-defined]
+        if len(seen) > 1:
             raise RuntimeError("no")
 
     observe(listen)
@@ -107,7 +107,7 @@ def test_observers_run_for_every_move_in_its_transaction() -> None:
             _move(job, Move.CLAIM, JobStatus.SENT)
     finally:
         _interests.pop()
-    assert heard == [("None", "queuing"), ("queuing", "sent")]
+    assert seen == [("None", "queuing"), ("queuing", "sent")]
     job.refresh_from_db()
     assert job.status == JobStatus.QUEUING
 

@@ -35,12 +35,12 @@ def _pull(queue: Queue, *, now: dt.datetime | None = None) -> Job | None:
 
 
 def _ack(queue: Queue, job: Job, offer: int, *, ok: bool = True, now: dt.datetime | None = None) -> Job | AppError:
-    wish = Ack(
+    ack = Ack(
         owner_id=queue.owner_id, queue_id=queue.pk, job_id=job.pk, offer=offer, ok=ok,
         output=Output(text="said"), actor="user:x",
     )  # fmt: skip
     try:
-        return ack_job(wish, now=now)
+        return ack_job(ack, now=now)
     except AppError as error:
         return error
 

@@ -42,9 +42,9 @@ def _together(works: list[Callable[[], object]]) -> list[object]:
 
 
 def _submit(queue: Queue, message: str) -> Job | AppError:
-    wish = order_job(queue.owner_id, message, queue=queue.name)
+    submission = order_job(queue.owner_id, message, queue=queue.name)
     try:
-        job: Job = run_one(submit_jobs, wish)
+        job: Job = run_one(submit_jobs, submission)
     except AppError as error:
         return error
     return job

@@ -32,15 +32,15 @@ pytestmark = pytest.mark.django_db
 
 def make_queue(agent: Agent, name: str = "q", **settings: object) -> Queue:
     """A queue on this agent, on a group of the owner's agents (`tag`), or without an agent (`pulled`)."""
-    place = {} if settings.pop("pulled", False) or "tag" in settings else {"agent": agent.pk}
-    queue, _new = put_queue(viewer=agent.owner, name=name, settings=QueueSettings(**place, **settings))  # type: ignore[arg-type]
+    target = {} if settings.pop("pulled", False) or "tag" in settings else {"agent": agent.pk}
+    queue, _new = put_queue(viewer=agent.owner, name=name, settings=QueueSettings(**target, **settings))  # type: ignore[arg-type]
     return queue
 
 
 def put(queue: Queue, message: str = "x", *, now: dt.datetime | None = None, **more: object) -> Job | AppError:
     """Submit a job to the queue; return the job or the error."""
-    wish = order_job(queue.owner_id, message, queue=queue.name, **more)
-    (outcome,) = submit_jobs([wish], now=now)
+    one = order_job(queue.owner_id, message, queue=queue.name, **more)
+    (outcome,) = submit_jobs([one], now=now)
     return outcome
 
 
@@ -63,10 +63,10 @@ def drain(agent: Agent) -> list[str]:
 @pytest.fixture
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The bells that were rung, recorded before the commit."""
-    heard: list[tuple[str, str]] = []
+    bells: list[tuple[str, str]] = []
     for module in ("jobs.queues.dispatch", "jobs.transitions"):
-        monkeypatch.setattr(f"{module}.ring", lambda name, subject: heard.append((name, subject)))
-    return heard
+        monkeypatch.setattr(f"{module}.ring", lambda name, subject: bells.append((name, subject)))
+    return bells
 
 
 def test_width_one_starts_one_at_a_time_in_the_order_in_which_they_came() -> None:
@@ -128,8 +128,8 @@ def test_a_paused_queue_takes_and_starts_nothing_a_draining_one_starts_and_takes
 def test_a_full_queue_refuses_and_a_started_job_makes_room() -> None:
     agent = make_agent()
     queue = make_queue(agent, length_limit=2)
-    wishes = [order_job(queue.owner_id, word, queue="q") for word in "abc"]
-    outcomes = submit_jobs(wishes)
+    submissions = [order_job(queue.owner_id, word, queue="q") for word in "abc"]
+    outcomes = submit_jobs(submissions)
     assert [isinstance(outcome, Job) for outcome in outcomes] == [True, True, False]
     assert isinstance(outcomes[2], QueueFull)
     with translation.override("en"):

@@ -78,10 +78,10 @@ def test_an_old_cursor_is_led_through_everything_page_by_page(monkeypatch: pytes
     user, other = make_user(), make_user()
     agent, foreign = make_agent(owner=user), make_agent(owner=other)
     cursor = Cursor(low=lowest_id(database_now() - dt.timedelta(days=1)))
-    wished = []
+    wanted = []
     for number in range(8):
         make_job(foreign)
-        wished += ["queuing", f"{number}"]
+        wanted += ["queuing", f"{number}"]
         make_job(agent)
         say(user, f"{number}")
     for seconds in (0, 60):
@@ -91,7 +91,7 @@ def test_an_old_cursor_is_led_through_everything_page_by_page(monkeypatch: pytes
             assert len(news.items) <= 3
             assert len(news.cursor.returned) <= 5
             found += told(news)
-        assert found == wished
+        assert found == wanted
 
 
 @pytest.mark.parametrize("text", ["", "x", "!", "A" * 21, "A" * 23, "é", "A" * 5000, "AAAA AAAA"])

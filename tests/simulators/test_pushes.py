@@ -124,18 +124,18 @@ def test_other_kinds_of_reply_are_named(sim: Simulator, callee: Callee, alice: s
 
 def test_a_silent_product_is_cut_off_by_the_timer_and_pushed_again(sim: Simulator, callee: Callee, alice: str) -> None:
     """The timer runs in real time, five seconds by default; this test shortens it."""
-    heard = threading.Event()
+    released = threading.Event()
 
     def answer(_taken: Taken) -> tuple[int, bytes]:
         if len(callee.taken) == 1:
-            heard.wait(5)
+            released.wait(5)
         return 200, b"success"
 
     callee.answer = answer
     assert sim.control("GET", "account")["timer_s"] == 5
     sim.account(timer_s=1.0)
     pushed = sim.text(alice, "slow")
-    heard.set()
+    released.set()
     assert 1000 <= pushed.deliveries[0]["ms"] < 4000
     assert [delivery["verdict"] for delivery in pushed.deliveries] == ["failed", "silent"]
     first, second = callee.taken

@@ -304,8 +304,8 @@ def test_strict_fields_answer_47003_and_a_test_account_takes_anything(sim: Simul
 
 
 def test_templates_are_listed_added_and_removed(call: Caller) -> None:
-    wish = {"template_id_short": "OPENTM1", "keyword_name_list": ["标题"]}
-    added = call.wechat("template/api_add_template", wish)["template_id"]
+    body = {"template_id_short": "OPENTM1", "keyword_name_list": ["标题"]}
+    added = call.wechat("template/api_add_template", body)["template_id"]
     assert added in [row["template_id"] for row in call.wechat("template/get_all_private_template")["template_list"]]
     assert call.wechat("template/del_private_template", {"template_id": added})["errcode"] == 0
     assert call.wechat("template/del_private_template", {"template_id": added})["errcode"] == 40037
