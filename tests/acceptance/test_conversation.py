@@ -33,7 +33,7 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def product(sim: Simulator, data_folder: Callable[[], Path]) -> Iterator[Instance]:
-    """Everything that `make up` starts, with the simulator's account."""
+    """An instance of `make up` with the simulator's account."""
     instance = Instance(data_folder(), LETSERVER_LANGUAGE="zh-hans", **sim.settings())
     try:
         yield instance.wait_until_ready()

@@ -14,19 +14,19 @@ from tests.lanes.live import LiveServer
 
 @pytest.fixture
 def alice(db: None) -> Person:
-    """Owns."""
+    """The owner."""
     return new_person("alice")
 
 
 @pytest.fixture
 def bob(db: None) -> Person:
-    """Is staff, which gives no right over what others own in the API."""
+    """Staff, which gives no access to other users' things in the API."""
     return new_person("bob", staff=True)
 
 
 @pytest.fixture
 def charlie(db: None) -> Person:
-    """Must see nothing."""
+    """Another user, who must see nothing."""
     return new_person("charlie")
 
 

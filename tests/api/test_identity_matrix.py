@@ -65,7 +65,7 @@ class _Scene:
         return self.alice.api(route.method, path, body, token=token or None)
 
     def state(self) -> tuple[object, ...]:
-        """What a stranger must not be able to change."""
+        """Return the rows that other users must not be able to change."""
         agents = list(Agent.objects.order_by("pk").values_list("pk", "name", "remark", "enabled", "deleted_at"))
         jobs = list(Job.objects.order_by("pk").values_list("pk", "status", "owner_id"))
         tokens = list(UserToken.objects.order_by("pk").values_list("pk", "revoked_at"))

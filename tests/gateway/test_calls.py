@@ -39,7 +39,7 @@ _TOO_LONG_SECONDS = 1.9
 
 
 def _call(body: object = None, *, then: Callable[[], Any] | None = None) -> AsgiCall:
-    """A request whose body comes at once; the caller hangs up when `then` returns."""
+    """A request with an immediate body; the caller disconnects when `then` returns."""
     messages = [{"type": "http.request", "body": json.dumps(body).encode()}] if body is not None else []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -81,7 +81,7 @@ class _Stuck(Writer):
     """A writer whose thread has ended."""
 
     def _serve_next(self) -> bool:
-        """The thread ends at once."""
+        """End the thread at once."""
         return False
 
 

@@ -56,8 +56,8 @@ def test_many_at_once_share_transactions_and_all_are_stored() -> None:
     agent = make_agent()
     submissions = [submission(agent, str(number)) for number in range(300)]
     by = time.monotonic() + 30
-    jobs = with_writer(lambda writer: _all(*(writer.write(SUBMIT, wish, by=by) for wish in wishes)))
-    assert [job.pk for job in jobs] == [wish.job_id for wish in wishes]  # type: ignore[attr-defined]
+    jobs = with_writer(lambda writer: _all(*(writer.write(SUBMIT, one, by=by) for one in submissions)))
+    assert [job.pk for job in jobs] == [one.job_id for one in submissions]  # type: ignore[attr-defined]
     assert Job.objects.count() == 300
 
 
@@ -84,9 +84,9 @@ def test_an_error_of_one_is_raised_to_that_one_only() -> None:
 def test_a_row_that_the_database_refuses_fails_alone() -> None:
     """A text that passed the checks breaks its batch; the batch is retried item by item."""
     agent = make_agent()
-    wishes = [submission(agent, str(number)) for number in range(20)]
-    wishes[7] = submission(agent, "\ud800")
-    outcomes = _submit_at_once(wishes)
+    submissions = [submission(agent, str(number)) for number in range(20)]
+    submissions[7] = submission(agent, "\ud800")
+    outcomes = _submit_at_once(submissions)
     kinds = [type(outcome) for outcome in outcomes]  # type: ignore[attr-defined]
     assert kinds == [Job] * 7 + [AppError] + [Job] * 12
     assert Job.objects.count() == 19
@@ -102,9 +102,9 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
     def race() -> None:
         async def work(writer: Writer) -> list[object]:
             gate.wait(5)
-            wishes = [submission(agent, idempotency_key=key) for key in keys for _ in range(8)]
-            by = time.monotonic() + 30  # A batch that lost a race runs item by item: not a matter of time here.
-            return await _all(*(writer.write(SUBMIT, wish, by=by) for wish in wishes))
+            submissions = [submission(agent, idempotency_key=key) for key in keys for _ in range(8)]
+            by = time.monotonic() + 30  # A batch that lost a race runs item by item, so allow it time.
+            return await _all(*(writer.write(SUBMIT, one, by=by) for one in submissions))
 
         outcomes.extend(with_writer(work))  # type: ignore[arg-type]
 
@@ -120,8 +120,8 @@ def test_two_writers_that_race_for_one_key_make_one_job() -> None:
 
 def test_a_key_reused_for_another_body_is_a_mismatch() -> None:
     agent = make_agent()
-    wishes = [submission(agent, text, idempotency_key="k") for text in ("one", "two")]
-    outcomes = _submit_at_once(wishes)
+    submissions = [submission(agent, text, idempotency_key="k") for text in ("one", "two")]
+    outcomes = _submit_at_once(submissions)
     assert [type(outcome) for outcome in outcomes] == [Job, IdempotencyMismatch]  # type: ignore[attr-defined]
 
 
@@ -266,9 +266,9 @@ def test_a_locked_row_fails_only_its_own_request() -> None:
     async def work(writer: Writer) -> list[object]:
         report = Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.SUCCEED, output=Output())
         with _blocked_database(f"SELECT id FROM {Job._meta.db_table} WHERE id = '{job.pk}' FOR UPDATE"):
-            wishes = [submission(agent, str(number)) for number in range(20)]
-            by = time.monotonic() + 10  # The batch waits a second for the row, then the others go on without it.
-            return await _all(writer.write(REPORT, report), *(writer.write(SUBMIT, wish, by=by) for wish in wishes))
+            submissions = [submission(agent, str(number)) for number in range(20)]
+            by = time.monotonic() + 10  # The batch waits a second for the row, then the others continue without it.
+            return await _all(writer.write(REPORT, report), *(writer.write(SUBMIT, one, by=by) for one in submissions))
 
     outcomes = with_writer(work)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] + [Job] * 20  # type: ignore[attr-defined]
@@ -303,7 +303,7 @@ def _kill_other_connections(spared: int) -> None:
 
 
 def _lose_the_news(monkeypatch: pytest.MonkeyPatch, *names: str, kind: WriteKind[Any, Any]) -> list[str]:
-    """Let the connection be cut right after each COMMIT of a batch with a `kind` in it; return which were."""
+    """Cut the connection after each COMMIT of a batch that contains a `kind`; return the names of the cut ones."""
     cut: list[str] = []
 
     def lose(name: str, run: Callable[[Sequence[Write]], list[object]]) -> Callable[[Sequence[Write]], list[object]]:
@@ -333,8 +333,8 @@ def test_a_commit_whose_answer_was_lost_counts_once(monkeypatch: pytest.MonkeyPa
     ]
 
     async def work(writer: Writer) -> None:
-        wish = submission(agent)
-        assert (await writer.write(SUBMIT, wish)).pk == wish.job_id
+        one = submission(agent)
+        assert (await writer.write(SUBMIT, one)).pk == one.job_id
         job = await writer.write(CLAIM, Claim(agent_id=agent.pk))
         assert job is not None
         await writer.write(

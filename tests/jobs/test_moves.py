@@ -30,7 +30,8 @@ def _move(job: Job, move: Move, after: JobStatus) -> None:
 @pytest.mark.sqlite_only  # once: the table decides before any query
 @pytest.mark.parametrize("before", JobStatus)
 def test_every_move_obeys_the_table(before: JobStatus) -> None:
-    """From one state, all moves to all states: the table's go, all others are refused and write nothing.
+    """From one status, try all moves to all statuses: those of the table succeed, all others are refused and write
+    nothing.
 
     A job that refused a move is unchanged, so the next move is tried on it.
     """

@@ -121,14 +121,14 @@ class PrivateMariaDB(PrivateServer):
         self._wait()
 
     def create_database(self, name: str) -> str:
-        """Make an empty database as docs/production.md asks for it; return its LETSERVER_DATABASE_URL."""
+        """Create an empty database as in docs/production.md; return its LETSERVER_DATABASE_URL."""
         with closing(self._connect()) as connection:
             connection.query(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         return f"mysql://root@/{name}?unix_socket={self.socket}"
 
     def dump_database(self, name: str) -> list[str]:
         """Return the statements that make the tables and rows of this database in an empty one."""
-        # In any order: a table may refer to one that comes later, and rows too.
+        # Tables are copied in any order, so foreign keys may refer to later ones.
         statements = ["SET foreign_key_checks = 0", "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"]
         with closing(self._connect(name)) as connection:
             for (table,) in _rows(connection, "SHOW TABLES"):
