@@ -15,7 +15,7 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 
 
 def read_yaml(text: str) -> dict[str, Any]:
-    """What the text says, by the parser in C where there is one: it needs a tenth of the time."""
+    """Parse YAML with the parser in C if there is one, which needs a tenth of the time."""
     return dict(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 

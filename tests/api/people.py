@@ -148,7 +148,7 @@ class Person:
 
 
 def new_person(username: str, *, staff: bool = False) -> Person:
-    """Somebody in this process's database, with new tokens."""
+    """Create a user in this process's database, with new tokens."""
     user = get_or_create_user(username=username)
     if staff:
         User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)

@@ -148,7 +148,7 @@ def test_key_that_an_older_server_stored_finds_its_job() -> None:
     assert getattr(other, "code", "") == "IdempotencyMismatch"
 
 
-def test_a_field_type_without_a_check_is_told_at_once() -> None:
+def test_a_field_type_without_a_check_is_reported_at_once() -> None:
     class Strange:
         pass
 

@@ -377,7 +377,7 @@ _REFUSED: tuple[tuple[object, str], ...] = (
 )
 
 
-def test_job_of_a_delayed_job_and_a_follower_are_told_of_like_any_single_job() -> None:
+def test_jobs_of_delayed_jobs_and_followers_send_the_notices_of_any_job() -> None:
     agent = make_agent()
     row = delay(agent, "remind", notify={"when": "always"}, then=[_told_follower(agent)])
     assert fire_delayed([DelayedRef(owner_id=agent.owner_id, delayed_id=row.pk)]) == [row]
