@@ -193,7 +193,7 @@ def _sentence(error: AppError) -> str:
 
 
 def _send_form(user: User, *, data: QueryDict | None = None, initial: dict[str, str] | None = None) -> SendForm:
-    agents = Agent.objects.visible_to(user).filter(enabled=True).order_by("-online", "name")
+    agents = Agent.objects.visible_to(user).usable().order_by("-online", "name")
     return SendForm(data, agents=agents, initial=initial)
 
 

@@ -19,6 +19,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import User
 from agents.models import Agent
+from agents.services.find import is_usable
 from jobs.delayed.ends import AGENT_REMOVED, OWNER_FROZEN, QUEUE_REMOVED, end_rows
 from jobs.delayed.notices import tell_of_lost, tell_of_waiting
 from jobs.delayed.service import OCCURRENCE, DelayedRef, lock_delayed
@@ -27,7 +28,6 @@ from jobs.life.insert import insert_jobs, new_job
 from jobs.life.ticker import due_time
 from jobs.models import DelayedJob, DelayedState, Job
 from jobs.order import JobOrder
-from jobs.targets import is_usable
 from kernel.clock import database_now, rfc3339
 from kernel.errors import AppError, NotScheduled, QueueDuplicate
 from kernel.ids import occurrence_id

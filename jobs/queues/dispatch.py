@@ -115,7 +115,7 @@ def ring_queues(queues: Iterable[Queue]) -> None:
 
 def members_of(queue: Queue) -> list[str]:
     """Return the ids of the online agents of a group."""
-    members = Agent.objects.present().filter(owner_id=queue.owner_id, online=True, enabled=True, tags__tag=queue.tag)
+    members = Agent.objects.usable().filter(owner_id=queue.owner_id, online=True, tags__tag=queue.tag)
     return list(members.values_list("pk", flat=True))
 
 

@@ -18,6 +18,7 @@ from jobs.models import QUEUE_NAME_LENGTH, DelayedJob, DelayedState, Job, JobEve
 from jobs.order import Backoff
 from jobs.queues.dispatch import ring_queues
 from jobs.states import ACTIVE, TERMINAL, WAITING, JobStatus, Move
+from jobs.targets import find_queues
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
@@ -68,9 +69,8 @@ class QueueCounts:
 
 def find_queue(*, viewer: Viewer, name: str) -> Queue:
     """Return the viewer's queue of that name, its agent loaded; raise QueueNotFound. One query."""
-    row = Queue.objects.select_related("agent").filter(owner_id=viewer.owner_id, name=name).first()
-    # Databases that compare padded take a name with a blank at its end for the name.
-    if row is None or row.name != name:
+    row = find_queues([(viewer.owner_id, name)]).get((viewer.owner_id, name))
+    if row is None:
         raise QueueNotFound(params={"name": name[:QUEUE_NAME_LENGTH]})
     return row
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
 
+from agents.services.find import is_usable
 from jobs.life.insert import insert_jobs, new_job
 from jobs.models import Job, Outcome, Schedule, ScheduleRun
 from jobs.order import JobOrder
 from jobs.schedules.rules import occurrence_of, spread
-from jobs.targets import is_usable
 from jobs.watch.service import notify_of
 from kernel.clock import database_now
 from kernel.errors import AppError, InvalidAgent

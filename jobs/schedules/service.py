@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.querysets import Viewer
+from agents.services.find import why_unusable
 from jobs.models import SCHEDULE_NAME_LENGTH, Missed, Overlap, Schedule, ScheduleRun, WorkCalendar
 from jobs.order import JobOrder, OrderChange, check_options
 from jobs.schedules.calendars import find_calendar
@@ -20,7 +21,7 @@ from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import drop_waiting
 from jobs.schedules.quota import require_room_for_a_schedule, shortest_gap_for
 from jobs.schedules.rules import cron_of
-from jobs.targets import disabled, find_target, is_usable
+from jobs.targets import find_target
 from jobs.watch.service import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration
@@ -267,8 +268,8 @@ def _check(schedule: Schedule) -> None:
 
 def plan(owner: User, schedule: Schedule, now: dt.datetime) -> None:
     """Find the next moment; refuse an expression that has none, and one that runs more often than its owner may."""
-    if schedule.enabled and schedule.agent is not None and not is_usable(schedule.agent):
-        raise disabled(schedule.agent)
+    if schedule.enabled and schedule.agent is not None and (refusal := why_unusable(schedule.agent)):
+        raise refusal
     cron = cron_of(schedule, after=now)
     gap, shortest = cron.shortest_gap(now), shortest_gap_for(owner)
     if gap < shortest:
