@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 Caller = TypeVar("Caller")
 
-# One call in so many seconds waits for a Redis that is away or hangs, not every call.
+# While Redis is away or hangs, one call in this time waits for it, and the others do not.
 _LEAVE_ALONE_SECONDS = 2.0
 
 
@@ -63,7 +63,7 @@ class BlockingCounter:
         if time.monotonic() < self._away_until:
             raise NoCounter
         try:
-            # The library types its commands, not the way to send one as it stands.
+            # redis-py types its commands, but not execute_command.
             reach("view_limit.before_count")
             reply = _redis().execute_command(*count_command(key, add))  # type: ignore[no-untyped-call]
             reach("view_limit.after_count")

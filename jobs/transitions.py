@@ -67,7 +67,7 @@ Observer: TypeAlias = "Callable[[Sequence[JobMove], dt.datetime], None]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Interest:
-    """Which moves an observer is told; see `observe`."""
+    """An observer, and the moves that it is told of; see `observe`."""
 
     observer: Observer
     after: Collection[JobStatus]
@@ -80,7 +80,7 @@ class _Interest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class _SameUpdate:
-    """What moves must share so that one UPDATE makes them. Zero and "" stand for None, so that groups have an order."""
+    """The values that moves share so that one UPDATE makes them. Zero and "" stand for None, so that groups sort."""
 
     move: Move
     before: JobStatus
@@ -109,8 +109,8 @@ def observe(
 ) -> None:
     """Tell `observer` of moves, inside their transaction; its error rolls them back. Called in `AppConfig.ready()`.
 
-    It is told moves that lead to a status in `after`, of jobs whose field `needs` is set, while the setting is on; and
-    it is not called where there are none.
+    It gets the moves to a status in `after`, of jobs whose field `needs` is set, while the setting `setting` is on, and
+    is not called where there are none.
     """
     _interests.append(_Interest(observer=observer, after=frozenset(after), needs=needs, setting=setting))
 
@@ -125,10 +125,10 @@ def move_jobs(moves: Sequence[JobMove], *, now: dt.datetime) -> None:
     """Make all these moves in the caller's transaction, or raise LostRace.
 
     1. A move that the table does not have is a bug: ValueError. 2. One conditional UPDATE for each `_SameUpdate`.
-    3. Outputs and events are inserted. 4. Observers run. 5. Bells ring after COMMIT: the job's for whoever waits for
-    it, the agent's where work appeared.
+    3. Outputs and events are inserted. 4. Observers run. 5. Bells ring after COMMIT: the job's for callers that
+    wait for it, the agent's where work appeared.
 
-    A job object may stand in one move only; it is changed to what the row now holds.
+    A job object may be in one move only; it is changed to what the row now holds.
     """
     made = [replace(moved, before=JobStatus(moved.job.status), slot=moved.job.distinct_slot) for moved in moves]
     groups: defaultdict[_SameUpdate, list[JobMove]] = defaultdict(list)

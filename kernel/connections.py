@@ -1,18 +1,18 @@
-"""How long this thread's database connection waits, where the product's ordinary patience is too much."""
+"""Shorter timeouts for the database connection of a thread that must answer soon."""
 
 from __future__ import annotations
 
 from django.db import connection
 
 STATEMENT_SECONDS = 5.0
-"""What a statement may take anywhere (`letserver.databases` sets it at connection)."""
+"""The time limit of a statement on every other connection (`letserver.databases` sets it)."""
 
 
 def give_up_within(seconds: int) -> None:
     """Let this thread's connection, from its next connecting on, give up every wait within `seconds`.
 
-    A lock is waited for half as long, so that a locked row is one request's trouble and not its connection's. May be
-    called again: a thread that is kept calls this at each turn.
+    A lock is waited for half as long, so that a locked row fails one request and not the connection. A call
+    that changes nothing costs nothing.
     """
     if connection.settings_dict.get("GIVE_UP_SECONDS") == seconds:
         return

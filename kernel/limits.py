@@ -1,4 +1,4 @@
-"""How often somebody may do something in a minute: the limits, and the one rate limiter.
+"""The rate limits of calls, unknown tokens and login codes, and the one rate limiter that counts them.
 
 A window begins with the first thing counted in it and ends a minute later. One key in Redis counts it for all
 processes, and Redis's own clock ends it; while Redis does not answer, each process counts for itself.
@@ -30,7 +30,7 @@ REDIS_WITHIN_SECONDS = 0.1
 _LOCAL_LIMIT = 10_000
 _LOGIN_OFFERS = 20
 
-# A script, because a counter must never stand without its end: INCRBY and PEXPIRE apart could be parted by a fall.
+# A script, so that no counter is left without an expiry: a crash could come between INCRBY and PEXPIRE.
 # KEYS: the counter. ARGV: how many to add (0 only looks), milliseconds of a window.
 _SCRIPT = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
@@ -48,7 +48,7 @@ class Limit:
     sentence: str | _StrPromise
 
     def allow(self, tally: Tally, *, further: int = 0) -> None:
-        """Raise LimitExceeded if the count, with so many `further` ones, is over the limit."""
+        """Raise LimitExceeded if the count plus `further` is over the limit."""
         if tally.count + further > self.number:
             seconds = max(1, math.ceil(tally.seconds_left))
             params: dict[str, object] = {"number": self.number, "seconds": seconds}
@@ -76,7 +76,7 @@ def agent_calls(token_digest: str) -> Limit | None:
 
 
 def unknown_tokens(address: str | None) -> Limit | None:
-    """Return the limit on unknown tokens from an address; None: there is none, or nobody knows the address.
+    """Return the limit on unknown tokens from an address; None without one, or where the address is not known.
 
     IPv6 counts by /64, which is what one subscriber has: single addresses would cost nothing to change.
     """
@@ -144,7 +144,7 @@ class RateLimiter:
         try:
             return await look_up()
         except Unauthorized:
-            # Of many look-ups that began at once, no more are told 401 than the limit says.
+            # Counted again: many look-ups may have begun at once, and no more than the limit are answered 401.
             await self.count(limit)
             raise
 

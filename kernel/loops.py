@@ -23,17 +23,22 @@ PAUSE_SECONDS = 0.1
 EXIT_CODE = os.EX_TEMPFAIL
 
 
-def start_thread(name: str, turn: Callable[[], bool]) -> threading.Thread:
-    """Start a daemon thread that calls `turn` until it returns False."""
-    thread = threading.Thread(target=run_forever, args=(name, turn), name=name, daemon=True)
+def start_thread(name: str, turn: Callable[[], bool], *, prepare: Callable[[], None] | None = None) -> threading.Thread:
+    """Start a daemon thread that calls `turn` until it returns False. `prepare` runs in it before the first turn.
+
+    A turn that fails must leave everything in a state from which the next can go on.
+    """
+    thread = threading.Thread(target=_run, args=(name, turn, prepare), name=name, daemon=True)
     thread.start()
     return thread
 
 
-def run_forever(name: str, turn: Callable[[], bool]) -> None:
-    """Call `turn` until it returns False. Each turn leaves the loop in a state from which the next can go on."""
+def _run(name: str, turn: Callable[[], bool], prepare: Callable[[], None] | None) -> None:
     while True:
         try:
+            if prepare is not None:
+                prepare()
+                prepare = None
             if not turn():
                 return
         except Exception:

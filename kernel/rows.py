@@ -1,4 +1,4 @@
-"""Rows that several transactions want to exist at once."""
+"""Insert a row that several transactions may insert at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _Row = TypeVar("_Row", bound=models.Model)
 
 
 def ensure_row(row: _Row, *by: str) -> None:
-    """Insert `row` unless there is one with the same values in the unique columns `by`; either way it is ours to lock.
+    """Insert `row` unless a row has the same values in the unique columns `by`. The caller may lock it afterwards.
 
-    A plain INSERT that meets another's row holds a shared lock on it; two that meet so, and then want to change it,
-    wait for each other. What is written over an existing row is what it holds.
+    On MySQL a plain INSERT that fails on a duplicate key keeps a shared lock on the row; two transactions that both do
+    so and then update the row deadlock. The upsert takes an exclusive lock, and writes a value that the row has.
     """
     manager: models.Manager[_Row] = type(row)._default_manager
     wanted: dict[str, Any] = {name: getattr(row, name) for name in by}

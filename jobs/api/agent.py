@@ -60,7 +60,7 @@ class AgentOperation(_SpeaksProtocol):
     """A call that Django alone answers. Each is a sign of life."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Note that the agent was heard, from where and in which version."""
+        """Record the agent's call, with its address and version."""
         super().initial(request, *args, **kwargs)
         ip = request_address(request)
         version = read_agent_version(request.headers.get("Skadi-Agent"))

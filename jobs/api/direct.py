@@ -46,7 +46,7 @@ class HotOperation(Operation):
 
 
 class DirectCall:
-    """A request of Django's; see `jobs.gateway.interface.Call`. Nobody can tell whether its caller has hung up."""
+    """A request of Django's; see `jobs.gateway.interface.Call`. It cannot tell whether its caller has hung up."""
 
     disconnected = False
     answer_by = _NEVER
@@ -119,7 +119,7 @@ class DirectBackend:
         return identify_again(principal)
 
     async def hear(self, touch: AgentTouch, *, by: float) -> None:
-        """Write that an agent was heard, once for each request."""
+        """Record that an agent called, once for each request."""
         if not self._was_heard:
             touch_agents([touch])
             self._was_heard = True

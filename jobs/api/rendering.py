@@ -27,7 +27,7 @@ class LogPartJson(TypedDict):
 
 
 class OutputJson(TypedDict):
-    """What a job put out."""
+    """The output of a job."""
 
     text: str
     size_bytes: int
@@ -88,9 +88,9 @@ class JobJson(_JobStateJson):
 
 
 class ToldJobJson(TypedDict, total=False):
-    """A job as callbacks and events tell of it, at one move: the original's object, and `seq`, which counts its moves.
+    """A job in callbacks and events, after one move: the original's object, and `seq`, which counts the job's moves.
 
-    A time that has not come is left out. There is no token in it, and nobody else's id.
+    A time that has not come is left out. It holds no token and no other user's id.
     """
 
     id: str
@@ -134,7 +134,7 @@ class NewsJson(TypedDict):
 
 
 class NewsPageJson(TypedDict):
-    """What happened, oldest first; `next` is what to ask with from here on."""
+    """A page of news, oldest first; `next` is the cursor to ask with next."""
 
     items: list[NewsJson]
     next: str

@@ -164,7 +164,7 @@ class JobCancel(Operation):
         """Cancel a job that has not started; ask its agent to end one that has: `cancel_requested_at` is set then.
 
         The agent ends the command with everything it started and reports `failed`, reason `canceled`. Agents that
-        speak protocol 1 cannot hear the wish.
+        speak protocol 1 never see the request.
         """
         principal = caller(request)
         cancel_job(owner_id=principal.owner_id, job_id=job_id, actor=principal.actor)

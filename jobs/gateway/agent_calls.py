@@ -31,7 +31,7 @@ REPORT_BODY_LIMIT = 8 * 1024 * 1024
 BEAT_JOBS_LIMIT = 500
 _REASON_LENGTH = 64
 _TOLD_PARAMS = ("confirmed",)
-"""The parameters of a job that its agent is told."""
+"""The parameters of a job that its agent gets."""
 
 
 class AgentJobJson(TypedDict):
@@ -127,7 +127,7 @@ class AgentCalls:
         return principal
 
     async def _hear(self, call: Call, principal: Principal) -> None:
-        """Raise Forbidden or UnavailableAgent for a caller that may not be an agent; note that it was heard."""
+        """Record that an agent called. Raises Forbidden for a user, UnavailableAgent for a disabled agent."""
         require_agent(principal)
         version = read_agent_version(call.header(b"skadi-agent"))
         touch = AgentTouch(agent_id=principal.agent_id, ip=call.address, version=version)

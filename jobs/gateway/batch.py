@@ -47,8 +47,9 @@ class BatchService(Protocol[RequestIn, OutcomeOut]):
 class WriteKind(Generic[Request, Outcome]):
     """A kind of write: its service, and what sets it apart from other kinds.
 
-    `outlives_caller`: it is written even if its caller has given up, because it will not be sent again.
-    `hands_out_job`: a job that its caller did not hear of is put back. `size_bytes`: what it adds to a transaction.
+    `outlives_caller`: it is written even if its caller has given up, because its caller will not repeat it.
+    `hands_out_job`: the writer puts the job back if its caller does not hear of it. `size_bytes`: how much it adds to a
+    transaction.
     """
 
     service: BatchService[Request, Outcome]
@@ -77,7 +78,7 @@ CLAIM = WriteKind(service=claim_jobs, hands_out_job=True)
 PULL = WriteKind(service=pull_jobs, hands_out_job=True)
 
 ORDER: tuple[WriteKind[Any, Any], ...] = (TOUCH, SUBMIT, REPORT, BEAT, PUT_BACK, CLAIM, PULL)
-"""The order within a transaction: agents that were heard, jobs that came, ended, and may start."""
+"""The order within a transaction: presence, new jobs, ends, then what hands out jobs."""
 
 
 @dataclass(slots=True, eq=False)

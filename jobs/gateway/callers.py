@@ -1,4 +1,4 @@
-"""Who calls: tokens looked up in memory where that is safe, calls counted, agents noted as heard.
+"""Identifies callers from a cache of tokens, counts their calls, and records that agents called.
 
 A cached token stays until it is pushed out or it, its agent or its user changes. Each process reads what changed in the
 last seconds twice a second. If that reading is more than a second old, the cache is not believed and the database is
@@ -148,10 +148,10 @@ def _read_changed() -> tuple[float, set[str]]:
 
 
 class Presence:
-    """Which agents were heard: gathered in the process, written in batches.
+    """Gathers in the process which agents called, and writes it in batches.
 
-    An agent that was silent for a third of the offline time may have been marked offline meanwhile, by what another
-    process knew; so its next call is written before it is answered.
+    The sweep may have marked an agent offline that was silent for a third of the offline time or longer; so its next
+    call is written before it is answered.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -162,7 +162,7 @@ class Presence:
         self._flush_seconds = min(10.0, settings.OFFLINE_SECONDS / 6)
 
     async def hear(self, touch: AgentTouch, *, by: float) -> None:
-        """Note that an agent was heard. Raises Unavailable where that must be written and cannot be."""
+        """Record that an agent called. Raises Unavailable where that must be written at once and cannot be."""
         written_at = self._written_at.get(touch.agent_id)
         if written_at is not None and time.monotonic() - written_at < self._fresh_seconds:
             self._gathered[touch.agent_id] = touch

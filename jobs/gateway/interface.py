@@ -1,4 +1,4 @@
-"""What a handler of a hot call is given: a call and a backend. The gateway and Django implement both."""
+"""A call and a backend, with which every handler of a hot call works. The gateway and Django implement both."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Backend(Protocol):
 
     @property
     def waiters(self) -> Waiters:
-        """Where held calls wait."""
+        """The registry of held calls."""
         ...
 
     async def identify(self, token: str, *, address: str | None, by: float) -> Principal:
@@ -81,7 +81,7 @@ class Backend(Protocol):
         ...
 
     async def hear(self, touch: AgentTouch, *, by: float) -> None:
-        """Note that an agent was heard."""
+        """Record that an agent called."""
         ...
 
     async def write(self, kind: WriteKind[Request, Outcome], request: Request, *, by: float) -> Outcome:
@@ -101,5 +101,5 @@ class Backend(Protocol):
         ...
 
     def flag_work(self, agent_id: str) -> None:
-        """Note that the agent may have work, before an answer tells somebody so."""
+        """Flag that the agent may have work, before the answer that tells of the work leaves."""
         ...

@@ -26,13 +26,13 @@ class Pipeline:
     """Implements `jobs.gateway.interface.Backend`: the methods that its parts have are theirs, without a layer."""
 
     def __init__(self) -> None:
+        self.waiters = BellWaiters()
         self._redis = RedisLink(
             settings.REDIS_URL,
             channel=WAKE_CHANNEL,
-            on_message=lambda topic: self.waiters.wake(topic),
-            on_connected=lambda: self.waiters.wake_all(),
+            on_message=self.waiters.wake,
+            on_connection=self.waiters.note_connection,
         )
-        self.waiters = BellWaiters(lambda: self._redis.connected)
         self._writer, self._reader = Writer(), Reader()
         self._callers = Callers(self._reader, RateLimiter(self._redis.count))
         self._presence = Presence(self._writer)

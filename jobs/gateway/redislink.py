@@ -1,6 +1,6 @@
 """The gateway's own connection to Redis: one per process, every command of a loop turn in one write.
 
-Redis is a hint. Whatever goes wrong here raises NoRedis quickly, and the caller asks the database instead.
+Redis is a hint. Every fault raises NoRedis within 0.1 s, and the caller asks the database instead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Protocol(asyncio.Protocol):
         try:
             self._hand_out(data)
         except Exception:
-            # The replies that follow cannot be told apart any more: begin anew on another connection.
+            # The following replies cannot be matched to commands any more, so the connection is replaced.
             logger.exception("Redis was not understood", extra={"action": "redis.bug"})
             self.close()
 
@@ -77,7 +77,7 @@ class _Protocol(asyncio.Protocol):
         return future
 
     def tell(self, *command: str) -> None:
-        """Queue a command whose reply nobody wants; on a closed connection, or one that answers nothing, do nothing."""
+        """Queue a command and ignore its reply. Closes a connection with too many commands that are not answered."""
         if self.closed.done():
             return
         if len(self._waiting) >= _UNANSWERED_LIMIT:
@@ -102,21 +102,16 @@ class _Protocol(asyncio.Protocol):
 
 
 class RedisLink:
-    """Keeps a command connection and a subscription alive; tells `on_connected` after each time they are up again."""
+    """Keeps a command connection and a subscription alive, and tells `on_connection` when they come up and go down."""
 
     def __init__(
-        self, url: str, *, channel: str, on_message: Callable[[str], None], on_connected: Callable[[], None]
+        self, url: str, *, channel: str, on_message: Callable[[str], None], on_connection: Callable[[bool], None]
     ) -> None:
         self._url = urlsplit(url)
         self._channel = channel
         self._on_message = on_message
-        self._on_connected = on_connected
+        self._on_connection = on_connection
         self._commands: _Protocol | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether commands can be sent now."""
-        return self._commands is not None
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
@@ -131,11 +126,12 @@ class RedisLink:
                 await asyncio.sleep(_RETRY_AFTER_SECONDS)
                 continue
             self._commands = commands
-            self._on_connected()
             try:
+                self._on_connection(True)
                 await asyncio.wait({subscription.closed, commands.closed}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._commands = None
+                self._on_connection(False)
                 subscription.close()
                 commands.close()
 
@@ -168,7 +164,7 @@ class RedisLink:
             async with asyncio.timeout(_ANSWER_WITHIN_SECONDS):
                 reply = await commands.send(*command)
         except TimeoutError as error:
-            # A link that does not answer would be waited for by every poll: drop it and let `run` try anew.
+            # Every poll would wait for a connection that does not answer, so it is closed and `run` opens another.
             commands.close()
             self._commands = None
             raise NoRedis from error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 Bell: TypeAlias = "asyncio.Future[None] | None"
-"""Done when it rang. None where no bell can be heard: then a held call looks again and again."""
+"""A future that is done once the bell rang. None where bells are not delivered: the held call polls."""
 
 WAIT_LIMIT_SECONDS = 55
 TOPICS = ("agent", "job", "beat", "queue")
@@ -36,7 +36,7 @@ _LOOK_WITHOUT_REDIS_SECONDS = (1.0, 2.0)
 
 
 class Waiters(Protocol):
-    """Where held calls wait. `released`: no call is held from now on."""
+    """The registry of held calls. `released`: no call is held from now on."""
 
     released: bool
 
@@ -61,8 +61,9 @@ async def hold(
 ) -> Found:
     """Call `look` until `until` accepts what it finds, `seconds` after the call arrived, or the server stops.
 
-    Returns what was found last. `look` is told whether a bell rang. `check_caller` runs before each further look and
-    raises when the caller may not have the answer any more. Raises Disconnected when the caller hangs up.
+    Returns what was found last. The argument of `look` tells whether a bell rang. `check_caller` runs before each
+    further look and raises when the caller may not have the answer any more. Raises Disconnected when the caller hangs
+    up.
     """
     if not seconds:
         return await look(False)
@@ -90,9 +91,9 @@ def read_wait(values: Sequence[str]) -> int:
 class BellWaiters:
     """The held calls of this process, as futures by topic. All methods are called on the loop."""
 
-    def __init__(self, is_redis_connected: Callable[[], bool]) -> None:
+    def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
-        self._is_redis_connected = is_redis_connected
+        self._is_connected = False
         self.released = False
 
     def listen(self) -> None:
@@ -123,7 +124,7 @@ class BellWaiters:
 
     def look_again_after(self) -> float:
         """Return after how many seconds a held call looks for itself."""
-        return uniform(*(_LOOK_SECONDS if self._is_redis_connected() else _LOOK_WITHOUT_REDIS_SECONDS))  # noqa: S311
+        return uniform(*(_LOOK_SECONDS if self._is_connected else _LOOK_WITHOUT_REDIS_SECONDS))  # noqa: S311
 
     def wake(self, topic: str) -> None:
         """Wake the calls held for one topic."""
@@ -131,12 +132,17 @@ class BellWaiters:
             if not future.done():
                 future.set_result(None)
 
-    def wake_all(self) -> None:
-        """Wake every held call, because bells may have been missed."""
+    def note_connection(self, is_connected: bool) -> None:
+        """Record whether bells of other processes arrive; after a gap every held call looks for itself."""
+        self._is_connected = is_connected
+        if is_connected:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
         for topic in list(self._waiting):
             self.wake(topic)
 
     def release(self) -> None:
         """Wake every held call and hold none from now on: the server stops."""
         self.released = True
-        self.wake_all()
+        self._wake_all()

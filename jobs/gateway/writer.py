@@ -3,13 +3,13 @@
 Callers put writes into a queue and wait; the thread takes what is there, runs the batch services on it, commits, and
 resolves the futures of the callers. No timer: under load the batches grow by themselves.
 
-A claim (or pull) hands out a job, and its caller may not hear of it. What the writer does then:
+A claim (or pull) hands out a job, and its caller may not hear of it. The writer then acts by this table:
 
-| outcome | caller | the job is | the writer |
+| outcome | caller | job | writer |
 |---|---|---|---|
 | a job | still waits | sent, and its caller is told | does nothing more |
-| a job | gave up or hung up | sent, and nobody knows | puts it back |
-| None | any | not there | does nothing more |
+| a job | gave up or hung up | sent, and no agent knows | puts it back |
+| None | any | there is none | does nothing more |
 | Unavailable, never attempted | was told 503 | untouched | does nothing more |
 | Unavailable, attempted | was told 503 | sent, if the COMMIT went through | puts it back, if it is sent |
 
@@ -27,6 +27,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import TypeVar
 
 from django.db import connection
@@ -66,7 +67,7 @@ class Writer:
     def start(self) -> None:
         """Start the thread; the running loop is the one whose futures it resolves."""
         self._loop = asyncio.get_running_loop()
-        self._thread = start_thread("writer", self._serve_next)
+        self._thread = start_thread("writer", self._serve_next, prepare=partial(give_up_within, ANSWER_WITHIN_SECONDS))
 
     async def stop(self) -> None:
         """Let the thread finish what is queued, then end it."""
@@ -117,7 +118,6 @@ class Writer:
 
     def _serve_next(self) -> bool:
         """Serve one batch; return whether there will be another. The turn of the thread."""
-        give_up_within(ANSWER_WITHIN_SECONDS)
         writes = self._take()
         if not writes:
             connection.close()
@@ -138,6 +138,7 @@ class Writer:
         return True
 
     def _serve_rest(self) -> None:
+        give_up_within(ANSWER_WITHIN_SECONDS)
         while self._serve_next():
             pass
 

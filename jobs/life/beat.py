@@ -1,4 +1,4 @@
-"""The heartbeat of agents that speak protocol 2: it renews the leases of what they run and brings wishes to cancel."""
+"""The heartbeat of protocol 2: it renews the leases of running jobs and brings cancel requests to the agent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Beat:
 def beat_jobs(beats: Sequence[Beat], *, now: dt.datetime | None = None) -> list[list[str]]:
     """Renew the leases of the running jobs that are named; return, for each beat, those that must be ended.
 
-    A lease that is over stays over: its job may have expired meanwhile. A renewal is no move and writes no event.
+    A lease that is over is not renewed: its job may have expired meanwhile. A renewal writes no event.
     """
     with transaction.atomic():
         now = now or database_now()

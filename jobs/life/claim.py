@@ -20,10 +20,10 @@ from kernel.ids import new_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A poll that wants a job. `request_id` is made once, before the first try: a repeated claim gets the same job.
+    """A poll that wants a job. `request_id` is made once, before the first attempt: a repeated claim gets the same job.
 
     Protocol 2 is that of an agent that acknowledges jobs before it starts them, and beats while it runs them.
-    `in_queues` is off for an agent of which it is known that no queue holds work for it.
+    `in_queues` is False for an agent that no queue holds work for.
     """
 
     agent_id: str
@@ -35,7 +35,8 @@ class Claim:
 def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> list[Job | None]:
     """Hand each claim the oldest due job of its agent by (active_at, id), or None.
 
-    Of a queue that is first in line, if it has room (`jobs.queues.dispatch`); a group's job becomes this agent's.
+    A queue whose first job is older comes first, if it has room (`jobs.queues.dispatch`); a job of a group's queue
+    becomes this agent's.
     Two claims of one agent get two jobs. The rows are locked with SKIP LOCKED, so that another gateway's claim for the
     same agent is not waited for. The claimed job carries a lease of LEASE_SECONDS; under protocol 2 one of ACK_SECONDS,
     after which it is offered again.
@@ -43,7 +44,7 @@ def claim_jobs(claims: Sequence[Claim], *, now: dt.datetime | None = None) -> li
     with transaction.atomic():
         now = now or database_now()
         before = taken_before([claim.request_id for claim in claims])
-        line = Line(now)
+        line = Line(now) if any(claim.in_queues for claim in claims) else None
         taken: set[str] = set()
         outcomes: list[Job | None] = []
         moves: list[JobMove] = []
@@ -81,7 +82,7 @@ def later_lease(protocol: int) -> dt.timedelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """A claim whose answer never left for the agent: nobody knows of its job, which may be offered again."""
+    """A claim whose answer did not leave: its job was not started and may be offered again."""
 
     request_id: str
 
@@ -103,27 +104,29 @@ def put_back_jobs(returned: Sequence[PutBack], *, now: dt.datetime | None = None
 
 
 def offer_again(job: Job, *, actor: str) -> JobMove:
-    """Return the move of a job handed out and started by nobody: it waits again, or ends as its owner asked."""
+    """Return the move of a job that was handed out and not started: it waits again, or ends as its owner asked."""
     if job.cancel_requested_at is not None:
         return JobMove(job=job, move=Move.CANCEL, after=JobStatus.CANCELED, actor=actor)
-    is_anybodys = job.queue is not None and job.queue.agent_id is None
-    agent_id = "" if is_anybodys else None
-    return JobMove(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor, agent_id=agent_id)
+    # A job of a group's queue, or of one without agents, may go to another agent this time.
+    new_agent_id = "" if job.queue is not None and job.queue.agent_id is None else None
+    return JobMove(job=job, move=Move.REOFFER, after=JobStatus.QUEUING, actor=actor, agent_id=new_agent_id)
 
 
 def taken_before(request_ids: Sequence[str]) -> dict[str, Job]:
-    """Return what an earlier try of the same claims took, by request id: its COMMIT went through unheard."""
+    """Return the jobs that an earlier attempt of the same claims took and committed, by request id."""
     events = JobEvent.objects.select_related("job").filter(request_id__in=request_ids)
     return {event.request_id or "": event.job for event in events}
 
 
-def _next_job(claim: Claim, taken: set[str], line: Line, now: dt.datetime) -> Job | None:
+def _next_job(claim: Claim, taken: set[str], line: Line | None, now: dt.datetime) -> Job | None:
     """Return the job to hand out, locked: one in no queue, or that of a queue whose first job is older."""
     rows = Job.objects.claimable(now).filter(agent_id=claim.agent_id, queue=None)
     if taken:
         rows = rows.exclude(pk__in=taken)
     plain = rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
-    for queue, due_at in queues_with_work(queues_of_agent(claim.agent_id), now) if claim.in_queues else ():
+    if line is None or not claim.in_queues:
+        return plain
+    for queue, due_at in queues_with_work(queues_of_agent(claim.agent_id), now):
         if plain is not None and plain.active_at <= due_at:
             break
         if job := line.lock_next(queue.pk):

@@ -17,7 +17,7 @@ from kernel.transactions import run_transaction
 def expire_job(job_id: str, *, now: dt.datetime | None = None) -> Job:
     """Let a job expire, whether it waits or is with an agent, as if its time were over; return it.
 
-    Raises NotFound; JobFinished for one that ended otherwise, whose result stands.
+    Raises NotFound, and JobFinished for a job that has ended otherwise.
     """
 
     def expire() -> Job:

@@ -21,7 +21,7 @@ class WholeJob:
 
 def read_job(*, owner_id: str, job_id: str) -> WholeJob:
     """Return one job of the owner, its agent and queue loaded; raise NotFound. Three queries."""
-    # Databases that compare padded take an id with a blank at its end for the id.
+    # is_id: a database that pads when it compares takes an id with a trailing blank for the id.
     rows = Job.objects.select_related("agent", "queue").filter(owner_id=owner_id, pk=job_id)
     job = rows.first() if is_id(job_id) else None
     if job is None:

@@ -1,4 +1,4 @@
-"""T3, T4, T4b: an agent says how a job goes or how it ended. The first end stands."""
+"""T3, T4, T4b: an agent reports progress or the end of a job. The first end wins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATE_DAYS = 7
 
 
 class ReportKind(models.TextChoices):
-    """What an agent says: the last word of the path of its call."""
+    """The kind of a report: the last segment of the path of its call."""
 
     RUNNING = "running"
     SUCCEED = "succeed"
@@ -29,9 +29,9 @@ class ReportKind(models.TextChoices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One report. `request_id` is made once, before the first try: a repeated one counts once, answered alike.
+    """One report. `request_id` is made once, before the first attempt, so that a retried report counts once.
 
-    Under protocol 2 the first `running` acknowledges the offer of that number, and nothing starts without it.
+    Under protocol 2 the first `running` acknowledges the offer with the number `offer`, before the agent starts the job.
     """
 
     agent_id: str
@@ -44,12 +44,14 @@ class Report:
 
 
 def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) -> list[AppError | None]:
-    """Take each report in turn.
+    """Take each report in turn; return None, or the error, for each.
 
-    Per item: NotFound for a job that this agent does not have; JobFinished for an end after the end (but one late end
-    within seven days of an expiry is taken, and marked); JobNotFound for progress of a job that is not active, or an
-    end of one that was never taken. Under protocol 2 progress is refused with JobCanceled when the owner took the job
-    back, and with JobTaken when the offer or the lease does not hold any more; the same end again is no error.
+    - NotFound: this agent does not have the job.
+    - JobFinished: the job has ended before. One late end within seven days of an expiry is taken, and marked late.
+      Under protocol 2 the same end again is no error.
+    - JobNotFound: progress of a job that is not active, or the end of one that was not claimed.
+    - JobCanceled, progress under protocol 2: the owner canceled the job.
+    - JobTaken, progress under protocol 2: the offer or the lease has ended.
     """
     with transaction.atomic():
         now = now or database_now()
@@ -58,7 +60,7 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
                 "request_id", flat=True
             )
         )
-        # Databases that compare padded take an id with a blank at its end for the id.
+        # is_id: a database that pads when it compares takes an id with a trailing blank for the id.
         jobs = lock_jobs({report.job_id for report in reports if is_id(report.job_id)})
         outcomes: list[AppError | None] = [None] * len(reports)
         waiting = [(at, report) for at, report in enumerate(reports) if report.request_id not in seen]
@@ -81,7 +83,7 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
 
 
 def _decide(report: Report, job: Job | None, now: dt.datetime) -> JobMove | AppError | None:
-    """Return the move that the report makes, or why it makes none; None: it was made before."""
+    """Return the move that a report makes, or the error that refuses it; None: the same end was reported before."""
     if job is None or job.agent_id != report.agent_id:
         return NotFound()
     if report.kind == ReportKind.RUNNING:
@@ -126,7 +128,7 @@ def _decide_progress(report: Report, job: Job, now: dt.datetime) -> JobMove | Ap
 
 
 def may_be_late(job: Job, now: dt.datetime) -> bool:
-    """A job that its agent did take may still tell its end, once, within seven days of its expiry."""
+    """Tell whether an expired job that was claimed may still end, once, within seven days of its expiry."""
     return (
         job.sent_at is not None and job.expired_at is not None and now - job.expired_at <= dt.timedelta(days=LATE_DAYS)
     )

@@ -1,4 +1,4 @@
-"""Queues without agents: a program of the owner takes their jobs, one by one, and says how each went."""
+"""Queues without agents: a program of the owner pulls their jobs one by one and reports how each ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kernel.ids import is_id, new_id
 from kernel.transactions import run_transaction
 
 _PROTOCOL = 2
-"""As an agent's of protocol 2, a job handed out and not ended in its time is offered again."""
+"""As under protocol 2 of agents, a job that was handed out and did not end within its lease is offered again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

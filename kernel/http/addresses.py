@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 
+@functools.lru_cache(maxsize=4096)
 def caller_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
     """Return the caller's IP address; None if it is unknown (a Unix socket, or a malformed header of a proxy).
 

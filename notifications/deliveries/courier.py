@@ -134,13 +134,15 @@ def carry(delivery_id: str) -> None:
         try:
             reach("courier.before_delivery")
             deliver(slot.delivery_id)
+            seconds = time.monotonic() - began
         except Exception:
-            # The sweep rings this delivery again; those that wait behind it must not wait for the sweep.
+            # The sweep rings this delivery again. Those that wait behind it need not wait for the sweep.
             logger.exception(
                 "delivery failed", extra={"action": "courier.failed", "delivery": slot.delivery_id, "lane": slot.lane}
             )
+            seconds = FAST_SECONDS
         except BaseException:
             # The thread is about to end: free the slot, and let the sweep ring what waits behind it.
             _lanes.free(slot)
             raise
-        slot = _lanes.pass_on(slot, seconds=time.monotonic() - began)
+        slot = _lanes.pass_on(slot, seconds=seconds)

@@ -69,7 +69,7 @@ def _backend(writer: Writer, reader: Reader, principal: Principal, *, slow: bool
         write=writer.write,
         put_back=writer.put_back,
         read=reader.ask,
-        waiters=BellWaiters(lambda: True),
+        waiters=BellWaiters(),
         identify=identify,
         hear=hear,
         may_have_work=may_have_work,

@@ -16,6 +16,7 @@ from jobs.life.callbacks import tell_callbacks
 from jobs.models import Job
 from jobs.states import JobStatus, Move
 from jobs.transitions import JobMove
+from kernel import failpoints
 from kernel.clock import database_now
 from notifications.deliveries import courier
 from notifications.deliveries.signing import secrets_of
@@ -149,3 +150,24 @@ def test_one_that_hangs_holds_up_itself_alone(start: Start) -> None:
     receivers = start(["hang", "410", "redirect", "100 MB"])
     seconds = _good_seconds(receivers, each=1, good=5, rest=0.02)
     assert seconds[-1] < 3
+
+
+def test_after_an_error_in_a_courier_what_waits_behind_is_delivered(start: Start) -> None:
+    receivers = start([])
+    agent = make_agent()
+    secrets_of(agent.owner_id)
+    job, numbers = make_job(agent), itertools.count(100)
+    first, second = _callbacks(job, receivers.good, numbers, 2)
+    lane = Delivery.objects.get(pk=first).lane
+    held = courier._lanes.take_slot(lane, 2, "another")
+    _carry(first)  # has no slot, and waits
+    assert held is not None
+    courier._lanes.free(held)
+    failpoints.arm("raise:courier.before_delivery:1")
+    try:
+        _carry(second)  # takes the slot for the first, fails, and goes on with its own
+    finally:
+        failpoints.arm("")
+    assert set(receivers.heard) == {second}
+    _carry(first)
+    assert set(receivers.heard) == {first, second}
