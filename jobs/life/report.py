@@ -31,7 +31,7 @@ class ReportKind(models.TextChoices):
 class Report:
     """One report. `request_id` is made once, before the first attempt, so that a retried report counts once.
 
-    Under protocol 2 the first `running` acknowledges the offer with the number `offer`, before the agent starts the job.
+    Under protocol 2 the first `running` acknowledges the offer numbered `offer`, before the agent starts the job.
     """
 
     agent_id: str
