@@ -62,7 +62,7 @@ SETTINGS = (
         name="LETSERVER_TRUSTED_PROXIES",
         default="0",
         read=readers.number(0, 10),
-        meaning="How many reverse proxies stand in front and append to X-Forwarded-For.",
+        meaning="Number of reverse proxies in front that append to X-Forwarded-For.",
     ),
     Setting(
         name="LETSERVER_DATABASE_URL",
@@ -193,7 +193,7 @@ SETTINGS = (
         name="LETSERVER_EVENTS",
         default="off",
         read=readers.switch,
-        meaning="on: every move of a job and every message is told on two Redis streams to upstream programs.",
+        meaning="on: every move of a job and every message is written to two Redis streams for upstream programs.",
     ),
     Setting(
         name="LETSERVER_EMAIL_URL",
@@ -271,7 +271,7 @@ SETTINGS = (
         name="LETSERVER_WECHAT_TEMPLATE_FIELDS",
         default='{"thing1": "title", "thing2": "text", "phrase3": "level", "time4": "time"}',
         read=readers.words,
-        meaning="What stands in the fields of the templates, as JSON: title, text, level, source, agent or time.",
+        meaning="The contents of the template fields, as JSON: title, text, level, source, agent or time.",
     ),
     Setting(
         name="LETSERVER_WECOM_CORP_ID",
@@ -343,7 +343,7 @@ SETTINGS = (
         name="LETSERVER_DEBUG",
         default="off",
         read=readers.switch,
-        meaning="on: Django's debug pages. Never where strangers can reach the server.",
+        meaning="on: Django's debug pages. Never on a server that untrusted clients can reach.",
     ),
 )
 
