@@ -77,8 +77,7 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        is_hot = self._hot and self._router is not None and scope["type"] == "http"
-        handler = self._router.find(scope["method"], scope["path"]) if is_hot and self._router else None
+        handler = self._find_handler(scope)
         if handler is None:
             await self._hand_to_django(scope, receive, send)
             return
@@ -101,6 +100,11 @@ class Gateway:
         """Answer every held call now, and hold none from now on: the server stops."""
         if self._pipeline:
             self._pipeline.waiters.release()
+
+    def _find_handler(self, scope: Scope) -> Handler | None:
+        if self._router is None or not self._hot or scope["type"] != "http":
+            return None
+        return self._router.find(scope["method"], scope["path"])
 
     async def _hand_to_django(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Cap the body on its way: Django reads a body to its end, onto the disk, before a view can look at it."""
