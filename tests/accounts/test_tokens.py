@@ -22,7 +22,7 @@ from tests.factories import make_agent, make_user
 
 _MANY = pytest.mark.parametrize("count", [1_000, pytest.param(100_000, marks=pytest.mark.long)])
 _LEAST_LETTERS = 50
-"""So many of the 62 letters at least stand at each random place of 1,000 tokens."""
+"""At least this many of the 62 letters occur at each random position of 1,000 tokens."""
 _USER_SHAPE = re.compile(r"ls[ujn]_[0-9A-Za-z]{36}")
 _AGENT_SHAPE = re.compile(r"[0-9A-Za-z]{20}")
 
@@ -49,7 +49,7 @@ def test_agent_tokens_are_unique_random_at_every_place_and_well_formed(count: in
 
 
 def _fewest_letters(texts: Iterable[str]) -> int:
-    """Return how many different letters stand at the place that has fewest."""
+    """Return the number of different letters at the position that has the fewest."""
     return min(len(set(letters)) for letters in zip(*texts, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""How many agents somebody may have, whoever asks and however many ask at once."""
+"""The limit of agents for each user, also under concurrent calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_deleted_agent_makes_room_and_people_one_brought_give_more() -> None:
     delete_agent(agent=agents[0], actor="test")
     make_agent(owner=owner)
     User.objects.filter(pk=owner.pk).update(bonus_agents=1)
-    # What stands in the row counts, not what the caller read before.
+    # The stored value counts, not the value that the caller read before.
     assert owner.bonus_agents == 0
     make_agent(owner=owner)
     owner.refresh_from_db()

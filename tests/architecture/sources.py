@@ -25,7 +25,7 @@ class Source:
 
     @property
     def app(self) -> str:
-        """The top folder that it stands in."""
+        """The top folder of the file."""
         return self.path.relative_to(ROOT).parts[0]
 
     @property

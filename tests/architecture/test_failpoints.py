@@ -1,4 +1,4 @@
-"""Every failpoint of the table stands in the sources once, and none stands there that the table does not have."""
+"""The sources reach every failpoint of the table once, and no other."""
 
 from __future__ import annotations
 

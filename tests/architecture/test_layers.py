@@ -65,7 +65,7 @@ def test_foreign_keys_point_down_only() -> None:
 
 
 def test_agent_program_stands_apart() -> None:
-    """It uses the standard library and itself, and nobody uses it."""
+    """The agent imports the standard library and itself, and no other room imports it."""
     found = []
     for source in product():
         for module, _names, line in source.imports():
@@ -103,7 +103,7 @@ def test_a_rule_that_is_broken_is_found() -> None:
 
 
 def test_the_checker_of_the_guarantees_does_not_import_the_product() -> None:
-    """Who judges with the help of the judged finds nothing. What it imports of the tests is held to the same."""
+    """A checker that uses the code it checks finds nothing. The same rule holds for its imports from tests."""
     seen: set[str] = set()
     todo = [f"tests.faults.{name}" for name in ("invariants", "journal")]
     outside = set()

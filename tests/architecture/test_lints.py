@@ -34,7 +34,7 @@ def _secret_comparisons(source: Source) -> Iterator[str]:
 def test_secrets_are_not_compared_with_equals() -> None:
     """`==` stops at the first difference, and the time it took tells where (S13): use hmac.compare_digest.
 
-    Not the agent program: it compares what stands in its own file with what stood there before.
+    The agent program is left out: it compares its own file with an earlier version of it.
     """
     assert [found for source in product() if source.app != APART for found in _secret_comparisons(source)] == []
 

@@ -68,7 +68,7 @@ def test_secret_is_not_repeated_in_the_refusal() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    """One table is the whole truth only if nobody looks past it."""
+    """The table is complete only if no code reads the environment elsewhere."""
     allowed = ("letserver/environment.py", "letserver/bootstrap.py", "letserver/up/", "skadi/")
     found = []
     for source in product():

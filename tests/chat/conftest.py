@@ -1,4 +1,4 @@
-"""alice talks; the door is the console unless a test says otherwise."""
+"""alice talks; the platform is the console unless a test says otherwise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def charlie(db: None) -> User:
 
 @pytest.fixture
 def say(alice: User) -> Say:
-    """Say a line as alice and hear the answer; empty: silence."""
+    """Send a line as alice and return the answer; empty means no answer."""
 
     def say_as(text: str, *, by: User = alice, **more: object) -> str:
         values = {"platform": "console"} | more

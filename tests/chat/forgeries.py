@@ -1,7 +1,7 @@
 """Calls of `/chat/wechat` that are wrong in one thing each, made from one that would run a job.
 
-Forgers do not know the token. What is signed rightly all the same stands for bytes that were hurt, and for a token that
-leaked: then the encryption is what keeps strangers out.
+Forgers do not know the token. A right signature over broken content stands for damaged bytes and for a leaked token:
+then only the encryption keeps attackers out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Forger:
     chance: random.Random
 
     def plain(self, **more: str) -> str:
-        """What a person wrote, as the platform would say it."""
+        """The text of a person, as the platform would send it."""
         fields = {
             "ToUserName": "gh_us",
             "FromUserName": OPENID,
@@ -78,7 +78,7 @@ class Forger:
 
 
 def envelope(secret: str) -> bytes:
-    """What is pushed."""
+    """The body of a push."""
     return f"<xml><ToUserName>gh_us</ToUserName><Encrypt>{secret}</Encrypt></xml>".encode()
 
 
@@ -406,7 +406,7 @@ REFUSED: Mapping[str, Callable[[Forger], Call]] = {
         _clear_garbage,
     )
 }
-"""By what is wrong: calls that are refused."""
+"""Calls that are refused, by the fault in them."""
 
 IGNORED: Mapping[str, Callable[[Forger], Call]] = {"in the clear": _in_the_clear}
 """Calls that are taken and not listened to."""

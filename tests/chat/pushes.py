@@ -1,4 +1,4 @@
-"""What platforms push, written from their own pages: the product's own code takes no part."""
+"""The pushes of platforms, written from their own documentation without the product's code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Phone:
     client: Client = field(default_factory=Client)
 
     def text(self, content: str, **more: str) -> str:
-        """Write something; hear what is answered, empty for nothing."""
+        """Send a text; return the answer, empty for none."""
         return self.heard({"MsgType": "text", "Content": content, "MsgId": str(next(_numbers)), **more})
 
     def event(self, event: str, key: str = "", **more: str) -> str:

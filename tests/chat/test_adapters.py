@@ -1,4 +1,4 @@
-"""WeCom, Telegram and Slack: who may speak, how they are bound, what strangers hear, what is refused."""
+"""WeCom, Telegram and Slack: binding, unknown people, refused calls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Telegram:
 
 
 class _Slack:
-    """Somebody in a workspace."""
+    """A person in a workspace."""
 
     number = 0
 

@@ -1,4 +1,6 @@
-"""The doors as the platforms' simulator sees them, over HTTP: it judges signatures, encryption and answers itself."""
+"""The chat adapters against the simulator of the platforms, over HTTP. The simulator checks signatures, encryption and
+answers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def _nobody_comes_late(live_server: Any) -> Iterator[None]:
-    """What the platform has hung up on is worked on all the same: in this test, not in the next.
+    """The product still works on a line that the platform hung up on. Wait for it here, so that it cannot disturb the
+    next test.
 
     There the same people bring messages with the same numbers.
     """
@@ -125,7 +128,7 @@ def test_an_answer_that_takes_longer_than_the_platform_waits_still_makes_one_job
     sim.follow(alice)
     make_agent(owner=_owner(alice), name="nas")
     with ThreadPoolExecutor() as threads:
-        # Whoever writes waits for us: the platform hangs up and brings the line again.
+        # While the person waits, the platform hangs up and sends the line again.
         with transaction.atomic():
             sending = threads.submit(sim.text, alice, "nas date")
             until(lambda: len(sim.pushes("wechat")) >= 3, seconds=20)

@@ -1,4 +1,4 @@
-"""A dangerous entry of an agent's file is asked about in the chat; a yes sends it once more, marked."""
+"""A dangerous entry of an agent's file needs a yes in the chat. The yes sends the job again, marked as confirmed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def nas(alice: User) -> Agent:
 
 @pytest.fixture
 def at_wechat(alice: User) -> dict[str, str]:
-    """Where alice talks."""
+    """The chat of alice."""
     address = ChatAddress(platform="wechat", account="wx", external_id="oAlice")
     identity: ChatIdentity = bind_identity(address, owner=alice)
     ensure_identity_channel(identity)

@@ -54,7 +54,7 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     bind_identity(ChatAddress(platform="wechat", account=APPID, external_id=OPENID), owner=alice)
     make_agent(owner=alice, name="nas")
     forger, client = Forger(random.Random(count)), Client()
-    _send(client, Call(query=""))  # What is loaded at the first call is no matter of any kind.
+    _send(client, Call(query=""))  # Imports at the first call must not count for one of the kinds.
     before = _rows()
     shapes: defaultdict[Shape, Counter[str]] = defaultdict(Counter)
     seconds: defaultdict[str, list[float]] = defaultdict(list)
@@ -76,7 +76,7 @@ def test_a_forged_callback_is_refused_like_every_other_and_does_nothing(
     assert by_status[405].keys() == NO_METHOD.keys()
     assert sum(kinds.total() for kinds in shapes.values()) == count
     assert min(by_status[403].values()) >= count // len(_MAKERS)
-    # What is dear is dear each time: one of them alone may have paid for a collection of the test's own garbage.
+    # A slow kind is slow each time. A single slow call may include a garbage collection of the test itself.
     dearest, kind = max((statistics.median(spent), kind) for kind, spent in seconds.items())
     assert dearest < _DEAREST_KIND_CPU_SECONDS
     tell(

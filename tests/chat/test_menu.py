@@ -56,7 +56,7 @@ def test_the_menu_is_made_once_shown_and_taken_away(sim: Simulator) -> None:
     shown = _run("--show").splitlines()
     assert shown[:4] == ["Status → status", "Jobs → jobs", "More", "  Help → help"]
     assert shown[-1].endswith("/console/")
-    # Another one, of whoever made it, is replaced.
+    # An existing menu is replaced.
     assert "状态 → status" in _run("--lang", "zh-hans")
     assert _made(sim) == 2
     assert "gone" in _run("--delete")

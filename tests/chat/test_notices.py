@@ -1,4 +1,4 @@
-"""What became of a job is told once, where it came from."""
+"""The outcome of a job is reported once, in the chat that it came from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def place(user: User, address: str) -> ChatIdentity:
-    """Somebody who follows the account, with the channel that this makes."""
+    """A follower of the account, with the channel that following creates."""
     now = database_now()
     Channel.objects.create(
         owner=user, name=address, driver="wechat", account="app", address=address, levels=list(Level.values),

@@ -1,4 +1,4 @@
-"""The official account's door: modes, repeats, follow and unfollow, scanned pictures, posters, forgeries."""
+"""The adapter of the official account: modes, repeats, follow and unfollow, scanned pictures, posters, forgeries."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser that calls nobody by itself."""
+    """A browser that makes no calls of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         try:
@@ -33,7 +33,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass(slots=True, kw_only=True)
 class Look:
-    """How somebody looks at the pages."""
+    """A way to view the pages: size, language, colours."""
 
     language: str
     width: int
@@ -75,7 +75,7 @@ class Watch:
 
 @dataclass(slots=True, kw_only=True)
 class Camera:
-    """Takes pictures for the documentation where `folder` is given; else only looks whether the page fits."""
+    """Takes pictures for the documentation where `folder` is given; else only checks that the page fits."""
 
     watch: Watch
     look: Look

@@ -66,5 +66,5 @@ def at_charlie(charlie: User) -> Client:
 
 @pytest.fixture
 def at_nobody(db: None) -> Client:
-    """The browser of a stranger."""
+    """The browser of a visitor without a login."""
     return browser_of(None)

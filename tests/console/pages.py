@@ -1,4 +1,4 @@
-"""What every page of ours must be like, whatever it shows."""
+"""The rules that every page must meet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def text_of(response: HttpResponse) -> str:
 
 
 def assert_sound(response: HttpResponse) -> None:
-    """The policy stands on the answer, and the page breaks none of it and points to no other host."""
+    """The answer carries the policy, and the page keeps it and points to no other host."""
     policy = response.headers["Content-Security-Policy"]
     for directive in _POLICY:
         assert directive in policy

@@ -114,7 +114,7 @@ def rows(alice: User) -> None:
 
 
 def _add_a_message(owner: User, now: dt.datetime) -> None:
-    """What was said and entered has words that no page for staff may show."""
+    """Messages and settings hold words that no page for staff may show."""
     channel = create_channel(
         owner_id=owner.pk, name="robot", driver="wecom_robot", settings={"key": "PRIVATE-KEY"}, levels=[], actor="test"
     )
@@ -135,7 +135,7 @@ def _add_a_message(owner: User, now: dt.datetime) -> None:
 
 
 def _add_a_chat(owner: User, now: dt.datetime) -> None:
-    """Somebody talks to us at a door."""
+    """A person talks to the product on a chat platform."""
     identity = ChatIdentity.objects.create(
         owner=owner, platform="telegram", account="bot", external_id="42", display="Alice", bound_at=now
     )

@@ -1,4 +1,4 @@
-"""What holds for every route of the console, read from the table of routes: a new one without a row here fails."""
+"""The rules for every route of the console, read from the table of routes: a new route without a row here fails."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_the_root_leads_to_the_console(at_nobody: Client) -> None:
 
 
 def _counts() -> tuple[int, ...]:
-    """What a refused call must not have changed: jobs, enabled agents, live tokens, messages, channels, deliveries."""
+    """A refused call must not change these: jobs, enabled agents, live tokens, messages, channels, deliveries."""
     from agents.models import Agent
 
     return (

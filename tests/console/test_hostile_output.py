@@ -43,7 +43,9 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 def _outputs() -> list[list[str]]:
-    """The corpus by outputs: what can begin a sequence, and so swallow the next text, stands alone; others by tens."""
+    """The corpus as outputs: a text that can begin a sequence, and so swallow the next text, gets its own output;
+    others go by tens.
+    """
     alone = [text for text in CORPUS if _BEGINS.search(text) or len(text) > 300]
     rest = [text for text in CORPUS if text not in alone]
     return [[text] for text in alone] + [rest[start : start + 10] for start in range(0, len(rest), 10)]

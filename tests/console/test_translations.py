@@ -1,4 +1,4 @@
-"""Every word is there in Chinese, compiled, and the pages in Chinese hold no English word of ours."""
+"""Every sentence is translated and compiled, and the Chinese pages hold no English sentence."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_a_real_server_serves_after_an_error_in_its_writer(lane: Lane) -> None:
 
 
 def test_a_thread_that_cannot_go_on_ends_its_process() -> None:
-    """So that the supervisor starts another one: a process without its writer would answer 503 for ever."""
+    """So that the supervisor starts another one: without its writer it would answer 503 until a restart by hand."""
     program = (
         "import sys, threading; from kernel.loops import start_thread\n"
         "start_thread('doomed', lambda: sys.exit(0)); threading.Event().wait(20)"

@@ -91,7 +91,7 @@ class Stub:
             line.settimeout(5)
             self.heard.append(line.recv(65536))
             self._speak(line)
-            # Closing over words that were not read would take back what was said (RST).
+            # Closing with unread bytes would reset the connection (RST) and lose the answer.
             line.shutdown(socket.SHUT_WR)
             while line.recv(65536):
                 continue
@@ -224,7 +224,7 @@ def test_name_that_changes_its_address_is_called_where_it_was_judged(
     assert _error(f"http://rebind.example:{judged.port}/").kind == "refused"
 
 
-# What goes out and what comes in.
+# Bytes that go out and come in.
 
 
 def test_answer_comes_with_lower_case_headers_and_the_request_asks_for_nothing_packed(
@@ -360,7 +360,7 @@ _LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 def _certificate(folder: Path, name_in_it: x509.GeneralName = _LOOPBACK) -> Path:
-    """Write a certificate that nobody has signed but itself."""
+    """Write a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

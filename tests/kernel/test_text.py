@@ -1,4 +1,4 @@
-"""Cutting and comparing text; ids; JSON from strangers; addresses behind proxies."""
+"""Cutting and comparing text; ids; JSON from untrusted clients; addresses behind proxies."""
 
 from __future__ import annotations
 

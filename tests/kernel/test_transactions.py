@@ -1,4 +1,4 @@
-"""A transaction whose process stood still in the middle is undone."""
+"""A transaction is rolled back if its process stood still in the middle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_view_that_slept_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_deadlock_is_a_lost_race_and_is_run_again() -> None:
-    """What MySQL and MariaDB say when they roll a transaction back so that another can go on."""
+    """The error of MySQL and MariaDB when they roll a transaction back to resolve a deadlock."""
     errors: list[Exception] = [OperationalError(1213, "Deadlock found when trying to get lock")]
 
     def service(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Starts instances of `make up` and ends them after the test, whatever became of it."""
+"""Starts instances of `make up` and ends them after the test, also after a failure."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def clean_environment(**more: str) -> dict[str, str]:
 def processes_of(data: Path) -> dict[int, str]:
     """Return the command lines of the living processes of this data folder, by id.
 
-    Those whose environment names the folder, and those that hold its lock: Redis writes its title over its
-    environment.
+    Processes whose environment names the folder, and processes that hold its lock: Redis overwrites its environment
+    with its title.
     """
     found = {}
     for entry in Path("/proc").iterdir():

@@ -21,7 +21,7 @@ from tests.upgrade.tables import Tables, opened, read_migrations, read_schema, r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upgrade:
-    """What stood in the database before the newest migrations and after them."""
+    """The content of the database before the newest migrations and after them."""
 
     url: str
     before: Tables

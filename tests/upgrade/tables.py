@@ -1,4 +1,4 @@
-"""Reads a database without any model: rows, columns and constraints as they stand."""
+"""Reads a database without any model: rows, columns and constraints."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ _OF_NAS = Counter(
         "after sent": 1,
     }
 )
-"""What the old rows order from the agent `nas`: two runs of a schedule, one of them due, and `backup` with a retry."""
+"""The jobs that the old rows order from the agent `nas`: two runs of a schedule, one of them due, and `backup` with a
+retry.
+"""
 
 _OF_BUILD = Counter({"delayed compile": 1})
 
@@ -193,7 +195,7 @@ def test_tokens_secrets_and_sessions_are_good(used: Used, old: dict[str, Any]) -
 
 
 def test_a_request_that_is_repeated_after_the_upgrade_finds_its_old_row(used: Used, old: dict[str, Any]) -> None:
-    """A client that has not heard the answer sends the same request again, perhaps to the new version."""
+    """A client that did not receive the answer sends the same request again, perhaps to the new version."""
     for path, body, key, name in old["requests"]:
         again = used.server.call("POST", path, body, token=old["user_token"], headers={"Idempotency-Key": key})
         assert (again[0], again[1].get("id")) == (201, old["ids"][name]), again
