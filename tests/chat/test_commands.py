@@ -134,7 +134,7 @@ def test_agent_add_refuses_words_of_the_commands(name: str, alice: User, say: Sa
 )
 def test_too_few_or_too_many_words_get_the_usage(word: str, say: Say) -> None:
     text = say(word)
-    assert text.startswith("Say it like this:\n")
+    assert text.startswith("Write it like this:\n")
     assert f"\n{word.split()[0]} " in text
 
 
@@ -266,7 +266,9 @@ def test_me_tells_what_somebody_has(word: str, alice: User, say: Say) -> None:
     assert "1" in text
 
 
-@pytest.mark.parametrize(("word", "answered"), [("lang en", "English it is."), ("语言 english", "English it is.")])
+@pytest.mark.parametrize(
+    ("word", "answered"), [("lang en", "I will answer in English."), ("语言 english", "I will answer in English.")]
+)
 def test_the_language_can_be_chosen(word: str, answered: str, alice: User, say: Say) -> None:
     assert say(word) == answered
     alice.refresh_from_db()
@@ -280,7 +282,7 @@ def test_the_language_can_be_chosen(word: str, answered: str, alice: User, say: 
 def test_a_frozen_person_hears_only_that(alice: User, say: Say) -> None:
     make_agent(owner=alice, name="nas")
     User.objects.update(is_active=False)
-    assert say("token") == say("nas date") == "This account is frozen. Ask whoever runs this service."
+    assert say("token") == say("nas date") == "This account is frozen. Ask the administrator of this service."
     assert not Job.objects.exists()
 
 
@@ -324,7 +326,7 @@ def test_one_agent_too_many_is_refused_with_the_numbers_that_me_tells(
     settings.AGENTS_PER_USER = 1
     User.objects.filter(pk=alice.pk).update(bonus_agents=1)
     say("agent add one")
-    assert "Agents: 1/2 · of these on top, for people you brought: 1" in say("me")
+    assert "Agents: 1/2 · of these for people you invited: 1" in say("me")
     say("agent add two")
     assert "You have 2 agents and may have 2." in say("agent add three")
     assert Agent.objects.filter(owner=alice).count() == 2

@@ -51,7 +51,7 @@ def _say(browser: Client, text: str, *, htmx: bool = True, key: str = "") -> str
 
 
 def test_the_conversation_is_shown_in_order_with_and_without_javascript(browser: Client) -> None:
-    assert "Say “help”" in text_of(browser.get("/console/chat"))
+    assert "Write “help”" in text_of(browser.get("/console/chat"))
     assert "What you can say" in _say(browser, "help")
     assert _say(browser, "status", htmx=False) == ""
     page = browser.get("/console/chat")

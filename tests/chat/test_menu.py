@@ -51,7 +51,7 @@ def test_the_menu_is_made_once_shown_and_taken_away(sim: Simulator) -> None:
     assert "no menu" in _run("--show")
     assert "Status → status" in _run("--lang", "en")
     assert _made(sim) == 1
-    assert "as it should be" in _run("--lang", "en")
+    assert "up to date" in _run("--lang", "en")
     assert _made(sim) == 1
     shown = _run("--show").splitlines()
     assert shown[:4] == ["Status → status", "Jobs → jobs", "More", "  Help → help"]

@@ -334,7 +334,7 @@ def test_bind_ties_the_chat_to_an_account_and_unbind_unties_it(phone: Phone) -> 
     assert Channel.objects.get().owner == alice
     assert "wrong" in Phone(openid="oOther0000000000000000000001").text(f"bind {code}")
     assert "no longer reach" in phone.text("unbind")
-    assert "no longer speaks" in phone.text("yes")
+    assert "no longer bound" in phone.text("yes")
     phone.text("help")
     assert _owner(phone) != alice
 
