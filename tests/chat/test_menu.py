@@ -59,7 +59,7 @@ def test_the_menu_is_made_once_shown_and_taken_away(sim: Simulator) -> None:
     # An existing menu is replaced.
     assert "状态 → status" in _run("--lang", "zh-hans")
     assert _made(sim) == 2
-    assert "gone" in _run("--delete")
+    assert "deleted" in _run("--delete")
     assert "no menu" in _run("--delete")
     assert "no menu" in _run("--show")
     assert len(sim.calls("/cgi-bin/menu/delete")) == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from django.utils.translation import gettext_lazy as _
+from django.utils.functional import lazystr
 
 from kernel.errors import InvalidRequest
 from kernel.names import NameRule
@@ -15,14 +15,14 @@ _RULE = NameRule(
     shortest=2,
     longest=8,
     longest_key=12,
-    wrong_length=_("length %(limit)s"),
-    wrong_character=_("character"),
+    wrong_length=lazystr("length %(limit)s"),
+    wrong_character=lazystr("character"),
     never="/",
     may_be_id=False,
     reserved=frozenset({"help"}),
-    is_reserved=_("reserved %(name)s"),
+    is_reserved=lazystr("reserved %(name)s"),
 )
-_ASCII = NameRule(longest=40, wrong_length=_("length"), wrong_character=_("character"), only="abc-0123456789")
+_ASCII = NameRule(longest=40, wrong_length=lazystr("length"), wrong_character=lazystr("character"), only="abc-0123456789")
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
@@ -71,7 +71,7 @@ def test_rule_with_a_list_of_characters_refuses_all_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", [_ID, _ID.upper()])
 def test_rule_decides_whether_a_name_may_look_like_an_id(name: str) -> None:
-    rule = NameRule(longest=40, wrong_length=_("length"), wrong_character=_("character"))
+    rule = NameRule(longest=40, wrong_length=lazystr("length"), wrong_character=lazystr("character"))
     assert rule.check(name) == name
     with pytest.raises(InvalidRequest):
         replace(rule, may_be_id=False).check(name)
