@@ -22,7 +22,9 @@ _RULE = NameRule(
     reserved=frozenset({"help"}),
     is_reserved=lazystr("reserved %(name)s"),
 )
-_ASCII = NameRule(longest=40, wrong_length=lazystr("length"), wrong_character=lazystr("character"), only="abc-0123456789")
+_ASCII = NameRule(
+    longest=40, wrong_length=lazystr("length"), wrong_character=lazystr("character"), only="abc-0123456789"
+)
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
