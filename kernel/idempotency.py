@@ -1,21 +1,8 @@
-"""The header `Idempotency-Key`: a repeated request returns the first result and creates nothing."""
+"""Idempotency keys: the form in which they are compared and stored (`kernel.http.idempotency` reads the header)."""
 
 from __future__ import annotations
 
 import hashlib
-
-from django.utils.translation import gettext_lazy as _
-
-from kernel.errors import InvalidRequest
-
-IDEMPOTENCY_KEY_LENGTH = 255
-
-
-def read_idempotency_key(header: str | None) -> str | None:
-    """Read the header: None without it, else 1 to 255 characters."""
-    if header is not None and not 0 < len(header.strip()) <= IDEMPOTENCY_KEY_LENGTH:
-        raise InvalidRequest(_("An Idempotency-Key has 1 to 255 characters."))
-    return header
 
 
 def callers_key(actor: str, key: str | None) -> str | None:

@@ -12,9 +12,9 @@ from jobs.api.schema import SystemJobSerializer
 from jobs.life.expire import expire_job
 from jobs.life.submit import submit_jobs
 from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import describe, header
 from kernel.http.rest import Operation
-from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
 

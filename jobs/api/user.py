@@ -36,10 +36,10 @@ from kernel.errors import (
     QueueFull,
     QueueNotFound,
 )
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, header, query, wait_query, whole_number
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
-from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
 _WAIT = wait_query("Seconds to wait for the end of the job")

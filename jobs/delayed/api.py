@@ -43,10 +43,10 @@ from kernel.errors import (
     QueueNotFound,
     UnavailableAgent,
 )
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
-from kernel.idempotency import read_idempotency_key
 from kernel.transactions import run_one
 
 RACING_TRIES = 64

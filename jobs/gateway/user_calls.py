@@ -19,7 +19,7 @@ from jobs.queues import wire as queues
 from jobs.queues.pull import Pull, require_pulled
 from jobs.queues.service import find_queue
 from kernel.http.answers import BODY_LIMIT
-from kernel.idempotency import read_idempotency_key
+from kernel.http.idempotency import read_idempotency_key
 
 
 class UserCalls:

@@ -23,7 +23,7 @@ from jobs.transitions import Output
 from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, QueueDuplicate
 from kernel.http.bodies import Description, checked_body
-from kernel.idempotency import read_idempotency_key
+from kernel.http.idempotency import read_idempotency_key
 from kernel.strictjson import JsonObject, JsonValue
 from kernel.text import keep_head_and_tail
 

@@ -58,10 +58,10 @@ from kernel.errors import (
     ScheduleNotFound,
 )
 from kernel.http.bodies import checked_body
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
-from kernel.idempotency import read_idempotency_key
 
 _REFUSALS = [AgentNotFound, InvalidAgent, InvalidDuration, InvalidMessage, InvalidSchedule, NameTaken, QueueNotFound]
 

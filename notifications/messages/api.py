@@ -11,10 +11,11 @@ from rest_framework.response import Response
 from accounts.authentication import FullUser, MessagesUser, caller
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.http.bodies import checked_body
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
-from kernel.idempotency import callers_key, read_idempotency_key
+from kernel.idempotency import callers_key
 from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import NewMessage

@@ -13,10 +13,11 @@ from accounts.authentication import CallingAgent, MessagesUserByQuery, caller
 from accounts.credentials import Principal
 from accounts.services.tokens import note_token_in_query
 from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
+from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import describe, query
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
-from kernel.idempotency import callers_key, read_idempotency_key
+from kernel.idempotency import callers_key
 from kernel.text import unstorable_character
 from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
