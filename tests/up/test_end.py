@@ -14,8 +14,13 @@ from tests.waiting import until
 
 @pytest.mark.timeout(240)
 def test_however_it_ends_nothing_is_left_and_the_next_start_is_the_same(start: Start, tmp_path: Path) -> None:
-    """One folder, three starts: ended by Ctrl-C, by a kill -9 of make, and by a kill -9 of the supervisor."""
-    data = tmp_path / "data"
+    """Three starts on one folder end by Ctrl-C, by a kill -9 of make and by a kill -9 of the supervisor.
+
+    The path of the folder is too long for a Unix socket.
+    """
+    data = tmp_path / ("深 folder " + "x" * 60) / ("y" * 60)
+    assert len(str(data).encode()) > 107
+    data.parent.mkdir()
     first = start(data).wait_until_ready()
     poll_that_waits = first.find("-m skadi")
     assert poll_that_waits

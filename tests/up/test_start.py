@@ -29,7 +29,7 @@ def test_one_of_two_web_processes_that_dies_leaves_callers_with_the_other(runnin
 
 
 def test_secrets_are_readable_by_their_owner_only(running: Instance) -> None:
-    for name in ("credentials", "secret_key", "environment", "agent/skadi.yml", "run/redis.conf", "logs/web.log"):
+    for name in ("credentials", "secret_key", "environment", "agent/skadi.yml", "run/redis.conf", "logs/web-1.log"):
         mode = stat.S_IMODE((running.data / name).stat().st_mode)
         assert mode == 0o600, f"{name}: {mode:o}"
     assert stat.S_IMODE((running.data / "agent").stat().st_mode) == 0o700
