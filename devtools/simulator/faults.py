@@ -50,7 +50,7 @@ class Fault:
         """`call`, `answer` or `push`."""
         return _STAGES[self.kind]
 
-    def strikes(self, path: str, openid: str) -> bool:
+    def count_match(self, path: str, openid: str) -> bool:
         """Count this call, and return whether the fault applies to it."""
         if not fnmatchcase(path, self.path) or (self.openid and self.openid != openid):
             return False
@@ -97,9 +97,9 @@ class Faults:
         self._faults.append(fault)
         return fault
 
-    def striking(self, stage: str, path: str, openid: str) -> list[Fault]:
+    def take_matching(self, stage: str, path: str, openid: str) -> list[Fault]:
         """Return the faults that apply to this call, and count each."""
-        return [fault for fault in self._faults if fault.stage == stage and fault.strikes(path, openid)]
+        return [fault for fault in self._faults if fault.stage == stage and fault.count_match(path, openid)]
 
     def clear(self) -> None:
         self._faults.clear()

@@ -104,7 +104,7 @@ class Simulation:
         self, platform: Platform, answer: Callable[[], Response | Awaitable[Response]], request: Request, hop: Hop
     ) -> Response:
         faults = self.world.faults
-        for fault in faults.striking("call", hop.path, hop.chat):
+        for fault in faults.take_matching("call", hop.path, hop.chat):
             try:
                 refusal = self._refusal(fault, platform, request)
             except (KeyError, ValueError) as exc:
@@ -116,7 +116,7 @@ class Simulation:
         else:
             answered = answer()
             response = await answered if isinstance(answered, Awaitable) else answered
-        for fault in faults.striking("answer", hop.path, hop.chat):
+        for fault in faults.take_matching("answer", hop.path, hop.chat):
             match fault.kind:
                 case "delay_ms":
                     await asyncio.sleep(int(fault.value) / 1000)

@@ -108,7 +108,7 @@ class Pusher:
         if world.clock.now() < self._paused_until:
             world.note(chat, "system", "system", "推送已暂停（MarkFail），这条消息没有送达")
             return {"paused": True, "reply": None, "deliveries": []}
-        faults = world.faults.striking("push", f"push/{push.platform}", chat.id)
+        faults = world.faults.take_matching("push", f"push/{push.platform}", chat.id)
         kinds = {fault.kind for fault in faults}
         tamper = Tamper(bad_signature="bad_signature" in kinds, seconds_old=600 if "replay" in kinds else 0)
         if "reorder" in kinds:
