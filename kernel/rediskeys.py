@@ -11,10 +11,8 @@ WAKE_CHANNEL = PREFIX + "wake"
 READY_SECONDS = 3600
 """Lifetime of a flag. The sweep for lost bells finds older jobs without it."""
 
-
-def ready_key(agent_id: str) -> str:
-    """Flag: this agent may have a job waiting. A poll reads and deletes it (GETDEL) before it queries the database."""
-    return f"{PREFIX}ready:{agent_id}"
+READY_PREFIX = PREFIX + "ready:"
+"""Before an agent's id: the flag that this agent may have a job waiting. Taken (GETDEL) by the poll that looks."""
 
 
 def limit_key(limit: str, subject: str) -> str:

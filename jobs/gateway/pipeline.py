@@ -7,17 +7,16 @@ import logging
 
 from django.conf import settings
 
-from accounts.credentials import Principal
 from jobs.gateway.callers import Callers, Presence
 from jobs.gateway.reader import Reader
-from jobs.gateway.redislink import NoRedis, RedisLink
+from jobs.gateway.redislink import RedisLink
 from jobs.gateway.waiters import BellWaiters
 from jobs.gateway.writer import Writer
 from jobs.life.upkeep import beat_gateway_clock
 from kernel.errors import Unavailable
 from kernel.limits import RateLimiter
 from kernel.loops import keep_running
-from kernel.rediskeys import READY_SECONDS, WAKE_CHANNEL, ready_key
+from kernel.rediskeys import WAKE_CHANNEL
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +41,9 @@ class Pipeline:
         self.identify = self._callers.identify
         self.identify_again = self._callers.identify_again
         self.hear = self._presence.hear
+        self.may_have_work = self._redis.take_flag
+        self.flag_work = self._redis.set_flag
         self._tasks: list[asyncio.Task[None]] = []
-
-    async def may_have_work(self, principal: Principal) -> bool:
-        """Take the agent's flag in Redis; without Redis only the database knows."""
-        try:
-            return await self._redis.take(ready_key(principal.agent_id))
-        except NoRedis:
-            return True
-
-    def flag_work(self, agent_id: str) -> None:
-        """Set the agent's flag, which leaves before the answer does: a poll that follows a 201 finds the job."""
-        self._redis.put(ready_key(agent_id), READY_SECONDS)
 
     async def start(self) -> None:
         """Start everything; the gateway's clock has beaten once when this returns."""

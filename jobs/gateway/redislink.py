@@ -14,8 +14,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
 
+from accounts.credentials import Principal
 from kernel.failpoints import reach
 from kernel.limits import REDIS_WITHIN_SECONDS, NoCounter, Tally, count_command, read_reply
+from kernel.rediskeys import READY_PREFIX, READY_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -135,18 +137,24 @@ class RedisLink:
                 subscription.close()
                 commands.close()
 
-    async def take(self, key: str) -> bool:
-        """Remove a flag and tell whether it was there. Raises NoRedis."""
+    async def take_flag(self, principal: Principal) -> bool:
+        """Remove the flag of an agent and tell whether it may have work. True while only the database knows."""
         reach("flag.before_take")
-        taken = await self._answer("GETDEL", key) is not None
+        try:
+            taken = await self._answer("GETDEL", READY_PREFIX + principal.agent_id) is not None
+        except NoRedis:
+            return True
         reach("flag.after_take")
         return taken
 
-    def put(self, key: str, seconds: int) -> None:
-        """Set a flag without waiting; when Redis is away the sweep sets it later."""
+    def set_flag(self, agent_id: str) -> None:
+        """Set the flag of an agent without waiting. It leaves before the answer does: a poll after a 201 finds it.
+
+        While Redis is away nothing is set; the sweep does it later.
+        """
         if self._commands:
             reach("flag.before_tell")
-            self._commands.tell("SET", key, "1", "EX", str(seconds))
+            self._commands.tell("SET", READY_PREFIX + agent_id, "1", "EX", str(READY_SECONDS))
             reach("flag.after_tell")
 
     async def count(self, key: str, add: int) -> Tally:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from django_redis import get_redis_connection
 
 from kernel.failpoints import reach
-from kernel.rediskeys import READY_SECONDS, WAKE_CHANNEL, ready_key
+from kernel.rediskeys import READY_PREFIX, READY_SECONDS, WAKE_CHANNEL
 
 
 def wake_agents(ids: Sequence[str]) -> None:
     """Flag these agents as having work and tell every gateway, in one round trip."""
     pipeline = get_redis_connection().pipeline(transaction=False)
     for agent_id in ids:
-        pipeline.set(ready_key(agent_id), "1", ex=READY_SECONDS)
+        pipeline.set(READY_PREFIX + agent_id, "1", ex=READY_SECONDS)
         pipeline.publish(WAKE_CHANNEL, f"agent {agent_id}")
     reach("flag.before_set")
     pipeline.execute()
