@@ -18,7 +18,7 @@ _HOOK = {"name": "hook", "driver": "webhook", "settings": {"url": "https://hooks
         (
             "/messages",
             {"text": "x", "actions": [{"label": "a", "agent": "b", "message": "c", "onec": True}]},
-            "actions[0].onec is not a field here. Did you mean once?",
+            "actions[0].onec is not a field here. Did you mean actions[0].once?",
         ),
         ("/channels", {**_HOOK, "level": ["info"]}, "level is not a field here. Did you mean levels?"),
         ("/messages", {"text": "x", "y" * 3000: 1}, f"{'y' * 50} is not a field here."),

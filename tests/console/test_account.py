@@ -97,7 +97,7 @@ def test_ten_wrong_passwords_close_the_door_for_an_hour(with_password: User, at_
         response = _log_in(at_nobody, password)
         assert response.status_code == 429
         assert response.headers["Retry-After"] == "3600"
-        assert "Come back at" in text_of(response)
+        assert "Try again at" in text_of(response)
         assert_sound(response)
 
 
