@@ -14,7 +14,7 @@ import pytest
 
 from tests.lanes.costs import Costs
 from tests.lanes.lane import CALLING, MARIADB, PARTS, PARTS_OF, WAITING, WORKING, Lane, start_lane
-from tests.lanes.live import LiveServer
+from tests.lanes.live import GATEWAY, LiveServer
 from tests.lanes.services import ROOT
 
 # These do not depend on the database: only the SQLite lane runs them.
@@ -207,10 +207,10 @@ def live_off(_live_servers: Callable[[bool], LiveServer]) -> LiveServer:
     return _live_servers(False)
 
 
-@pytest.fixture(params=[True, False], ids=["gateway-on", "gateway-off"])
+@pytest.fixture
 def live(request: pytest.FixtureRequest, _live_servers: Callable[[bool], LiveServer]) -> LiveServer:
-    """Both live servers in turn."""
-    return _live_servers(request.param)
+    """The live server with the gateway; both in turn for tests marked `both_mounts` (tests/api/mounts.py)."""
+    return _live_servers(getattr(request, "param", GATEWAY) == GATEWAY)
 
 
 @pytest.fixture

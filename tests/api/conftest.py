@@ -1,4 +1,4 @@
-"""Fixtures: alice owns, bob is staff, charlie must see nothing; in this process and on live servers of both modes."""
+"""Fixtures: alice owns, bob is staff, charlie must see nothing; in this process and on live servers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def live_people_of() -> Callable[[Live], dict[str, Person]]:
 
 @pytest.fixture
 def live(live: LiveServer) -> Live:
-    """A live server: with the gateway, and with Django REST framework only."""
+    """The live server, whose answers are checked against the schema."""
     return Live(live)
 
 

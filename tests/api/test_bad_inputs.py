@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.bad_inputs import Bad, corpus
+from tests.api.mounts import both_mounts, on_its_mounts
 from tests.api.people import Live, Person, TheirAgent
 
 _CORPUS = corpus()
@@ -46,7 +47,15 @@ def test_corpus_is_large_and_its_names_are_unique() -> None:
     assert len({bad.name for bad in _CORPUS}) == len(_CORPUS)
 
 
-@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in _CORPUS])
+@pytest.mark.parametrize(
+    ("live", "bad"),
+    [
+        mount_and_bad
+        for bad in _CORPUS
+        for mount_and_bad in on_its_mounts(bad, name=bad.name, method=bad.method, path=bad.path)
+    ],
+    indirect=["live"],
+)
 def test_bad_input_is_refused_in_the_error_shape(bad: Bad, live: Live, stage: _Stage) -> None:
     token = {"user": stage.alice.full, "agent": stage.agent.token, "nobody": None}[bad.who]
     path, headers = _filled(bad.path, stage), _filled(bad.headers, stage)
@@ -56,6 +65,7 @@ def test_bad_input_is_refused_in_the_error_shape(bad: Bad, live: Live, stage: _S
         assert answer.body["error"] == bad.code
 
 
+@both_mounts
 def test_nothing_bad_left_a_trace(live: Live, stage: _Stage) -> None:
     job = stage.alice("GET", f"/jobs/{stage.job_id}").body
     assert job["status"] == "sent"

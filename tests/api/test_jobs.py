@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from accounts.models import AuditEntry
+from tests.api.mounts import both_mounts
 from tests.api.people import Live, Person
 from tests.waiting import until
 
@@ -109,6 +110,7 @@ def test_report_of_several_megabytes_is_taken_and_cut(live: Live, live_alice: Pe
     assert len(output["text"].encode()) <= 1024 * 1024
 
 
+@both_mounts
 def test_wait_returns_the_end_as_soon_as_it_is_there(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     with ThreadPoolExecutor(1) as waiting:
@@ -121,6 +123,7 @@ def test_wait_returns_the_end_as_soon_as_it_is_there(live: Live, live_alice: Per
     assert (answer.status, answer.body["status"], answer.body["result"]) == (201, "succeeded", "now")
 
 
+@both_mounts
 def test_wait_for_a_job_read_by_another_call(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     job_id = live_alice.give(agent)
@@ -130,6 +133,7 @@ def test_wait_for_a_job_read_by_another_call(live: Live, live_alice: Person) -> 
         assert read.result().body["status"] == "failed"
 
 
+@both_mounts
 def test_wait_that_is_over_returns_the_job_as_it_is(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     began = time.monotonic()
@@ -138,6 +142,7 @@ def test_wait_that_is_over_returns_the_job_as_it_is(live: Live, live_alice: Pers
     assert (answer.status, answer.body["status"]) == (201, "queuing")
 
 
+@both_mounts
 def test_job_exists_before_its_wait_is_over(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     with ThreadPoolExecutor(1) as waiting:
@@ -146,6 +151,7 @@ def test_job_exists_before_its_wait_is_over(live: Live, live_alice: Person) -> N
         assert sent.result().body["id"] == job["id"]
 
 
+@both_mounts
 def test_poll_of_a_held_agent_gets_the_job_that_comes(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     with ThreadPoolExecutor(1) as holder:
@@ -154,6 +160,7 @@ def test_poll_of_a_held_agent_gets_the_job_that_comes(live: Live, live_alice: Pe
         assert held.result().body == {"id": job["id"], "message": "now"}
 
 
+@both_mounts
 def test_poll_that_did_not_ask_is_not_held(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     began = time.monotonic()
@@ -161,6 +168,7 @@ def test_poll_that_did_not_ask_is_not_held(live: Live, live_alice: Person) -> No
     assert time.monotonic() - began < 2
 
 
+@both_mounts
 def test_jobs_are_handed_out_once_and_in_order(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     sent = [live_alice.send(agent, f"job {number}")["id"] for number in range(5)]

@@ -32,7 +32,7 @@ def _all_jobs(person: Person, agent: TheirAgent) -> list[dict[str, Any]]:
     [
         pytest.param("live_on", 1000, marks=pytest.mark.mariadb_only),
         pytest.param("live_on", 50, marks=pytest.mark.sqlite_only),
-        ("live_off", 50),
+        pytest.param("live_off", 50, marks=pytest.mark.sqlite_only),
     ],
 )
 def test_old_agent_does_every_job_once_and_in_order(

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.api.mounts import both_mounts
 from tests.api.people import Answer, Person, TheirAgent
+
+pytestmark = both_mounts
 
 TWO = {"Skadi-Protocol": "2"}
 

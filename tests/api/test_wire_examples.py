@@ -1,4 +1,4 @@
-"""Plays docs/wire/*.json, the contract with clients in the field, against live servers of both modes."""
+"""Plays docs/wire/*.json, the contract with clients in the field, against live servers; hot calls on both mounts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import pytest
 
 from accounts.tokens import new_user_token
 from tests.api.contract import check_error
+from tests.api.mounts import on_its_mounts
 from tests.api.people import Live, Person, TheirAgent
 
 _WIRE = Path(__file__).resolve().parents[2] / "docs" / "wire"
 
 
 def _exchanges() -> list[Any]:
+    """Return (mount, exchange) of every exchange; those of hot calls on both mounts."""
     found = []
     for file in ("agent", "user"):
         for exchange in json.loads((_WIRE / f"{file}.json").read_text(encoding="utf-8"))["exchanges"]:
-            found.append(pytest.param(exchange, id=f"{file}: {exchange['name']}"))
+            asked = exchange["request"]
+            name = f"{file}: {exchange['name']}"
+            found += on_its_mounts(exchange, name=name, method=asked["method"], path=asked["path"])
     return found
 
 
@@ -70,7 +74,7 @@ def _filled(value: Any, words: dict[str, str]) -> Any:
     return json.loads(text)
 
 
-@pytest.mark.parametrize("exchange", _exchanges())
+@pytest.mark.parametrize(("live", "exchange"), _exchanges(), indirect=["live"])
 def test_wire_example_is_answered_as_written(exchange: dict[str, Any], live: Live, live_alice: Person) -> None:
     given = exchange.get("given", {})
     agent = _fresh_bar(live_alice, given)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.mounts import both_mounts
 from tests.gateway.test_live import Pair
 from tests.lanes.live import LiveServer
 from tests.waiting import until
@@ -30,6 +31,7 @@ class _Owner:
         return status, answer
 
 
+@both_mounts
 def test_a_program_that_waits_gets_the_job_when_it_comes(live: LiveServer) -> None:
     owner = _Owner(live)
     with ThreadPoolExecutor(1) as threads:

@@ -22,6 +22,8 @@ from tests.lanes.services import ROOT, PrivateRedis, PrivateServer
 _START_SECONDS = 30.0
 SYS_TOKEN = "of-the-upstream-program-0123456789"
 """Opens /sys on every live server."""
+GATEWAY, NO_GATEWAY = "gateway-on", "gateway-off"
+"""The mounts of the API. Tests use the first unless they ask for the other."""
 
 
 class LiveServer:
