@@ -59,8 +59,11 @@ class Operation(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Set the language of errors before anything can fail; refuse a query that is not percent-encoded UTF-8."""
+        """Set the language of errors first; refuse an undeclared method before its token, and a broken query."""
         translation.activate(api_language(request.headers.get("Accept-Language")))
+        method = (request.method or "").lower()
+        if method not in self.http_method_names or not hasattr(self, method):
+            self.http_method_not_allowed(request)
         _check_query(request.META["QUERY_STRING"])
         super().initial(request, *args, **kwargs)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
 from kernel.http.answers import api_language
 from tests.api.contract import check_error
 from tests.api.people import Live, Person
+from tests.api.routes import routes
 
 
 @pytest.mark.parametrize("path", ["/nope", "/jobs/x/y", "/job", "/agent/jobs/x/stopped", "/consoles", "/administrator"])
@@ -34,6 +37,19 @@ def test_root_redirects_to_the_console() -> None:
     response = Client().get("/")
     assert response.status_code == 302
     assert response.headers["Location"] == "/console/"
+
+
+def test_undeclared_method_is_405_before_the_token_is_read(db: None) -> None:
+    declared = routes()
+    paths = {path for _method, path in declared}
+    for path in sorted(paths):
+        address = re.sub(r"<[^>]*>", "x", path)
+        for method in ("TRACE", "OPTIONS", "PUT", "PATCH", "DELETE"):
+            if (method, path) not in declared:
+                response = Client().generic(method, f"{address}?token=wrong")
+                assert response.status_code == 405, f"{method} {path}"
+                check_error(response.json())
+    assert len(paths) > 50
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*", "*/*;q=0", "nonsense", ""])
