@@ -204,17 +204,17 @@ def test_lists_show_nothing_to_other_users(scene: _Scene, charlie: Person, bob: 
 
 
 @pytest.mark.django_db
-def test_read_only_fields_are_ignored(scene: _Scene, charlie: Person) -> None:
-    owner = User.objects.get(username="charlie").pk
-    forged = {"id": "x", "user_id": owner, "owner_id": owner, "is_staff": True, "status": "succeeded", "online": True}
-    job = scene.alice.send(scene.agent, "x", **forged)
-    assert job["user_id"] != owner
-    assert job["status"] == "queuing"
-    made = scene.alice("POST", "/agents", {"name": "forged", "token": "x" * 20, "enabled": False, **forged}).body
-    assert made["user_id"] != owner
-    assert made["enabled"] is True
-    assert made["online"] is False
-    assert made["token"] != "x" * 20
-    changed = scene.alice("PATCH", f"/agents/{made['id']}", forged).body
-    assert changed["user_id"] == made["user_id"]
-    assert changed["online"] is False
+@pytest.mark.parametrize("field", ["id", "user_id", "owner_id", "is_staff", "status", "online", "token"])
+def test_read_only_field_is_refused_by_name_and_changes_nothing(field: str, scene: _Scene, charlie: Person) -> None:
+    forged = {field: User.objects.get(username="charlie").pk}
+    shown = scene.alice("GET", f"/agents/{scene.agent.id}").body
+    for method, path, body in (
+        ("POST", "/jobs", {"agent": scene.agent.name, "message": "x"}),
+        ("POST", "/agents", {"name": "forged"}),
+        ("PATCH", f"/agents/{scene.agent.id}", {"remark": "forged"}),
+    ):
+        refused = scene.alice(method, path, body | forged)
+        assert (refused.status, refused.body["error"]) == (400, "InvalidRequest"), refused
+        assert refused.body["message"].startswith(field)
+    assert scene.alice("GET", f"/agents/{scene.agent.id}").body == shown
+    assert [agent["name"] for agent in scene.alice("GET", "/agents").body["items"] if agent["name"] == "forged"] == []
