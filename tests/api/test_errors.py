@@ -48,6 +48,8 @@ def test_undeclared_method_is_405_before_the_token_is_read(db: None) -> None:
             if (method, path) not in declared:
                 response = Client().generic(method, f"{address}?token=wrong")
                 assert response.status_code == 405, f"{method} {path}"
+                allowed = {known for known, at in declared if at == path} | ({"HEAD"} if path == "/status" else set())
+                assert set(response.headers["Allow"].split(", ")) == allowed, f"{method} {path}"
                 check_error(response.json())
     assert len(paths) > 50
 
