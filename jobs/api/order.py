@@ -50,6 +50,8 @@ _FORMULA = {"base": (1, _LONGEST_PAUSE_SECONDS), "factor": (1, 100), "limit": (1
 
 
 class _Message(serializers.CharField):
+    pattern = r"\S"
+
     def read_value(self, value: object, name: str) -> str:
         return check_message(value, name)
 

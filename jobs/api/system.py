@@ -13,7 +13,7 @@ from jobs.life.expire import expire_job
 from jobs.life.submit import submit_jobs
 from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import describe, header
+from kernel.http.openapi import describe, idempotency_header
 from kernel.http.rest import Operation
 from kernel.transactions import run_one
 
@@ -29,7 +29,7 @@ class SystemJobs(Operation):
         answers={204: None},
         errors=[AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, NotFound],
         request=SystemJobSerializer,
-        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second job.")],
+        parameters=[idempotency_header("1 to 255 characters: the same request again makes no second job.")],
     )
     def post(self, request: Request) -> Response:
         """Store a job for an agent of this user that is online. `Location` names the job."""

@@ -37,7 +37,16 @@ from kernel.errors import (
     QueueNotFound,
 )
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import PAGE_QUERY, describe, header, query, wait_query, whole_number
+from kernel.http.openapi import (
+    PAGE_QUERY,
+    describe,
+    idempotency_header,
+    query,
+    text_of,
+    time_query,
+    wait_query,
+    whole_number,
+)
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.transactions import run_one
@@ -67,7 +76,7 @@ class AddJobLine(HotOperation):
         "Send a job in one line, from a browser or a script without a body",
         answers={201: None},
         errors=[AgentNotFound, InvalidAgent, InvalidMessage],
-        parameters=[query("msg", "`<agent name or alias> <job text>`", required=True)],
+        parameters=[query("msg", "`<agent name or alias> <job text>`", text_of(1), required=True)],
     )
     def get(self, request: Request) -> Response:
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""
@@ -104,7 +113,7 @@ class Jobs(HotOperation):
         request=QueuedSerializer,
         parameters=[
             _WAIT,
-            header("Idempotency-Key", "1 to 255 characters: the same request again makes no second job, for 7 days."),
+            idempotency_header("1 to 255 characters: the same request again makes no second job, for 7 days."),
         ],
         gateway=True,
     )
@@ -121,8 +130,8 @@ class Jobs(HotOperation):
             query("status", "Only jobs that stand there.", enum=JobStatus.values),
             query("agent", "Only jobs of this agent: id, name or alias."),
             query("source", "Only jobs from this source."),
-            query("created_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
-            query("created_before", "A time with a zone."),
+            time_query("created_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
+            time_query("created_before", "A time with a zone."),
             *PAGE_QUERY,
         ],
     )

@@ -44,7 +44,7 @@ from kernel.errors import (
     UnavailableAgent,
 )
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import PAGE_QUERY, describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query, text_of, time_query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.transactions import run_one
@@ -109,7 +109,7 @@ class DelayedJobs(Operation):
             IdempotencyMismatch,
         ],
         request=NewDelayedJobSerializer,
-        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second one.")],
+        parameters=[idempotency_header("1 to 255 characters: the same request again makes no second one.")],
     )
     def post(self, request: Request) -> Response:
         """Store it. 200: one that waits under the key was kept or postponed, and is the answer."""
@@ -129,8 +129,8 @@ class DelayedJobs(Operation):
             query("agent", "Only those of this agent: id, name or alias."),
             query("queue", "Only those of this queue, by its name."),
             query("key", "Only those with this key: those that were, too."),
-            query("due_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
-            query("due_before", "A time with a zone."),
+            time_query("due_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
+            time_query("due_before", "A time with a zone."),
             *PAGE_QUERY,
         ],
     )
@@ -150,7 +150,7 @@ class DelayedJobs(Operation):
         "Take back the delayed job that waits under a key",
         answers={200: DelayedJobSerializer},
         errors=[NotFound],
-        parameters=[query("key", "The key that it was sent with.", required=True)],
+        parameters=[query("key", "The key that it was sent with.", text_of(1), required=True)],
     )
     def delete(self, request: Request) -> Response:
         """Cancel it. 404 where none waits under the key: it has fired, or was canceled."""
@@ -221,7 +221,7 @@ class AgentDelaysJob(AgentOperation):
         answers={201: None},
         errors=[InvalidDuration, InvalidMessage, UnavailableAgent, IdempotencyMismatch],
         request=OwnDelayedJobSerializer,
-        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again makes no second one.")],
+        parameters=[idempotency_header("1 to 255 characters: the same request again makes no second one.")],
     )
     def post(self, request: Request) -> Response:
         """Store a delayed job for the agent that calls; its source is `agent:<id>`."""

@@ -45,7 +45,7 @@ from kernel.errors import (
     QueueNotFound,
     QueueNotPulled,
 )
-from kernel.http.openapi import PAGE_QUERY, describe, header, query, wait_query, whole_number
+from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query, wait_query, whole_number
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.strictjson import parse_value
@@ -195,7 +195,7 @@ class QueueJobs(_OfUser):
             QueueNotFound,
         ],
         request=wire.QueueJobSerializer,
-        parameters=[header("Idempotency-Key", "For one job; in a list each has its own `key`.")],
+        parameters=[idempotency_header("For one job; in a list each has its own `key`.")],
     )
     def post(self, request: Request, name: str) -> Response:
         """One object: 201 with the job. A list: 200 with one outcome for each, in order; each stands for itself."""

@@ -59,7 +59,7 @@ from kernel.errors import (
 )
 from kernel.http.bodies import checked_body
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import PAGE_QUERY, describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 
@@ -233,7 +233,7 @@ class ScheduleRunNow(Operation):
         "Start a schedule's job now",
         answers={201: RunSerializer},
         errors=[ScheduleNotFound, InvalidAgent, QueueDraining, QueueDuplicate, QueueFull],
-        parameters=[header("Idempotency-Key", "1 to 255 characters: the same request again starts no second job.")],
+        parameters=[idempotency_header("1 to 255 characters: the same request again starts no second job.")],
     )
     def post(self, request: Request, schedule_id: str) -> Response:
         """Start a job at once, also of a schedule that is off, paused, or busy. Its own moments come as before."""

@@ -27,7 +27,8 @@ _CONTENT_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(?: *; *[\w.+-]+=[\w.+-]+)*", re.A
 _ETAGS = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e]*"\s*(?:,\s*|$))+')
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 
-_IF_MATCH = header("If-Match", "Only if the entry has this `ETag`; `*`: only if there is one.")
+_ETAGS_SCHEMA = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
+_IF_MATCH = header("If-Match", "Only if the entry has this `ETag`; `*`: only if there is one.", _ETAGS_SCHEMA)
 
 
 class StateEntrySerializer(serializers.Serializer[Any]):
@@ -80,7 +81,7 @@ class OneState(Operation):
         "Read what a script keeps",
         answers={(200, _ANY_TYPE): OpenApiTypes.BINARY, 304: None},
         errors=[NotFound, UnavailableAgent],
-        parameters=[header("If-None-Match", "304 without a body if the entry still has this `ETag`.")],
+        parameters=[header("If-None-Match", "304 without a body if the entry still has this `ETag`.", _ETAGS_SCHEMA)],
     )
     def get(self, request: Request, name: str) -> HttpResponseBase:
         """Return the bytes as they were put, under their own type and with their `ETag`."""
@@ -98,7 +99,7 @@ class OneState(Operation):
         "Keep something for the next run",
         answers={201: None, 204: None},
         errors=[PreconditionFailed, StateLimit, UnavailableAgent],
-        parameters=[_IF_MATCH, header("If-None-Match", "`*`: only if there is none yet.")],
+        parameters=[_IF_MATCH, header("If-None-Match", "`*`: only if there is none yet.", _ETAGS_SCHEMA)],
         binary=True,
     )
     def put(self, request: Request, name: str) -> Response:

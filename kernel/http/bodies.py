@@ -5,7 +5,7 @@ returns the checked values by the field's `source`. A description is compiled on
 `is_valid()` takes a hundred times as long, and the hottest write of the API is read here.
 
 A field type of DRF has its check in `_CHECKS`. A field with a rule of its own has a method `read_value(value, name)`,
-which returns the checked value or raises an AppError that names `name`.
+which returns the checked value or raises an AppError that names `name`; its `pattern` draws the rule into the schema.
 """
 
 from __future__ import annotations

@@ -21,8 +21,13 @@ from kernel.errors import (
     Unauthorized,
     Unavailable,
 )
+from kernel.http.idempotency import IDEMPOTENCY_KEY_LENGTH
 from kernel.http.rest import Operation
 
+_TIME_PATTERN = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 _WITH_TOKEN = (InvalidToken, Unauthorized, Forbidden, LimitExceeded)
 
 
@@ -32,6 +37,19 @@ class OperationSchema(AutoSchema):
     def get_tags(self) -> list[str]:
         """Return the first word of the path as the only tag."""
         return [self.path.strip("/").split("/")[0]]
+
+    def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
+        """Add what `checked_body` requires of a body beyond what drf-spectacular draws."""
+        drawn = super()._map_serializer_field(field, direction, bypass_extensions)
+        if direction != "request":
+            return drawn
+        pattern = _TIME_PATTERN if isinstance(field, serializers.DateTimeField) else getattr(field, "pattern", None)
+        if pattern:
+            return {**drawn, "pattern": pattern}
+        if isinstance(field, serializers.ListSerializer):
+            sizes = {"minItems": field.min_length, "maxItems": field.max_length}
+            return {**drawn, **{name: size for name, size in sizes.items() if size is not None}}
+        return drawn
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         """Return the kinds of token that the operation accepts; one of them is enough."""
@@ -103,6 +121,16 @@ def whole_number(low: int, high: int | None = None) -> dict[str, Any]:
     return {"type": "integer", "minimum": low} | ({} if high is None else {"maximum": high})
 
 
+def text_of(low: int, high: int | None = None) -> dict[str, Any]:
+    """Return the JSON schema of a text of `low` to `high` characters."""
+    return {"type": "string", "minLength": low} | ({} if high is None else {"maxLength": high})
+
+
+def time_query(name: str, description: str) -> OpenApiParameter:
+    """Describe a query parameter that is a time with a zone."""
+    return query(name, description, {"type": "string", "format": "date-time", "pattern": _TIME_PATTERN})
+
+
 def wait_query(description: str) -> OpenApiParameter:
     """Describe `?wait=`: seconds to hold the call. More than 55 counts as 55."""
     return query("wait", f"{description}, at most 55.", whole_number(0, 999_999_999))
@@ -110,14 +138,19 @@ def wait_query(description: str) -> OpenApiParameter:
 
 PAGE_QUERY = (
     query("limit", "How many, 1 to 100; 50 without it.", whole_number(1, 100)),
-    query("cursor", "`next` of the page before.", {"type": "string", "minLength": 1}),
+    query("cursor", "`next` of the page before.", text_of(1)),
 )
 """The query of every list."""
 
 
-def header(name: str, description: str) -> OpenApiParameter:
-    """Describe a request header."""
-    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description)
+def header(name: str, description: str, kind: Any = str) -> OpenApiParameter:
+    """Describe a request header. `kind` is a type or a JSON schema."""
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description)
+
+
+def idempotency_header(description: str) -> OpenApiParameter:
+    """Describe the header `Idempotency-Key`."""
+    return header("Idempotency-Key", description, {**text_of(1, IDEMPOTENCY_KEY_LENGTH), "pattern": r"\S"})
 
 
 def _answer(answer: Any) -> Any:

@@ -7,18 +7,23 @@ from typing import Any
 
 from django.utils.dateparse import parse_time
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from kernel.errors import InvalidRequest
-from kernel.http.bodies import Description
+from kernel.http.bodies import Description, check_text
 from kernel.http.rest import Flag, Text, Time
 from notifications.channels.confirming import needs_confirmation
 from notifications.channels.settings import settings_of
-from notifications.drivers.registry import driver_of
+from notifications.drivers.registry import all_drivers, driver_of
 from notifications.models import CHANNEL_NAME_LENGTH, Channel, Level
 
 
+@extend_schema_field(OpenApiTypes.STR)  # `format: time` would ask for a zone
 class _ClockTime(serializers.TimeField):
+    pattern = r"^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$"
+
     def read_value(self, value: object, name: str) -> dt.time:
         """Return a time of day."""
         try:
@@ -30,16 +35,27 @@ class _ClockTime(serializers.TimeField):
         return time
 
 
+@extend_schema_field({"type": "string", "enum": list(all_drivers())})
+class _DriverName(Text):
+    pass
+
+
+class _LevelName(serializers.ChoiceField):
+    def read_value(self, value: object, name: str) -> str:
+        """Return a text; the service refuses an unknown level."""
+        return check_text(value, name)
+
+
 class NewChannelSerializer(Description):
     """A channel to add."""
 
     name = Text(max_length=CHANNEL_NAME_LENGTH)
-    driver = Text(max_length=32, help_text="The service; docs/channels.md lists them with their settings.")
+    driver = _DriverName(max_length=32, help_text="The service; docs/channels.md lists them with their settings.")
     settings = serializers.DictField(
         child=serializers.JSONField(allow_null=True), required=False, help_text="The fields of the service's form."
     )
     levels = serializers.ListField(
-        child=serializers.CharField(),
+        child=_LevelName(Level.choices),
         required=False,
         help_text="Levels of messages that go here by default; all without it.",
     )
@@ -54,7 +70,7 @@ class ChannelChangeSerializer(Description):
         required=False,
         help_text="A missing setting keeps its value, a secret too; null removes it.",
     )
-    levels = serializers.ListField(child=serializers.CharField(), required=False)
+    levels = serializers.ListField(child=_LevelName(Level.choices), required=False)
     position = serializers.IntegerField(min_value=0, max_value=1000, required=False)
     enabled = Flag(required=False)
     quiet_from = _ClockTime(required=False, allow_null=True)

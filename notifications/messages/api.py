@@ -12,7 +12,7 @@ from accounts.authentication import FullUser, MessagesUser, caller
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.http.bodies import checked_body
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import PAGE_QUERY, describe, header, query
+from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key
@@ -42,9 +42,7 @@ class Messages(Operation):
         answers={201: MessageSerializer},
         errors=[ChannelNotFound, IdempotencyMismatch, LimitExceeded, NoChannel],
         request=NewMessageSerializer,
-        parameters=[
-            header("Idempotency-Key", "1 to 255 characters. The same request with the same key sends nothing again.")
-        ],
+        parameters=[idempotency_header("1 to 255 characters. The same request with the same key sends nothing again.")],
     )
     def post(self, request: Request) -> Response:
         """Store a message and return it; its deliveries show the result later.

@@ -14,7 +14,7 @@ from accounts.credentials import Principal
 from accounts.services.tokens import note_token_in_query
 from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
 from kernel.http.idempotency import read_idempotency_key
-from kernel.http.openapi import describe, query
+from kernel.http.openapi import describe, query, text_of
 from kernel.http.prefetch import is_prefetch
 from kernel.http.rest import Operation, query_value
 from kernel.idempotency import callers_key
@@ -93,9 +93,9 @@ class QuickMessage(Operation):
         answers={201: None},
         errors=[InvalidMessage, LimitExceeded, NoChannel],
         parameters=[
-            query("msg", "The text.", required=True),
-            query("source", "Shown above the text."),
-            query("color", "`#RRGGBB`, the # written as %23."),
+            query("msg", "The text.", {**text_of(1, TEXT_LENGTH), "pattern": r"\S"}, required=True),
+            query("source", "Shown above the text.", text_of(0, SOURCE_LENGTH)),
+            query("color", "`#RRGGBB`, the # written as %23.", {"type": "string", "pattern": "^(#[0-9A-Fa-f]{6})?$"}),
         ],
     )
     def get(self, request: Request) -> Response:

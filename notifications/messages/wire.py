@@ -36,6 +36,8 @@ _TARGETS_LIMIT = 20
 
 
 class _Link(Text):
+    pattern = r"^https?://[^\s/]\S*$"
+
     def read_value(self, value: object, name: str) -> str:
         """Return an address that a phone can open, and none that runs code."""
         url = check_text(value, name, limit=URL_LENGTH)
@@ -47,6 +49,8 @@ class _Link(Text):
 
 
 class _Colour(Text):
+    pattern = "^#[0-9A-Fa-f]{6}$"
+
     def read_value(self, value: object, name: str) -> str:
         """Return a colour in capitals."""
         colour = check_text(value, name)
