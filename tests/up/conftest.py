@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes.lane import Lane
 from tests.up.instance import Instance
 
 Start = Callable[..., Instance]
@@ -27,9 +28,12 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """One instance with two web processes, for the tests that leave it as it was."""
-    instance = Instance(tmp_path_factory.mktemp("up") / "data", LETSERVER_WEB_PROCESSES="2")
+def running(lane: Lane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One instance with two web processes, for the tests that leave it as it was. Its database is migrated already."""
+    data = tmp_path_factory.mktemp("up") / "data"
+    data.mkdir(mode=0o700)
+    lane.migrated_database("up", data=data)
+    instance = Instance(data, LETSERVER_WEB_PROCESSES="2")
     try:
         yield instance.wait_until_ready()
         assert instance.press_ctrl_c() < 5
