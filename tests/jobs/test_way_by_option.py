@@ -75,8 +75,14 @@ class Stage:
         return job
 
 
-@pytest.fixture
-def stage() -> Stage:
+@pytest.fixture(scope="module")
+def stage(module_rows: Any) -> Stage:
+    """Built once; what a test changes of it is rolled back."""
+    with module_rows():
+        return _built_stage()
+
+
+def _built_stage() -> Stage:
     user = make_user("alice")
     token = mint_user_token(user=user, scope="full", actor="test")
     agent, agent_token = create_agent(owner=user, name="box", actor="test")
