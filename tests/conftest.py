@@ -136,6 +136,25 @@ def _quick_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_read_once() -> Iterator[None]:
+    """Share WhiteNoise's table of static files: each test client builds the middleware anew and would read 227 files."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    read = WhiteNoiseMiddleware.add_files_from_finders
+    table: dict[str, object] = {}
+
+    def read_once(middleware: Any) -> None:
+        if not table:
+            read(middleware)
+            table.update(middleware.files)
+        middleware.files.update(table)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", read_once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(lane: Lane) -> None:
     """Use a copy of the migrated template. SQLite uses a file, because memory has other locks and no WAL."""
