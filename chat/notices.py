@@ -36,9 +36,9 @@ _TITLE_CHARACTERS = 30
 
 
 def tell_of_moves(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Tell owners of ends, and of what running jobs say.
+    """Send owners the ends of their jobs, and the messages of running jobs.
 
-    Jobs with a callback, or `disable`, tell nobody here; of those with `notify`, `jobs.watch.service` tells.
+    Jobs with a callback, or `disable`, send no message here. `jobs.watch.service` sends those of jobs with `notify`.
     """
     told = [one for one in moved if _is_told_here(one.job) and (one.after in TERMINAL or _speaks(one))]
     if not told:

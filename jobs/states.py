@@ -57,7 +57,7 @@ TRANSITIONS: dict[Move, frozenset[tuple[JobStatus | None, JobStatus]]] = {
     Move.LEASE_END: frozenset({(_S, _X), (_R, _X)}),  # T5
     Move.WAIT_END: frozenset({(_Q, _X)}),  # T6
     Move.CANCEL: frozenset({(_Q, _C), (_S, _C)}),  # T7: nothing has started
-    Move.ASK_CANCEL: frozenset({(_S, _S), (_R, _R)}),  # T7: the agent is told, and ends it
+    Move.ASK_CANCEL: frozenset({(_S, _S), (_R, _R)}),  # T7: the server asks the agent to end it
     Move.REMOVE: frozenset({(_Q, _C), (_S, _C), (_R, _C)}),  # T7: no agent is left that could report
 }
 

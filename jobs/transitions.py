@@ -28,7 +28,7 @@ from kernel.transactions import LostRace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a job printed and how it ended. `size_bytes` None: as long as `text`, which was not cut."""
+    """The output of a job and its end. `size_bytes` None: as long as `text`, which was not cut."""
 
     text: str = ""
     exit_code: int | None = None
@@ -67,7 +67,7 @@ Observer: TypeAlias = "Callable[[Sequence[JobMove], dt.datetime], None]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Interest:
-    """An observer, and the moves that it is told of; see `observe`."""
+    """An observer, and the moves that it observes; see `observe`."""
 
     observer: Observer
     after: Collection[JobStatus]

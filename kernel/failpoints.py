@@ -79,7 +79,7 @@ POINTS = {
     "action.take.after_commit": "The mark is committed; its job is not sent.",
     "choice.before_commit": "A number was chosen in a chat: the action is taken and its job is written.",
     "choice.after_commit": "Both are committed; the person was not answered.",
-    "inbound.before_commit": "What a platform brought, what it did and its answer are written.",
+    "inbound.before_commit": "The call of a platform, its effects and its answer are written.",
     "inbound.after_commit": "They are committed; the platform was not answered.",
     "later.before_commit": "A postponed answer is stored as a message and marked as given.",
     "later.after_commit": "Both are committed.",
@@ -130,7 +130,7 @@ POINTS = {
     "agent.delete.before_commit": "An agent was deleted, its tokens and jobs have ended.",
     "agent.delete.after_commit": "The deletion of an agent is committed.",
     "agent.reset_token.before_commit": "An agent's old token has ended and a new one is written.",
-    "agent.reset_token.after_commit": "The new token is committed and was shown to nobody.",
+    "agent.reset_token.after_commit": "The new token is committed and no answer has shown it.",
     "agent.touch.before_commit": "A view has written when it last saw agents.",
     "agent.touch.after_commit": "These times are committed.",
     "calendar.import.before_commit": "The days of a calendar's file are written.",
@@ -183,12 +183,12 @@ POINTS = {
 
 ERROR_POINTS = {
     "writer.after_take": "The writer has taken a batch from its queue; nothing is written.",
-    "writer.before_answers": "Outcomes of a batch stand; they are not handed to the loop that answers the callers.",
+    "writer.before_answers": "The outcomes of a batch are known; the loop that answers the callers has none yet.",
     "writer.before_answer": "The loop is about to answer one caller of a batch.",
     "reader.before_question": "A reader's thread is about to ask the database.",
     "redis.before_replies": "Bytes from Redis have come; their replies are not handed out.",
     "principals.before_read": "The gateway is about to read which tokens and agents have changed.",
-    "presence.before_flush": "The gateway is about to write which agents were heard.",
+    "presence.before_flush": "The gateway is about to write when it saw each agent last.",
     "ringer.after_take": "The ringer has taken bells from its queue and not yet sorted them.",
     "courier.before_delivery": "A courier holds a place in a lane and has not looked at the delivery.",
 }

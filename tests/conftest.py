@@ -138,7 +138,7 @@ def _quick_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _static_files_read_once() -> Iterator[None]:
-    """Share WhiteNoise's table of static files: each test client builds the middleware anew and would read 227 files."""
+    """Share WhiteNoise's table of static files: each test client builds it again and would read 227 files."""
     from whitenoise.middleware import WhiteNoiseMiddleware
 
     read = WhiteNoiseMiddleware.add_files_from_finders

@@ -56,7 +56,7 @@ def run_list(call: Call) -> Reply:
 
 
 def show_schedule(call: Call) -> Reply:
-    """Show one schedule: when it runs, what became of it last; without a name all of them."""
+    """Show one schedule: when it runs and its last result; without a name all of them."""
     if not call.words:
         return run_list(call)
     schedule = _the_schedule(call)
@@ -191,7 +191,7 @@ def _line(schedule: Schedule) -> str:
 
 
 def _last(run: ScheduleRun, schedule: Schedule) -> str:
-    """Return what became of the moment that was decided last, and of its job."""
+    """Return the result of the moment that was decided last, and of its job."""
     job = Job.objects.filter(pk=run.job_id).first() if run.job_id else None
     zone = ZoneInfo(schedule.timezone)
     words = {"time": f"{run.due_at.astimezone(zone):%Y-%m-%d %H:%M:%S}", "outcome": run.get_outcome_display()}

@@ -1,4 +1,4 @@
-"""The paragraphs of Markdown documents, and the translatable sentences of templates."""
+"""The paragraphs of Markdown documents, the translatable sentences of templates, the comments of scripts and styles."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 _SKIPPED = re.compile(r"\s*(#|<|!\[|\[[^\]]+\]:|[-=|: ]+$)")
+_SCRIPT_COMMENT = re.compile(r"(?:^|(?<=\s))(?:/\*.*?\*/|(?://[^\n]*(?:\n[ \t]*(?=//))?)+)", re.DOTALL)
+_COMMENT_EDGE = re.compile(r"^\s*(?:/\*+|//+|\*(?!/))?\s*|\s*\*+/$")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _TAG = re.compile(
     r"\{%-?\s*(?:trans|translate)\s+(?P<quote>[\"'])(?P<text>.*?)(?P=quote)"
@@ -49,6 +51,14 @@ def template_paragraphs(path: str, source: str) -> Iterator[Paragraph]:
         text = found["text"] if found["block"] is None else found["block"]
         for piece in re.split(r"\{%-?\s*plural\s*-?%\}", text):
             yield Paragraph(path=path, kind=Kind.MESSAGE, lines=((line, " ".join(piece.split())),))
+
+
+def script_paragraphs(path: str, source: str) -> Iterator[Paragraph]:
+    """Yield the comments of JavaScript or CSS: a block, or lines of `//` below each other."""
+    for found in _SCRIPT_COMMENT.finditer(source):
+        first = source.count("\n", 0, found.start()) + 1
+        rows = [_COMMENT_EDGE.sub("", row) for row in found.group().splitlines()]
+        yield Paragraph(path=path, kind=Kind.COMMENT, lines=tuple(enumerate(rows, first)))
 
 
 def _plain(row: str) -> str:

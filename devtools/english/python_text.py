@@ -1,4 +1,4 @@
-"""The paragraphs of a Python file: docstrings, comments, and the sentences that are given to gettext."""
+"""The paragraphs of a Python file: docstrings, comments, and texts that are written like a sentence."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from devtools.english.paragraphs import Kind, Paragraph
 
 _GETTEXT = re.compile(r"_|n?p?gettext(_lazy|_noop)?")
+_SENTENCE_START = re.compile(r"[A-Z`]")
+# The strings of a test are its data.
+_DATA = "tests/"
 _DIRECTIVE = re.compile(
     r"!|-\*-|noqa\b|type:|pragma\b|fmt:|ruff:|mypy:|nosec\b|pylint:|isort:|pyright:|translators:", re.I
 )
@@ -25,12 +28,19 @@ def python_paragraphs(path: str, source: str) -> Iterator[Paragraph]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return
+    docstrings, messages = set(), set()
     for node in ast.walk(tree):
         match node:
-            case ast.Expr(value=ast.Constant(value=str(text))):
+            case ast.Expr(value=ast.Constant(value=str(text)) as constant):
+                docstrings.add(constant)
                 yield from docstring_paragraphs(path, node.lineno, text)
             case ast.Call():
-                yield from _messages(path, node)
+                messages.update(_gettext_arguments(node))
+            case ast.Constant(value=str(text)) if _SENTENCE_START.match(text) and not path.startswith(_DATA):
+                messages.add(node)
+    for message in sorted(messages - docstrings, key=lambda node: (node.lineno, node.col_offset)):
+        # One number for all lines: a message is joined from pieces that ast does not tell apart.
+        yield Paragraph(path=path, kind=Kind.MESSAGE, lines=((message.lineno, str(message.value)),))
     yield from _comments(path, source)
 
 
@@ -57,14 +67,13 @@ def docstring_paragraphs(path: str, line: int, text: str) -> Iterator[Paragraph]
             block.append((number, stripped))
 
 
-def _messages(path: str, call: ast.Call) -> Iterator[Paragraph]:
+def _gettext_arguments(call: ast.Call) -> Iterator[ast.Constant]:
     """Yield the source sentences of a gettext call; ngettext has two."""
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     if _GETTEXT.fullmatch(name):
         for argument in call.args[:2]:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                # One number for all lines: a message is joined from pieces that ast does not tell apart.
-                yield Paragraph(path=path, kind=Kind.MESSAGE, lines=((argument.lineno, argument.value),))
+                yield argument
 
 
 def _comments(path: str, source: str) -> Iterator[Paragraph]:

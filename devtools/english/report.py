@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from devtools.english.openings import missing_subject
 from devtools.english.paragraphs import Sentence
@@ -13,18 +11,7 @@ from devtools.english.words import ListedWord, listed_words
 
 NO_SUBJECT_LIMIT = 1.0
 LISTED_LIMIT = 1.0
-CEILINGS = Path(__file__).with_name("ceilings.toml")
-_CEILINGS_HEAD = """# Rooms that are still above the limit of 1 % and 1 per 1,000. A ceiling may only go down:
-# `python -m devtools.english --lower` writes today's counts where they are lower. Delete the file when it is empty.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceiling:
-    """The most that a room may have: sentences without a subject per 100, listed words per 1,000 words."""
-
-    no_subject: float = NO_SUBJECT_LIMIT
-    listed: float = LISTED_LIMIT
+"""The most that a room may have: sentences without a subject per 100, listed words per 1,000 words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +53,10 @@ class RoomCount:
         """Return how many of 1,000 words are listed ones."""
         return 1000 * sum(len(found.listed) for found in self.findings) / max(self.words, 1)
 
-    def exceeds(self, ceiling: Ceiling) -> bool:
-        """Tell whether the room is above its ceiling, to the one decimal place that the table shows."""
-        return round(self.no_subject, 1) > ceiling.no_subject or round(self.listed, 1) > ceiling.listed
+    @property
+    def is_above(self) -> bool:
+        """Tell whether the room is above a limit, to the one decimal place that the table shows."""
+        return round(self.no_subject, 1) > NO_SUBJECT_LIMIT or round(self.listed, 1) > LISTED_LIMIT
 
 
 def count_room(room: str, sentences: Iterable[Sentence], words: tuple[ListedWord, ...]) -> RoomCount:
@@ -86,47 +74,12 @@ def count_room(room: str, sentences: Iterable[Sentence], words: tuple[ListedWord
     )
 
 
-def read_ceilings(path: Path = CEILINGS) -> dict[str, Ceiling]:
-    """Read the ceilings by room; without the file every room has the limit."""
-    if not path.exists():
-        return {}
-    with path.open("rb") as file:
-        return {room: Ceiling(**row) for room, row in tomllib.load(file).items()}
-
-
-def lowered(counts: Iterable[RoomCount], ceilings: dict[str, Ceiling]) -> dict[str, Ceiling]:
-    """Return the ceilings brought down to the counts. None rises, and a room at the limit needs none any longer."""
-    lower = {}
+def table(counts: Iterable[RoomCount]) -> Iterator[str]:
+    """Yield the lines of the table, a room each; a room above a limit has a mark."""
+    yield f"{'room':<16}{'sentences':>10}{'no subject %':>14}{'listed /1,000':>15}"
     for count in counts:
-        old = ceilings.get(count.room, Ceiling())
-        new = Ceiling(
-            no_subject=max(NO_SUBJECT_LIMIT, min(old.no_subject, round(count.no_subject, 1))),
-            listed=max(LISTED_LIMIT, min(old.listed, round(count.listed, 1))),
-        )
-        if new != Ceiling():
-            lower[count.room] = new
-    return lower
-
-
-def write_ceilings(ceilings: dict[str, Ceiling], path: Path = CEILINGS) -> None:
-    """Write the file, or delete it if no room needs a ceiling."""
-    if not ceilings:
-        path.unlink(missing_ok=True)
-        return
-    rows = [f"[{room}]\nno_subject = {row.no_subject}\nlisted = {row.listed}\n" for room, row in ceilings.items()]
-    path.write_text("\n".join([_CEILINGS_HEAD, *rows]), encoding="utf-8")
-
-
-def table(counts: Iterable[RoomCount], ceilings: dict[str, Ceiling]) -> Iterator[str]:
-    """Yield the lines of the table, a room each; a room above its ceiling has a mark."""
-    yield f"{'room':<16}{'sentences':>10}{'no subject %':>14}{'ceiling':>9}{'listed /1,000':>15}{'ceiling':>9}"
-    for count in counts:
-        ceiling = ceilings.get(count.room, Ceiling())
-        mark = "  above" if count.exceeds(ceiling) else ""
-        yield (
-            f"{count.room:<16}{count.sentences:>10}{count.no_subject:>14.1f}{ceiling.no_subject:>9.1f}"
-            f"{count.listed:>15.1f}{ceiling.listed:>9.1f}{mark}"
-        )
+        mark = "  above" if count.is_above else ""
+        yield f"{count.room:<16}{count.sentences:>10}{count.no_subject:>14.1f}{count.listed:>15.1f}{mark}"
 
 
 def worst(counts: Iterable[RoomCount], number: int | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools.english.markup_text import markdown_paragraphs, template_paragraphs
+from devtools.english.markup_text import markdown_paragraphs, script_paragraphs, template_paragraphs
 from devtools.english.paragraphs import Sentence
 from devtools.english.python_text import python_paragraphs
 
@@ -25,7 +25,13 @@ ROOMS = (
     "docs",
     "benchmarks",
 )
-_READERS = {".py": python_paragraphs, ".md": markdown_paragraphs, ".html": template_paragraphs}
+_READERS = {
+    ".py": python_paragraphs,
+    ".md": markdown_paragraphs,
+    ".html": template_paragraphs,
+    ".js": script_paragraphs,
+    ".css": script_paragraphs,
+}
 _SKIPPED = ("static/vendor/", "README.zh-CN.md")
 
 

@@ -115,7 +115,7 @@ class JobRunning(_Report):
         gateway=True,
     )
     def put(self, request: Request, job_id: str) -> Response:
-        """Begin the lease anew. `result` may tell how far the job is. Under protocol 2 the first one acknowledges."""
+        """Start the lease again. `result` may tell how far the job is. Under protocol 2 the first one acknowledges."""
         return self._take(request, job_id)
 
 
@@ -134,7 +134,7 @@ class JobSucceed(_Report):
         gateway=True,
     )
     def put(self, request: Request, job_id: str) -> Response:
-        """End the job; the first end stands. One late end is taken within seven days of an expiry."""
+        """End the job. Later ends change nothing. One late end is taken within seven days of an expiry."""
         return self._take(request, job_id)
 
 
@@ -153,7 +153,7 @@ class JobFail(_Report):
         gateway=True,
     )
     def put(self, request: Request, job_id: str) -> Response:
-        """End the job; the first end stands. One late end is taken within seven days of an expiry."""
+        """End the job. Later ends change nothing. One late end is taken within seven days of an expiry."""
         return self._take(request, job_id)
 
 

@@ -147,7 +147,7 @@ class OrderSerializer(Description):
         allow_blank=True,
         allow_null=True,
         max_length=TASK_LENGTH,
-        help_text="What kind of job it is.",
+        help_text="The kind of job, a word of your own: lists and queues can go by it.",
     )
     source = _Source(  # type: ignore[assignment]  # a field of ours, an attribute of theirs
         required=False,
@@ -161,7 +161,8 @@ class OrderSerializer(Description):
         allow_blank=True,
         allow_null=True,
         max_length=CALLBACK_LENGTH,
-        help_text="Empty: the owner is told in their chat; `disable`: nobody; a URL: it is called at every move.",
+        help_text="Empty: the owner reads the result in the chat. `disable`: no message. A URL: the server calls it "
+        "at every move.",
     )
     priority = serializers.IntegerField(
         required=False,
@@ -182,7 +183,7 @@ class OrderSerializer(Description):
         allow_blank=True,
         allow_null=True,
         max_length=RATE_KEY_LENGTH,
-        help_text="What the queue's rate counts by.",
+        help_text="The queue's rate limit counts the jobs of one key together.",
     )
     retry = serializers.IntegerField(
         source="retries",
@@ -200,12 +201,12 @@ class OrderSerializer(Description):
     idempotent = serializers.BooleanField(
         required=False,
         allow_null=True,
-        help_text="It may run twice, so it is tried again also where nobody knows how it ended.",
+        help_text="The job may run twice: it is retried even if its end is unknown.",
     )
     notify = NotifyField(
         required=False,
         allow_null=True,
-        help_text="When somebody is told of its end: docs/schedules.md. `name` says with which jobs it is compared.",
+        help_text="The ends that send a message: docs/schedules.md. Jobs with the same `name` are compared.",
     )
     ttl = serializers.IntegerField(
         source="ttl_seconds",
@@ -213,7 +214,7 @@ class OrderSerializer(Description):
         allow_null=True,
         min_value=1,
         max_value=TTL_LIMIT_SECONDS,
-        help_text="Lets the job wait for an agent that is offline, so many seconds from when it is due.",
+        help_text="Seconds that the job may wait for an offline agent, from when it is due.",
     )
     wait_until = serializers.DateTimeField(
         required=False, allow_null=True, help_text="The same, until a time. This or `ttl`."

@@ -66,7 +66,7 @@ class AgentJobSerializer(serializers.Serializer[Any]):
     argv = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="The words of a job that was sent as words."
     )
-    params = serializers.DictField(required=False, help_text="What was said beside the text, such as `confirmed`.")
+    params = serializers.DictField(required=False, help_text="Facts beside the text, such as `confirmed`.")
     ack_s = serializers.IntegerField(required=False, help_text="Seconds to acknowledge the job.")
     source = serializers.CharField(required=False)  # type: ignore[assignment]
 
@@ -153,7 +153,7 @@ class JobSerializer(serializers.Serializer[Any]):
     attempt = serializers.IntegerField()
     retries = serializers.IntegerField(help_text="How many more attempts may follow this one.")
     root_id = serializers.CharField()
-    parent_id = serializers.CharField(allow_null=True, help_text="What made it: a delayed job, schedule or job.")
+    parent_id = serializers.CharField(allow_null=True, help_text="The delayed job, schedule or job that made it.")
     created_at = serializers.DateTimeField()
     active_at = serializers.DateTimeField()
     wait_until = serializers.DateTimeField(allow_null=True)
@@ -191,7 +191,7 @@ class JobNewsSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=JobStatus.choices)
     move = serializers.ChoiceField(choices=Move.choices)
     seq = serializers.IntegerField(help_text="Counts the moves of the job.")
-    text = serializers.CharField(help_text="What its agent said with it.")
+    text = serializers.CharField(help_text="The text that its agent sent with it.")
 
 
 class NewsSerializer(serializers.Serializer[Any]):

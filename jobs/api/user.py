@@ -127,7 +127,7 @@ class Jobs(HotOperation):
         answers={200: JobPageSerializer},
         errors=[AgentNotFound],
         parameters=[
-            query("status", "Only jobs that stand there.", enum=JobStatus.values),
+            query("status", "Only jobs in this status.", enum=JobStatus.values),
             query("agent", "Only jobs of this agent: id, name or alias."),
             query("source", "Only jobs from this source."),
             time_query("created_after", "A time with a zone, such as 2030-01-31T08:00:00Z."),
@@ -191,7 +191,7 @@ class JobLog(HotOperation):
         answers={200: LogPartSerializer},
         errors=[NotFound],
         parameters=[
-            query("offset", "From which byte on; `next` of the part before.", whole_number(0, 999_999_999)),
+            query("offset", "The first byte wanted; `next` of the part before.", whole_number(0, 999_999_999)),
             wait_query("Seconds to wait for something new"),
         ],
         gateway=True,

@@ -187,7 +187,7 @@ def _sentence(error: AppError) -> str:
             text = _("%(name)s is offline or disabled. Start it, or choose below how long the job may wait for it.")
             return text % {"name": error.params.get("name", "")}
         case IdempotencyMismatch():
-            return _("This form was sent before with another text. Send it once more to make a new job.")
+            return _("This form was sent before with another text. Send it again to make a new job.")
         case _:
             return error.message
 

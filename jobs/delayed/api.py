@@ -58,7 +58,9 @@ class DelayedJobSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]
 
     id = serializers.CharField()
     state = serializers.ChoiceField(choices=DelayedState.values)
-    reason = serializers.CharField(help_text="Why it was canceled, has fired without a job of its own, or still waits.")
+    reason = serializers.CharField(
+        help_text="The reason why it was canceled, fired without a job of its own, or still waits."
+    )
     due_at = serializers.DateTimeField()
     agent_id = serializers.CharField(allow_null=True)
     agent = serializers.CharField(allow_null=True)
@@ -125,7 +127,7 @@ class DelayedJobs(Operation):
         answers={200: DelayedPageSerializer},
         errors=[AgentNotFound],
         parameters=[
-            query("state", "Only those that stand there.", enum=DelayedState.values),
+            query("state", "Only those in this status.", enum=DelayedState.values),
             query("agent", "Only those of this agent: id, name or alias."),
             query("queue", "Only those of this queue, by its name."),
             query("key", "Only those with this key: those that were, too."),

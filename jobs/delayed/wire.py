@@ -69,7 +69,7 @@ class NewDelayedJobSerializer(OrderSerializer):
         choices=[one.value for one in IfExists],
         required=False,
         allow_null=True,
-        help_text="What to do while another waits under the key; `refuse` without it.",
+        help_text="The action if another one waits under the key; `refuse` without it.",
     )
 
 

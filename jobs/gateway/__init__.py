@@ -7,6 +7,6 @@ calls a service, renders.
 - `interface.py`: what a handler is given: a call and a backend.
 - `app.py`, `http.py`: the ASGI application and as much HTTP as it needs.
 - `pipeline.py`: the gateway's backend and its background tasks: `writer.py` (batched transactions, `batch.py`),
-  `reader.py` (threads for reads), `callers.py` (who calls, and that agents were heard), `waiters.py` (held calls),
-  `redislink.py`.
+  `reader.py` (threads for reads), `callers.py` (the caller, and when an agent was last seen), `waiters.py` (held
+  calls), `redislink.py`.
 """

@@ -48,7 +48,7 @@ class WriteKind(Generic[Request, Outcome]):
     """A kind of write: its service, and what sets it apart from other kinds.
 
     `outlives_caller`: it is written even if its caller has given up, because its caller will not repeat it.
-    `hands_out_job`: the writer puts the job back if its caller does not hear of it. `size_bytes`: how much it adds to a
+    `hands_out_job`: the writer puts the job back if its caller does not get it. `size_bytes`: how much it adds to a
     transaction.
     """
 

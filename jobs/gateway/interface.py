@@ -101,5 +101,5 @@ class Backend(Protocol):
         ...
 
     def flag_work(self, agent_id: str) -> None:
-        """Flag that the agent may have work, before the answer that tells of the work leaves."""
+        """Flag that the agent may have work, before the answer with the work leaves."""
         ...

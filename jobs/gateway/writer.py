@@ -3,15 +3,15 @@
 Callers put writes into a queue and wait; the thread takes what is there, runs the batch services on it, commits, and
 resolves the futures of the callers. No timer: under load the batches grow by themselves.
 
-A claim (or pull) hands out a job, and its caller may not hear of it. The writer then acts by this table:
+A claim (or pull) hands out a job, and the answer may not reach its caller. The writer then acts by this table:
 
 | outcome | caller | job | writer |
 |---|---|---|---|
-| a job | still waits | sent, and its caller is told | does nothing more |
+| a job | still waits | sent, and its caller knows | does nothing more |
 | a job | gave up or hung up | sent, and no agent knows | puts it back |
 | None | any | there is none | does nothing more |
-| Unavailable, never attempted | was told 503 | untouched | does nothing more |
-| Unavailable, attempted | was told 503 | sent, if the COMMIT went through | puts it back, if it is sent |
+| Unavailable, never attempted | got 503 | untouched | does nothing more |
+| Unavailable, attempted | got 503 | sent, if the COMMIT went through | puts it back, if it is sent |
 
 Example: a claim is committed and the connection breaks before the answer to COMMIT. The outcome is Unavailable, the
 caller gets 503. The put-back finds the claim's event by its request id: the job was sent by this very claim and has not

@@ -48,7 +48,7 @@ def report_jobs(reports: Sequence[Report], *, now: dt.datetime | None = None) ->
 
     - NotFound: this agent does not have the job.
     - JobFinished: the job has ended before. One late end within seven days of an expiry is taken, and marked late.
-      Under protocol 2 the same end again is no error.
+      Under protocol 2 a repeated end is not an error.
     - JobNotFound: progress of a job that is not active, or the end of one that was not claimed.
     - JobCanceled, progress under protocol 2: the owner canceled the job.
     - JobTaken, progress under protocol 2: the offer or the lease has ended.

@@ -74,8 +74,8 @@ class Job(JobOptions):
             models.Index(fields=["status", "active_at"], name="job_due"),
             # The keys that are old enough to be forgotten: only the rows that hold one are looked at.
             models.Index(fields=["idempotency_digest", "created_at"], name="job_old_keys"),
-            # A user's list, newest first, whole or by status or agent. The id is no order: an id that is derived from
-            # another id (an occurrence, an attempt) does not grow with time.
+            # A user's list, newest first, whole or by status or agent. The id is not an order: an id that is derived
+            # from another id (an occurrence, an attempt) does not grow with time.
             models.Index(fields=["owner", "created_at", "id"], name="job_by_time"),
             models.Index(fields=["owner", "status", "created_at", "id"], name="job_by_time_status"),
             models.Index(fields=["owner", "agent", "created_at", "id"], name="job_by_time_agent"),

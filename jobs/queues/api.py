@@ -90,7 +90,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(required=False)
     error = serializers.CharField(required=False)
     message = serializers.CharField(required=False)
-    job_id = serializers.CharField(required=False, help_text="Of a duplicate: the job that lives.")
+    job_id = serializers.CharField(required=False, help_text="The job that lives already, for a duplicate.")
 
 
 class OutcomesSerializer(serializers.Serializer[Any]):
@@ -286,7 +286,7 @@ class QueueDead(_OfUser):
         answers={200: CountSerializer},
         errors=[QueueNotFound, NotFound],
         parameters=[
-            query("ids", "Which, with commas between them, at most 100."),
+            query("ids", "Ids with commas between them, at most 100."),
             query("all", "1: all that there are.", enum=["0", "1"]),
         ],
     )

@@ -132,7 +132,7 @@ class QueueSettingsSerializer(Description):
         allow_null=True,
         min_value=1,
         max_value=LENGTH_LIMIT,
-        help_text="So many may wait.",
+        help_text="The most jobs that may wait.",
     )
     rate = RateSerializer(required=False, allow_null=True)
     retry = serializers.IntegerField(

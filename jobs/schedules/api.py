@@ -87,7 +87,7 @@ class ScheduleSerializer(OptionsSerializer):  # type: ignore[valid-type, misc]  
     grace = serializers.CharField(allow_null=True)
     next_at = serializers.DateTimeField(allow_null=True, help_text="The next moment that is looked at.")
     expected_at = serializers.DateTimeField(allow_null=True, help_text="By then a good result is expected.")
-    alerted_at = serializers.DateTimeField(allow_null=True, help_text="Its owner was told that none came.")
+    alerted_at = serializers.DateTimeField(allow_null=True, help_text="Its owner got a message that none came.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -106,7 +106,7 @@ class RunSerializer(serializers.Serializer[Any]):
     due_at = serializers.DateTimeField(help_text="The moment; of several in one row, the first.")
     outcome = serializers.ChoiceField(choices=Outcome.values)
     reason = serializers.CharField()
-    count = serializers.IntegerField(help_text="So many moments the row stands for.")
+    count = serializers.IntegerField(help_text="The number of moments that the row covers.")
     job_id = serializers.CharField(allow_null=True, help_text="The job that it started.")
     created_at = serializers.DateTimeField()
 

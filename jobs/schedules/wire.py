@@ -102,7 +102,7 @@ class ScheduleBodySerializer(OrderSerializer):
     missed = MissedSerializer(required=False, allow_null=True)
     overlap = serializers.ChoiceField(choices=Overlap.values, required=False, allow_null=True)
     enabled = serializers.BooleanField(required=False, allow_null=True)
-    notify = _Notify(required=False, allow_null=True, help_text="When somebody is told of a result: docs/schedules.md.")
+    notify = _Notify(required=False, allow_null=True, help_text="The results that send a message: docs/schedules.md.")
     grace = _Length(
         source="grace_seconds",
         longest=LONGEST_GRACE,

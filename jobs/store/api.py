@@ -38,7 +38,7 @@ class StateEntrySerializer(serializers.Serializer[Any]):
     size_bytes = serializers.IntegerField()
     content_type = serializers.CharField()
     version = serializers.IntegerField(help_text="1 at first, one more with every write.")
-    etag = serializers.CharField(help_text="What GET gives as `ETag`, with its quotes.")
+    etag = serializers.CharField(help_text="The `ETag` of GET, with its quotes.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 

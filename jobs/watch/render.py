@@ -58,7 +58,7 @@ def _title(policy: NotifyPolicy, notice: Notice, name: str) -> str:
 
 def _reason(notice: Notice) -> str:
     if notice.expired:
-        return _("Nobody reported how it ended.")
+        return _("No report says how it ended.")
     if notice.exit_code is None:
         return _("It ended without an exit code.")
     return _("Exit code %(code)s.") % {"code": notice.exit_code}

@@ -136,7 +136,7 @@ def carry(delivery_id: str) -> None:
             deliver(slot.delivery_id)
             seconds = time.monotonic() - began
         except Exception:
-            # The sweep rings this delivery again. Those that wait behind it need not wait for the sweep.
+            # The sweep rings this delivery again. The deliveries that wait behind it need not wait for the sweep.
             logger.exception(
                 "delivery failed", extra={"action": "courier.failed", "delivery": slot.delivery_id, "lane": slot.lane}
             )

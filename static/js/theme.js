@@ -1,4 +1,4 @@
-// The look changes at once, without losing what stands in a form; the server keeps the choice in a cookie.
+// The look changes at once, and a form keeps its input; the server keeps the choice in a cookie.
 
 export function themeSwitch() {
   const form = document.querySelector("[data-theme-switch]");

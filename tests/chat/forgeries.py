@@ -331,7 +331,7 @@ def _bad_greeting(forger: Forger) -> Call:
 
 
 def _clear(forger: Forger, body: bytes) -> Call:
-    """As a leaked plain signature would have it: it does not cover the words, so they could be anybody's."""
+    """As a leaked plain signature would have it: it does not cover the words, so any sender could change them."""
     query = forger.query("")
     del query["msg_signature"], query["encrypt_type"]
     return Call(query=urlencode(query), body=body)

@@ -76,7 +76,7 @@ def test_lists_show_hostile_messages_on_one_line(alice: User, at_alice: Client) 
 
 
 def test_the_admin_shows_hostile_texts_escaped(alice: User, at_bob: Client) -> None:
-    """Of the outputs with ten texts all, of the others every sixth."""
+    """All outputs with ten texts and every sixth of the others are shown."""
     agent = make_agent(owner=alice)
     outputs = sorted(_outputs(), key=len)
     alone = [texts for texts in outputs if len(texts) == 1]

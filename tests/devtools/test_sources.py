@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
-from devtools.english.markup_text import markdown_paragraphs, template_paragraphs
+from devtools.english.markup_text import markdown_paragraphs, script_paragraphs, template_paragraphs
 from devtools.english.paragraphs import Paragraph
 from devtools.english.python_text import python_paragraphs
 from devtools.english.sources import project_sentences
@@ -52,6 +52,7 @@ def test_docstrings_comments_and_messages_are_read_with_their_lines() -> None:
         (13, "A docstring of a constant is read."),
         (18, "Return the text, e.g. an empty one."),
         (18, "See `a. B. c` for more."),
+        (19, "A string that is not translated."),
         (19, "cursor is not valid."),
         (20, "%(count)s jobs are waiting."),
         (20, "A comment behind some code."),
@@ -103,6 +104,30 @@ def test_translated_texts_of_templates_are_read() -> None:
         (2, "This text is translated."),
         (3, "One job of {{ owner }} is waiting."),
         (3, "Some jobs are waiting."),
+    ]
+
+
+def test_strings_of_tests_are_data() -> None:
+    source = 'send("A string that is not translated.", _("A translated text."))'
+    paragraphs = python_paragraphs("tests/test_example.py", source)
+    assert [line for paragraph in paragraphs for line in paragraph.lines] == [(1, "A translated text.")]
+
+
+def test_comments_of_scripts_and_styles_are_read() -> None:
+    source = dedent(
+        """\
+        // Two lines of a comment
+        // are one sentence.
+        const page = "https://example.org"; // A comment behind some code.
+        /* A block that has
+         * two lines. */
+        .card { color: red; }
+        """
+    )
+    assert _texts(script_paragraphs, source) == [
+        (1, "Two lines of a comment are one sentence."),
+        (3, "A comment behind some code."),
+        (4, "A block that has two lines."),
     ]
 
 

@@ -209,7 +209,7 @@ def test_a_late_result_is_evaluated_once_and_one_run_is_one_failure(code: int, e
     assert claim(agent, now=long_ago) == job
     gateway_alive()
     assert expire_overdue_jobs() == 1
-    assert told(agent) == ["x failed|Nobody reported how it ended."]
+    assert told(agent) == ["x failed|No report says how it ended."]
     kind = ReportKind.FAIL if code else ReportKind.SUCCEED
     for _time in range(2):
         report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=kind, output=Output(text="y", exit_code=code))])

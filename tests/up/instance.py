@@ -156,7 +156,7 @@ class Instance:
     def end(self) -> None:
         """Leave nothing running, however the test went."""
         if self.refused:
-            return  # what runs on this folder now is somebody else's
+            return  # another instance runs on this folder now
         for pid in [self.make.pid, *self.processes()]:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -70,7 +70,7 @@ def test_failures_in_a_row_and_recovery() -> None:
         if evaluation.notice:
             said.append(render_notice(policy, evaluation.notice, "shop"))
     assert said == [
-        ("shop failed 3 times in a row", "Nobody reported how it ended.\nfine"),
+        ("shop failed 3 times in a row", "No report says how it ended.\nfine"),
         ("shop works again", "fine"),
     ]
 

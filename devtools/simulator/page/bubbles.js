@@ -1,4 +1,4 @@
-// How entries and exchanges look. Everything that comes from outside is set as text, never as markup.
+// The look of entries and exchanges. Everything that comes from outside is set as text, never as markup.
 
 import { language, word } from "./words.js";
 
@@ -125,13 +125,13 @@ function block(title, text) {
   return text ? [make("h4", "", title), make("pre", "", pretty(text))] : [];
 }
 
-/** What a push is about, in a few words. */
+/** The subject of a push, in a few words. */
 function topic(hop) {
   const found = /<Content><!\[CDATA\[(.*?)\]\]>|<Event><!\[CDATA\[(.*?)\]\]>|^text=(.*)$|"text": "(.*?)"/m.exec(hop.plain);
   return found ? found.slice(1).find((part) => part !== undefined) : "";
 }
 
-/** One exchange, closed until somebody opens it. */
+/** One exchange, closed until the reader opens it. */
 export function shownHop(hop) {
   const out = hop.direction === "out";
   const code = /"(?:errcode|code)":\s*(-?[1-9]\d*)/.exec(out ? "" : hop.answer)?.[1] ?? "";

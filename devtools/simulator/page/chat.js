@@ -1,4 +1,4 @@
-// The page's life: who is there, whose conversation is open, what a person does, what is heard.
+// The page's life: the people, the open conversation, acts of the person, events of the server.
 
 import { face, clockOf, make, shownEntry, shownHop } from "./bubbles.js";
 import { act, call, entriesOf, listen, Refused, takeToken } from "./sim.js";
@@ -38,7 +38,7 @@ function toast(text) {
   toast.timer = setTimeout(() => ($("toast").hidden = true), 4000);
 }
 
-// Who is there.
+// The people and groups.
 
 async function refresh() {
   const found = await attempt(() => call("GET", "state"));
@@ -229,7 +229,7 @@ async function show(id) {
   if (open !== id) return;
   $("log").replaceChildren();
   lastAt = lastSeq = 0;
-  // What was heard while the transcript was on its way is not in it; what is in both comes once.
+  // The transcript lacks events that arrived after it was made; an event in both is shown once.
   for (const entry of [...entries, ...heard.filter((entry) => entry.chat === id)]) append(entry, chat);
   drawHops();
   toEnd();
