@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -20,29 +20,10 @@ from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe, query
 from kernel.http.rest import Flag, Operation, Text, query_value
 from kernel.ids import is_id
+from kernel.strictjson import JsonObject
 
 
-class AgentJson(TypedDict):
-    """An agent as its owner gets it. `available` is the original's word for `online`."""
-
-    id: str
-    user_id: str
-    name: str
-    alias: str
-    remark: str
-    enabled: bool
-    available: bool
-    online: bool
-    ip: str | None
-    version: str
-    tags: list[str]
-    last_seen_at: str | None
-    activated_at: str | None
-    created_at: str | None
-    updated_at: str | None
-
-
-def agent_json(agent: Agent) -> AgentJson:
+def agent_json(agent: Agent) -> JsonObject:
     """Render an agent for its owner."""
     return {
         "id": agent.pk,

@@ -46,26 +46,6 @@ Backoff: TypeAlias = "list[float] | Formula"
 """Seconds before each further attempt, the last repeats; or a formula."""
 
 
-class OptionsJson(TypedDict):
-    """The options as JSON, under the names that bodies use. An option that was not given has its default."""
-
-    message: str
-    argv: list[str] | None
-    task: str
-    source: str
-    callback: str
-    priority: int
-    distinct_key: str
-    rate_key: str
-    retry: int
-    backoff: Backoff | None
-    idempotent: bool
-    then: list[JsonObject] | None
-    notify: JsonObject | None
-    ttl: int | None
-    wait_until: str | None
-
-
 _ATTRIBUTES = {"retry": "retries", "ttl": "ttl_seconds"}
 """Names in JSON that differ from those of the value."""
 
@@ -137,9 +117,9 @@ class JobOrder:
             "distinct_key": self.distinct_key,
             "rate_key": self.rate_key,
             "retries": self.retries,
-            "backoff": self.backoff,
+            "backoff": cast("JsonValue", self.backoff),
             "idempotent": self.idempotent,
-            "then": _then_json(self.then),
+            "then": cast("JsonValue", _then_json(self.then)),
             "notify": self.notify,
             "ttl_seconds": self.ttl_seconds,
             "expires_at": self.wait_until,
@@ -152,7 +132,7 @@ class JobOrder:
         return {**words, **self.params} or None
 
     @property
-    def options(self) -> OptionsJson:
+    def options(self) -> JsonObject:
         """All options, as the answers about jobs, delayed jobs and schedules show them."""
         return {
             "message": self.message,
@@ -164,9 +144,9 @@ class JobOrder:
             "distinct_key": self.distinct_key,
             "rate_key": self.rate_key,
             "retry": self.retries,
-            "backoff": self.backoff,
+            "backoff": cast("JsonValue", self.backoff),
             "idempotent": self.idempotent,
-            "then": _then_json(self.then),
+            "then": cast("JsonValue", _then_json(self.then)),
             "notify": self.notify,
             "ttl": self.ttl_seconds,
             "wait_until": rfc3339(self.wait_until),
@@ -175,7 +155,7 @@ class JobOrder:
     @property
     def body(self) -> JsonObject:
         """The body that orders this: only what is given. `then` is stored so."""
-        said: JsonObject = {"agent": self.agent, "queue": self.queue, **cast("JsonObject", self.options)}
+        said: JsonObject = {"agent": self.agent, "queue": self.queue, **self.options}
         if self.argv is not None:
             del said["message"]
         return {name: value for name, value in said.items() if value}

@@ -28,7 +28,8 @@ def python_paragraphs(path: str, source: str) -> Iterator[Paragraph]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return
-    docstrings, messages = set(), set()
+    docstrings: set[ast.Constant] = set()
+    messages: set[ast.Constant] = set()
     for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text)) as constant):

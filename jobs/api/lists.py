@@ -8,15 +8,16 @@ from rest_framework.request import Request
 from accounts.credentials import Principal
 from agents.services.find import find_agent
 from jobs.api.fields import read_moment
-from jobs.api.rendering import JobPageJson, job_json
+from jobs.api.rendering import job_json
 from jobs.life.listing import JobFilter, list_jobs
 from jobs.states import JobStatus
 from kernel.errors import InvalidRequest
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import query_value
+from kernel.strictjson import JsonObject
 
 
-def job_page(request: Request, principal: Principal) -> JobPageJson:
+def job_page(request: Request, principal: Principal) -> JsonObject:
     """Return the page that the query asks for. Raises InvalidRequest, AgentNotFound."""
     page = list_jobs(
         viewer=principal,
@@ -24,8 +25,10 @@ def job_page(request: Request, principal: Principal) -> JobPageJson:
         older_than=read_cursor(request),
         size=read_limit(request),
     )
-    items = [job_json(job, output) for job, output in page.items]
-    return {"items": items, "next": write_cursor(page.older_than)}
+    return {
+        "items": [job_json(job, output) for job, output in page.items],
+        "next": write_cursor(page.older_than),
+    }
 
 
 def _read_filter(request: Request, principal: Principal) -> JobFilter:

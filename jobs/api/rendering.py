@@ -1,160 +1,20 @@
-"""Renders what job calls give, as dictionaries whose shape their types say. Times are RFC 3339 in UTC, or null."""
+"""Renders the answers of job calls, in the shapes that `schema.py` describes. Times are RFC 3339 in UTC, or null."""
 
 from __future__ import annotations
-
-from typing import TypedDict
 
 from jobs.life.log import LogPart
 from jobs.life.read import WholeJob
 from jobs.models import Job, JobEvent, JobOutput
-from jobs.order import JobOrder, OptionsJson
+from jobs.order import JobOrder
 from jobs.stream.service import StreamPage
 from kernel.clock import rfc3339
+from kernel.strictjson import JsonObject
 from kernel.text import RESULT_CHARACTERS
 from notifications.messages.wire import message_news
 from notifications.models import Message
 
 
-class LogPartJson(TypedDict):
-    """A part of a job's log; `next` is the offset to ask for next."""
-
-    offset: int
-    next: int
-    text: str
-    complete: bool
-    status: str
-    exit_code: int | None
-
-
-class OutputJson(TypedDict):
-    """The output of a job."""
-
-    text: str
-    size_bytes: int
-    truncated: bool
-    exit_code: int | None
-    signal: int | None
-    reason: str
-
-
-class EventJson(TypedDict):
-    """One line of a job's timeline."""
-
-    number: int
-    at: str | None
-    move: str
-    before: str | None
-    after: str
-    actor: str
-    text: str
-
-
-class _JobStateJson(TypedDict):
-    """The state of a job."""
-
-    id: str
-    user_id: str
-    agent_id: str | None
-    agent: str | None
-    queue: str | None
-    status: str
-    result: str
-    late: bool
-    attempt: int
-    retries: int
-    root_id: str
-    parent_id: str | None
-    created_at: str | None
-    active_at: str | None
-    cancel_requested_at: str | None
-    sent_at: str | None
-    running_at: str | None
-    succeeded_at: str | None
-    failed_at: str | None
-    expired_at: str | None
-    canceled_at: str | None
-    parked_at: str | None
-
-
-class JobJson(_JobStateJson):
-    """A job as its owner gets it in lists. Times are RFC 3339 in UTC or null."""
-
-    message: str
-    task: str
-    source: str
-    callback: str
-    priority: int
-    wait_until: str | None
-
-
-class ToldJobJson(TypedDict, total=False):
-    """A job in callbacks and events, after one move: the original's object, and `seq`, which counts the job's moves.
-
-    A time that has not come is left out. It holds no token and no other user's id.
-    """
-
-    id: str
-    user_id: str
-    agent_id: str | None
-    message: str
-    source: str
-    callback: str
-    status: str
-    result: str
-    seq: int
-    created_at: str
-    sent_at: str
-    canceled_at: str
-    expired_at: str
-    succeeded_at: str
-    failed_at: str
-
-
-class JobNewsJson(TypedDict):
-    """A move of a job, as the stream tells it. `seq` counts the job's moves."""
-
-    id: str
-    agent_id: str | None
-    message: str
-    source: str
-    status: str
-    move: str
-    seq: int
-    text: str
-
-
-class NewsJson(TypedDict):
-    """One thing that happened: to a job, or a message."""
-
-    id: str
-    type: str
-    at: str | None
-    job: JobNewsJson | None
-    message: dict[str, str | None] | None
-
-
-class NewsPageJson(TypedDict):
-    """A page of news, oldest first; `next` is the cursor to ask with next."""
-
-    items: list[NewsJson]
-    next: str
-
-
-class WholeJobJson(_JobStateJson, OptionsJson):
-    """A job with all of its options, its output and its timeline."""
-
-    output: OutputJson | None
-    events: list[EventJson]
-
-
-class JobPageJson(TypedDict):
-    """A page of jobs, newest first; `next` is the cursor of the following page."""
-
-    items: list[JobJson]
-    next: str | None
-
-
-def log_part_json(part: LogPart) -> LogPartJson:
+def log_part_json(part: LogPart) -> JsonObject:
     """Render a part of a log."""
     return {
         "offset": part.offset,
@@ -166,7 +26,7 @@ def log_part_json(part: LogPart) -> LogPartJson:
     }
 
 
-def job_json(job: Job, output: JobOutput | None) -> JobJson:
+def job_json(job: Job, output: JobOutput | None) -> JsonObject:
     """Render a job for its owner. `job.agent` and `job.queue` must be loaded."""
     return {
         "id": job.pk,
@@ -200,9 +60,13 @@ def job_json(job: Job, output: JobOutput | None) -> JobJson:
     }
 
 
-def told_job_json(job: Job, *, result: str) -> ToldJobJson:
-    """Render a job that has just moved; `result` is what its agent said with it."""
-    told: ToldJobJson = {
+def told_job_json(job: Job, *, result: str) -> JsonObject:
+    """Render a job after a move, for callbacks: the original's object, and `seq`, which counts the job's moves.
+
+    `result` is the text that the agent sent with it. A time that has not come is left out. The object holds no token
+    and no other user's id.
+    """
+    told: JsonObject = {
         "id": job.pk,
         "user_id": job.owner_id,
         "agent_id": job.agent_id,
@@ -219,16 +83,16 @@ def told_job_json(job: Job, *, result: str) -> ToldJobJson:
     return told
 
 
-def news_json(news: StreamPage) -> NewsPageJson:
+def news_json(news: StreamPage) -> JsonObject:
     """Render what happened."""
     return {"items": [_one_news_json(item) for item in news.items], "next": news.cursor.write()}
 
 
-def _one_news_json(item: JobEvent | Message) -> NewsJson:
+def _one_news_json(item: JobEvent | Message) -> JsonObject:
     if isinstance(item, Message):
         at, news = rfc3339(item.created_at), message_news(item)
         return {"id": item.pk, "type": "message", "at": at, "job": None, "message": news}
-    job: JobNewsJson = {
+    job: JsonObject = {
         "id": item.job_id,
         "agent_id": item.job.agent_id,
         "message": item.job.message,
@@ -241,7 +105,7 @@ def _one_news_json(item: JobEvent | Message) -> NewsJson:
     return {"id": item.pk, "type": "job:status", "at": rfc3339(item.at), "job": job, "message": None}
 
 
-def whole_job_json(whole: WholeJob) -> WholeJobJson:
+def whole_job_json(whole: WholeJob) -> JsonObject:
     """Render a job with all of its options, its output and its timeline."""
     return {
         **JobOrder.of(whole.job).options,
@@ -252,7 +116,7 @@ def whole_job_json(whole: WholeJob) -> WholeJobJson:
     }
 
 
-def _output_json(output: JobOutput) -> OutputJson:
+def _output_json(output: JobOutput) -> JsonObject:
     return {
         "text": output.text,
         "size_bytes": output.size_bytes,
@@ -263,7 +127,7 @@ def _output_json(output: JobOutput) -> OutputJson:
     }
 
 
-def _event_json(event: JobEvent) -> EventJson:
+def _event_json(event: JobEvent) -> JsonObject:
     return {
         "number": event.number,
         "at": rfc3339(event.at),

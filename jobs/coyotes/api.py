@@ -28,7 +28,7 @@ from jobs.models import Queue
 from kernel.errors import AgentNotFound, AppError, TooLarge
 from kernel.http.openapi import describe
 from kernel.http.rest import Operation
-from kernel.strictjson import JsonValue
+from kernel.strictjson import JsonObject, JsonValue
 
 _STARTED_AT = timezone.now()
 _SERVER_FAULT = 500
@@ -93,7 +93,7 @@ class CoyotesOperation(Operation):
     def push(self, request: Request, agent_id: str, channel: str) -> Response:
         """Put a task into a channel."""
 
-        def work(agent: Agent) -> wire.PushedJson:
+        def work(agent: Agent) -> JsonObject:
             push = wire.read_push(self.form(request), agent, channel=channel, actor=caller(request).actor)
             return wire.pushed_json(tasks.push_task(push), push.order.task)
 
@@ -147,7 +147,7 @@ class Channels(CoyotesOperation):
     def get(self, request: Request, agent_id: str) -> Response:
         """`data`: `{"tasks", "count"}` by channel. At most 1,000 tasks of each are shown, `count` counts all."""
 
-        def work(agent: Agent) -> Mapping[str, wire.TasksJson]:
+        def work(agent: Agent) -> Mapping[str, JsonObject]:
             found = channels.channels_of(agent)
             return {name: wire.tasks_json(tasks.tasks_of(queue)) for name, queue in found.items()}
 
@@ -170,7 +170,7 @@ class OneChannel(CoyotesOperation):
     def get(self, request: Request, agent_id: str, channel: str) -> Response:
         """`data`: `{"tasks", "count"}`, those that wait and those that run; nothing for a channel that is none."""
 
-        def work(agent: Agent) -> wire.TasksJson:
+        def work(agent: Agent) -> JsonObject:
             queue = channels.find_channel(agent, channel)
             return wire.tasks_json(tasks.tasks_of(queue)) if queue else {"tasks": [], "count": 0}
 
@@ -217,7 +217,7 @@ class FailedTasks(CoyotesOperation):
     def get(self, request: Request, agent_id: str, channel: str) -> Response:
         """`data`: tasks by id, kept for 30 days; `result` says why."""
 
-        def work(agent: Agent) -> Mapping[str, wire.TaskJson]:
+        def work(agent: Agent) -> Mapping[str, JsonObject]:
             queue = channels.find_channel(agent, channel)
             return wire.tasks_by_id_json(failed.failed_tasks(queue) if queue else {})
 
@@ -231,7 +231,7 @@ class OneFailedTask(CoyotesOperation):
     def get(self, request: Request, agent_id: str, channel: str, task_id: str) -> Response:
         """`data`: the task."""
 
-        def work(agent: Agent) -> wire.TaskJson:
+        def work(agent: Agent) -> JsonObject:
             queue = _channel(agent, channel)
             return wire.task_json(task_of_job(failed.failed_job(queue, task_id), queue))
 

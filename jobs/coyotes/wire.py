@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TypedDict
 from urllib.parse import parse_qsl
 
 from django.http import QueryDict
@@ -26,7 +25,7 @@ from jobs.models import QUEUE_NAME_LENGTH, TASK_LENGTH
 from jobs.order import RETRIES_LIMIT, Backoff, JobOrder
 from kernel.clock import rfc3339
 from kernel.errors import InvalidRequest
-from kernel.strictjson import JsonValue
+from kernel.strictjson import JsonObject, JsonValue
 from kernel.text import unstorable_character
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -37,51 +36,6 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # `args` again and again, as the original has it, and as PHP's http_build_query and forms write an array.
 _ARGS = re.compile(r"args(?:\[[0-9]*\])?")
 _GO_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-
-
-class EnvelopeJson(TypedDict):
-    """Every answer but the page: 200 or 500 in `status_code`, whatever happened; HTTP says 200."""
-
-    status_code: int
-    message: str
-    data: JsonValue
-
-
-class CommandJson(TypedDict):
-    """The command of a task. `args` is null without arguments."""
-
-    name: str
-    args: list[str] | None
-
-
-class TaskJson(TypedDict):
-    """A task. `result` is ours: why it failed."""
-
-    task_id: str
-    task_name: str
-    command: CommandJson
-    channel: str
-    status: str
-    execute_at: str
-    retry_count: int
-    failed_at: str
-    write_backend: bool
-    result: str
-
-
-class TasksJson(TypedDict):
-    """The tasks of a channel."""
-
-    tasks: list[TaskJson]
-    count: int
-
-
-class PushedJson(TypedDict):
-    """The outcome of a push."""
-
-    task_id: str
-    task_name: str
-    result: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +175,17 @@ def _go_quoted(text: str) -> str:
     return '"{}"'.format(text[:64].replace("\\", "\\\\").replace('"', '\\"'))
 
 
-def success_json(data: JsonValue) -> EnvelopeJson:
+def success_json(data: JsonValue) -> JsonObject:
     """Render what worked."""
     return {"status_code": 200, "message": "ok", "data": data}
 
 
-def failure_json(message: str) -> EnvelopeJson:
+def failure_json(message: str) -> JsonObject:
     """Render what did not."""
     return {"status_code": 500, "message": message, "data": None}
 
 
-def task_json(task: Task) -> TaskJson:
+def task_json(task: Task) -> JsonObject:
     """Render a task."""
     return {
         "task_id": task.task_id,
@@ -247,17 +201,17 @@ def task_json(task: Task) -> TaskJson:
     }
 
 
-def tasks_json(tasks: Tasks) -> TasksJson:
+def tasks_json(tasks: Tasks) -> JsonObject:
     """Render the tasks of a channel."""
     return {"tasks": [task_json(task) for task in tasks.tasks], "count": tasks.count}
 
 
-def tasks_by_id_json(tasks: Mapping[str, Task]) -> dict[str, TaskJson]:
+def tasks_by_id_json(tasks: Mapping[str, Task]) -> dict[str, JsonObject]:
     """Render failed or delayed tasks."""
     return {task_id: task_json(task) for task_id, task in tasks.items()}
 
 
-def pushed_json(pushed: Pushed, name: str) -> PushedJson:
+def pushed_json(pushed: Pushed, name: str) -> JsonObject:
     """Render the outcome of a push."""
     return {"task_id": pushed.task_id, "task_name": name, "result": pushed.is_new}
 

@@ -19,7 +19,6 @@ from jobs.delayed.release import fire_delayed
 from jobs.delayed.service import DelayedRef, cancel_delayed, change_delayed, create_delayed
 from jobs.delayed.wire import (
     DelayedChangeSerializer,
-    DelayedPageJson,
     NewDelayedJobSerializer,
     delayed_json,
     read_change,
@@ -47,6 +46,7 @@ from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query, text_of, time_query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
+from kernel.strictjson import JsonObject
 from kernel.transactions import run_one
 
 RACING_TRIES = 64
@@ -144,7 +144,7 @@ class DelayedJobs(Operation):
             older_than=read_cursor(request),
             size=read_limit(request),
         )
-        answer: DelayedPageJson = {"items": [delayed_json(row) for row in page.rows], "next": write_cursor(page.older)}
+        answer: JsonObject = {"items": [delayed_json(row) for row in page.rows], "next": write_cursor(page.older)}
         return Response(answer)
 
     @describe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, TypedDict
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils.dateparse import parse_datetime
@@ -16,7 +16,7 @@ from jobs.api.order import OrderSerializer, check_message, read_order_change
 from jobs.api.reading import read_callback
 from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob, check_address
 from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, DelayedJob, DelayedState
-from jobs.order import JobOrder, OptionsJson, check_options
+from jobs.order import JobOrder, check_options
 from kernel.clock import rfc3339
 from kernel.durations import parse_duration
 from kernel.errors import InvalidDuration, InvalidRequest
@@ -87,32 +87,6 @@ class DelayedChangeSerializer(OrderSerializer):
     )
 
 
-class DelayedJobJson(OptionsJson):
-    """A delayed job as its owner gets it. Times are RFC 3339 in UTC or null. One of agent, queue, url is not null."""
-
-    id: str
-    state: str
-    reason: str
-    due_at: str | None
-    agent_id: str | None
-    agent: str | None
-    queue: str | None
-    url: str | None
-    key: str
-    job_id: str | None
-    created_at: str | None
-    updated_at: str | None
-    fired_at: str | None
-    canceled_at: str | None
-
-
-class DelayedPageJson(TypedDict):
-    """A page of delayed jobs, newest first; `next` is the cursor of the following page."""
-
-    items: list[DelayedJobJson]
-    next: str | None
-
-
 def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
     """Read the body of POST /delayed-jobs."""
     values = checked_body(NewDelayedJobSerializer, data)
@@ -166,7 +140,7 @@ def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> D
     return DelayedChange(owner_id=principal.owner_id, delayed_id=delayed_id, moment=moment, order=order)
 
 
-def delayed_json(row: DelayedJob) -> DelayedJobJson:
+def delayed_json(row: DelayedJob) -> JsonObject:
     """Render a delayed job. Its agent and queue must be loaded."""
     return {
         **JobOrder.of(row).options,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
-
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
@@ -32,25 +30,6 @@ BEAT_JOBS_LIMIT = 500
 _REASON_LENGTH = 64
 _TOLD_PARAMS = ("confirmed",)
 """The parameters of a job that its agent gets."""
-
-
-class AgentJobJson(TypedDict):
-    """A job as an agent gets it."""
-
-    id: str
-    message: str
-
-
-class OfferedJobJson(AgentJobJson):
-    """The same for an agent that speaks protocol 2."""
-
-    attempt: int
-    offer: int
-    lease_s: int
-    ack_s: int
-    source: str
-    argv: NotRequired[list[str]]
-    params: NotRequired[dict[str, bool]]
 
 
 class AgentCalls:
@@ -205,12 +184,12 @@ def read_beat(data: JsonObject, *, principal: Principal) -> Beat:
     return Beat(agent_id=principal.agent_id, job_ids=frozenset(job_id for job_id in ids if is_id(job_id)))
 
 
-def agent_job_json(job: Job, protocol: int = 1) -> AgentJobJson | OfferedJobJson:
+def agent_job_json(job: Job, protocol: int = 1) -> JsonObject | JsonObject:
     """Render a job for the agent that claimed it; old agents get no more than they know."""
-    plain: AgentJobJson = {"id": job.pk, "message": job.message}
+    plain: JsonObject = {"id": job.pk, "message": job.message}
     if protocol < PROTOCOL:
         return plain
-    offered: OfferedJobJson = {
+    offered: JsonObject = {
         "id": job.pk,
         "message": job.message,
         "attempt": job.attempt,

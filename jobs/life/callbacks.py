@@ -10,11 +10,12 @@ import datetime as dt
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from jobs.api.rendering import ToldJobJson, told_job_json
+from jobs.api.rendering import told_job_json
 from jobs.states import Move
 from jobs.transitions import JobMove
 from kernel.bells import ring
 from kernel.rediskeys import JOB_STREAM
+from kernel.strictjson import JsonObject
 from notifications.deliveries.events import event_delivery
 from notifications.models import Delivery, DeliveryKind
 
@@ -90,5 +91,5 @@ def _event(one: JobMove, now: dt.datetime) -> Delivery:
     )
 
 
-def _told(one: JobMove) -> ToldJobJson:
+def _told(one: JobMove) -> JsonObject:
     return told_job_json(one.job, result=one.output.text if one.output is not None else one.text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -16,7 +15,7 @@ from agents.services.find import LONGEST_CALL
 from jobs.api.order import BackoffField, OrderSerializer, read_order
 from jobs.life.submit import Submission
 from jobs.models import Job, Queue
-from jobs.order import RETRIES_LIMIT, Backoff
+from jobs.order import RETRIES_LIMIT
 from jobs.queues.pull import Ack, Extension
 from jobs.queues.service import WIDTH_LIMIT, QueueCounts, QueueSettings
 from jobs.transitions import Output
@@ -35,59 +34,6 @@ LENGTH_LIMIT = 1_000_000
 RATE_LIMIT = 1_000_000
 LEASE_LIMIT_SECONDS = 86_400
 DEFAULT_LEASE_SECONDS = 60
-
-
-class RateJson(TypedDict):
-    """At most `limit` starts of one rate key within `seconds`."""
-
-    limit: int
-    seconds: int
-
-
-class QueueJson(TypedDict):
-    """A queue as its owner gets it. Times are RFC 3339 in UTC or null."""
-
-    id: str
-    name: str
-    agent_id: str | None
-    agent: str | None
-    tag: str | None
-    state: str
-    width: int
-    distinct: bool
-    max_length: int | None
-    rate: RateJson | None
-    retry: int
-    backoff: Backoff | None
-    waiting: int
-    active: int
-    dead: int
-    oldest_at: str | None
-    finished_last_minute: int
-    created_at: str | None
-    updated_at: str | None
-
-
-class OutcomeJson(TypedDict):
-    """The outcome of one job of a batch: its id, or the error and, for a duplicate, the live job."""
-
-    status: int
-    id: NotRequired[str]
-    error: NotRequired[str]
-    message: NotRequired[str]
-    job_id: NotRequired[str]
-
-
-class PulledJobJson(TypedDict):
-    """A job as a program gets it that pulls its queue. `offer` goes back with the ack."""
-
-    id: str
-    message: str
-    task: str
-    params: JsonObject
-    attempt: int
-    offer: int
-    lease_until: str | None
 
 
 class RateSerializer(Description):
@@ -268,9 +214,9 @@ def read_extension(data: JsonObject, *, queue: Queue, job_id: str) -> Extension:
     return Extension(queue_id=queue.pk, job_id=job_id, offer=values["offer"], lease=lease)
 
 
-def queue_json(queue: Queue, counts: QueueCounts) -> QueueJson:
+def queue_json(queue: Queue, counts: QueueCounts) -> JsonObject:
     """Render a queue; its agent must be loaded."""
-    rate: RateJson | None = None
+    rate: JsonObject | None = None
     if queue.rate_limit is not None:
         rate = {"limit": queue.rate_limit, "seconds": queue.rate_seconds}
     return {
@@ -296,17 +242,17 @@ def queue_json(queue: Queue, counts: QueueCounts) -> QueueJson:
     }
 
 
-def outcome_json(outcome: Job | AppError) -> OutcomeJson:
+def outcome_json(outcome: Job | AppError) -> JsonObject:
     """Render the outcome of one job of a batch."""
     if isinstance(outcome, Job):
         return {"status": 201, "id": outcome.pk}
-    refused: OutcomeJson = {"status": outcome.status, "error": outcome.code, "message": outcome.message}
+    refused: JsonObject = {"status": outcome.status, "error": outcome.code, "message": outcome.message}
     if isinstance(outcome, QueueDuplicate):
         refused["job_id"] = outcome.job_id
     return refused
 
 
-def pulled_json(job: Job) -> PulledJobJson:
+def pulled_json(job: Job) -> JsonObject:
     """Render a job for the program that pulled it."""
     params: Mapping[str, JsonValue] = job.params or {}
     return {

@@ -31,10 +31,8 @@ from jobs.schedules.service import (
 from jobs.schedules.wire import (
     MissedSerializer,
     PauseSerializer,
-    RunPageJson,
     ScheduleBodySerializer,
     ScheduleChangeSerializer,
-    SchedulePageJson,
     TimingSerializer,
     preview_json,
     read_change,
@@ -62,6 +60,7 @@ from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import PAGE_QUERY, describe, idempotency_header, query
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import Operation, query_value
+from kernel.strictjson import JsonObject
 
 _REFUSALS = [AgentNotFound, InvalidAgent, InvalidDuration, InvalidMessage, InvalidSchedule, NameTaken, QueueNotFound]
 
@@ -169,7 +168,7 @@ class Schedules(Operation):
             older_than=read_cursor(request),
             size=read_limit(request),
         )
-        answer: SchedulePageJson = {
+        answer: JsonObject = {
             "items": [schedule_json(row) for row in page.rows],
             "next": write_cursor(page.older),
         }
@@ -307,7 +306,7 @@ class ScheduleRuns(Operation):
         """Return a page: the job that a moment started, or why it started none."""
         schedule = _the_schedule(request, schedule_id)
         page = list_runs(schedule, older_than=read_cursor(request), size=read_limit(request))
-        answer: RunPageJson = {"items": [run_json(run) for run in page.rows], "next": write_cursor(page.older)}
+        answer: JsonObject = {"items": [run_json(run) for run in page.rows], "next": write_cursor(page.older)}
         return Response(answer)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from jobs.api.order import NotifyField, OrderSerializer, read_order_change
 from jobs.models import EXPRESSION_LENGTH, SCHEDULE_NAME_LENGTH, ZONE_LENGTH, Missed, Overlap, Schedule, ScheduleRun
-from jobs.order import JobOrder, OptionsJson
+from jobs.order import JobOrder
 from jobs.schedules.preview import Preview
 from jobs.schedules.rules import window_of
 from jobs.schedules.service import LONGEST_GRACE, LONGEST_JITTER, LONGEST_WITHIN, ScheduleFields
@@ -133,80 +133,6 @@ class PauseSerializer(Description):
     )
 
 
-class MissedJson(TypedDict):
-    """The policy for missed occurrences, and the greatest age at which one still runs."""
-
-    policy: str
-    within: str
-
-
-class ScheduleJson(OptionsJson):
-    """A schedule as its owner gets it. Times are RFC 3339 in UTC or null, lengths of time such as `1h30m`."""
-
-    id: str
-    name: str
-    enabled: bool
-    cron: str
-    timezone: str
-    agent_id: str | None
-    agent: str | None
-    queue: str | None
-    calendar: str | None
-    only_working_days: bool
-    jitter: str
-    missed: MissedJson
-    overlap: str
-    blackout: list[JsonObject]
-    paused_until: str | None
-    grace: str | None
-    next_at: str | None
-    expected_at: str | None
-    alerted_at: str | None
-    created_at: str | None
-    updated_at: str | None
-
-
-class SchedulePageJson(TypedDict):
-    """A page of schedules, newest first; `next` is the cursor of the following page."""
-
-    items: list[ScheduleJson]
-    next: str | None
-
-
-class RunJson(TypedDict):
-    """The outcome of an occurrence. `count` moments for one reason share a row; `due_at` is the first of them."""
-
-    id: str
-    due_at: str | None
-    outcome: str
-    reason: str
-    count: int
-    job_id: str | None
-    created_at: str | None
-
-
-class RunPageJson(TypedDict):
-    """A page of runs, those that were decided last first."""
-
-    items: list[RunJson]
-    next: str | None
-
-
-class ComingRunJson(TypedDict):
-    """A run that is to come, in UTC and as the clocks of the schedule's zone show it."""
-
-    at: str | None
-    local: str
-
-
-class PreviewJson(TypedDict):
-    """The meaning of an expression: the next runs, one sentence in each language, and warnings."""
-
-    runs: list[ComingRunJson]
-    sentences: dict[str, str]
-    warnings: list[str]
-
-
 _DEFAULTS: ScheduleFields = {
     "calendar": "",
     "only_working_days": False,
@@ -257,7 +183,7 @@ def _windows(given: object) -> list[JsonObject]:
     return rows
 
 
-def schedule_json(schedule: Schedule) -> ScheduleJson:
+def schedule_json(schedule: Schedule) -> JsonObject:
     """Render a schedule. Its agent, queue and calendar must be loaded."""
     return {
         **JobOrder.of(schedule).options,
@@ -285,7 +211,7 @@ def schedule_json(schedule: Schedule) -> ScheduleJson:
     }
 
 
-def run_json(run: ScheduleRun) -> RunJson:
+def run_json(run: ScheduleRun) -> JsonObject:
     """Render the outcome of an occurrence."""
     return {
         "id": run.pk,
@@ -298,7 +224,7 @@ def run_json(run: ScheduleRun) -> RunJson:
     }
 
 
-def preview_json(preview: Preview) -> PreviewJson:
+def preview_json(preview: Preview) -> JsonObject:
     """Render what an expression means."""
     zone = ZoneInfo(preview.cron.timezone)
     return {

@@ -40,14 +40,14 @@ class OperationSchema(AutoSchema):
 
     def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
         """Add what `checked_body` requires of a body beyond what drf-spectacular draws."""
-        drawn = super()._map_serializer_field(field, direction, bypass_extensions)
+        drawn = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
         if direction != "request":
             return drawn
         pattern = _TIME_PATTERN if isinstance(field, serializers.DateTimeField) else getattr(field, "pattern", None)
         if pattern:
             return {**drawn, "pattern": pattern}
         if isinstance(field, serializers.ListSerializer):
-            sizes = {"minItems": field.min_length, "maxItems": field.max_length}
+            sizes = {"minItems": getattr(field, "min_length", None), "maxItems": getattr(field, "max_length", None)}
             return {**drawn, **{name: size for name, size in sizes.items() if size is not None}}
         return drawn
 
