@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import django
 
 from devtools.simulator.client import Simulator
-from letserver.environment import SETTINGS
-from tests.lanes.lane import NO_LIMITS
+from tests.lanes.lane import NO_LIMITS, SQLITE, Lane
 from tests.lanes.live import LiveServer
 from tests.lanes.services import ROOT, PrivateServer
 from tests.waiting import until
@@ -72,14 +69,13 @@ class Product:
 def running() -> Iterator[Product]:
     """Start everything, and end it."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="letserver-bench-")))
+        lane = Lane(SQLITE)
+        stack.callback(lane.close)
         sim = stack.enter_context(Simulator.start(seed=1))
-        # Set every setting, so that the caller's environment and a `.env` have no effect.
-        os.environ.update({one.name: one.default for one in SETTINGS if one.default is not None})
         web = LiveServer(
-            folder / "data",
+            lane,
+            "product",
             gateway=True,
-            database_url="",
             **{
                 **sim.settings(),
                 **NO_LIMITS,
