@@ -13,6 +13,7 @@ from accounts.authentication import FullUser, JobsUser, UpstreamSystem, caller
 from accounts.credentials import SYSTEM_ACTOR, Principal
 from accounts.services.users import read_active_user, read_user
 from agents.models import NAME_LENGTH, REMARK_LENGTH, Agent
+from agents.names import SHORTEST_NAME
 from agents.services.manage import TAGS_LIMIT, AgentChange, create_agent, delete_agent, reset_agent_token, update_agent
 from kernel.clock import rfc3339
 from kernel.errors import AgentLimit, AgentOnline, InvalidRequest, NameTaken, NotFound
@@ -47,7 +48,7 @@ def agent_json(agent: Agent) -> JsonObject:
 class NewAgentSerializer(serializers.Serializer[Any]):
     """A new agent."""
 
-    name = Text(max_length=NAME_LENGTH)
+    name = Text(min_length=SHORTEST_NAME, max_length=NAME_LENGTH)
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     tags = serializers.ListField(child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT)
@@ -59,7 +60,7 @@ _NEW_AGENT_FIELDS = frozenset(NewAgentSerializer().fields)
 class AgentChangeSerializer(serializers.Serializer[Any]):
     """The fields to change; missing fields stay."""
 
-    name = Text(max_length=NAME_LENGTH, required=False)
+    name = Text(min_length=SHORTEST_NAME, max_length=NAME_LENGTH, required=False)
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     enabled = Flag(required=False)

@@ -19,8 +19,9 @@ RESERVED = frozenset(
         """.split(),  # noqa: SIM905
     )
 )
+SHORTEST_NAME = 2
 _NAME = NameRule(
-    shortest=2,
+    shortest=SHORTEST_NAME,
     longest=NAME_LENGTH,
     longest_key=150,
     wrong_length=_("A name has 2 to %(limit)s characters."),

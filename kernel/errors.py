@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class AppError(Exception):
     """Base of all errors meant for the caller. `params` fill the `%(name)s` placeholders of `sentence`.
 
+    A param may be another error: its message is put there, in the language of the answer.
+
     `details` are further fields of the JSON answer, for programs.
     """
 
@@ -41,7 +43,12 @@ class AppError(Exception):
     @property
     def message(self) -> str:
         """The sentence in the language that is active now."""
-        return str(self.sentence) % self.params if self.params else str(self.sentence)
+        sentence = str(self.sentence)
+        if not self.params:
+            return sentence
+        return sentence % {
+            name: value.message if isinstance(value, AppError) else value for name, value in self.params.items()
+        }
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -188,7 +188,7 @@ class AgentLog(AgentOperation):
                 "Where the piece begins, in bytes of the whole log; 0 without it.",
                 whole_number(0, 999_999_999),
             ),
-            header("Content-Encoding", "gzip, or nothing."),
+            header("Content-Encoding", "gzip, or nothing.", {"type": "string", "enum": ["gzip"]}),
         ],
         binary=True,
     )

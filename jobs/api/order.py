@@ -335,7 +335,7 @@ def check_callback(value: object, name: str) -> str:
         checked = check_url(callback)
     except InvalidRequest as error:
         raise InvalidRequest(
-            _("callback is empty, disable, or a URL: %(problem)s"), params={"problem": error.message}
+            _("callback is empty, disable, or a URL: %(problem)s"), params={"problem": error}
         ) from None
     return check_text(checked, name, limit=CALLBACK_LENGTH)
 

@@ -14,13 +14,18 @@ from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, SOURCE_LENGTH
 from jobs.states import JobStatus, Move
 from notifications.messages.wire import MessageNewsSerializer
 
+LINE_PATTERN = r"\S\s+\S"
+"""A line has two words at least."""
+
+
+class _Line(serializers.CharField):
+    pattern = LINE_PATTERN
+
 
 class LineSerializer(serializers.Serializer[Any]):
     """A job in one line."""
 
-    message = serializers.CharField(
-        help_text="`<agent name or alias> <job text>`; runs of white space become one space."
-    )
+    message = _Line(help_text="`<agent name or alias> <job text>`; runs of white space become one space.")
 
 
 class SystemJobSerializer(serializers.Serializer[Any]):
@@ -41,15 +46,19 @@ class ReportSerializer(serializers.Serializer[Any]):
     result = serializers.CharField(
         required=False, allow_blank=True, help_text="Output; 1 MiB of it is kept, head and tail."
     )
-    exit_code = serializers.IntegerField(required=False, allow_null=True)
+    exit_code = serializers.IntegerField(required=False, allow_null=True, min_value=-(2**31), max_value=2**31 - 1)
     signal = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=255)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=64)
     truncated = serializers.BooleanField(required=False)
-    size_bytes = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    size_bytes = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2**53)
     log_size = serializers.IntegerField(
-        required=False, allow_null=True, min_value=0, help_text="Bytes of log that were or will be sent."
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=2**53,
+        help_text="Bytes of log that were or will be sent.",
     )
-    offer = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    offer = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2**31)
 
 
 class AgentJobSerializer(serializers.Serializer[Any]):
@@ -74,7 +83,7 @@ class AgentJobSerializer(serializers.Serializer[Any]):
 class RunningJobSerializer(serializers.Serializer[Any]):
     """A job that an agent runs."""
 
-    id = serializers.CharField()
+    id = serializers.CharField(allow_blank=True)
 
 
 class BeatSerializer(serializers.Serializer[Any]):

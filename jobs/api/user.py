@@ -13,6 +13,7 @@ from jobs.api.direct import DirectBackend, HotOperation
 from jobs.api.lists import job_page
 from jobs.api.order import QueuedSerializer
 from jobs.api.schema import (
+    LINE_PATTERN,
     JobPageSerializer,
     LineSerializer,
     LogPartSerializer,
@@ -42,7 +43,6 @@ from kernel.http.openapi import (
     describe,
     idempotency_header,
     query,
-    text_of,
     time_query,
     wait_query,
     whole_number,
@@ -76,7 +76,11 @@ class AddJobLine(HotOperation):
         "Send a job in one line, from a browser or a script without a body",
         answers={201: None},
         errors=[AgentNotFound, InvalidAgent, InvalidMessage],
-        parameters=[query("msg", "`<agent name or alias> <job text>`", text_of(1), required=True)],
+        parameters=[
+            query(
+                "msg", "`<agent name or alias> <job text>`", {"type": "string", "pattern": LINE_PATTERN}, required=True
+            )
+        ],
     )
     def get(self, request: Request) -> Response:
         """The same. A browser that fetches ahead and a robot that makes a preview send nothing."""

@@ -18,6 +18,7 @@ from jobs.delayed.listing import DelayedFilter, list_delayed, read_delayed
 from jobs.delayed.release import fire_delayed
 from jobs.delayed.service import DelayedRef, cancel_delayed, change_delayed, create_delayed
 from jobs.delayed.wire import (
+    LARGEST_NUMBER,
     DelayedChangeSerializer,
     NewDelayedJobSerializer,
     delayed_json,
@@ -86,9 +87,9 @@ class OwnDelayedJobSerializer(serializers.Serializer[Any]):
 
     message = serializers.CharField(max_length=MESSAGE_LENGTH)
     duration = serializers.CharField(required=False, help_text="Go's format, such as `360h0m0s`; the rest is ignored.")
-    days = serializers.IntegerField(required=False, min_value=0)
-    hours = serializers.IntegerField(required=False, min_value=0)
-    minutes = serializers.IntegerField(required=False, min_value=0)
+    days = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_NUMBER)
+    hours = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_NUMBER)
+    minutes = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_NUMBER)
     callback = serializers.CharField(required=False, allow_blank=True, max_length=CALLBACK_LENGTH)
 
 

@@ -27,12 +27,14 @@ from kernel.strictjson import JsonObject
 
 _SOURCE = "api"
 _ZONE_LENGTH = 64
-_LARGEST_NUMBER = 10**6
+LARGEST_NUMBER = 10**6
 _DELAY_HELP = "`15d`, `1h30m`, Go's and ours, or whole seconds; 1 second to 400 days."
 _RUN_AT_HELP = "A time with a zone; or a local time, with `timezone`."
 
 
 class _Delay(serializers.CharField):
+    pattern = "[1-9]"
+
     def read_value(self, value: object, name: str) -> dt.timedelta:
         return parse_duration(value)
 
@@ -201,7 +203,7 @@ def _own_delay(data: JsonObject) -> dt.timedelta:
         return parse_duration(written)
     try:
         days, hours, minutes = (
-            read_number(data, name, 0, _LARGEST_NUMBER) or 0 for name in ("days", "hours", "minutes")
+            read_number(data, name, 0, LARGEST_NUMBER) or 0 for name in ("days", "hours", "minutes")
         )
     except InvalidRequest as error:
         raise InvalidDuration(error.sentence, params=error.params) from None

@@ -35,6 +35,7 @@ class _Length(serializers.CharField):
     def __init__(self, *, longest: dt.timedelta, shortest: int = 1, **options: Any) -> None:
         super().__init__(**options)
         self.longest, self.shortest = longest, shortest
+        self.pattern = "[1-9]" if shortest else None
 
     def read_value(self, value: object, name: str) -> int:
         length = parse_duration(value)

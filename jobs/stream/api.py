@@ -15,7 +15,7 @@ from jobs.api.schema import NewsPageSerializer
 from jobs.gateway.waiters import read_wait
 from jobs.stream.service import Cursor, read_page, start_now
 from kernel.errors import InvalidRequest
-from kernel.http.openapi import describe, query, wait_query
+from kernel.http.openapi import describe, query, text_of, wait_query
 from kernel.http.rest import Operation, query_value
 
 _LOOK_EVERY_SECONDS = 0.5
@@ -31,7 +31,7 @@ class Stream(Operation):
         "Wait for what happens to your jobs and messages",
         answers={200: NewsPageSerializer},
         parameters=[
-            query("since", "`next` of the answer before; without it only what happens from now on."),
+            query("since", "`next` of the answer before; without it only what happens from now on.", text_of(1)),
             wait_query("Seconds to wait for something new"),
         ],
     )

@@ -247,7 +247,7 @@ def _ignore(given: JsonObject) -> tuple[str, ...]:
             Patterns(expressions[: number + 1])
         except InvalidRequest as error:
             raise InvalidRequest(
-                _("%(field)s: %(problem)s"), params={"field": f"ignore[{number}]", "problem": error.message}
+                _("%(field)s: %(problem)s"), params={"field": f"ignore[{number}]", "problem": error}
             ) from error
     return expressions
 

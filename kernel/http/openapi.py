@@ -21,11 +21,12 @@ from kernel.errors import (
     Unauthorized,
     Unavailable,
 )
+from kernel.http.bodies import Description
 from kernel.http.idempotency import IDEMPOTENCY_KEY_LENGTH
 from kernel.http.rest import Operation
 
 _TIME_PATTERN = (
-    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+    r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 _WITH_TOKEN = (InvalidToken, Unauthorized, Forbidden, LimitExceeded)
@@ -50,6 +51,12 @@ class OperationSchema(AutoSchema):
             sizes = {"minItems": getattr(field, "min_length", None), "maxItems": getattr(field, "max_length", None)}
             return {**drawn, **{name: size for name, size in sizes.items() if size is not None}}
         return drawn
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """Say that a body which `checked_body` reads has no other fields."""
+        drawn = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        closed = direction == "request" and isinstance(serializer, Description)
+        return {**drawn, "additionalProperties": False} if closed else drawn
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         """Return the kinds of token that the operation accepts; one of them is enough."""

@@ -35,7 +35,9 @@ class _ClockTime(serializers.TimeField):
         return time
 
 
-@extend_schema_field({"type": "string", "enum": list(all_drivers())})
+@extend_schema_field(
+    {"type": "string", "enum": [name for name, driver in all_drivers().items() if not driver.personal]}
+)
 class _DriverName(Text):
     pass
 

@@ -113,14 +113,18 @@ class NewMessageSerializer(Description):
     actions = serializers.ListField(child=ActionSerializer(), max_length=ACTIONS_LIMIT, required=False)
 
 
+class _NotBlank(serializers.CharField):
+    pattern = r"\S"
+
+
 class QuickSerializer(serializers.Serializer[Any]):
     """A message of the original service."""
 
-    message = serializers.CharField(max_length=TEXT_LENGTH)
+    message = _NotBlank(max_length=TEXT_LENGTH)
     source = serializers.CharField(  # type: ignore[assignment]
         max_length=SOURCE_LENGTH, required=False, allow_blank=True, help_text="Shown above the text."
     )
-    color = serializers.CharField(required=False, allow_blank=True, help_text="`#RRGGBB`.")
+    color = _Colour(required=False, allow_blank=True, help_text="`#RRGGBB`.")
 
 
 def new_message_fields(checked: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,17 @@ def test_language_of_sentences(asked: str | None, language: str) -> None:
     assert api_language(asked) == language
 
 
+@pytest.mark.parametrize(("language", "is_english"), [("en", True), ("zh-CN", False)])
+def test_error_inside_an_error_is_in_the_language_of_the_answer(
+    language: str, is_english: bool, live_alice: Person
+) -> None:
+    order = {"agent": "x", "message": "date", "callback": "nowhere"}
+    answer = live_alice("POST", "/jobs", order, headers={"Accept-Language": language})
+    assert answer.status == 400
+    problem = answer.body["message"].split(":" if is_english else "：", 1)[1]
+    assert problem.isascii() == is_english, answer.body["message"]
+
+
 def test_every_answer_has_safe_headers_and_stays_out_of_caches(live: Live, live_alice: Person) -> None:
     agent = live_alice.add_agent()
     job = live_alice.send(agent)
