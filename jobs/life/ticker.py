@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from jobs.models import Ticker
 from kernel.clock import database_now
+from kernel.hostclock import steady_ns
 from kernel.transactions import named_transaction
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,7 @@ _PAUSE_SECONDS = 60.0
 
 
 def _steady_seconds() -> float:
-    """Return seconds of a clock that cannot be set and that counts sleep, so that a sleeping machine is not a jump."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return steady_ns() / 1e9
 
 
 class ClockGuard:
