@@ -48,7 +48,7 @@ class Product:
         """Run the sweeps' worker and beat as `make up` does; enter when they are ready."""
         with (
             self._celery("worker", *_QUIET, "--concurrency", "2", says=" ready."),
-            self._celery("beat", "-S", "django", "--pidfile", "", says="is starting"),
+            self._celery("beat", "--pidfile", "", says="is starting"),
         ):
             yield
 

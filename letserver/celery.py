@@ -11,7 +11,7 @@ from celery.signals import worker_init, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
 
-app = Celery("letserver")
+app = Celery("letserver", task_cls="letserver.ticks:Tick")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -144,10 +144,11 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 # Deliveries wait for other servers, so their worker has many threads and runs no sweeps.
 CELERY_TASK_ROUTES = {"notifications.deliver": {"queue": "deliveries"}}
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "letserver.beat:TickScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 DJANGO_CELERY_BEAT_TZ_AWARE = True
-# A tick means "look what is due": a tick too many or too few changes only the timing. `expire_seconds`, the database
-# scheduler's name for it, keeps ticks that no worker takes from filling the broker.
+# A tick means "look what is due": a tick too many or too few changes only the timing. After `expire_seconds`, by the
+# database's clock, a worker drops it, so that one that comes back does not do the same work hundreds of times.
 CELERY_BEAT_SCHEDULE = {
     "find agents gone offline": {"task": "jobs.sweep_offline", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "release delayed jobs": {"task": "jobs.release_delayed", "schedule": 1.0, "options": {"expire_seconds": 2}},

@@ -1,7 +1,8 @@
-"""Ends a Celery worker that has stopped taking ticks, so that its supervisor starts a new one.
+"""Ends a Celery worker that does no work although there is some, so that its supervisor starts a new one.
 
 A worker whose Redis was reset may stay alive and consume nothing. Its process looks like that of a healthy worker; the
-sign is that ticks wait in the broker and the worker takes none.
+sign is that ticks wait in the broker, or are dropped as stale, and no task does its work. Only work that was done is
+progress: a tick that was taken and dropped is not, and neither is one that failed.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from celery import Celery
-from celery.signals import task_received, task_revoked
 from celery.worker import state
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from kernel.loops import end_process, start_thread
+from letserver.ticks import progress
 
 logger = logging.getLogger(__name__)
 
@@ -36,39 +37,29 @@ class Watch:
 
     def __init__(self, *, now: float, longest_task_seconds: float) -> None:
         self._longest_task_seconds = longest_task_seconds
-        self._taken_at = now
-        self._looked_at = now
-        self._waiting_since: float | None = None
+        self._looked_at = self._idle_until = now
 
-    def note_taken(self, now: float) -> None:
-        """Note that a task was taken from the broker, even if it had expired."""
-        self._taken_at = now
+    def look(self, now: float, *, waiting: int | None, held: int, worked_at: float, dropped_at: float) -> bool:
+        """Tell whether the worker is stuck.
 
-    def look(self, now: float, *, waiting: int | None, held: int) -> bool:
-        """Tell whether the worker is stuck: `waiting` ticks in the broker (None: it does not answer), `held` by us."""
+        `waiting`: ticks in the broker (None: it does not answer). `held`: tasks that this worker has. `worked_at`,
+        `dropped_at`: when one last did its work, and when one was last dropped as stale.
+        """
         # The process was stopped for a while, and the worker with it: it has not had its time yet.
         slept = now - self._looked_at > 3 * LOOK_EVERY_SECONDS + _ANSWER_WITHIN_SECONDS
+        has_work = bool(waiting) or dropped_at >= self._looked_at
         self._looked_at = now
-        if not waiting or slept:
-            self._waiting_since = None
+        if not has_work or slept:
+            self._idle_until = now
             return False
-        if self._waiting_since is None:
-            self._waiting_since = now
         patience = PATIENCE_SECONDS + (self._longest_task_seconds if held else 0.0)
-        return now - max(self._taken_at, self._waiting_since) > patience
+        return now - max(worked_at, self._idle_until) > patience
 
 
 def start_watchdog(app: Celery, *, redis_url: str) -> None:
     """Watch this process from a thread, until it ends. Called once, in a worker's main process."""
     watch = Watch(now=time.monotonic(), longest_task_seconds=app.conf.task_time_limit)
 
-    def note_taken(**_: Any) -> None:
-        watch.note_taken(time.monotonic())
-
-    # A task that expired in the broker is received and revoked; both are signs of life. Weak references to these
-    # functions would be collected at once.
-    task_received.connect(note_taken, weak=False)
-    task_revoked.connect(note_taken, weak=False)
     broker = Redis.from_url(
         redis_url,
         socket_timeout=_ANSWER_WITHIN_SECONDS,
@@ -82,7 +73,14 @@ def start_watchdog(app: Celery, *, redis_url: str) -> None:
         # A queue that the worker has once consumed stays on the list: a worker that lost a queue is stuck too.
         queues.update(_queues(app))
         waiting = _length(broker, queues)
-        if watch.look(time.monotonic(), waiting=waiting, held=len(state.reserved_requests)):
+        stuck = watch.look(
+            time.monotonic(),
+            waiting=waiting,
+            held=len(state.reserved_requests),
+            worked_at=progress.worked_at,
+            dropped_at=progress.dropped_at,
+        )
+        if stuck:
             _end(waiting)
         return True
 
@@ -107,5 +105,5 @@ def _end(waiting: int | None) -> NoReturn:
 
     Its children end with it (`letserver.lifeline`). The ticks that they were running come again.
     """
-    logger.error("worker takes no ticks", extra={"action": "worker.stuck", "waiting": waiting})
+    logger.error("worker does no work", extra={"action": "worker.stuck", "waiting": waiting})
     end_process()

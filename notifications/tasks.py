@@ -12,7 +12,6 @@ from notifications.deliveries.courier import carry
 from notifications.deliveries.sweep import SWEEP_LIMIT, ring_due_deliveries
 
 QUEUE = "deliveries"
-_WAKE_EXPIRES_SECONDS = 30
 _LONGEST_SECONDS = 30.0
 
 
@@ -44,6 +43,9 @@ def sweep_old() -> None:
 
 
 def ring_workers(ids: Sequence[str]) -> None:
-    """Enqueue a courier task for each delivery, without retries: the sweep repairs a lost one."""
+    """Enqueue a courier task for each delivery, without retries: the sweep repairs a lost one.
+
+    It does not expire, because the row says whether there is something to send.
+    """
     for delivery_id in ids:
-        deliver_one.apply_async(args=(delivery_id,), queue=QUEUE, expires=_WAKE_EXPIRES_SECONDS, retry=False)
+        deliver_one.apply_async(args=(delivery_id,), queue=QUEUE, retry=False)

@@ -155,7 +155,7 @@ def _start_server(
     threads = str(configuration.courier_threads)
     courier = [*worker, "--queues", "deliveries", "--pool", "threads", "--concurrency", threads, "-n", "courier@%h"]
     supervisor.start(Program(name="courier", arguments=courier, environment=environment, stage=1))
-    beat = [*celery, "beat", "--loglevel", "INFO", "-S", "django", "--pidfile", ""]
+    beat = [*celery, "beat", "--loglevel", "INFO", "--pidfile", ""]
     supervisor.start(Program(name="beat", arguments=beat, environment=environment, stage=1))
 
 

@@ -127,7 +127,7 @@ class Product:
         celery = [sys.executable, "-m", "celery", "-A", "letserver"]
         worker = ["worker", "--loglevel", "INFO", "--concurrency", "1", "--without-mingle", "--without-gossip"]
         self._add("worker", self._launcher("worker", [*celery, *worker]))
-        beat = ["beat", "--loglevel", "INFO", "-S", "django", "--pidfile", ""]
+        beat = ["beat", "--loglevel", "INFO", "--pidfile", ""]
         self._add("beat", self._launcher("beat", [*celery, *beat]))
         until(self.is_well, seconds=_START_SECONDS)
         for name in (*REAL_AGENTS, *OLD_AGENTS):

@@ -39,7 +39,7 @@ class Tickers:
         for number in range(count):
             words = ["--concurrency", "2", "--without-mingle", "--without-gossip", "-n", f"sweeps{number}@%h"]
             worker = self._process("worker", *words)
-            beat = self._process("beat", "-S", "django", "--pidfile", "")
+            beat = self._process("beat", "--pidfile", "")
             self.tickers.append((worker, beat))
         for worker, _beat in self.tickers:
             until(lambda worker=worker: " ready." in worker.log_text(), seconds=_READY_SECONDS)

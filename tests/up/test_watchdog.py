@@ -1,4 +1,4 @@
-"""A worker that stops consuming ends itself; one that works, waits or cannot reach Redis does not."""
+"""A worker that does no work ends itself; one that works, waits or cannot reach Redis does not."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ _TASK_SECONDS = 60.0
 
 
 def _stuck_after(
-    *, waiting: int | None, held: int = 0, taken_every: float = 0.0, look_every: float = LOOK_EVERY_SECONDS
+    *,
+    waiting: int | None,
+    held: int = 0,
+    works_every: float = 0.0,
+    drops: bool = False,
+    look_every: float = LOOK_EVERY_SECONDS,
 ) -> float | None:
     """After how many seconds of this the worker counts as stuck; None: not within ten minutes."""
     watch = Watch(now=0.0, longest_task_seconds=_TASK_SECONDS)
-    now, taken_at = 0.0, 0.0
+    now, worked_at = 0.0, 0.0
     while now < 600:
         now += look_every
-        if taken_every and now - taken_at >= taken_every:
-            taken_at = now
-            watch.note_taken(now)
-        if watch.look(now, waiting=waiting, held=held):
+        if works_every and now - worked_at >= works_every:
+            worked_at = now
+        dropped_at = now - 1.0 if drops else 0.0
+        if watch.look(now, waiting=waiting, held=held, worked_at=worked_at, dropped_at=dropped_at):
             return now
     return None
 
@@ -44,8 +49,16 @@ def test_a_worker_with_nothing_to_take_is_not_stuck(waiting: int | None) -> None
     assert _stuck_after(waiting=waiting) is None
 
 
-def test_a_worker_that_takes_ticks_is_not_stuck_however_many_wait() -> None:
-    assert _stuck_after(waiting=50, taken_every=PATIENCE_SECONDS - LOOK_EVERY_SECONDS) is None
+@pytest.mark.parametrize("waiting", [0, 50, None])
+def test_a_worker_that_drops_every_tick_is_stuck_although_it_takes_them(waiting: int | None) -> None:
+    after = _stuck_after(waiting=waiting, drops=True)
+    assert after is not None
+    assert PATIENCE_SECONDS < after <= PATIENCE_SECONDS + 3 * LOOK_EVERY_SECONDS
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_a_worker_that_does_work_is_not_stuck_however_many_wait(drops: bool) -> None:
+    assert _stuck_after(waiting=50, works_every=PATIENCE_SECONDS - LOOK_EVERY_SECONDS, drops=drops) is None
 
 
 def test_a_worker_that_holds_tasks_has_the_time_of_the_longest() -> None:
@@ -60,7 +73,9 @@ def test_a_worker_that_slept_with_its_watch_is_given_its_time() -> None:
 
 def test_ticks_must_wait_all_the_while() -> None:
     watch = Watch(now=0.0, longest_task_seconds=_TASK_SECONDS)
-    looks = [watch.look(float(now), waiting=now // 5 % 5, held=0) for now in range(5, 300, 5)]
+    looks = [
+        watch.look(float(now), waiting=now // 5 % 5, held=0, worked_at=0.0, dropped_at=0.0) for now in range(5, 300, 5)
+    ]
     assert not any(looks)
 
 
