@@ -14,6 +14,7 @@ from kernel.bells import ring
 from kernel.clock import database_now
 from kernel.failpoints import reach
 from kernel.transactions import named_transaction
+from notifications.deliveries.upkeep import bring_forward
 
 _BELL_IS_LOST_AFTER = dt.timedelta(seconds=2)
 _KEY_LIFE = dt.timedelta(days=7)
@@ -52,7 +53,8 @@ def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
     """Note that a gateway is alive. During a gap of OUTAGE_SECONDS or more no agent could report, so deadlines move by
     its length.
 
-    The row is locked: of several processes that wake together, one sees the gap and shifts, once.
+    A database's clock that was set forward looks like such a gap; one that was set back by so much moves deadlines
+    back. The row is locked: of several processes that wake together, one sees the gap and shifts, once.
     """
     with named_transaction("clock"):
         now = now or database_now()
@@ -61,11 +63,15 @@ def beat_gateway_clock(*, now: dt.datetime | None = None) -> None:
             GatewayClock.objects.get_or_create(pk=1, defaults={"alive_since": now, "beat_at": now})
             return
         gap = now - clock.beat_at
-        if gap > _outage():
-            clock.alive_since = now
+        if abs(gap) > _outage():
+            clock.alive_since = clock.beat_at = now
             Job.objects.filter(status__in=ACTIVE).update(lease_until=models.F("lease_until") + gap)
-            waiting = Job.objects.filter(status=JobStatus.QUEUING).exclude(expires_at=None)
-            waiting.update(expires_at=models.F("expires_at") + gap)
+            waiting = Job.objects.filter(status=JobStatus.QUEUING)
+            waiting.exclude(expires_at=None).update(expires_at=models.F("expires_at") + gap)
+            if gap < dt.timedelta(0):
+                # Made under the clock that ran ahead, they would wait until it is so late again.
+                waiting.filter(created_at__gt=now).update(active_at=models.F("active_at") + gap)
+                bring_forward(since=now, gap=gap)
         clock.beat_at = max(now, clock.beat_at)
         clock.save(update_fields=["alive_since", "beat_at"])
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import F
+
 from kernel.clock import database_now
 from kernel.ids import lowest_id
-from notifications.models import OPEN_STATES, Delivery, DeliveryKind, Message, ShutTarget
+from notifications.models import OPEN_STATES, WAITING_STATES, Delivery, DeliveryKind, Message, ShutTarget
 
 KEPT = {
     DeliveryKind.CALLBACK: dt.timedelta(days=30),
@@ -44,3 +46,9 @@ def forget_shut_targets(*, now: dt.datetime | None = None) -> int:
     """Open the addresses that answered 410 ninety days ago; return the number opened."""
     now = now or database_now()
     return ShutTarget.objects.filter(shut_at__lt=now - SHUT_KEPT).delete()[0]
+
+
+def bring_forward(*, since: dt.datetime, gap: dt.timedelta) -> None:
+    """Move what waits by `gap`, which is negative, if it was made after `since`: the clock ran ahead then."""
+    made_ahead = Delivery.objects.filter(state__in=WAITING_STATES, created_at__gt=since)
+    made_ahead.update(due_at=F("due_at") + gap)

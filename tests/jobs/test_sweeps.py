@@ -233,3 +233,40 @@ def test_a_short_silence_of_the_gateway_moves_nothing() -> None:
     beat = GatewayClock.objects.get().beat_at
     beat_gateway_clock(now=beat + dt.timedelta(seconds=29))
     assert Job.objects.get(pk=job.pk).lease_until == job.lease_until
+
+
+@pytest.mark.parametrize("back", [dt.timedelta(hours=1), dt.timedelta(days=1)])
+def test_a_database_clock_that_is_set_back_leaves_no_job_waiting_and_no_lease_longer(back: dt.timedelta) -> None:
+    """What was made under the clock that ran ahead would wait for an hour or a day, and leases would last as long."""
+    agent = make_agent()
+    ahead = _after() + back
+    gateway_alive(now=ahead)
+    make_job(agent, now=ahead)
+    sent = claim(agent, now=ahead)
+    assert sent is not None
+    waiting = make_job(agent, now=ahead, ttl_seconds=60)
+    now = ahead - back + dt.timedelta(seconds=2)
+    beat_gateway_clock(now=now)
+    assert claim(agent, now=now) == waiting
+    sent.refresh_from_db()
+    assert sent.lease_until is not None
+    assert now < sent.lease_until <= now + dt.timedelta(seconds=600)
+    clock = GatewayClock.objects.get()
+    assert (clock.alive_since, clock.beat_at) == (now, now)
+
+
+def test_a_database_clock_that_is_set_forward_and_back_changes_no_deadline() -> None:
+    agent = make_agent()
+    make_job(agent)
+    sent = claim(agent)
+    assert sent is not None
+    now = _after()
+    gateway_alive(now=now)
+    hour = dt.timedelta(hours=1)
+    for moment in (now + hour, now + dt.timedelta(seconds=1)):
+        beat_gateway_clock(now=moment)
+        assert expire_overdue_jobs(now=moment) == 0
+    after = Job.objects.get(pk=sent.pk).lease_until
+    assert after is not None
+    assert sent.lease_until is not None
+    assert abs(after - sent.lease_until) <= dt.timedelta(seconds=2)
