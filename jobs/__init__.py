@@ -10,6 +10,7 @@ Start reading at `states.py` (the state machine), `transitions.py` (the one plac
 - `watch/`: change detection: tell the owner only when a result differs.
 - `coyotes/`: the HTTP API of coyotes on top of queues and jobs.
 - `store/`: small named values that scripts keep between runs.
+- `clocks/`: how far the clocks of processes are from the database's, and whether due work is looked for.
 - `stream/`: the event list of a user's jobs and messages (`GET /stream`).
 - `gateway/`: the hot calls as a small ASGI application in front of Django.
 - `api/`: the remaining REST calls, and the readers and renderers that features share.

@@ -21,6 +21,7 @@ from jobs.models import (
     JobEvent,
     JobLogChunk,
     JobOutput,
+    ProcessClock,
     Queue,
     Schedule,
     ScheduleRun,
@@ -160,9 +161,17 @@ class GatewayClockAdmin(ReadOnlyAdmin):
 
 @admin.register(Ticker)
 class TickerAdmin(ReadOnlyAdmin):
-    """Whether the due scans may start anything."""
+    """Whether the due scans may start anything, and whether they run."""
 
-    list_display = ("held_at", "backup_at")
+    list_display = ("worked_at", "silent_since", "held_at", "backup_at")
+
+
+@admin.register(ProcessClock)
+class ProcessClockAdmin(ReadOnlyAdmin):
+    """How far the clocks of processes and of Redis are from the database's."""
+
+    list_display = ("name", "skew_seconds", "measured_at", "over_since")
+    ordering = ("name",)
 
 
 @admin.register(DelayedJob)

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init, worker_process_init
+from celery.signals import beat_init, worker_init, worker_process_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
 
@@ -40,3 +40,29 @@ def _end_with_the_worker(**_: Any) -> None:
     from letserver.lifeline import die_with_parent
 
     die_with_parent(signal.SIGKILL)
+
+
+@worker_ready.connect
+def _watch_the_clocks_of_a_worker(sender: Any, **_: Any) -> None:
+    """Measure this process's clock, and note the progress of ticks, which a courier does not take."""
+    from django.conf import settings
+
+    from jobs.clocks.watch import start_clock_watch
+    from letserver.ticks import progress
+
+    takes_ticks = app.conf.task_default_queue in sender.app.amqp.queues.consume_from
+    start_clock_watch(
+        "worker" if takes_ticks else "courier",
+        redis_url=settings.REDIS_URL,
+        worked_ago=progress.worked_ago if takes_ticks else lambda: None,
+    )
+
+
+@beat_init.connect
+def _watch_the_clocks_of_beat(**_: Any) -> None:
+    """Measure this process's clock."""
+    from django.conf import settings
+
+    from jobs.clocks.watch import start_clock_watch
+
+    start_clock_watch("beat", redis_url=settings.REDIS_URL)

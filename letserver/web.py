@@ -79,6 +79,9 @@ def main() -> None:
 
     django.setup()
     refuse_broken_promises()
+    from jobs.clocks.watch import start_clock_watch
+
+    start_clock_watch("web", redis_url=settings.REDIS_URL)
     server = make_server(host=settings.HOST, port=settings.PORT)
     if arguments.fd is None:
         server.run()

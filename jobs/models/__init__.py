@@ -1,6 +1,6 @@
 """The tables of the app: jobs and their queues, delayed jobs, schedules, memories, clocks."""
 
-from jobs.models.clock import GatewayClock, Ticker
+from jobs.models.clock import GatewayClock, ProcessClock, Ticker
 from jobs.models.delayed import DelayedJob, DelayedState
 from jobs.models.job import Job, JobEvent, JobLogChunk, JobOutput
 from jobs.models.memory import STATE_NAME_LENGTH, StateEntry, WatchMemory
@@ -51,6 +51,7 @@ __all__ = [
     "Missed",
     "Outcome",
     "Overlap",
+    "ProcessClock",
     "Queue",
     "QueueState",
     "Schedule",

@@ -1,4 +1,4 @@
-"""Rows of which there is one: the clocks that gateways and due scans share."""
+"""The clocks that gateways and due scans share, one row each, and the clocks of the processes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ class GatewayClock(models.Model):
 
 
 class Ticker(models.Model):
-    """One row: whether the due scans may start anything. Held after a backup was restored, until staff have looked."""
+    """One row: whether the due scans may start anything, and whether they run.
+
+    Held after a backup was restored, until staff have looked. `silent_since` is set while no tick does its work.
+    """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     held_at = models.DateTimeField(_("held since"), null=True)
     backup_at = models.DateTimeField(_("time of the backup"), null=True)
+    worked_at = models.DateTimeField(_("last look for due work"), null=True)
+    silent_since = models.DateTimeField(_("stands still since"), null=True)
 
     class Meta:
         verbose_name = _("ticker")
@@ -34,3 +39,20 @@ class Ticker(models.Model):
 
     def __str__(self) -> str:
         return f"held since {self.held_at}" if self.held_at else "runs"
+
+
+class ProcessClock(models.Model):
+    """How far the clock of a process on a host, or of Redis, is ahead of the database's. `over_since`: wrong since."""
+
+    name = models.CharField(_("clock"), primary_key=True, max_length=255)
+    host = models.CharField(_("host"), max_length=255)
+    skew_seconds = models.FloatField(_("seconds ahead"), default=0.0)
+    measured_at = models.DateTimeField(_("measured"))
+    over_since = models.DateTimeField(_("wrong since"), null=True)
+
+    class Meta:
+        verbose_name = _("process clock")
+        verbose_name_plural = _("process clocks")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.skew_seconds:+.3f} s"

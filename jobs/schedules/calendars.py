@@ -11,15 +11,13 @@ from pathlib import Path
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
 from accounts.services.audit import record_audit
 from jobs.models import CalendarDay, WorkCalendar
 from kernel.clock import database_now
 from kernel.errors import InvalidRequest, NotFound
 from kernel.strictjson import JsonObject, JsonValue
 from kernel.transactions import named_transaction
-from notifications.messages.notify import notify_owner
-from notifications.models import Channel
+from notifications.messages.notify import notify_staff
 
 SHIPPED = Path(__file__).resolve().parent.parent / "calendars" / "cn.json"
 """China's public holidays and worked weekend days, as the State Council announces them each November."""
@@ -148,12 +146,9 @@ def warn_of_calendars(*, now: dt.datetime | None = None) -> int:
         now = now or database_now()
         rows = WorkCalendar.objects.select_for_update().filter(warned_at=None).order_by("pk")
         ending = [calendar for calendar in rows if runs_out(calendar, now.date())]
-        reached = Channel.objects.filter(enabled=True).values("owner_id")
-        staff = list(User.objects.filter(is_active=True, is_staff=True, pk__in=reached).order_by("pk"))
         for calendar in ending:
             params = {"name": calendar.name, "code": calendar.code, "day": calendar.known_until}
-            for user in staff:
-                notify_owner(user, _ENDS_SOON, params, now=now)
+            notify_staff(_ENDS_SOON, params, now=now)
         WorkCalendar.objects.filter(pk__in=[calendar.pk for calendar in ending]).update(warned_at=now)
     return len(ending)
 
