@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from accounts.pages import console_page, form_page
 from chat.services.codes import LOGIN_LIFE, begin_login, collect_login
 from chat.services.conversation import Bubble, conversation, mark_of, say_at_console
 from jobs.models import MESSAGE_LENGTH
+from kernel.clock import approximate_now
 from kernel.errors import LimitExceeded
 from kernel.http.addresses import caller_address
 from kernel.ids import new_id
@@ -67,7 +67,7 @@ def login_by_chat(request: HttpRequest) -> HttpResponse:
         del request.session[_OFFER]
         login(request, user, backend=_BACKEND)
         return _onwards(request)
-    is_over = offer is None or offer["until"] < time.time()
+    is_over = offer is None or offer["until"] < approximate_now().timestamp()
     if offer is not None and not is_over and request.headers.get("HX-Request"):
         return HttpResponse(status=204)
     if is_over:
@@ -87,14 +87,14 @@ def _say(request: HttpRequest, user: User) -> None:
     key = request.POST.get("key") or new_id()
     said = say_at_console(user=user, text=text, key=key, language=get_language() or "")
     if said.line_id and said.reply.masked:
-        until = time.time() + _SECRET_SECONDS
+        until = approximate_now().timestamp() + _SECRET_SECONDS
         request.session[_SECRET] = {"line": said.line_id, "text": said.reply.text, "until": until}
 
 
 def _context(request: HttpRequest, user: User) -> dict[str, object]:
     bubbles = conversation(user=user)
     revealed = request.session.get(_SECRET)
-    if revealed is not None and revealed["until"] < time.time():
+    if revealed is not None and revealed["until"] < approximate_now().timestamp():
         del request.session[_SECRET]
         revealed = None
     shown = [(bubble, _text_of(bubble, revealed)) for bubble in bubbles]
@@ -124,7 +124,7 @@ def _new_offer() -> dict[str, object]:
         "code": offer.code,
         "number": offer.number,
         "picture": _picture(f"login:{offer.scene}"),
-        "until": time.time() + LOGIN_LIFE.total_seconds(),
+        "until": approximate_now().timestamp() + LOGIN_LIFE.total_seconds(),
     }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import time
 from urllib.parse import parse_qsl
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.views.decorators.http import require_POST
 from accounts.services.identities import ChatAddress
 from chat.adapters.answers import Refused, body_of, not_configured, plain, refuse
 from chat.adapters.receiving import Incoming, receive
+from kernel.clock import approximate_now
 
 _AGE_SECONDS = 300
 _FIELDS = 50
@@ -57,7 +57,10 @@ def _read(request: HttpRequest) -> dict[str, str]:
     expected = "v0=" + hmac.new(settings.SLACK_SIGNING_SECRET.encode(), said, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
         raise Refused
-    if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(time.time() - int(timestamp)) > _AGE_SECONDS:
+    if (
+        not re.fullmatch(r"[0-9]{1,12}", timestamp)
+        or abs(approximate_now().timestamp() - int(timestamp)) > _AGE_SECONDS
+    ):
         raise Refused
     return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
 

@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -16,6 +16,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from kernel import outbound
+from kernel.clock import approximate_now
 from kernel.text import Unit, cut, size_in
 from notifications.drivers.parcel import Parcel
 
@@ -264,4 +265,4 @@ def retry_after(answer: outbound.Answer) -> float | None:
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), _DAY_SECONDS)
+    return min(max((at - approximate_now()).total_seconds(), 0.0), _DAY_SECONDS)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -14,6 +13,7 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
+from kernel.clock import approximate_now
 from notifications.drivers.base import Driver, Fault, Rate, Receipt, SecretField, Trouble
 from notifications.drivers.parcel import Parcel
 
@@ -108,6 +108,6 @@ class DingTalk(Driver):
 def _query(settings: Mapping[str, object]) -> str:
     query = {"access_token": str(settings["token"])}
     if settings.get("secret"):
-        query["timestamp"] = str(int(time.time() * 1000))
+        query["timestamp"] = str(int(approximate_now().timestamp() * 1000))
         query["sign"] = sign(query["timestamp"], str(settings["secret"]))
     return urlencode(query)

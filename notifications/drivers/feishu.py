@@ -6,13 +6,13 @@ import base64
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Mapping
 
 from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
+from kernel.clock import approximate_now
 from notifications.drivers.base import Driver, Fault, Rate, Receipt, SecretField, Trouble
 from notifications.drivers.parcel import Parcel
 
@@ -71,7 +71,7 @@ class Feishu(Driver):
         calls = "".join(f'<at user_id="{"all" if name == "@all" else name}"></at>' for name in parcel.mentions)
         payload: dict[str, object] = {"msg_type": "text", "content": {"text": f"{text} {calls}".strip()}}
         if settings.get("secret"):
-            payload["timestamp"] = str(int(time.time()))
+            payload["timestamp"] = str(int(approximate_now().timestamp()))
             payload["sign"] = sign(str(payload["timestamp"]), str(settings["secret"]))
         reply = self.call(f"{server.FEISHU_BASE}/open-apis/bot/v2/hook/{settings['key']}", payload)
         if reply.get("code") != 0:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from standardwebhooks import Webhook as Signer
 
 from kernel import outbound
+from kernel.clock import approximate_now
 from kernel.errors import InvalidRequest
 from notifications.drivers.base import (
     ChannelError,
@@ -41,7 +42,7 @@ def signed_headers(keys: Sequence[str], *, delivery_id: str, body: bytes) -> dic
 
     During a rotation there are two `keys`, and either signature verifies.
     """
-    now = datetime.now(UTC)
+    now = approximate_now()
     signatures = [Signer(key).sign(delivery_id, now, body.decode()) for key in keys]
     return {
         "webhook-id": delivery_id,

@@ -15,6 +15,7 @@ from django import forms
 from django.conf import settings as server
 from django.utils.translation import gettext_lazy as _
 
+from kernel.clock import approximate_now
 from notifications.drivers.base import ChannelError, Driver, Fault, Receipt, Trouble
 from notifications.drivers.parcel import Parcel
 from notifications.wechat.client import OfficialAccount, official_account
@@ -129,6 +130,6 @@ def _send_template(account: OfficialAccount, parcel: Parcel) -> Receipt:
 def _until_tomorrow(code: str) -> float | None:
     if code != "45009":
         return None
-    now = dt.datetime.now(_BEIJING)
+    now = approximate_now().astimezone(_BEIJING)
     tomorrow = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), _BEIJING)
     return (tomorrow - now).total_seconds() + _MINUTE

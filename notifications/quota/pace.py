@@ -21,9 +21,13 @@ def take_turn(key: str, rates: Sequence[Rate], *, now: dt.datetime) -> dt.dateti
     meter = PaceMeter.objects.select_for_update().get(key=key)
     seconds = now.timestamp()
     longest = max(rate.seconds for rate in rates)
-    times = [at for at in meter.times if at > seconds - longest]
+    # A clock that was set back leaves uses in the future; they count as of now, or the channel would wait until then.
+    times = [min(at, seconds) for at in meter.times if at > seconds - longest]
     free_at = max(_free_at(times, rate) for rate in rates)
     if free_at > seconds:
+        if max(meter.times) > seconds:
+            meter.times = times
+            meter.save(update_fields=["times"])
         return dt.datetime.fromtimestamp(free_at, dt.UTC)
     meter.times = [*times, seconds]
     meter.save(update_fields=["times"])

@@ -17,7 +17,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.parsers.expat import ExpatError
@@ -27,6 +26,7 @@ from django.conf import settings
 from wechatpy.crypto import PrpCrypto
 from wechatpy.crypto.base import WeChatCipher
 
+from kernel.clock import approximate_now
 from kernel.text import cut
 
 BODY_BYTES = 64 * 1024
@@ -138,7 +138,7 @@ class Callback:
             return "success"
         answer = (
             f"<xml><ToUserName>{_cdata(push.sender)}</ToUserName><FromUserName>{_cdata(push.receiver)}</FromUserName>"
-            f"<CreateTime>{int(time.time())}</CreateTime><MsgType><![CDATA[text]]></MsgType>"
+            f"<CreateTime>{int(approximate_now().timestamp())}</CreateTime><MsgType><![CDATA[text]]></MsgType>"
             f"<Content>{_cdata(content)}</Content></xml>"
         )
         return self._closed(answer) if push.sealed else answer
@@ -151,7 +151,7 @@ class Callback:
             raise BadCallback
         if (
             not re.fullmatch(r"[0-9]{1,12}", timestamp)
-            or abs(time.time() - int(timestamp)) > settings.CALLBACK_AGE_SECONDS
+            or abs(approximate_now().timestamp() - int(timestamp)) > settings.CALLBACK_AGE_SECONDS
         ):
             raise BadCallback
 
@@ -176,7 +176,7 @@ class Callback:
         raise BadCallback
 
     def _closed(self, answer: str) -> str:
-        nonce, timestamp = secrets.token_hex(8), str(int(time.time()))
+        nonce, timestamp = secrets.token_hex(8), str(int(approximate_now().timestamp()))
         encrypted = _Crypto(self._key).encrypt(answer, self.account).decode()
         return (
             f"<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt>"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-import time
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from chat.commands.registry import Line
 from chat.models import ChatLine
 from jobs.life.report import ReportKind
 from jobs.models import Job
+from kernel.clock import database_now
 from kernel.ids import new_id
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import ActionRequest, NewMessage
@@ -73,8 +74,8 @@ def test_a_secret_is_shown_once_here_and_never_kept(browser: Client, monkeypatch
     assert found is not None
     assert not ChatLine.objects.filter(text__contains=found[0]).exists()
     assert found[0] in text_of(browser.get("/console/chat"))
-    later = time.time() + 121
-    monkeypatch.setattr("chat.adapters.console.time.time", lambda: later)
+    later = database_now() + dt.timedelta(seconds=121)
+    monkeypatch.setattr("chat.adapters.console.approximate_now", lambda: later)
     page = text_of(browser.get("/console/chat"))
     assert found[0] not in page
     assert "lsu_" in page
