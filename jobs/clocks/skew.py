@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from jobs.models import ProcessClock
 from kernel.clock import database_now
-from kernel.transactions import named_transaction, retry_transaction
 from notifications.messages.notify import notify_staff
 
 logger = logging.getLogger(__name__)
@@ -30,12 +30,8 @@ def note_skew(*, name: str, host: str, seconds: float, now: dt.datetime | None =
 
     Staff with a channel are notified when a host's first clock goes wrong.
     """
-
-    def note() -> None:
-        with named_transaction("clock.skew"):
-            _note(name, host, seconds, now or database_now())
-
-    retry_transaction(note)
+    with transaction.atomic():
+        _note(name, host, seconds, now or database_now())
 
 
 def clocks_that_are_off() -> list[ProcessClock]:

@@ -14,15 +14,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from jobs.clocks.progress import look_for_progress, note_progress
+from jobs.clocks.progress import last_progress, note_progress, report_silence
 from jobs.clocks.skew import note_skew
 from kernel.clock import approximate_ns, database_now, skew_seconds
-from kernel.errors import Unavailable
 from kernel.loops import start_thread
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""Without a tick that did its work for so long, due work stands still."""
+
 _ANSWER_WITHIN_SECONDS = 2.0
 
 
@@ -33,7 +35,9 @@ class ClockWatch:
         self._host = socket.gethostname()
         self._name = f"{role}@{self._host}"[:255]
         self._worked_ago = worked_ago
-        self._watched_since: dt.datetime | None = None
+        self._noted_at = 0.0
+        self._seen: dt.datetime | None = None
+        self._seen_at = 0.0
         self._redis = Redis.from_url(
             redis_url,
             socket_timeout=_ANSWER_WITHIN_SECONDS,
@@ -47,12 +51,23 @@ class ClockWatch:
         redis_skew = self._skew_of_redis()
         if redis_skew is not None:
             note_skew(name="redis", host="redis", seconds=redis_skew)
-        now = database_now()
+        self._look_for_progress()
+
+    def _look_for_progress(self) -> None:
+        """Note new work of this process, and report a minute in which no process noted any.
+
+        The minute is monotonic: a database's clock that is set is no silence, and neither is a product that was down.
+        """
+        now = time.monotonic()
         worked_ago = self._worked_ago()
-        if worked_ago is not None:
-            note_progress(now - dt.timedelta(seconds=worked_ago))
-        self._watched_since = min(self._watched_since or now, now)
-        look_for_progress(watched_since=self._watched_since, now=now)
+        if worked_ago is not None and worked_ago < now - self._noted_at:
+            note_progress(database_now() - dt.timedelta(seconds=worked_ago))
+            self._noted_at = now
+        seen = last_progress()
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, now
+        elif seen is not None and now - self._seen_at > PATIENCE_SECONDS:
+            report_silence(since=seen)
 
     def _skew_of_redis(self) -> float | None:
         before = approximate_ns()
@@ -71,7 +86,7 @@ def start_clock_watch(role: str, *, redis_url: str, worked_ago: Callable[[], flo
     def turn() -> bool:
         try:
             watch.look()
-        except (DatabaseError, Unavailable) as error:
+        except DatabaseError as error:
             logger.warning("clocks not measured", extra={"action": "clock.unknown", "error": type(error).__name__})
         finally:
             connection.close()

@@ -11,6 +11,8 @@ from django.views.decorators.http import require_GET
 from accounts.models import User
 from accounts.pages import console_page
 from agents.models import Agent
+from jobs.clocks.progress import ticks_silent_since
+from jobs.clocks.skew import clocks_that_are_off
 from jobs.console.forms import JobFilterForm, SendForm
 from jobs.console.presentation import curl_command, shown_output, timeline, took, with_durations
 from jobs.life.cancel import cancel_job
@@ -55,6 +57,8 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
         "looked_at_count": len(latest),
         "rows": with_durations(last),
         "newcomer": newcomer,
+        "clocks_off": clocks_that_are_off() if user.is_staff else [],
+        "silent_since": ticks_silent_since() if user.is_staff else None,
         "channels_off": Channel.objects.visible_to(user).switched_off().count(),
         "first_agent": first,
         "last_job": last[0] if last else None,

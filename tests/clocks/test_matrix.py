@@ -10,6 +10,7 @@ import pytest
 from tests.clocks.matrix import ALL, Cell, run_cell, table
 from tests.clocks.rig import PARTS, Rig
 from tests.lanes.lane import Lane
+from tests.waiting import until
 
 _BEHIND = Cell(who="beat", by="4 s", sign=-1, starts=True)
 """Under this one no tick did its work, in silence."""
@@ -34,6 +35,7 @@ def make_rig(lane: Lane) -> Iterator[Callable[..., Rig]]:
 @pytest.mark.mariadb_only  # the hosts of a MariaDB have clocks of their own; SQLite runs all cells in the long tests
 def test_three_cells_of_the_clock_matrix(make_rig: Callable[..., Rig], tell: Callable[[str], None]) -> None:
     rig = make_rig(shifts={_BEHIND.who: _BEHIND.seconds})
+    until(lambda: "action=clock.off" in rig.log("beat"))
     rows = [run_cell(rig, _BEHIND, restart=False), *(run_cell(rig, cell) for cell in _OTHERS)]
     tell(table(rows))
     assert [row for row in rows if not row.is_good] == []

@@ -34,6 +34,7 @@ from jobs.models import (
     JobLogChunk,
     JobOutput,
     Outcome,
+    ProcessClock,
     Queue,
     Schedule,
     ScheduleRun,
@@ -74,6 +75,7 @@ def rows(alice: User) -> None:
     queue = Queue.objects.create(owner=alice, name="line", created_at=now, updated_at=now)
     AgentTag.objects.create(agent=agent, tag="nas")
     Ticker.objects.create(held_at=now)
+    ProcessClock.objects.create(name="beat@one", host="one", skew_seconds=-4.0, measured_at=now, over_since=now)
     DelayedJob.objects.create(
         owner=alice, queue=queue, message="later", actor="test", due_at=now, created_at=now, updated_at=now
     )

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 
 from accounts.models import AuditEntry, User
-from jobs.clocks.progress import look_for_progress, note_progress
+from jobs.clocks import watch
+from jobs.clocks.progress import note_progress, report_silence, ticks_silent_since
 from jobs.clocks.skew import clocks_that_are_off, note_skew
 from jobs.clocks.watch import ClockWatch
 from jobs.models import ProcessClock, Ticker
@@ -76,25 +78,40 @@ def test_a_process_that_is_gone_for_a_day_is_forgotten() -> None:
     assert list(ProcessClock.objects.values_list("name", flat=True)) == ["web@new"]
 
 
-def test_silence_of_the_ticks_is_one_notice_and_ends_with_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    now = database_now()
-    began = now - dt.timedelta(hours=1)
-    look_for_progress(watched_since=began, now=now)
-    assert not _notices()
-    note_progress(now)
+def test_silence_of_the_ticks_is_one_notice_and_ends_with_the_next(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two processes look: a worker, whose tick worked once, and a web. The time that passes is monotonic."""
+    at, worked_at = 1000.0, 1000.0
+    monkeypatch.setattr(watch.time, "monotonic", lambda: at)
+    worker = ClockWatch("worker", redis_url=settings.REDIS_URL, worked_ago=lambda: at - worked_at)
+    web = ClockWatch("web", redis_url=settings.REDIS_URL)
+
+    def look(seconds: float) -> None:
+        nonlocal at
+        at = seconds
+        worker.look()
+        web.look()
+
     with caplog.at_level(logging.WARNING):
-        for seconds in (59, 61, 3600):
-            look_for_progress(watched_since=began, now=now + dt.timedelta(seconds=seconds))
-        note_progress(now + dt.timedelta(seconds=3601))
+        for seconds in (1001.0, 1030.0, 1059.0):
+            look(seconds)
+        assert not _notices()
+        for seconds in (1063.0, 1080.0, 5000.0):
+            look(seconds)
+        assert ticks_silent_since() is not None
+        worked_at = 5001.0
+        look(5002.0)
     assert _actions(caplog) == ["ticker.silent", "ticker.works"]
     assert len(_notices()) == 1
-    assert Ticker.objects.get().silent_since is None
+    assert ticks_silent_since() is None
 
 
-def test_a_product_that_was_down_is_given_a_minute() -> None:
-    now = database_now()
-    note_progress(now - dt.timedelta(days=1))
-    look_for_progress(watched_since=now - dt.timedelta(seconds=30), now=now)
+def test_a_product_that_was_down_is_given_a_minute(settings: Any) -> None:
+    note_progress(database_now() - dt.timedelta(days=1))
+    web = ClockWatch("web", redis_url=settings.REDIS_URL)
+    for _ in range(2):
+        web.look()
     assert not _notices()
 
 
@@ -104,8 +121,7 @@ def test_a_process_measures_itself_and_redis(ahead: float, settings: Any, monkey
     database_now()
     monkeypatch.setattr(clock, "database_now", lambda: None)  # SQLite's follows this very clock
     monkeypatch.setattr(clock.time, "time_ns", lambda: right() + round(ahead * 1e9))
-    watch = ClockWatch("web", redis_url=settings.REDIS_URL, worked_ago=lambda: 5.0)
-    watch.look()
+    ClockWatch("web", redis_url=settings.REDIS_URL, worked_ago=lambda: 5.0).look()
     (off,) = clocks_that_are_off()
     assert off.name.startswith("web@")
     assert off.skew_seconds == pytest.approx(ahead, abs=0.5)
@@ -113,6 +129,17 @@ def test_a_process_measures_itself_and_redis(ahead: float, settings: Any, monkey
     worked_at = Ticker.objects.get().worked_at
     assert worked_at is not None
     assert 4.0 < (database_now() - worked_at).total_seconds() < 10.0
+
+
+def test_staff_see_clocks_and_silence_on_the_overview_and_others_do_not(client: Client) -> None:
+    now = database_now()
+    note_skew(name="beat@one", host="one", seconds=-4.0)
+    note_progress(now)
+    report_silence(since=now)
+    for name, sees in (("bob", True), ("alice", False)):
+        client.force_login(User.objects.get(username=name))
+        page = client.get("/console/", headers={"Accept-Language": "en"}).content.decode()
+        assert ("beat@one (-4.0 s)" in page, "no due work has been looked for" in page) == (sees, sees)
 
 
 def test_ids_and_the_time_between_queries_are_the_databases(monkeypatch: pytest.MonkeyPatch) -> None:

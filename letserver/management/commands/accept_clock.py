@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from accounts.credentials import SYSTEM_ACTOR
 from accounts.services.audit import record_audit
 from kernel.clock import database_now, host_clock
 from kernel.commands import one_sentence_errors
-from kernel.transactions import named_transaction
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
             self.stdout.write(_("The database server's clock decides; there is nothing to accept here."))
             return
         seconds = round(host_clock().accept(), 1)
-        with one_sentence_errors(), named_transaction("clock.accept"):
+        with one_sentence_errors(), transaction.atomic():
             record_audit(
                 actor=SYSTEM_ACTOR,
                 action="clock.accept",
