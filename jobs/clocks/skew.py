@@ -20,8 +20,9 @@ _RIGHT_SECONDS = 0.5
 
 _FORGOTTEN_AFTER = dt.timedelta(days=1)
 _IS_OFF = _(
-    "The clock of %(name)s is %(seconds)s s away from the database's. Nothing depends on it, but logs are misleading. "
-    "Let NTP set the clock of that host."
+    "The clock of %(name)s is %(seconds)s s away from the database's. Due work is not affected, but logs are "
+    "misleading. Let NTP set the clock of that host. On SQLite, if the clock was set by hand and is right: "
+    "manage.py accept_clock."
 )
 
 
