@@ -9,6 +9,7 @@ import pytest
 
 from kernel.loops import EXIT_CODE
 from letserver.celery import app
+from letserver.ticks import STALE_AT
 from letserver.watchdog import LOOK_EVERY_SECONDS, PATIENCE_SECONDS, Watch
 from tests.lanes.lane import Lane
 from tests.lanes.services import ROOT, PrivateServer
@@ -111,3 +112,22 @@ def test_a_real_worker_that_stops_consuming_ends_and_says_so(lane: Lane, tmp_pat
         worker.kill()
         app.control.purge()
     assert "action=worker.stuck" in worker.log_text()
+
+
+@pytest.mark.long
+def test_a_real_worker_that_drops_every_tick_ends_and_says_so(lane: Lane, tmp_path: Path) -> None:
+    worker = PrivateServer([sys.executable, "-c", _WORKER], folder=ROOT, log=tmp_path / "worker.log")
+
+    def has_ended() -> bool:
+        app.send_task("jobs.sweep_keys", headers={STALE_AT: "2026-01-01T00:00:00+00:00"})
+        return worker.process.poll() is not None
+
+    try:
+        until(lambda: " ready" in worker.log_text(), seconds=60)
+        until(has_ended, seconds=60)
+        assert worker.process.returncode == EXIT_CODE, worker.log_text()
+    finally:
+        worker.kill()
+        app.control.purge()
+    assert "action=worker.stuck" in worker.log_text()
+    assert worker.log_text().count("action=tick.stale") == 1

@@ -1,0 +1,92 @@
+"""Beat paces ticks by the time since boot, and sends none that would only fill the broker."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from django.utils.dateparse import parse_datetime
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from jobs import tasks
+from kernel.clock import database_now
+from letserver import beat
+from letserver.beat import MOST_WAITING, TickEntry, TickScheduler, paced_now, refuse_other_schedulers
+from letserver.celery import app
+from letserver.ticks import STALE_AT
+
+pytestmark = pytest.mark.django_db
+
+
+class _Producer:
+    """A broker's channel in whose queues so many messages wait; `sent` are the headers of what is sent."""
+
+    def __init__(self, waiting: int) -> None:
+        self.channel = self
+        self.sent: list[dict[str, Any]] = []
+        self._waiting = waiting
+
+    def queue_declare(self, queue: str) -> Any:
+        return SimpleNamespace(message_count=self._waiting)
+
+
+@pytest.fixture
+def task() -> PeriodicTask:
+    """A tick each second that is stale after two."""
+    interval, _made = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    return PeriodicTask.objects.create(
+        name="a tick", task="jobs.sweep_keys", interval=interval, expire_seconds=2, headers='{"kept": "yes"}'
+    )
+
+
+def _send(task: PeriodicTask, *, waiting: int, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    producer = _Producer(waiting)
+
+    def apply_async(args: Any, kwargs: Any, *, producer: _Producer, headers: dict[str, Any], **options: Any) -> None:
+        assert not {"expires", "eta", "countdown"} & options.keys()
+        producer.sent.append(headers)
+
+    monkeypatch.setattr(app.tasks[tasks.sweep_keys.name], "apply_async", apply_async)
+    scheduler = TickScheduler(app, lazy=True)
+    scheduler.apply_async(TickEntry(task, app=app), producer=producer, advance=False)
+    return producer.sent
+
+
+def test_a_tick_says_from_when_it_is_stale_by_the_databases_clock(
+    task: PeriodicTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (headers,) = _send(task, waiting=MOST_WAITING - 1, monkeypatch=monkeypatch)
+    assert headers["kept"] == "yes"
+    stale_at = parse_datetime(headers[STALE_AT])
+    assert stale_at is not None
+    assert dt.timedelta(seconds=1) < stale_at - database_now() <= dt.timedelta(seconds=2)
+
+
+def test_no_tick_is_sent_while_a_thousand_wait_or_without_a_database(
+    task: PeriodicTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _send(task, waiting=MOST_WAITING, monkeypatch=monkeypatch) == []
+
+    def away() -> dt.datetime:
+        raise DatabaseError
+
+    monkeypatch.setattr(beat, "database_now", away)
+    monkeypatch.setattr(beat, "close_old_connections", lambda: None)
+    assert _send(task, waiting=0, monkeypatch=monkeypatch) == []
+
+
+@pytest.mark.parametrize("ahead", [dt.timedelta(seconds=4), dt.timedelta(hours=1), dt.timedelta(days=1)])
+def test_a_last_run_in_the_future_silences_no_tick(task: PeriodicTask, ahead: dt.timedelta) -> None:
+    task.last_run_at = paced_now() + ahead
+    entry = TickEntry(task, app=app)
+    assert 0.0 < entry.is_due().next <= 1.0
+
+
+def test_beat_refuses_another_scheduler() -> None:
+    refuse_other_schedulers(sender=SimpleNamespace(scheduler_cls=TickScheduler))
+    with pytest.raises(SystemExit, match="without -S"):
+        refuse_other_schedulers(sender=SimpleNamespace(scheduler_cls=DatabaseScheduler))
