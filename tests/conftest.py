@@ -35,6 +35,7 @@ _WAITING = (
     "tests/skadi/",
     "tests/up/",
     "tests/acceptance/",
+    "tests/clocks/",
     "tests/faults/",
     "tests/gateway/",
     "tests/browser/",

@@ -16,7 +16,7 @@ LATE_SECONDS = 10.0
 """What starts later than this after it is due is late. Due work starts within about a second."""
 
 _NEVER_SECONDS = 30.0
-_SOON_SECONDS = (1.6, 2.2, 2.8)
+_SOON_SECONDS = (1.5, 1.7, 1.9)
 _FAR_SECONDS = (1800.0, 43200.0)
 _HEADING = "clock of        by  how       due  early  late  double  never  shifted"
 
@@ -119,8 +119,8 @@ class _Work:
             self._delayed[_order(rig, agent="timed", message=f"work 0 soon{number}", at=at)] = due
             self._posts[_order(rig, url=rig.sink.url, message=f"post {number}", at=at)] = due
         # A duration is counted by the server, from some moment while it answers.
-        due = time.monotonic() + 3.0
-        self._delayed[_order(rig, agent="timed", message="work 0 after", delay=3)] = due
+        due = time.monotonic() + 2.0
+        self._delayed[_order(rig, agent="timed", message="work 0 after", delay=2)] = due
 
     def wait(self) -> None:
         """Return when everything has happened, or is late while the clock is still wrong."""
