@@ -51,6 +51,7 @@ def _send(task: PeriodicTask, *, waiting: int, monkeypatch: pytest.MonkeyPatch) 
         producer.sent.append(headers)
 
     monkeypatch.setattr(app.tasks[tasks.sweep_keys.name], "apply_async", apply_async)
+    monkeypatch.setattr(TickScheduler, "sync", lambda self: None)  # it closes the connection of the test
     scheduler = TickScheduler(app, lazy=True)
     scheduler.apply_async(TickEntry(task, app=app), producer=producer, advance=False)
     return producer.sent
