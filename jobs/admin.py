@@ -16,6 +16,7 @@ from accounts.services.audit import record_audit
 from jobs.models import (
     CalendarDay,
     DelayedJob,
+    DueEvaluation,
     GatewayClock,
     Job,
     JobEvent,
@@ -301,6 +302,16 @@ class StateEntryAdmin(ReadOnlyAdmin):
     list_select_related = ("owner",)
     search_fields = ("=name", "=owner__username")
     fields = ("id", "owner", "name", "content_type", "version", "created_at", "updated_at")
+
+
+@admin.register(DueEvaluation)
+class DueEvaluationAdmin(ReadOnlyAdmin):
+    """Ends of jobs that wait for their evaluation, and those that could not be evaluated."""
+
+    list_display = ("job_id", "owner", "subject", "ended_at", "attempts", "failed_at")
+    list_select_related = ("owner",)
+    list_filter = (("failed_at", admin.EmptyFieldListFilter),)
+    search_fields = ("=job__id", "=owner__username")
 
 
 @admin.register(WatchMemory)

@@ -26,8 +26,9 @@ class JobsConfig(AppConfig):
         from jobs.schedules.ends import disable_schedules_of_agent, disable_schedules_of_user
         from jobs.schedules.quota import schedule_usage
         from jobs.states import TERMINAL, JobStatus
+        from jobs.tasks import wake_evaluator
         from jobs.transitions import observe
-        from jobs.watch.service import tell_of_changes
+        from jobs.watch.due import note_ends
         from kernel import bells
 
         on_removed(cancel_jobs_of_agent)
@@ -40,9 +41,10 @@ class JobsConfig(AppConfig):
         observe(tell_callbacks, after={*TERMINAL, JobStatus.SENT, JobStatus.RUNNING}, needs="callback")
         observe(tell_streams, setting="EVENTS")
         observe(follow_ends, after=TERMINAL)
-        observe(tell_of_changes, after=TERMINAL, needs="notify")
+        observe(note_ends, after=TERMINAL, needs="notify")
         observe(wake_queues, needs="queue_id")
         bells.register("agent", wake_agents)
         bells.register("job", wake_job_watchers)
         bells.register("beat", wake_beats)
         bells.register("queue", wake_pullers)
+        bells.register("evaluation", wake_evaluator)

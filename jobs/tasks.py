@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from celery import shared_task
 
@@ -12,9 +12,11 @@ from jobs.delayed import ends as delayed_ends
 from jobs.delayed import release
 from jobs.life import offline, overdue, upkeep
 from jobs.schedules import calendars, grace, scan
+from jobs.watch import due, service
 
 _LONGEST_SECONDS = 4.0
 _TICK_SECONDS = 1.0
+_TURN_SECONDS = 1.0
 
 
 def _until_done(sweep: Callable[[], int]) -> None:
@@ -96,3 +98,24 @@ def warn_of_calendars() -> None:
 def sweep_failed_tasks() -> None:
     """Forget tasks of the coyotes calls that failed long ago."""
     _until_done(forget_old_failed_tasks)
+
+
+@shared_task(name="jobs.evaluate_ends")
+def evaluate_ends() -> None:
+    """Evaluate ends of jobs for about a second. Then the other tasks have their turn, and the rest queues up again."""
+    deadline = time.monotonic() + _TURN_SECONDS
+    while service.evaluate_ends(until=deadline):
+        if time.monotonic() >= deadline:
+            wake_evaluator(())
+            return
+
+
+@shared_task(name="jobs.sweep_failed_ends")
+def sweep_failed_ends() -> None:
+    """Delete old ends that could not be evaluated."""
+    _until_done(due.forget_failed_ends)
+
+
+def wake_evaluator(_ids: Sequence[str]) -> None:
+    """Queue a task that evaluates ends, without retries: the sweep repairs a lost one."""
+    evaluate_ends.apply_async(retry=False)

@@ -180,6 +180,8 @@ CELERY_BEAT_SCHEDULE = {
     "forget old moments": {"task": "jobs.sweep_old_runs", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "warn of calendars": {"task": "jobs.warn_of_calendars", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "evaluate ends": {"task": "jobs.evaluate_ends", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "forget failed ends": {"task": "jobs.sweep_failed_ends", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old failed tasks": {
         "task": "jobs.sweep_failed_tasks",
         "schedule": 3600.0,

@@ -1,9 +1,9 @@
-"""The tables of the app: jobs and their queues, delayed jobs, schedules, memories, clocks."""
+"""The tables of the app: jobs and their queues, delayed jobs, schedules, memories of results, clocks."""
 
 from jobs.models.clock import GatewayClock, ProcessClock, Ticker
 from jobs.models.delayed import DelayedJob, DelayedState
 from jobs.models.job import Job, JobEvent, JobLogChunk, JobOutput
-from jobs.models.memory import STATE_NAME_LENGTH, StateEntry, WatchMemory
+from jobs.models.memory import STATE_NAME_LENGTH, DueEvaluation, StateEntry, WatchMemory
 from jobs.models.options import (
     CALLBACK_LENGTH,
     KEY_LENGTH,
@@ -42,6 +42,7 @@ __all__ = [
     "CalendarDay",
     "DelayedJob",
     "DelayedState",
+    "DueEvaluation",
     "GatewayClock",
     "Job",
     "JobEvent",

@@ -1,4 +1,4 @@
-"""Data that is kept between runs: small values of scripts, and the memories that results are compared with."""
+"""Data that is kept between runs: small values of scripts, memories of results, and ends that wait to be evaluated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from jobs.states import JobStatus
 from kernel.fields import IdField
 
 STATE_NAME_LENGTH = 100
@@ -54,3 +55,34 @@ class WatchMemory(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+
+class DueEvaluation(models.Model):
+    """The end of a job whose notice is not evaluated yet; the row goes with its evaluation.
+
+    Ends of one `subject` (see WatchMemory; empty without a memory) are evaluated in their order. `attempts` counts the
+    tries, `claimed_until` ends the current one. A row with `failed_at` could not be evaluated and is not tried again.
+    """
+
+    id = IdField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="due_evaluations", verbose_name=_("owner")
+    )
+    subject = models.CharField(_("subject"), max_length=120, blank=True)
+    job = models.ForeignKey("jobs.Job", on_delete=models.CASCADE, related_name="evaluations", verbose_name=_("job"))
+    number = models.PositiveIntegerField(_("number of the move"))
+    after = models.CharField(_("status"), max_length=16, choices=JobStatus.choices)
+    late = models.BooleanField(_("late"), default=False)
+    ended_at = models.DateTimeField(_("ended at"))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    claimed_until = models.DateTimeField(_("claimed until"), null=True)
+    failed_at = models.DateTimeField(_("failed at"), null=True)
+
+    class Meta:
+        verbose_name = _("end to evaluate")
+        verbose_name_plural = _("ends to evaluate")
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="evaluation_once")]
+        indexes = [models.Index(fields=["failed_at", "owner", "ended_at", "id"], name="evaluation_due")]
+
+    def __str__(self) -> str:
+        return self.job_id

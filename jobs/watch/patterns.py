@@ -2,9 +2,11 @@
 
 Python's engine backtracks: `(a+)+$` on forty letters runs practically without end, and no other thread can stop it.
 This module compiles all expressions into one automaton. Its state is a set of positions, stored as the bits of an
-integer. It reads each character once, and POSITIONS_LIMIT bounds the cost of a step. A cache of steps makes ordinary
-expressions about as fast as Python's engine. An automaton cannot express look-around, back-references or possessive
-repeats, so they are refused. Python's engine still decides whether one character matches a class (`[a-z]`, `\\d`).
+integer. It reads each character once. A step costs at most one table lookup for each eight positions, and
+POSITIONS_LIMIT bounds their number: 25 lookups. So the worst expression on the longest text takes about a second. A
+cache of steps makes ordinary expressions about as fast as Python's engine. An automaton cannot express look-around,
+back-references or possessive repeats, so they are refused. Python's engine still decides whether one character matches
+a class (`[a-z]`, `\\d`): once for each character of the text and each of at most SETS_LIMIT classes.
 
 Source of the method: Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 """
@@ -22,6 +24,9 @@ EXPRESSION_LENGTH = 200
 POSITIONS_LIMIT = 200
 """Limit for all expressions together. Letters, sets, branches and repeats count, each as often as `{n}` repeats it."""
 
+SETS_LIMIT = 64
+"""Limit of different classes and letters without case, for all expressions together."""
+
 _REMEMBERED = 10_000
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?:|[*+?][?+]?|\{(?:\d+(?:,\d*)?|,\d*)\}[?+]?|.", re.DOTALL)
@@ -32,6 +37,8 @@ _ESCAPE = re.compile(r"\\[dDwWsSt]|\\[^a-zA-Z0-9]", re.DOTALL)
 _DOUBTFUL_SET = re.compile(r"\[|--|&&|~~|\|\|")
 _IGNORE_CASE = "(?i)"
 _WORD = re.compile(r"\w")
+
+_LITERAL = re.compile(r"\\?([^\\a-zA-Z0-9])|([a-zA-Z0-9])", re.DOTALL)
 
 _EDGE, _IN_WORD, _BETWEEN = "edge", "word", "between"
 
@@ -49,8 +56,12 @@ class Patterns:
         self._asserts: list[str] = []
         self._end = self._add()
         self._begin = tuple(_Reader(expression, self._add, self._lead).part()(self._end) for expression in expressions)
+        self._width = len(self._tests) // 8 + 1
         self._closures: dict[tuple[int, str, str], int] = {}
-        self._letters: dict[str, int] = {}
+        self._tables: dict[tuple[str, str], list[dict[int, int]]] = {}
+        self._literals: dict[str, int] = {}
+        self._sets = self._sort_tests()
+        self._taking: dict[str, int] = {}
         self._moves: dict[tuple[int, str, str], int] = {}
 
     def found_in(self, line: str) -> bool:
@@ -73,18 +84,36 @@ class Patterns:
     def _step(self, state: int, before: str, after: str, letter: str) -> int:
         """Return the positions after `letter`. A match that was complete before the letter stays complete."""
         wanted = self._closure(state, before, after)
-        if letter not in self._letters:
-            taking = (1 << at for at, test in enumerate(self._tests) if test and test.fullmatch(letter))
-            self._letters[letter] = sum(taking)
-        return wanted & (self._letters[letter] | 1 << self._end)
+        taking = self._taking.get(letter)
+        if taking is None:
+            taking = self._literals.get(letter, 0)
+            for test, positions in self._sets:
+                if test.fullmatch(letter):
+                    taking |= positions
+            self._taking[letter] = taking
+        return wanted & (taking | 1 << self._end)
 
     def _closure(self, state: int, before: str, after: str) -> int:
         """Return the positions that may consume the next letter: successors of `state`, and the beginnings."""
         wanted = self._behind(-1, before, after)
-        while state:
-            lowest = state & -state
-            wanted |= self._behind(lowest.bit_length() - 1, before, after)
-            state ^= lowest
+        if not state:
+            return wanted
+        tables = self._tables.get((before, after))
+        if tables is None:
+            tables = self._tables[before, after] = [{0: 0} for _ in range(self._width)]
+        for at, byte in enumerate(state.to_bytes(self._width, "little")):
+            found = tables[at].get(byte)
+            if found is None:
+                found = tables[at][byte] = self._behind_all(byte, 8 * at, before, after)
+            wanted |= found
+        return wanted
+
+    def _behind_all(self, bits: int, first: int, before: str, after: str) -> int:
+        """Return the successors of the positions that `bits` names, counted from `first`."""
+        wanted = 0
+        for bit in range(8):
+            if bits >> bit & 1:
+                wanted |= self._behind(first + bit, before, after)
         return wanted
 
     def _behind(self, position: int, before: str, after: str) -> int:
@@ -107,6 +136,22 @@ class Patterns:
                     waiting += self._next[at]
             self._closures[key] = found
         return self._closures[key]
+
+    def _sort_tests(self) -> list[tuple[re.Pattern[str], int]]:
+        """Fill `_literals`; return the other tests, each once, with the bits of its positions."""
+        sets: dict[re.Pattern[str], int] = {}
+        for at, test in enumerate(self._tests):
+            if test is None:
+                continue
+            literal = None if test.flags & re.IGNORECASE else _LITERAL.fullmatch(test.pattern)
+            if literal and test.pattern not in ".":
+                letter = literal[1] or literal[2]
+                self._literals[letter] = self._literals.get(letter, 0) | 1 << at
+            else:
+                sets[test] = sets.get(test, 0) | 1 << at
+        if len(sets) > SETS_LIMIT:
+            raise InvalidRequest(_("The expressions are too long, or repeat too much."))
+        return list(sets.items())
 
     def _add(self, *following: int, test: re.Pattern[str] | None = None, asserts: str = "") -> int:
         if len(self._tests) > POSITIONS_LIMIT:

@@ -1,32 +1,42 @@
-"""The observer that evaluates the ends of jobs with a `notify` policy and queues their notices.
+"""Evaluates the ends of jobs with a `notify` policy and queues their notices.
 
-This is the only place that notifies the owner of such a job; callbacks are independent of it. The memory of earlier
-ends is read and stored in the transaction of the end, under a row lock. So ends that race are evaluated one after the
-other, each exactly once.
+This is the only place that notifies the owner of such a job; callbacks are independent of it. The transaction of an
+end only stores that it is due (`due.py`): the cost of a comparison is the owner's to choose, so it must not keep the
+writer or a lock. A worker evaluates the ends of one owner at a time, in their order, and stores the memory, the
+message and that the end is done in one transaction. A crash before it evaluates the ends again, and nothing is sent
+twice.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from agents.models import Agent
-from jobs.life.retry import CANCELED_REASON, attempt_id
-from jobs.models import DelayedJob, Job, Schedule, WatchMemory
-from jobs.states import JobStatus, Move
-from jobs.transitions import JobMove
-from jobs.watch.evaluate import Evaluation, Memory, Run, evaluate
+from jobs.models import DueEvaluation, Job, JobOutput, Schedule, WatchMemory
+from jobs.states import JobStatus
+from jobs.watch.due import BY_NAME, BY_SCHEDULE, claim_ends, release_ends, subject_of
+from jobs.watch.evaluate import Evaluation, Memory, Notice, Run, evaluate
 from jobs.watch.policy import NotifyPolicy, read_policy
 from jobs.watch.render import render_notice
+from kernel.clock import database_now
 from kernel.errors import AppError
 from kernel.rows import ensure_row
 from kernel.strictjson import JsonObject
 from kernel.text import keep_head_and_tail
+from kernel.transactions import named_transaction, retry_transaction
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import NewMessage, language_of
+from notifications.messages.notify import notify_owner
 from notifications.models import Way
 
 logger = logging.getLogger(__name__)
@@ -34,19 +44,25 @@ logger = logging.getLogger(__name__)
 NAMES_LIMIT = 1000
 """Limit of memories by job name for each owner. The memory that was updated longest ago is deleted first."""
 
-_BY_NAME = "job:"
-_BY_SCHEDULE = "schedule:"
-_EVALUATED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.EXPIRED})
+ATTEMPTS_LIMIT = 3
+
+_FAILED = _(
+    "The result of %(name)s could not be compared, so nothing was sent about it. The job has ended, and its output is "
+    "stored: job %(job)s. Look at the `notify` of the job."
+)
+_TOLD_AGAIN_AFTER = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """An end to evaluate. `subject` is empty if the job has no memory; `name` is its name in the notice."""
+    """A claimed end with what its evaluation reads. `name` is its name in the notice."""
 
-    moved: JobMove
+    due: DueEvaluation
+    job: Job
     policy: NotifyPolicy
-    subject: str
     name: str
+    text: str
+    exit_code: int | None
 
 
 def notify_of(schedule: Schedule) -> JsonObject | None:
@@ -57,143 +73,172 @@ def notify_of(schedule: Schedule) -> JsonObject | None:
     return {"when": "edges"}
 
 
-def tell_of_changes(moved: Sequence[JobMove], now: dt.datetime) -> None:
-    """Observer. Evaluate the ends of jobs with `notify` and queue at most one message for each.
+def evaluate_ends(*, until: float = math.inf, now: dt.datetime | None = None) -> int:
+    """Claim ends of one owner, evaluate them, and queue at most one message for each; return how many were claimed.
 
-    It runs after the observer that retries failed jobs, so only the end of the last attempt is evaluated. Canceled jobs
-    are not evaluated. A late result is evaluated once; if it is a failure, the expiry already counted as that failure.
+    At `until` (monotonic seconds) the rest is given back. An end whose evaluation was cut off ATTEMPTS_LIMIT times is
+    given up.
     """
-    wanted = [one for one in moved if _is_evaluated(one) and one.job.notify is not None]
-    ends = _ends(wanted) if wanted else []
-    if not ends:
-        return
-    owners = User.objects.in_bulk({end.moved.job.owner_id for end in ends})
-    agents = Agent.objects.in_bulk({end.moved.job.agent_id for end in ends if end.moved.job.agent_id})
-    messages = []
-    for end in sorted(ends, key=lambda one: (one.moved.job.owner_id, one.subject)):
-        with language_of(owners[end.moved.job.owner_id]):
-            message = _evaluated(end, agents.get(end.moved.job.agent_id or ""), now)
-        messages += [message] if message is not None else []
-    if messages:
-        _send(messages, now)
+    claimed = claim_ends(now=now or database_now())
+    ends = _read(claimed)
+    for at, end in enumerate(ends):
+        if at and time.monotonic() >= until:
+            release_ends([one.due for one in ends[at:]])
+            break
+        if end.due.attempts > ATTEMPTS_LIMIT:
+            _give_up(end)
+        else:
+            _evaluate_one(end)
+    return len(claimed)
 
 
 def forget_schedule(schedule: Schedule) -> None:
     """Clear the memory of a schedule. Its next run is evaluated like a first run."""
-    WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).update(content={})
+    WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=subject_of(schedule.pk)).update(content={})
 
 
 def drop_memory(schedule: Schedule) -> None:
     """Delete the memory of a schedule that the caller's transaction deletes."""
-    WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=_subject_of(schedule.pk)).delete()
+    WatchMemory.objects.filter(owner_id=schedule.owner_id, subject=subject_of(schedule.pk)).delete()
 
 
-def _is_evaluated(one: JobMove) -> bool:
-    return one.after in _EVALUATED and not (one.output is not None and one.output.reason == CANCELED_REASON)
-
-
-def _ends(moved: Sequence[JobMove]) -> list[_End]:
-    """Return the ends of last attempts. Jobs of a schedule that was deleted are left out."""
-    next_ones = {attempt_id(one.job) for one in moved if one.job.retries or one.move == Move.FINISH_LATE}
-    followed = set(Job.objects.filter(pk__in=next_ones).values_list("pk", flat=True)) if next_ones else set()
-    last = [one for one in moved if attempt_id(one.job) not in followed]
-    parents = {one.job.parent_id for one in last if one.job.parent_id}
-    schedules = Schedule.objects.in_bulk(parents)
-    others = _of_delayed_and_chains(parents - schedules.keys())
-    return [
-        _end(one, schedules.get(one.job.parent_id or ""))
-        for one in last
-        if one.job.parent_id is None or one.job.parent_id in schedules or one.job.parent_id in others
-    ]
-
-
-def _of_delayed_and_chains(parents: set[str]) -> set[str]:
-    """Return those that are delayed jobs or jobs with a `then`: what they made is evaluated like any single job."""
-    found: set[str] = set()
-    for rows in (DelayedJob.objects.all(), Job.objects.all()) if parents else ():
-        found.update(rows.filter(pk__in=parents).values_list("pk", flat=True))
-    return found
-
-
-def _end(one: JobMove, schedule: Schedule | None) -> _End:
-    job = one.job
-    if schedule is not None:
-        return _End(moved=one, policy=_policy(job), subject=_subject_of(schedule.pk), name=schedule.name)
-    name = str(_notify(job).get("name", ""))
-    return _End(moved=one, policy=_policy(job), subject=_BY_NAME + name if name else "", name=name or job.message)
-
-
-def _subject_of(schedule_id: str) -> str:
-    return _BY_SCHEDULE + schedule_id
-
-
-def _notify(job: Job) -> JsonObject:
-    """Return the stored policy of a job that has one."""
-    return job.notify or {}
+def _read(claimed: Sequence[DueEvaluation]) -> list[_End]:
+    """Return the ends that are still to be evaluated; delete those whose schedule was deleted meanwhile."""
+    jobs = Job.objects.in_bulk({due.job_id for due in claimed})
+    outputs = JobOutput.objects.in_bulk(jobs)
+    schedules = Schedule.objects.in_bulk({job.parent_id for job in jobs.values() if job.parent_id})
+    ends = []
+    for due in claimed:
+        job = jobs[due.job_id]
+        schedule = schedules.get(job.parent_id or "")
+        if due.subject.startswith(BY_SCHEDULE) and schedule is None:
+            DueEvaluation.objects.filter(pk=due.pk).delete()
+            continue
+        # An expiry has no output of its own; a late result may have one by now.
+        output = None if due.after == JobStatus.EXPIRED else outputs.get(job.pk)
+        ends.append(
+            _End(
+                due=due,
+                job=job,
+                policy=_policy(job),
+                name=schedule.name if schedule else str((job.notify or {}).get("name", "")) or job.message,
+                # The stored length of an output, not the short form for lists.
+                text=keep_head_and_tail(output.text).text if output else "",
+                exit_code=output.exit_code if output else None,
+            )
+        )
+    return ends
 
 
 def _policy(job: Job) -> NotifyPolicy:
     """Return the job's policy. A stored policy that is no longer valid counts as the default, so the end is kept."""
     try:
-        return read_policy({field: value for field, value in _notify(job).items() if field != "name"})
+        return read_policy({field: value for field, value in (job.notify or {}).items() if field != "name"})
     except AppError:
         logger.warning("policy not understood", extra={"action": "watch.policy", "job": job.pk})
         return NotifyPolicy()
 
 
-def _evaluated(end: _End, agent: Agent | None, now: dt.datetime) -> NewMessage | None:
-    """Evaluate an end, store the new memory, and return the message to send, if any."""
-    job, row = end.moved.job, None
-    if end.subject:
-        row = _locked(job.owner_id, end.subject, now)
-    evaluation = _evaluation(end, row, now)
-    if row is not None:
-        row.content, row.updated_at = evaluation.memory.to_json(), now
-        row.save(update_fields=["content", "updated_at"])
-    if evaluation.notice is None:
-        return None
-    title, text = render_notice(end.policy, evaluation.notice, end.name)
-    return NewMessage(
-        owner_id=job.owner_id,
-        title=title,
-        text=text,
-        level=evaluation.notice.level,
-        mentions=end.policy.mention,
-        channels=end.policy.channels,
-        source=agent.name if agent else "",
-        agent_id=job.agent_id or "",
-        way=Way.AUTO,
-        idempotency_key=f"job:{job.pk}:{job.events_count}",
-    )
+def _evaluate_one(end: _End) -> None:
+    """Evaluate outside of any transaction, then store, unless the memory has changed: then evaluate again."""
+    while True:
+        before = _content(end.due)
+        try:
+            evaluation = _evaluation(end, before)
+            message = _message(end, evaluation.notice) if evaluation.notice is not None else None
+        except Exception as error:
+            # The message of the error is not logged: it may hold output of the owner's programs.
+            logger.error(
+                "end not evaluated",
+                extra={"action": "watch.fault", "job": end.job.pk, "error": type(error).__name__},
+            )
+            _give_up(end)
+            return
+        if retry_transaction(partial(_store, end, before, evaluation.memory, message)):
+            return
 
 
-def _evaluation(end: _End, row: WatchMemory | None, now: dt.datetime) -> Evaluation:
+def _content(due: DueEvaluation) -> JsonObject:
+    rows = WatchMemory.objects.filter(owner_id=due.owner_id, subject=due.subject)
+    return (rows.values_list("content", flat=True).first() or {}) if due.subject else {}
+
+
+def _evaluation(end: _End, content: JsonObject) -> Evaluation:
     """Evaluate an end. With an unreadable memory it counts as the first run."""
-    run = _run(end.moved, now)
-    if row is None or not row.content:
+    run = Run(
+        succeeded=end.due.after == JobStatus.SUCCEEDED,
+        exit_code=end.exit_code,
+        text=end.text,
+        at=end.due.ended_at,
+        expired=end.due.after == JobStatus.EXPIRED,
+        late=end.due.late,
+    )
+    if not content:
         return evaluate(end.policy, None, run)
     try:
-        return evaluate(end.policy, Memory.from_json(row.content), run)
+        return evaluate(end.policy, Memory.from_json(content), run)
     except (ValueError, ArithmeticError) as error:
-        # The content is not logged: it is output of the owner's programs.
         logger.warning(
             "memory not understood",
-            extra={"action": "watch.memory", "memory": row.pk, "job": end.moved.job.pk, "error": type(error).__name__},
+            extra={"action": "watch.memory", "job": end.job.pk, "error": type(error).__name__},
         )
         return evaluate(end.policy, None, run)
 
 
-def _run(one: JobMove, now: dt.datetime) -> Run:
-    output = one.output
-    return Run(
-        succeeded=one.after == JobStatus.SUCCEEDED,
-        exit_code=output.exit_code if output else None,
-        # The stored length of an output, not the short form for lists.
-        text=keep_head_and_tail(output.text).text if output else "",
-        at=now,
-        expired=one.after == JobStatus.EXPIRED,
-        late=one.move == Move.FINISH_LATE,
+def _message(end: _End, notice: Notice) -> NewMessage:
+    with language_of(User.objects.get(pk=end.due.owner_id)):
+        title, text = render_notice(end.policy, notice, end.name)
+    agent = Agent.objects.filter(pk=end.job.agent_id).first() if end.job.agent_id else None
+    return NewMessage(
+        owner_id=end.due.owner_id,
+        title=title,
+        text=text,
+        level=notice.level,
+        mentions=end.policy.mention,
+        channels=end.policy.channels,
+        source=agent.name if agent else "",
+        agent_id=end.job.agent_id or "",
+        way=Way.AUTO,
+        idempotency_key=f"job:{end.job.pk}:{end.due.number}",
     )
+
+
+def _store(end: _End, before: JsonObject, memory: Memory, message: NewMessage | None) -> bool:
+    """Store the memory and the message and delete the due row; return False if the memory is not `before` any longer.
+
+    Locks the due row first, the memory second. A row that is gone, or that a later claim holds, is left alone.
+    """
+    due = end.due
+    with named_transaction("watch.store"):
+        now = database_now()
+        if not DueEvaluation.objects.select_for_update().filter(pk=due.pk, attempts=due.attempts).exists():
+            return True
+        row = _locked(due.owner_id, due.subject, now) if due.subject else None
+        if row is not None:
+            if row.content != before:
+                return False
+            row.content, row.updated_at = memory.to_json(), now
+            row.save(update_fields=["content", "updated_at"])
+        if message is not None:
+            _send(message, now)
+        DueEvaluation.objects.filter(pk=due.pk).delete()
+    return True
+
+
+def _give_up(end: _End) -> None:
+    """Mark the end as not evaluated, and inform the owner unless another end of the subject failed within a day."""
+    due = end.due
+    with transaction.atomic():
+        now = database_now()
+        others = DueEvaluation.objects.filter(
+            owner_id=due.owner_id, subject=due.subject, failed_at__gt=now - _TOLD_AGAIN_AFTER
+        )
+        is_first = not others.exists()
+        if DueEvaluation.objects.filter(pk=due.pk, attempts=due.attempts, failed_at=None).update(failed_at=now):
+            logger.error("end given up", extra={"action": "watch.give_up", "job": due.job_id})
+            if is_first:
+                owner = User.objects.get(pk=due.owner_id)
+                notify_owner(owner, _FAILED, {"name": end.name, "job": due.job_id}, now=now)
 
 
 def _locked(owner_id: str, subject: str, now: dt.datetime) -> WatchMemory | None:
@@ -202,7 +247,7 @@ def _locked(owner_id: str, subject: str, now: dt.datetime) -> WatchMemory | None
     known = rows.first()
     if known is not None:
         return known
-    if subject.startswith(_BY_NAME):
+    if subject.startswith(BY_NAME):
         _make_room(owner_id)
     fresh = WatchMemory(owner_id=owner_id, subject=subject, content={}, updated_at=now)
     ensure_row(fresh, "owner_id", "subject")
@@ -210,20 +255,15 @@ def _locked(owner_id: str, subject: str, now: dt.datetime) -> WatchMemory | None
 
 
 def _make_room(owner_id: str) -> None:
-    named = WatchMemory.objects.filter(owner_id=owner_id, subject__startswith=_BY_NAME)
+    named = WatchMemory.objects.filter(owner_id=owner_id, subject__startswith=BY_NAME)
     surplus = list(named.order_by("-updated_at", "-pk").values_list("pk", flat=True)[NAMES_LIMIT - 1 :])
     if surplus:
         WatchMemory.objects.filter(pk__in=surplus).delete()
 
 
-def _send(messages: Sequence[NewMessage], now: dt.datetime) -> None:
-    """Store the messages. A message for a channel that was removed goes to the owner's default channel."""
-    refused = [
-        message
-        for message, outcome in zip(messages, accept_messages(messages, now=now), strict=True)
-        if isinstance(outcome, AppError)
-    ]
-    if refused:
-        for message in refused:
-            logger.warning("channel not found", extra={"action": "watch.channel", "owner": message.owner_id})
-        accept_messages([replace(message, channels=()) for message in refused], now=now)
+def _send(message: NewMessage, now: dt.datetime) -> None:
+    """Store the message. If its channel was removed, it goes to the owner's default channel."""
+    (outcome,) = accept_messages([message], now=now)
+    if isinstance(outcome, AppError):
+        logger.warning("channel not found", extra={"action": "watch.channel", "owner": message.owner_id})
+        accept_messages([replace(message, channels=())], now=now)

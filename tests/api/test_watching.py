@@ -7,6 +7,7 @@ import pytest
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.models import Job, WatchMemory
 from jobs.transitions import Output
+from jobs.watch.service import evaluate_ends
 from kernel.ids import new_id
 from tests.api.people import Person
 
@@ -45,6 +46,7 @@ def test_a_schedule_takes_a_policy_and_forgets(alice: Person, charlie: Person) -
     assert report_jobs(
         [Report(agent_id=agent.id, job_id=run["job_id"], kind=ReportKind.SUCCEED, output=output, request_id=new_id())]
     ) == [None]
+    assert evaluate_ends() == 1
     assert WatchMemory.objects.get().content["lines"] == ["Sat"]
     assert charlie("POST", f"/schedules/{made.body['id']}/forget").status == 404
     assert WatchMemory.objects.get().content

@@ -30,6 +30,7 @@ from jobs.life.upkeep import beat_gateway_clock
 from jobs.models import (
     CalendarDay,
     DelayedJob,
+    DueEvaluation,
     Job,
     JobLogChunk,
     JobOutput,
@@ -87,6 +88,7 @@ def rows(alice: User) -> None:
     )  # fmt: skip
     ScheduleRun.objects.create(schedule=schedule, due_at=now, outcome=Outcome.MISSED, created_at=now)
     StateEntry.objects.create(owner=alice, name="last", content=b"1", version=1, created_at=now, updated_at=now)
+    DueEvaluation.objects.create(owner=alice, job=job, number=9, after="succeeded", ended_at=now, failed_at=now)
     WatchMemory.objects.create(owner=alice, subject="job:x", content={}, updated_at=now)
     QuotaUse.objects.create(owner=alice, kind="jobs", window_start=now, used=1, limit=2)
     Delivery.objects.create(

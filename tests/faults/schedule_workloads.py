@@ -17,6 +17,8 @@ from jobs.schedules.grace import tell_of_recovered_schedules, tell_of_silent_sch
 from jobs.schedules.jobs import run_now
 from jobs.schedules.scan import start_due_schedules, start_waiting_runs
 from jobs.schedules.service import ScheduleFields, change_schedule, create_schedule, delete_schedule
+from jobs.watch.due import CLAIM_SECONDS
+from jobs.watch.service import evaluate_ends
 from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.strictjson import parse_object
@@ -49,6 +51,15 @@ def miss_some(journal: Journal) -> None:
     tell_of_silent_schedules()
     _succeed(agent)
     tell_of_recovered_schedules()
+
+
+def evaluate_one(_journal: Journal) -> None:
+    """Evaluate the end of a scheduled job."""
+    agent = _come(_schedule(_journal))
+    _succeed(agent)
+    # A process that died holds its claim for a while.
+    while evaluate_ends(now=database_now() + dt.timedelta(seconds=2 * CLAIM_SECONDS)):
+        continue
 
 
 def read_calendars(journal: Journal) -> None:

@@ -49,7 +49,7 @@ from tests.faults.delay_workloads import fire_some, restore_some, tell_of_some
 from tests.faults.journal import Journal
 from tests.faults.message_workloads import answer_one, change_channels, deliver_one, withdraw_one
 from tests.faults.queue_workloads import bury_some, queue_some
-from tests.faults.schedule_workloads import let_occurrences_come, miss_some, read_calendars, schedule_some
+from tests.faults.schedule_workloads import evaluate_one, let_occurrences_come, miss_some, read_calendars, schedule_some
 
 _numbers = itertools.count(1)
 
@@ -270,6 +270,7 @@ _WORKLOADS: dict[str, Callable[[Journal], None]] = {
     "ticker": restore_some,
     "token": _people,
     "user": _people,
+    "watch": evaluate_one,
     "view_limit": _view_limit,
 }
 """Workloads by the first word of their failpoints. Clients of the web process reach the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from jobs.watch.extract import COMPARED_CHARACTERS, extract, first_number
-from jobs.watch.patterns import Patterns
+from jobs.watch.patterns import POSITIONS_LIMIT, SETS_LIMIT, Patterns
 from jobs.watch.policy import Mode, NotifyPolicy, When, path_steps, policy_json, read_policy
 from kernel.errors import InvalidRequest
 
@@ -140,6 +141,46 @@ def test_expressions_match_what_pythons_match(expression: str, ignore_case: bool
         assume(False)
     for line in lines:
         assert ours.found_in(line) == (theirs.search(line) is not None), (expression, line)
+
+
+class _Counted(Patterns):
+    """Counts its steps, and the positions whose successors it had to find."""
+
+    steps = found = 0
+
+    def _step(self, state: int, before: str, after: str, letter: str) -> int:
+        self.steps += 1
+        return super()._step(state, before, after, letter)
+
+    def _behind_all(self, bits: int, first: int, before: str, after: str) -> int:
+        self.found += 1
+        return super()._behind_all(bits, first, before, after)
+
+
+@pytest.mark.parametrize(
+    ("expression", "letters"),
+    [(".*a.{90}b.{90}c", "ab"), (r"(\w|.).{150}\d", "中文字"), (".{60}Z", "中文字"), (r"(a?\b){10}(a*b*){10}c", "ab ")],
+)
+def test_dear_expressions_take_one_step_a_letter_and_a_bounded_table(expression: str, letters: str) -> None:
+    patterns = _Counted([expression])
+    chance = random.Random(1)
+    # Ten times the text that an evaluation reads would take long; the count shows that the work grows with the text.
+    lines = ["".join(chance.choices(letters, k=999)) for _ in range(20)]
+    assert not any(patterns.found_in(line) for line in lines)
+    assert patterns.steps <= sum(map(len, lines))
+    # A table has 256 rows for each eight positions, and each pair of kinds of neighbours has a table of its own.
+    width = POSITIONS_LIMIT // 8 + 1
+    assert patterns.found <= 9 * 256 * width
+
+
+def test_expressions_with_ten_times_the_classes_are_refused() -> None:
+    def classes(count: int) -> list[str]:
+        return [f"[{chr(0x4E00 + number)}-{chr(0x9000 + number)}]" for number in range(count)]
+
+    assert Patterns(classes(SETS_LIMIT)).found_in("中")
+    for count in (SETS_LIMIT + 1, 10 * SETS_LIMIT):
+        with pytest.raises(InvalidRequest):
+            Patterns(classes(count))
 
 
 def test_invalid_and_unsupported_expressions_are_refused() -> None:
