@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from jobs.life.report import Report, ReportKind, report_jobs
@@ -52,3 +54,18 @@ def test_a_schedule_takes_a_policy_and_forgets(alice: Person, charlie: Person) -
     assert WatchMemory.objects.get().content
     assert alice("POST", "/schedules/seats/forget").status == 204
     assert WatchMemory.objects.get().content == {}
+
+
+def test_a_dear_expression_does_not_hold_up_anybody(live_alice: Person, live_charlie: Person) -> None:
+    """The expression that once kept every write of the server waiting for 15 seconds at each try."""
+    agent, other = live_alice.add_agent(), live_charlie.add_agent()
+    watch = {"when": "change", "mode": "diff", "name": "w", "ignore": [".*a.{90}b.{90}c"]}
+    chance = random.Random(1)
+    page = "\n".join("".join(chance.choices("ab", k=999)) for _ in range(260))
+    for _ in range(2):
+        job = live_alice.send(agent, notify=watch)
+        assert live_alice.poll(agent).status == 200
+        ended = live_alice.api("PUT", f"/agent/jobs/{job['id']}/succeed", {"result": page}, token=agent.token)
+        assert ended.status == 204
+        live_charlie.send(other)
+        assert live_alice("GET", f"/jobs/{job['id']}").body["status"] == "succeeded"

@@ -37,7 +37,7 @@ from accounts.services.audit import first_broken_entry  # noqa: E402
 from accounts.services.tokens import mint_user_token  # noqa: E402
 from agents.models import Agent, AgentToken  # noqa: E402
 from agents.services.manage import create_agent  # noqa: E402
-from jobs.models import DelayedJob, Job, JobEvent, JobLogChunk, JobOutput, Queue, Schedule, ScheduleRun  # noqa: E402
+from jobs.models import DelayedJob, DueEvaluation, Job, JobEvent, JobLogChunk, JobOutput, Queue, Schedule, ScheduleRun  # noqa: E402
 from jobs.states import JobStatus, Move  # noqa: E402
 from kernel.errors import Unauthorized  # noqa: E402
 from kernel.failpoints import arm  # noqa: E402
@@ -105,7 +105,7 @@ class Runner:
 
     def people(self) -> None:
         """Delete all jobs, create a user and an agent, and print the answer."""
-        for table in (JobLogChunk, JobOutput, JobEvent, Job, DelayedJob, ScheduleRun, Schedule, Queue):
+        for table in (DueEvaluation, JobLogChunk, JobOutput, JobEvent, Job, DelayedJob, ScheduleRun, Schedule, Queue):
             table._default_manager.all()._raw_delete(connection.alias)
         owner = make_user(f"u{new_id()}")
         agent, agent_token = create_agent(owner=owner, name="worker", actor="test")
