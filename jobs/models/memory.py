@@ -85,4 +85,4 @@ class DueEvaluation(models.Model):
         indexes = [models.Index(fields=["failed_at", "owner", "ended_at", "id"], name="evaluation_due")]
 
     def __str__(self) -> str:
-        return self.job_id
+        return str(self.job_id)
