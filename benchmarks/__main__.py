@@ -12,11 +12,11 @@ import sys
 import time
 from collections import defaultdict
 
-from benchmarks import acceptance, callbacks, delayed, deliveries
+from benchmarks import abused, acceptance, callbacks, delayed, deliveries
 from benchmarks.product import running
 from benchmarks.table import Round, table
 
-_BENCHES = (callbacks.BENCH, acceptance.BENCH, deliveries.BENCH, delayed.BENCH)
+_BENCHES = (callbacks.BENCH, acceptance.BENCH, deliveries.BENCH, abused.BENCH, delayed.BENCH)
 
 
 def main() -> None:

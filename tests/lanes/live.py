@@ -53,9 +53,13 @@ class LiveServer:
         self._server: PrivateServer | None = None
         self.start()
 
-    def neighbour(self) -> LiveServer:
-        """Start another web process on the same database and Redis, on its own port. Stop it with `stop`."""
+    def neighbour(self, **settings: str) -> LiveServer:
+        """Start another web process on the same database and Redis, on its own port. Stop it with `stop`.
+
+        `settings` are variables beyond those of this one.
+        """
         other = copy.copy(self)
+        other.environment = {**self.environment, **settings}
         other.port = free_port()
         other.base = f"http://127.0.0.1:{other.port}"
         other._server = None
