@@ -186,6 +186,30 @@ class ChannelNotFound(NotFound):
     sentence = _("There is no channel called %(name)s.")
 
 
+class SlowRequest(AppError):
+    """The headers or the body of a request did not arrive in time."""
+
+    status = 408
+    code = "SlowRequest"
+    sentence = _("The request did not arrive in time.")
+
+
+class HeadTooLarge(AppError):
+    """A request has too many bytes or too many lines before its body, or around the parts of its body."""
+
+    status = 431
+    code = "HeadTooLarge"
+    sentence = _("The request line and the headers are too long: 64 KiB and 100 headers at most.")
+
+
+class TooManyConnections(AppError):
+    """The process has as many connections as it may, and each of them waits for an answer."""
+
+    status = 503
+    code = "TooManyConnections"
+    sentence = _("The server has too many connections. Try again in a moment.")
+
+
 class MethodNotAllowed(AppError):
     """The path exists, but not with this method."""
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import socket
 from types import FrameType
 
 import uvicorn
+
+from letserver.protocol import BoundedProtocol
 
 # Long enough for a request in the database, short enough for Ctrl-C.
 _GRACEFUL_SECONDS = 2
@@ -52,7 +55,7 @@ def make_server(*, host: str, port: int) -> Server:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -64,6 +67,12 @@ def make_server(*, host: str, port: int) -> Server:
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )
     return Server(configuration)
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as it may: each connection is one, and shells allow 1,024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
@@ -82,6 +91,7 @@ def main() -> None:
     from jobs.clocks.watch import start_clock_watch
 
     start_clock_watch("web", redis_url=settings.REDIS_URL)
+    raise_file_limit()
     server = make_server(host=settings.HOST, port=settings.PORT)
     if arguments.fd is None:
         server.run()
