@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from axes.helpers import get_cool_off
 from django.contrib import messages
 from django.contrib.auth.forms import AuthenticationForm
@@ -17,11 +19,15 @@ from django.views.decorators.http import require_POST
 
 from accounts import quotas
 from accounts.forms import LoginForm, TokenForm
+from accounts.limits import count_within
 from accounts.models import User, UserToken
 from accounts.pages import console_page, form_page, show_once, take_once
 from accounts.services.audit import record_audit
 from accounts.services.tokens import mint_user_token, revoke_user_token
 from kernel.clock import database_now
+from kernel.errors import LimitExceeded, Unavailable
+from kernel.http.addresses import address_of
+from kernel.limits import login_tries
 
 THEMES = ("auto", "light", "dark")
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -34,6 +40,17 @@ class Login(LoginView):
     template_name = "accounts/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Check the password, unless this address tries too many, or too many people log in at once."""
+        try:
+            count_within(login_tries(address_of(request)))
+            return super().post(request, *args, **kwargs)
+        except (LimitExceeded, Unavailable) as error:
+            context = self.get_context_data(form=LoginForm(request), refused=error.message)
+            answer = render(request, self.template_name, context, status=error.status)
+            answer["Retry-After"] = str(error.retry_after_seconds)
+            return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         """Answer that the password was wrong, or that the account is locked for a while."""

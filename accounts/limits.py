@@ -30,8 +30,8 @@ _LEAVE_ALONE_SECONDS = 2.0
 def identify_within_limits(token: str, *, address: str | None) -> Principal:
     """Return who calls with a well-formed token, and count the call.
 
-    Raises LimitExceeded, before the token is looked up where its address has tried too many, and for the call itself;
-    Unauthorized for an unknown token.
+    Raises LimitExceeded for a call over the limit of its token, and for an unknown token if its address has tried too
+    many; else Unauthorized for an unknown token.
     """
     principal = count_unknown(lambda: identify(token), address=address)
     count_within(limit_on(principal))

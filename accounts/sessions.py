@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from axes.helpers import get_client_ip_address
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest
 
+from accounts.limits import count_within
 from accounts.models import User
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
+from kernel.errors import LimitExceeded
+from kernel.limits import audited_failures
 from kernel.strictjson import JsonValue
+
+logger = logging.getLogger(__name__)
 
 
 def connect_receivers() -> None:
@@ -33,7 +39,15 @@ def _on_logout(sender: object, request: HttpRequest | None, user: User | None, *
 def _on_login_failed(
     sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: Any
 ) -> None:
-    """Record the user whose name was typed, never the text itself: people type passwords into the name field."""
+    """Record the user whose name was typed, never the text itself: people type passwords into the name field.
+
+    Anybody can fail, so only so many failures a minute get a line; the log says that there were more.
+    """
+    try:
+        count_within(audited_failures())
+    except LimitExceeded:
+        logger.warning("more logins failed than are recorded", extra={"action": "login.flood"})
+        return
     known = User.objects.filter(username=str(credentials.get("username", ""))[:150]).values_list("pk", flat=True)
     owner = known.first()
     _record("login_failed", "anonymous", f"user:{owner}" if owner else "user:unknown", request)

@@ -1,4 +1,4 @@
-"""The rate limits of calls, unknown tokens and login codes, and the one rate limiter that counts them.
+"""The rate limits of calls, unknown tokens, passwords and login codes, and the one rate limiter that counts them.
 
 A window begins with the first thing counted in it and ends a minute later. One key in Redis counts it for all
 processes, and Redis's own clock ends it; while Redis does not answer, each process counts for itself.
@@ -29,6 +29,7 @@ WINDOW_SECONDS = 60
 REDIS_WITHIN_SECONDS = 0.1
 _LOCAL_LIMIT = 10_000
 _LOGIN_OFFERS = 20
+_AUDITED_FAILURES = 60
 
 # A script, so that no counter is left without an expiry: a crash could come between INCRBY and PEXPIRE.
 # KEYS: the counter. ARGV: how many to add (0 only looks), milliseconds of a window.
@@ -47,9 +48,9 @@ class Limit:
     number: int
     sentence: str | _StrPromise
 
-    def allow(self, tally: Tally, *, further: int = 0) -> None:
-        """Raise LimitExceeded if the count plus `further` is over the limit."""
-        if tally.count + further > self.number:
+    def allow(self, tally: Tally) -> None:
+        """Raise LimitExceeded if the count is over the limit."""
+        if tally.count > self.number:
             seconds = max(1, math.ceil(tally.seconds_left))
             params: dict[str, object] = {"number": self.number, "seconds": seconds}
             raise LimitExceeded(self.sentence, params=params, retry_after_seconds=seconds)
@@ -90,6 +91,19 @@ def login_offers(address: str | None) -> Limit | None:
     """Return the limit on codes that browsers at an address are shown to be logged in by a chat."""
     sentence = _("This address was shown %(number)s login codes in a minute. Try again in %(seconds)s seconds.")
     return None if address is None else _limit("login", _subscriber(address), _LOGIN_OFFERS, sentence)
+
+
+def login_tries(address: str | None) -> Limit | None:
+    """Return the limit on passwords that an address may try; None without one, or where the address is not known."""
+    if address is None:
+        return None
+    sentence = _("This address may try %(number)s passwords a minute. Try again in %(seconds)s seconds.")
+    return _limit("password", _subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
+
+
+def audited_failures() -> Limit | None:
+    """Return the limit on failed logins that get a line in the audit, from all addresses together."""
+    return _limit("failures", "all", _AUDITED_FAILURES, _("%(number)s logins failed within a minute."))
 
 
 def _subscriber(address: str) -> str:
@@ -135,17 +149,13 @@ class RateLimiter:
     async def count_unknown(self, look_up: Callable[[], Awaitable[Caller]], *, address: str | None) -> Caller:
         """Return whom `look_up` finds; count the Unauthorized that it raises.
 
-        Raises LimitExceeded, before the look-up, where this address has tried too many unknown tokens.
+        Raises LimitExceeded instead of Unauthorized where this address has tried too many unknown tokens. A token that
+        exists is never refused for the tries of others behind the same address.
         """
-        limit = unknown_tokens(address)
-        if limit is None:
-            return await look_up()
-        limit.allow(await self._count(limit.key, 0), further=1)
         try:
             return await look_up()
         except Unauthorized:
-            # Counted again: many look-ups may have begun at once, and no more than the limit are answered 401.
-            await self.count(limit)
+            await self.count(unknown_tokens(address))
             raise
 
     async def _count(self, key: str, add: int) -> Tally:

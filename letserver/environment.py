@@ -142,7 +142,7 @@ SETTINGS = (
         name="LETSERVER_AUTH_FAILURES_A_MINUTE",
         default="20",
         read=readers.number(0, 1_000_000),
-        meaning="How many unknown tokens a minute one address may try; 0: any number.",
+        meaning="How many unknown tokens, and how many passwords, an address may try in a minute; 0: any number.",
     ),
     Setting(
         name="LETSERVER_AGENTS_PER_USER",

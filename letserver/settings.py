@@ -181,6 +181,7 @@ CELERY_BEAT_SCHEDULE = {
     "warn of calendars": {"task": "jobs.warn_of_calendars", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "evaluate ends": {"task": "jobs.evaluate_ends", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "forget old logins": {"task": "accounts.sweep_attempts", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget failed ends": {"task": "jobs.sweep_failed_ends", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old failed tasks": {
         "task": "jobs.sweep_failed_tasks",
@@ -251,7 +252,7 @@ SERVERCHAN_BASE, WXPUSHER_BASE = _text("LETSERVER_SERVERCHAN_BASE"), _text("LETS
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "accounts.hashing.BoundedArgon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [

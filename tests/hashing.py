@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.hashers import Argon2PasswordHasher
+from accounts.hashing import BoundedArgon2
 
 
-class QuickArgon2(Argon2PasswordHasher):
+class QuickArgon2(BoundedArgon2):
     """Argon2 that takes microseconds in place of a tenth of a second."""
 
     time_cost = 1

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import segno
-from django.conf import settings
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -26,7 +25,7 @@ from chat.services.conversation import Bubble, conversation, mark_of, say_at_con
 from jobs.models import MESSAGE_LENGTH
 from kernel.clock import approximate_now
 from kernel.errors import LimitExceeded
-from kernel.http.addresses import caller_address
+from kernel.http.addresses import address_of
 from kernel.ids import new_id
 from kernel.limits import login_offers
 from notifications.drivers.base import ChannelError
@@ -72,7 +71,7 @@ def login_by_chat(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)
     if is_over:
         try:
-            count_within(login_offers(_address(request)))
+            count_within(login_offers(address_of(request)))
         except LimitExceeded as error:
             return render(request, "chat/login_wait.html", {"error": error}, status=429)
         offer = request.session[_OFFER] = _new_offer()
@@ -109,11 +108,6 @@ def _text_of(bubble: Bubble, revealed: dict[str, Any] | None) -> str:
 def _mark(bubbles: Sequence[Bubble], revealed: dict[str, Any] | None) -> str:
     said = json.dumps([*mark_of(bubbles), revealed is not None])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-def _address(request: HttpRequest) -> str | None:
-    forwarded_for = request.headers.get("X-Forwarded-For")
-    return caller_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)
 
 
 def _new_offer() -> dict[str, object]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import ipaddress
 
+from django.conf import settings
+from django.http import HttpRequest
+
 
 @functools.lru_cache(maxsize=4096)
 def caller_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
@@ -22,3 +25,9 @@ def caller_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
         return str(ipaddress.ip_address((address or "").partition("%")[0]))
     except ValueError:
         return None
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return the caller's IP address, or None where it cannot be known."""
+    forwarded_for = request.headers.get("X-Forwarded-For")
+    return caller_address(request.META.get("REMOTE_ADDR"), forwarded_for, settings.TRUSTED_PROXIES)

@@ -43,7 +43,7 @@ def test_the_product_keeps_passwords_as_argon2id_at_full_cost() -> None:
     with override_settings(PASSWORD_HASHERS=product.PASSWORD_HASHERS):
         kept = make_password(PASSWORD)
     assert kept.startswith("argon2$argon2id$")
-    assert "m=102400,t=2,p=8$" in kept
+    assert "m=19456,t=2,p=1$" in kept
 
 
 def test_the_right_password_opens_and_turns_the_session(with_password: User, at_nobody: Client) -> None:
