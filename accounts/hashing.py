@@ -19,7 +19,7 @@ _places = threading.BoundedSemaphore(_AT_ONCE)
 class BoundedArgon2(Argon2PasswordHasher):
     """Argon2id with 19 MiB, two passes and one lane, two hashes at a time in a process.
 
-    The numbers are OWASP's. Hashes with other numbers are still verified; the next login stores them anew. A caller
+    The numbers are OWASP's. Hashes with other numbers are still verified; the next login stores them again. A caller
     that does not get its turn within five seconds raises Unavailable.
     """
 

@@ -44,7 +44,7 @@ def _call(port: int, method: str, path: str, body: object = None, *, token: str 
 
 
 def _again(abuse: Callable[[], object], *, pause: float) -> None:
-    """Abuse for ever. A server that hangs up is what an abuser must expect."""
+    """Abuse without end. A server that hangs up is what an abuser must expect."""
     while True:
         with suppress(OSError, HTTPException):
             abuse()

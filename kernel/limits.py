@@ -103,7 +103,7 @@ def login_tries(address: str | None) -> Limit | None:
 
 def audited_failures() -> Limit | None:
     """Return the limit on failed logins that get a line in the audit, from all addresses together."""
-    return _limit("failures", "all", _AUDITED_FAILURES, _("%(number)s logins failed within a minute."))
+    return _limit("failures", "all", _AUDITED_FAILURES, "")
 
 
 def _subscriber(address: str) -> str:

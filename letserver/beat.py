@@ -25,7 +25,7 @@ from letserver.ticks import STALE_AT
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 1000
-"""Beat sends no tick while so many messages wait in the queue: without a worker, ticks would fill the broker."""
+"""Beat sends no tick while this many messages wait in the queue: without a worker, ticks would fill the broker."""
 
 _began = (approximate_now(), steady_ns())
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import httptools
 from django.conf import settings
 from django.utils import translation
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from kernel.errors import AppError, HeadTooLarge, SlowRequest, TooManyConnections
 from kernel.http.answers import error_body, error_headers
@@ -31,14 +31,14 @@ SILENT_SECONDS = 30.0
 
 BODY_SECONDS = 10.0
 BODY_BYTES = 10 * 1024
-"""A body must bring so many bytes in each BODY_SECONDS, unless the application is not ready to read."""
+"""A body must bring this many bytes in each BODY_SECONDS, unless the application is not ready to read."""
 
 LATE_BODY_BYTES = 1024 * 1024
 """Bytes of a body that are read and dropped after its request was answered."""
 
 CONNECTIONS_LIMIT = 4000
 CONNECTIONS_OF_ADDRESS = 1000
-"""Connections of one process, and of one address unless a proxy stands before the server."""
+"""Connections of one process, and of one address unless a proxy is in front of the server."""
 
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1024 * 1024
@@ -62,9 +62,15 @@ class BoundedProtocol(HttpToolsProtocol):
     _dropped_bytes = 0
 
     @property
+    def _last_cycle(self) -> RequestResponseCycle | None:
+        """The request that came last. uvicorn types it as if there always was one."""
+        return self.cycle
+
+    @property
     def is_idle(self) -> bool:
         """Tell whether the connection can be closed without an answer being lost."""
-        return self.cycle is None or self.cycle.response_complete
+        cycle = self._last_cycle
+        return cycle is None or cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, in the place of the one that was idle longest if there are too many."""
@@ -151,7 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _begin_counting(self) -> None:
-        """Count anew after the head of a request: its body, or the head of the next one."""
+        """Start to count again after the head of a request: its body, or the head of the next one."""
         self._head_bytes = self._body_bytes_before = self._extra_bytes = self._late_bytes = 0
         if self._reads_body:
             self._set_timer(BODY_SECONDS, self._on_body_timer)
@@ -183,7 +189,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.is_idle:
             # A request waits for its answer, and what comes behind it can wait as long.
             self._set_timer(HEAD_SECONDS, self._on_head_timer)
-        elif self._head_bytes == 0 and self.cycle is None:
+        elif self._head_bytes == 0 and self._last_cycle is None:
             self.transport.close()
         else:
             self._refuse(SlowRequest())
@@ -224,10 +230,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(_answer(error))
-        if self.cycle is not None:
+        if (cycle := self._last_cycle) is not None:
             # The application gets a disconnect instead of a body, and its answer goes nowhere.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -235,9 +241,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _was_answered(self) -> bool:
         """Tell whether the answer to the request that came last has begun; another one would follow it unasked."""
-        if self.cycle is None:
+        cycle = self._last_cycle
+        if cycle is None:
             return False
-        return self._reads_body if self.cycle.response_complete else self.cycle.response_started
+        return self._reads_body if cycle.response_complete else cycle.response_started
 
     def _set_timer(self, seconds: float, turn: Any) -> None:
         self._clear_timer()

@@ -1,4 +1,4 @@
-"""What every Celery task does around its work: it drops a stale tick, and notes work that was done.
+"""The base of every Celery task: it drops a stale tick, and notes work that was done.
 
 `progress` is shared by a worker's main process and its children, so the watchdog in the first sees the work of all.
 """

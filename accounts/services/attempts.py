@@ -1,4 +1,4 @@
-"""What django-axes keeps of logins. Anybody can add to it without logging in, so it does not last."""
+"""The records of logins that django-axes keeps. A stranger can add to them, so they are deleted soon."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ClockWatch:
     def _look_for_progress(self) -> None:
         """Note new work of this process, and report a minute in which no process noted any.
 
-        The minute is monotonic: a database's clock that is set is no silence, and neither is a product that was down.
+        The minute is monotonic: setting the database's clock does not look like silence, and neither does a product that was down.
         """
         now = time.monotonic()
         worked_ago = self._worked_ago()

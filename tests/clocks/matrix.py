@@ -13,7 +13,7 @@ from tests.waiting import until
 
 SHIFTS = {"4 s": 4.0, "1 h": 3600.0, "1 day": 86400.0}
 LATE_SECONDS = 10.0
-"""What starts later than this after it is due is late. Due work starts within about a second."""
+"""A start later than this after it was due is late. Due work starts within about a second."""
 
 _NEVER_SECONDS = 30.0
 _SOON_SECONDS = (1.5, 1.7, 1.9)
@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def parts(self) -> Sequence[str]:
-        """Whose clocks are wrong."""
+        """The processes with wrong clocks."""
         return PARTS if self.who == "all" else (self.who,)
 
     @property
@@ -52,7 +52,7 @@ ALL = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What a cell did: `due` things had to happen near their time, once."""
+    """The counts of a cell: `due` things had to happen near their time, once."""
 
     cell: Cell
     due: int
@@ -102,7 +102,7 @@ def run_cell(rig: Rig, cell: Cell, *, restart: bool = True) -> Counts:
 
 
 class _Work:
-    """What one cell orders, with the monotonic time at which each is due."""
+    """The orders of one cell, with the monotonic time at which each is due."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -179,7 +179,7 @@ class _Work:
 
 
 def _wall(seconds: float) -> str:
-    """Return the time in so many seconds by this process's clock, which is right."""
+    """Return the time in `seconds` by this process's clock, which is right."""
     return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat()
 
 

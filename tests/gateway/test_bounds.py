@@ -1,4 +1,4 @@
-"""What one connection, or many, may cost the server: bytes and seconds of headers and bodies, idle time, places."""
+"""The cost of one connection, or of many: bytes and seconds of headers and bodies, idle time, places."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_held_call_outlives_the_limits_of_a_request(server: LiveServer) -> Non
     with connect(server) as wire:
         wire.settimeout(60)
         held = f"GET /agent/job?wait=14 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
-        # A stray line behind a request is no slow request while that one waits.
+        # A stray line behind a request does not count as a slow request while that one waits.
         wire.sendall(held.encode() + b"\r\n")
         assert int(wire.recv(100).split()[1]) == 204
 

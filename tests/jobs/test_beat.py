@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 class _Producer:
-    """A broker's channel in whose queues so many messages wait; `sent` are the headers of what is sent."""
+    """A broker's channel in whose queues `waiting` messages wait; `sent` are the headers of what is sent."""
 
     def __init__(self, waiting: int) -> None:
         self.channel = self

@@ -1,4 +1,4 @@
-"""Clocks that are off, and due work that nobody looks for: logged once an episode, and staff are notified once."""
+"""Clocks that are off, and due work that no process looks for: logged once an episode, and staff are notified once."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def test_a_short_silence_of_the_gateway_moves_nothing() -> None:
 
 @pytest.mark.parametrize("back", [dt.timedelta(hours=1), dt.timedelta(days=1)])
 def test_a_database_clock_that_is_set_back_leaves_no_job_waiting_and_no_lease_longer(back: dt.timedelta) -> None:
-    """What was made under the clock that ran ahead would wait for an hour or a day, and leases would last as long."""
+    """Rows that were made while the clock ran ahead would wait for an hour or a day, and leases would last as long."""
     agent = make_agent()
     ahead = _after() + back
     gateway_alive(now=ahead)

@@ -55,7 +55,7 @@ def test_a_step_moves_no_process_and_neither_does_the_step_back(host: _Host, ste
     asks = [host.process(), host.process()]
     began = asks[0]()
     host.wall += step
-    asks.append(host.process())  # one that starts while the clock is wrong
+    asks.append(host.process())  # a process that starts while the clock is wrong
     for passed in (1.0, 30.0, 59.0):
         host.wait(passed)
     assert [ask() - began for ask in asks] == pytest.approx([90.0] * 3, abs=0.01)
