@@ -41,7 +41,7 @@ def _on_login_failed(
 ) -> None:
     """Record the user whose name was typed, never the text itself: people type passwords into the name field.
 
-    A stranger can fail, so at most 60 failures a minute get a line; the log says that there were more.
+    Untrusted clients can fail, so at most 60 failures a minute get a line; the log says that there were more.
     """
     try:
         count_within(audited_failures())

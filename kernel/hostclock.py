@@ -34,7 +34,7 @@ _TIMEX_BYTES = 512  # more than struct timex has; zeros only ask
 
 
 def steady_ns() -> int:
-    """Return nanoseconds of a clock that cannot be set and that counts sleep, so that sleep does not look like a step."""
+    """Return nanoseconds of a clock that cannot be set and that counts sleep: sleep does not look like a step."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic_ns()
 
 

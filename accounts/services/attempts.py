@@ -1,4 +1,4 @@
-"""The records of logins that django-axes keeps. A stranger can add to them, so they are deleted soon."""
+"""The records of logins that django-axes keeps. Untrusted clients can add to them, so they are deleted soon."""
 
 from __future__ import annotations
 

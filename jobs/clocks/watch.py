@@ -56,7 +56,7 @@ class ClockWatch:
     def _look_for_progress(self) -> None:
         """Note new work of this process, and report a minute in which no process noted any.
 
-        The minute is monotonic: setting the database's clock does not look like silence, and neither does a product that was down.
+        The minute is monotonic: neither a database's clock that is set nor a product that was down looks like silence.
         """
         now = time.monotonic()
         worked_ago = self._worked_ago()

@@ -1,4 +1,4 @@
-"""No wall clock of a process decides: this file lists each place that reads one, with the reason why it does not matter."""
+"""No wall clock of a process decides: each place that reads one is listed, with the reason why it does not matter."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Rig:
         return PrivateServer(command, folder=ROOT, log=Path(self.folder / f"{part}.log"), environment=environment)
 
     def _wait_for_a_tick(self) -> None:
-        """Return when something due has fired: starting takes time, and that does not count as lateness of the clock."""
+        """Return when a due job has fired: starting takes time, which does not count as lateness of the clock."""
         status, row = self.call("POST", "/delayed-jobs", {"url": self.sink.url, "message": "probe", "delay": 1})
         assert status == 201, row
         until(lambda: any(post == row["id"] for _at, post in self.sink.arrivals), seconds=_START_SECONDS)
