@@ -195,7 +195,7 @@ class EntryReader:
             if self.kind == "template" and fields["unsafe"]:
                 found["template"] = parse_as_written(text)
             elif self.kind == "template":
-                found["template"] = self._template(text, shell, restricted=bool(fields["args"]))
+                found["template"] = self._template(text, shell, fields)
             elif self.kind == "command" or not shell:
                 found["words"] = tuple(split_words(text))
                 if not found["words"] and text:
@@ -206,18 +206,19 @@ class EntryReader:
             self._problem(TEXT_KEYS[self.kind], f"cannot be used: {error}")
         return found
 
-    def _template(self, text: str, shell: bool, restricted: bool) -> Template:
+    def _template(self, text: str, shell: bool, fields: Mapping[str, Any]) -> Template:
         if shell:
-            template: Template = parse_shell(text)
-            risk = shell_runs_code(text) if template.placeholders else ""
+            script = parse_shell(text)
+            template: Template = script
+            risk = shell_runs_code(script, text) if script.placeholders else ""
         else:
             operator = shell_operator(text)
             if operator:
                 found = operator.strip() or "a line break"
                 raise TemplateError(f"{found} needs `shell: true`, or quotes if it is meant as text")
             words = parse_words(text)
-            template, risk = words, value_becomes_code(words.words)
-        if risk and not restricted:
+            template, risk = words, value_becomes_code(words.words, fields["options_allowed"])
+        if risk and not fields["args"]:
             raise TemplateError(f"{risk}; say what it may be with `args: ['^...$']`")
         return template
 

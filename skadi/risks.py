@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import os.path
 import shutil
 
 from skadi.entries import Entry
-
-# Programs whose arguments can make them run other programs or write any file.
-# fmt: off
-CAN_RUN_PROGRAMS = frozenset(
-    [
-        "awk", "bash", "busybox", "cargo", "composer", "crontab", "curl", "dash", "docker", "dpkg", "ed",
-        "emacs", "env", "expect", "find", "ftp", "gawk", "gdb", "git", "go", "ionice", "java", "journalctl",
-        "kubectl", "ld.so", "less", "lua", "make", "man", "mawk", "more", "mysql", "nano", "nc", "nice",
-        "nmap", "node", "nohup", "npm", "npx", "openssl", "perl", "php", "pip", "pip3", "podman", "psql",
-        "python", "python3", "rsync", "ruby", "scp", "screen", "script", "sed", "setsid", "sftp", "sh",
-        "socat", "sqlite3", "ssh", "strace", "su", "sudo", "systemctl", "systemd-run", "tar", "taskset",
-        "tclsh", "tee", "time", "timeout", "tmux", "vi", "vim", "watch", "wget", "xargs", "yum", "zip",
-        "zsh",
-    ]
-)
-# fmt: on
+from skadi.programs import walk
+from skadi.template import Placeholder, WordTemplate
 
 
 def risks_of(entry: Entry) -> list[str]:
@@ -29,14 +14,25 @@ def risks_of(entry: Entry) -> list[str]:
     risks = []
     if entry.unsafe:
         risks.append("`match: string` lets a message run any command, as in the original; remove it if you can")
-    if entry.kind == "command" and not entry.args and entry.max_args > 0 and not entry.unsafe:
-        program = os.path.basename(entry.words[0]) if entry.words else ""
-        if program in CAN_RUN_PROGRAMS:
-            risks.append(
-                f"with free arguments {program} can run other programs; say what is allowed with args or max_args"
-            )
+    if not entry.args and not entry.unsafe and not entry.refusal:
+        risks += _risks_of_values(entry)
     if not entry.shell and not entry.refusal and entry.words and not entry.directory:
         path = entry.env.get("PATH")
         if not shutil.which(entry.words[0], path=path) and "/" not in entry.words[0]:
             risks.append(f"{entry.words[0]} was not found on this machine")
     return risks
+
+
+def _risks_of_values(entry: Entry) -> list[str]:
+    """Return what the arguments of a command can do, or the values of a template that may begin with a dash."""
+    if entry.kind == "command" and entry.max_args > 0:
+        found = walk([*((word,) for word in entry.words), (Placeholder(0),)], entry.options_allowed)
+        if found.refusal:
+            return [f"{found.refusal}; say what is allowed with args or max_args"]
+        says = "with free arguments {} can run other programs; say what is allowed with args or max_args"
+    elif isinstance(entry.template, WordTemplate) and entry.options_allowed and entry.template.placeholders:
+        found = walk(entry.template.words, True)
+        says = "with `options: allow` {} can run other programs; say what is allowed with args"
+    else:
+        return []
+    return [says.format(" and ".join(dict.fromkeys(found.programs)))] if found.programs else []

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Sequence
 
+from skadi.programs import walk
+from skadi.shellwords import shell_refusal
 from skadi.template import Placeholder, PlaceholderScanner, Template, TemplateError
 
 SHELL_CHARACTERS = re.compile(r"[|&;<>()$`*?\[\]#~{}!\n]")
@@ -40,10 +42,6 @@ COMMAND_FOLLOWS = frozenset(["then", "do", "else", "elif", "if", "while", "until
 SHELLS = re.compile(r"(?:ba|da|a|z|k|mk|c|tc|fi)?sh\Z|busybox\Z|su\Z")
 INTERPRETERS = re.compile(r"(?:python|perl|ruby|node|nodejs|php|lua|osascript|pwsh)[0-9.]*\Z")
 PROGRAM_AS_TEXT = re.compile(r"(?:eval|ssh|[gmn]?awk|parallel|watch|xargs|tclsh|expect)\Z")
-WRAPPERS = re.compile(
-    r"(?:env|sudo|doas|nohup|nice|ionice|timeout|time|setsid|stdbuf|chroot|exec|command|systemd-run)\Z"
-)
-BEFORE_PROGRAM = re.compile(r"-|[A-Za-z_][A-Za-z0-9_]*=|[0-9.]+[smhd]?\Z")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[cer]\Z|--(?:command|eval|run)\Z")
 
 
@@ -75,24 +73,29 @@ def shell_operator(text: str) -> str:
     return ""
 
 
-def value_becomes_code(words: Sequence[tuple[str | Placeholder, ...]]) -> str:
+def value_becomes_code(words: Sequence[tuple[str | Placeholder, ...]], options_allowed: bool = False) -> str:
     """Return why a value in this argument list would run as code or as a program, or "".
 
-    A value stays inside its word. That does not help if the word is a script, as in `sh -c`.
+    A value stays inside its word. That does not help if the word is a script, as in `sh -c`. `options_allowed` says
+    that a value may begin with a dash.
     """
+    found = walk(words, options_allowed)
+    if found.refusal or found.unknown is None:
+        return found.refusal
+    return _unknown_runner(words[found.unknown :])
+
+
+def _unknown_runner(words: Sequence[tuple[str | Placeholder, ...]]) -> str:
+    """Return why a value would be code for a shell that a program runs which the table does not have, or ""."""
     program = ""
     option = False
-    choosing = True  # until the word that names the program, which may follow `sudo -n env X=1` and the like
     for word in words:
         placeholder = any(isinstance(part, Placeholder) for part in word)
         text = "".join(part for part in word if isinstance(part, str))
         name = os.path.basename(text)
-        if placeholder and choosing:
-            return "the value would choose the program"
-        choosing = choosing and bool(WRAPPERS.match(name) or BEFORE_PROGRAM.match(text))
-        if placeholder and (option or PROGRAM_AS_TEXT.match(program)):
+        if placeholder and option:
             return f"{program} would read the value as a program"
-        if not placeholder and (SHELLS.match(name) or INTERPRETERS.match(name) or PROGRAM_AS_TEXT.match(name)):
+        if not placeholder and (SHELLS.match(name) or INTERPRETERS.match(name)):
             program, option = name, False
         elif program and CODE_OPTION.match(text):
             option = True
@@ -197,8 +200,13 @@ def _refuse_unfollowed(text: str, parts: Sequence[str | tuple[Placeholder, str]]
         before += "x"
 
 
-def shell_runs_code(text: str) -> str:
-    """Return why a shell text hands its values to another interpreter, or "". A false alarm is better than a miss."""
+def shell_runs_code(template: ShellTemplate, text: str) -> str:
+    """Return why a shell text hands its values to another program as code, or "". A false alarm is better than a
+    miss.
+    """
+    refusal = shell_refusal(text, template.parts)
+    if refusal:
+        return refusal
     program = ""
     for word in re.split(r"[\s;&|()'\"]+", text):
         name = os.path.basename(word)
