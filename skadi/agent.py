@@ -34,6 +34,7 @@ from skadi.recovery import recover
 from skadi.redaction import secrets_of_job
 from skadi.report_writer import ReportWriter
 from skadi.reporter import Reporter
+from skadi.safe_text import one_line
 from skadi.spool import Spool, free_floor_mb
 from skadi.workers import Workers
 
@@ -166,11 +167,12 @@ class Agent:
 
     def _explain_refusal(self) -> None:
         config = self.current.config
-        sys.stderr.write(
+        text = (
             f"skadi: the server refuses the token: {config.server} does not know it. "
             f"Check `token:` in {config.path}, or make a new one on the agent's page there (New token) "
-            "and run: skadi TOKEN\n"
+            "and run: skadi TOKEN"
         )
+        sys.stderr.write(one_line(text) + "\n")
 
     def _reload(self) -> None:
         old = self.current.config

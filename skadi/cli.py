@@ -20,6 +20,7 @@ from skadi.log import set_up
 from skadi.match import DirectAnswer, decide
 from skadi.remote import run_remote
 from skadi.risks import risks_of
+from skadi.safe_text import printable
 from skadi.values import duration_text
 
 USAGE = """\
@@ -44,6 +45,16 @@ command, 128 + N if signal N ended it; 130 after Ctrl-C.
 """
 
 
+def show(text: str) -> None:
+    """Print text that may come from skadi.yml, a message or the server."""
+    sys.stdout.write(printable(text))
+
+
+def show_error(text: str) -> None:
+    """Do `show` on stderr."""
+    sys.stderr.write(printable(text))
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with our exit code and our help text."""
 
@@ -56,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 def complain(message: str) -> int:
     """Print an error of the command line. Return the exit code."""
-    sys.stderr.write(f"skadi: {message}\nTry: skadi --help\n")
+    show_error(f"skadi: {message}\nTry: skadi --help\n")
     return EXIT_FAILED
 
 
@@ -73,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words: list[str] = options.words
     try:
         if options.version or words == ["version"]:
-            sys.stdout.write(f"skadi {__version__}\n")
+            show(f"skadi {__version__}\n")
             return EXIT_OK
         if words in ([], ["run"]):
             return run(find_file(options.config))
@@ -87,14 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return set_token(options.config, words[0])
         return complain("unknown command: {}".format(" ".join(words)))
     except ConfigError as error:
-        sys.stderr.write(f"skadi: {error}\n")
+        show_error(f"skadi: {error}\n")
         return EXIT_CONFIG
 
 
 def set_token(given: str | None, token: str) -> int:
     """Do `skadi TOKEN`. Return the exit code."""
     if not TOKEN.match(token):
-        sys.stderr.write(
+        show_error(
             "skadi: this is neither a command nor a token: a token has 20 letters and digits, "
             f"this has {len(token)} characters.\n"
             "Copy the agent's token from the server again, or try: skadi --help\n"
@@ -104,9 +115,9 @@ def set_token(given: str | None, token: str) -> int:
         path = find_file(given)
         write_token(path, token)
     except ConfigError as error:
-        sys.stderr.write(f"skadi: {error}\n")
+        show_error(f"skadi: {error}\n")
         return EXIT_FAILED
-    sys.stdout.write(f"The token was written to {path}. Start the agent with: skadi\n")
+    show(f"The token was written to {path}. Start the agent with: skadi\n")
     return EXIT_OK
 
 
@@ -119,7 +130,7 @@ def run(path: str) -> int:
     try:
         journal = Journal(os.environ.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(os.environ)))
     except StateError as error:
-        sys.stderr.write(f"skadi: {error}. Set SKADI_STATE_DIR or `state_dir:` to a folder of its own.\n")
+        show_error(f"skadi: {error}. Set SKADI_STATE_DIR or `state_dir:` to a folder of its own.\n")
         return EXIT_FAILED
     return Agent(config, journal, formatter, lambda: usable(path)).run()
 
@@ -161,7 +172,7 @@ def explain(path: str, message: str) -> int:
     """Do `skadi match TEXT`. Return 0 if the text would run or be answered, 1 if it would be refused."""
     decision = decide(load(path, os.environ), message)
     if isinstance(decision, DirectAnswer):
-        sys.stdout.write("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
+        show("{}: {}\n".format("answered" if decision.ok else "refused", decision.text))
         return EXIT_OK if decision.ok else EXIT_FAILED
     entry = decision.entry
     lines = [("entry", f"{entry.kind} {entry.name} (line {entry.line} of {path})")]
@@ -173,7 +184,7 @@ def explain(path: str, message: str) -> int:
     ]
     if entry.confirm:
         lines.append(("confirm", "the owner must confirm it in the chat first"))
-    sys.stdout.write("".join(f"{title:<12} {text}\n" for title, text in lines))
+    show("".join(f"{title:<12} {text}\n" for title, text in lines))
     return EXIT_OK
 
 
@@ -191,17 +202,17 @@ def check(path: str) -> int:
     for entry in config.entries:
         notes += [f"line {entry.line}: {entry.kind} {entry.name}: {risk}" for risk in risks_of(entry)]
     for note in notes:
-        sys.stdout.write(f"warning: {note}\n")
+        show(f"warning: {note}\n")
     if config.distrust:
-        sys.stdout.write(f"error: nothing runs: {config.distrust}\n")
-    sys.stdout.write(f"{path}: {count_text(config.entries)}, {len(notes)} warnings\n")
+        show(f"error: nothing runs: {config.distrust}\n")
+    show(f"{path}: {count_text(config.entries)}, {len(notes)} warnings\n")
     return EXIT_FAILED if problems or config.distrust else EXIT_OK
 
 
 def doctor(path: str) -> int:
     """Do `skadi doctor`. Return 0 if all is fine, 1 for warnings, 2 if the agent could not work."""
     findings = examine(load(path, os.environ), os.environ)
-    sys.stdout.write("".join(map(str, findings)))
+    show("".join(map(str, findings)))
     return max(finding.level for finding in findings)
 
 

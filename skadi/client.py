@@ -1,27 +1,33 @@
 """One keep-alive connection to the server, for one thread. Other threads may cut its request.
 
 It uses `http.client`, because `urllib` follows redirects and sends the token to the new host. This client follows none.
-A reply has a maximum size and a deadline, so that no server can block the agent or fill its memory.
+A reply has a maximum size and a deadline, so that no server can block the agent or fill its memory. The size counts all
+bytes: status lines, interim replies such as `100 Continue`, headers, chunk sizes and trailers, which `http.client`
+would read without end.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import os
 import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, cast
 from urllib.parse import unquote, urlsplit
 
 from skadi import __version__
 from skadi.config import LOOPBACK, Server
+from skadi.safe_text import storable
 
 CONNECT_SECONDS = 3.0
-MAX_REPLY_BYTES = 1024 * 1024
+MAX_REPLY_BYTES = 64 * 1024  # a job has at most 4 KiB of text, which JSON may write six times as long
+MAX_HEAD_BYTES = 32 * 1024
+CHUNK_OVERHEAD = 2  # how many bytes a chunked body may have for each of its content
 PROTOCOL = 2
 TRY_AGAIN = (408, 425, 429)  # the 4xx that do not reject the request itself, so that a retry may succeed
 CUT_STATUSES = (408, 502, 504)  # a proxy sends these for a request that it held too long
@@ -66,6 +72,52 @@ class Reply:
         return min(float(text), most) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+class _Bounded(io.RawIOBase):
+    """The bytes of one reply from a socket. Raises ValueError when there are more than `left`."""
+
+    def __init__(self, raw: io.RawIOBase, left: int) -> None:
+        self.raw = raw
+        self.left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self.raw.readinto(buffer)
+        self.left -= count or 0
+        if self.left < 0:
+            raise ValueError("an answer that does not end")
+        return count
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A reply whose head and body are bounded. Only `100 Continue` may come before it."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.bounded = _Bounded(cast(io.BufferedReader, self.fp).detach(), MAX_HEAD_BYTES)
+        self.fp = io.BufferedReader(self.bounded)
+
+    def begin(self) -> None:
+        super().begin()
+        if self.status < 200:
+            raise ValueError(f"an answer with the status {self.status}")
+
+    def read_body(self, most: int) -> bytes:
+        """Return the whole body. Raises ValueError for more than `most` bytes, and IncompleteRead."""
+        self.bounded.left = most * (1 + CHUNK_OVERHEAD)
+        content = self.read(most + 1)
+        if self.length and len(content) <= most:
+            raise http.client.IncompleteRead(content, self.length)  # read(n) raises nothing for a short body
+        if len(content) > most:
+            raise ValueError(f"an answer of more than {most} bytes")
+        return content
+
+
 def agent_header() -> str:
     """Return version and platform, such as `2.0.0 linux-x86_64`."""
     system = os.uname()
@@ -86,8 +138,15 @@ def proxy_for(server: Server, environment: Mapping[str, str]) -> str:
 class Client:
     """Send requests to the server, one at a time. Any thread may call `interrupt` and `enforce_deadline`."""
 
-    def __init__(self, server: Server, token: str, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        server: Server,
+        token: str,
+        environment: Mapping[str, str] = os.environ,
+        most_bytes: int = MAX_REPLY_BYTES,
+    ) -> None:
         self.server = server
+        self.most_bytes = most_bytes
         self.token = token
         self.proxy = proxy_for(server, environment)
         self._connection: http.client.HTTPConnection | None = None
@@ -106,7 +165,9 @@ class Client:
         connection turns out to be closed, the request is sent again on a new one: the server had closed it while it was
         idle.
         """
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode("utf-8")
+        data = body
+        if body is not None and not isinstance(body, bytes):
+            data = storable(json.dumps(body, ensure_ascii=False)).encode("utf-8")
         while True:
             reused = self._connection is not None and self._used
             self._interrupted = False
@@ -143,12 +204,8 @@ class Client:
         }
         connection.sock.settimeout(seconds)
         connection.request(method, self.server.prefix + path, body=data, headers=headers)
-        response = connection.getresponse()
-        content = response.read(MAX_REPLY_BYTES + 1)
-        if response.length and len(content) <= MAX_REPLY_BYTES:
-            raise http.client.IncompleteRead(content, response.length)  # read(n) raises nothing for a short body
-        if len(content) > MAX_REPLY_BYTES:
-            raise ValueError(f"an answer of more than {MAX_REPLY_BYTES} bytes")
+        response = cast(_Response, connection.getresponse())
+        content = response.read_body(self.most_bytes)
         if response.will_close or not response.isclosed():
             self.close()
         self._used = True
@@ -169,6 +226,11 @@ class Client:
         return connection
 
     def _new_connection(self) -> http.client.HTTPConnection:
+        connection = self._plain_connection()
+        connection.response_class = _Response
+        return connection
+
+    def _plain_connection(self) -> http.client.HTTPConnection:
         server = self.server
         if not server.secure:
             return http.client.HTTPConnection(server.host, server.port, timeout=CONNECT_SECONDS)

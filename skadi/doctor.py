@@ -9,6 +9,7 @@ from typing import Mapping
 from skadi.client import Client, Unreachable
 from skadi.config import Config, Server
 from skadi.journal import default_state_dir
+from skadi.safe_text import one_line
 from skadi.spool import free_floor_mb, write_problem
 from skadi.whoami import ask_who_am_i, read_identity
 
@@ -24,7 +25,7 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{LEVEL_NAMES[self.level]}: {self.text}\n"
+        return f"{LEVEL_NAMES[self.level]}: {one_line(self.text)}\n"
 
 
 def examine(config: Config, environment: Mapping[str, str]) -> list[Finding]:

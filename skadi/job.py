@@ -7,6 +7,7 @@ from typing import Any
 
 from skadi import shim
 from skadi.journal import JOB_ID
+from skadi.safe_text import storable
 
 MOST_WORDS = 64
 
@@ -39,6 +40,9 @@ def read_job(body: Any) -> Job | None:
     job_id, message = body.get("id"), body.get("message")
     if not isinstance(job_id, str) or not isinstance(message, str) or not JOB_ID.match(job_id):
         return None
+    argv = _words(body.get("argv"))
+    if not _is_whole(message):  # it must not match any entry, and its answer must be stored
+        message, argv = storable(message), ()
     return Job(
         id=job_id,
         message=message,
@@ -47,7 +51,7 @@ def read_job(body: Any) -> Job | None:
         lease_seconds=_seconds(body.get("lease_s")) or Job.lease_seconds,
         ack_seconds=_seconds(body.get("ack_s")) or Job.ack_seconds,
         confirmed=_is_confirmed(body.get("params")),
-        argv=_words(body.get("argv")),
+        argv=argv,
     )
 
 
@@ -57,9 +61,14 @@ def _words(value: object) -> tuple[str, ...] | None:
     """
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) > MOST_WORDS or not all(isinstance(word, str) for word in value):
+    if not isinstance(value, list) or len(value) > MOST_WORDS or not all(map(_is_whole, value)):
         return ()
     return tuple(value)
+
+
+def _is_whole(value: object) -> bool:
+    """Return whether a value is text without halves of characters."""
+    return isinstance(value, str) and storable(value) == value
 
 
 def read_stored_job(content: dict[str, Any] | None) -> Job | None:

@@ -28,6 +28,7 @@ from typing import Any, Iterator
 
 from skadi.done import DoneLog
 from skadi.failpoints import reach
+from skadi.safe_text import storable
 from skadi.shim import sync_folder, write_atomically
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -97,7 +98,7 @@ class Journal:
     def receive(self, job_id: str, content: dict[str, Any]) -> None:
         """Create the folder of a new job with its `job.json`, atomically and synced.
 
-        Raises OSError, FileExistsError if the folder exists, and ValueError for text that UTF-8 cannot encode.
+        Raises OSError, and FileExistsError if the folder exists.
         """
         final, new = self.folder(job_id), os.path.join(self.jobs_dir, "." + job_id)
         if os.path.lexists(final):
@@ -105,7 +106,7 @@ class Journal:
         try:
             reach("job.before_write")
             os.mkdir(new, 0o700)
-            write_atomically(new, "job.json", json.dumps(dict(content, state="received"), ensure_ascii=False))
+            write_atomically(new, "job.json", _json(dict(content, state="received")))
             os.rename(new, final)
             sync_folder(self.jobs_dir)
             reach("job.after_write")
@@ -163,7 +164,7 @@ class Journal:
 
     def write(self, job_id: str, name: str, content: dict[str, Any]) -> None:
         """Write a file of a job atomically, synced. Raises OSError."""
-        write_atomically(self.folder(job_id), name, json.dumps(content, ensure_ascii=False))
+        write_atomically(self.folder(job_id), name, _json(content))
 
     def read(self, job_id: str, name: str) -> dict[str, Any] | None:
         """Read a file of a job. Return None if it is absent or damaged."""
@@ -224,6 +225,10 @@ class Journal:
         """Store the hash of a token that the server accepts. Raises OSError."""
         if not self.token_worked(token):
             write_atomically(self.state_dir, "token.sha256", _digest(token) + "\n")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return storable(json.dumps(content, ensure_ascii=False))
 
 
 def _digest(token: str) -> str:

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 
+from skadi.safe_text import one_line
+
 log = logging.getLogger("skadi")
 
 PRIORITIES = ((logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"), (0, "<7>"))
@@ -25,7 +27,7 @@ class LineFormatter(logging.Formatter):
         fields = ["{}={}".format(*item) for item in vars(record).items() if item[0] not in PLAIN_FIELDS]
         if record.exc_info or record.stack_info:
             text = " | ".join(part.strip() for part in text.splitlines())
-        line = " ".join([text, *fields]).replace("\r", " ").replace("\n", " ")
+        line = one_line(" ".join([text, *fields]))
         for secret in self.secrets:
             line = line.replace(secret, "[token]")
         if not self.journald:

@@ -161,17 +161,16 @@ class Poller:
         try:
             if not self._store(job):
                 return None, self._after_offer_again(job.id)
-        except (OSError, ValueError) as error:  # ValueError: a text that UTF-8 cannot encode
+        except OSError as error:
             log.error("job cannot be stored", extra={"job": job.id, "error": str(error)})
             if job.offer is None:  # otherwise the server offers it again, because it is not acknowledged
-                reason = error.strerror if isinstance(error, OSError) else error
-                text = f"the agent cannot store the job: {reason}"
+                text = f"the agent cannot store the job: {error.strerror}"
                 self.reporter.add(job.id, {"kind": "fail", "body": {"result": text}})
             return None, self.pace.after_failure(None)
         return job, self.pace.after_success()
 
     def _store(self, job: Job) -> bool:
-        """Store a job that may start. Return False if this agent has had it before. Raises OSError and ValueError."""
+        """Store a job that may start. Return False if this agent has had it before. Raises OSError."""
         stage = self.journal.stage(job.id)
         if job.id not in self.journal.done:
             if stage is Stage.ABSENT:

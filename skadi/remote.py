@@ -21,10 +21,12 @@ from urllib.parse import quote
 from skadi import pace
 from skadi.client import TRY_AGAIN, Client, Reply, Unreachable
 from skadi.exit_codes import EXIT_CONFIG, EXIT_FAILED
+from skadi.journal import JOB_ID
 from skadi.run_request import RunExit, RunRequest, read_run_request
-from skadi.textstream import CONTROL
+from skadi.safe_text import ACTING, one_line
 
 HOLD_SECONDS = 25
+MAX_LOG_BYTES = 1024 * 1024  # of an answer with a part of the log
 REQUEST_SECONDS = 15.0
 LONGEST_RETRY = 15.0
 NOTICE_SECONDS = 10.0  # print a notice when the server has been away this long, and again after as much time
@@ -39,7 +41,7 @@ class Follower:
         self.request = request
         self.show = show
         self.show_notice = show_notice
-        self.client = Client(request.server, request.token)
+        self.client = Client(request.server, request.token, most_bytes=MAX_LOG_BYTES)
         self.until = None if request.timeout is None else time.monotonic() + request.timeout
         self.job_id = ""
         self.submitted = threading.Event()
@@ -78,7 +80,7 @@ class Follower:
         if not 200 <= reply.status < 300:
             hint = " (--wait-for-agent SECONDS lets it wait)" if reply.error_code() == "InvalidAgent" else ""
             raise RunExit(EXIT_FAILED, f"the job was refused: {_server_message(reply)}{hint}")
-        if not isinstance(job, dict) or not isinstance(job.get("id"), str):
+        if not isinstance(job, dict) or not JOB_ID.match(str(job.get("id"))):
             raise RunExit(EXIT_FAILED, "the server's answer is not understood: is it a letserver?")
         self.job_id = job["id"]
         self.submitted.set()
@@ -187,13 +189,13 @@ def _is_log_part(part: Any) -> bool:
 
 def show_text(text: str) -> None:
     """Print text of the job at once, as UTF-8 in every locale. Old agents leave terminal commands in it; drop them."""
-    sys.stdout.buffer.write(CONTROL.sub("", text).encode("utf-8", "replace"))
+    sys.stdout.buffer.write(ACTING.sub("", text).encode("utf-8"))
     sys.stdout.buffer.flush()
 
 
 def show_notice(text: str) -> None:
     """Print a sentence for the user on stderr."""
-    sys.stderr.write(f"skadi: {text}\n")
+    sys.stderr.write(f"skadi: {one_line(text)}\n")
     sys.stderr.flush()
 
 

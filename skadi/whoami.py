@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skadi.client import Client, Reply
+from skadi.safe_text import one_line
 
 REQUEST_SECONDS = 10.0
 LONGEST_NAME = 100
@@ -34,4 +35,4 @@ def read_identity(reply: Reply) -> Identity | None:
     name, owner = body.get("name"), body.get("owner")
     if not isinstance(name, str) or not isinstance(owner, str) or not name or not owner:
         return None
-    return Identity(name[:LONGEST_NAME], owner[:LONGEST_NAME])
+    return Identity(one_line(name[:LONGEST_NAME]), one_line(owner[:LONGEST_NAME]))
