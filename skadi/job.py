@@ -77,7 +77,11 @@ def read_stored_job(content: dict[str, Any] | None) -> Job | None:
 
 
 def _is_confirmed(params: object) -> bool:
-    """Return whether the owner has confirmed this job."""
+    """Return whether the server says that the owner has confirmed this job.
+
+    The agent cannot check that: the flag is the server's word, without a signature or a code of the owner. So `confirm`
+    protects against mistakes and stolen tokens for jobs, but not against a server that lies.
+    """
     return isinstance(params, dict) and params.get("confirmed") is True
 
 

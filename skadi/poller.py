@@ -54,6 +54,7 @@ class Poller:
         self.first_poll = True
         self.introduced = False
         self.connected = False
+        self.reports_wait = False
         self.offered_again: set[str] = set()
 
     def introduce_again(self) -> None:
@@ -80,7 +81,7 @@ class Poller:
             return 0.0
         job, delay = None, 0.0
         try:
-            has_room = self.spool.check_room()
+            has_room = self.spool.check_room() and self._has_few_reports()
             self.beat.replace_polls(not has_room)
             job, delay = self._poll() if has_room else (None, ROOM_LOOK_SECONDS)
         finally:
@@ -90,6 +91,17 @@ class Poller:
             # Also while the agent stops: a server of protocol 1 would not offer it again.
             self.executor.submit(job)
         return delay
+
+    def _has_few_reports(self) -> bool:
+        """Return whether more jobs may be taken. Log each change of that."""
+        has_few = self.reporter.has_room()
+        if self.reports_wait == has_few:
+            self.reports_wait = not has_few
+            if has_few:
+                log.info("the server takes reports again, jobs are taken")
+            else:
+                log.error("no jobs are taken: too many reports wait for the server")
+        return has_few
 
     def _introduce(self) -> float:
         """Ask the server for our identity. Return the seconds to wait before the next step.

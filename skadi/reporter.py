@@ -1,6 +1,7 @@
 """Deliver reports until the server takes them, and send heartbeats for the running job.
 
-One thread has one list, ordered by due time. So a report that the server cannot handle delays no other.
+One thread has one list, ordered by due time. So a report that the server cannot handle delays no other. The texts of
+reports stay on disk until they are sent: a server that takes none for days costs no memory.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ RUNNING_RETRY = 30.0
 KEEP_TRYING = 7 * 86400.0
 RETRY_SOON_SECONDS = 2.0
 REQUEST_SECONDS = 15.0
+MOST_WAITING = 1000  # with more, no jobs are taken: a server that takes no reports gets no work done
+DROPPED = "the agent has dropped this output: the disk space for its jobs was used up"
 DELIVERED_CODES = ("JobFinished", "JobNotFound")
 
 
 @dataclass
 class PendingReport:
-    """A report that is not delivered; `kind` is running, succeed or fail. `due` is monotonic time."""
+    """A report that is not delivered; `kind` is running, succeed or fail. `due` is monotonic time.
+
+    `body` has no `result` if that is in `report.json`.
+    """
 
     job_id: str
     kind: str
@@ -73,12 +79,19 @@ class Reporter:
             waiting = [report for report in self.pending if report.job_id == job_id and report.kind != "running"]
             self.pending = [report for report in self.pending if report.job_id != job_id] + waiting
             if not waiting and self.sending != job_id:
+                if self.journal.has_file(job_id, "report.json"):
+                    body = {key: value for key, value in body.items() if key != "result"}
                 self.pending.append(
                     PendingReport(
                         job_id, kind, body, float(created) if isinstance(created, (int, float)) else time.time()
                     )
                 )
             self.changed.notify()
+
+    def has_room(self) -> bool:
+        """Return whether so few reports wait that more jobs may be taken."""
+        with self.changed:
+            return len(self.pending) < MOST_WAITING
 
     def keep_alive(self, job_id: str) -> None:
         """Send heartbeats for a running job until its report is added."""
@@ -140,7 +153,7 @@ class Reporter:
             path = f"/agent/jobs/{report.job_id}/{report.kind}"
             reach("report.before_send")
             reply = self.get_client().request(
-                "PUT", path, report.body, seconds=REQUEST_SECONDS, headers=report.headers()
+                "PUT", path, self._full_body(report), seconds=REQUEST_SECONDS, headers=report.headers()
             )
             reach("report.after_answer")
         except Unreachable as error:
@@ -162,6 +175,14 @@ class Reporter:
         else:
             log.warning("report not taken", extra={"job": report.job_id, "status": reply.status})
             self._retry_later(report, reply.retry_after(pace.LONGEST_RETRY_AFTER))
+
+    def _full_body(self, report: PendingReport) -> dict[str, Any]:
+        """Return the body with its `result`, from `report.json` if it is there."""
+        if "result" in report.body:
+            return report.body
+        stored = (self.journal.read(report.job_id, "report.json") or {}).get("body")
+        result = stored.get("result") if isinstance(stored, dict) else None
+        return {"result": result if isinstance(result, str) else DROPPED, **report.body}
 
     def _settle(self, report: PendingReport, status: int) -> None:
         log.debug("report delivered", extra={"job": report.job_id, "kind": report.kind, "status": status})

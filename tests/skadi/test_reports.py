@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from skadi import reporter
 from tests.skadi.fake_server import FakeServer, Handler, answer_of
 from tests.skadi.support import AgentProcess, wait_until
 
@@ -234,3 +237,55 @@ def test_the_time_of_a_job_is_short(server: FakeServer, make_agent: Make) -> Non
     job = server.add("ok")
     wait_until(lambda: job in server.reports)
     assert time.monotonic() - began < 1.5
+
+
+def rss_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+([0-9]+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found.group(1)) / 1024
+
+
+def test_the_texts_of_waiting_reports_are_on_disk(server: FakeServer, make_agent: Make) -> None:
+    server.report_replies.extend([503] * 100_000)
+    agent = make_agent("shortcuts:\n  - {short: big, cmd: 'head -c 1000000 /dev/zero | tr \"\\\\0\" x'}\n").start()
+
+    def waiting() -> list[Path]:
+        return [path for path in agent.state.glob("jobs/*/report.json") if path.stat().st_size > 1_000_000]
+
+    for number in range(4):
+        server.add("big", f"first{number}")
+    wait_until(lambda: len(waiting()) == 4, 20)
+    before = rss_mb(agent.pid)
+    for number in range(24):
+        server.add("big", f"more{number}")
+    wait_until(lambda: len(waiting()) == 28, 40)
+    assert rss_mb(agent.pid) - before < 12  # the texts have 24 MB
+    server.report_replies.clear()
+    agent.signal(signal.SIGTERM)  # each report gets one more attempt
+    assert agent.wait(20) == 0
+    wait_until(lambda: len(server.reports) >= 1)
+    assert {body["result"] for _, body in server.reports.values()} == {"x" * 1_000_000}
+
+
+def test_no_jobs_are_taken_while_too_many_reports_wait(server: FakeServer, make_agent: Make) -> None:
+    server.report_replies.extend([503] * 100_000)
+    quick = "reporter.MOST_WAITING = 3\npoller.ROOM_LOOK_SECONDS = 0.05\npace.LONGEST_REPORT_RETRY = 0.2\n"
+    agent = make_agent("").start(constants=QUICK + "\n" + quick)
+    jobs = [server.add("help") for _ in range(8)]
+    wait_until(lambda: "too many reports wait" in agent.log())
+    assert len(server.taken) < 6
+    server.report_replies.clear()
+    wait_until(lambda: set(jobs) <= set(server.reports), 20)
+    assert agent.log().count("too many reports wait") <= 8
+    assert "the server takes reports again" in agent.log()
+
+
+def test_a_report_whose_text_was_dropped_is_still_delivered(server: FakeServer, make_agent: Make) -> None:
+    server.report_replies.extend([503] * 2)
+    agent = make_agent("").start(constants="pace.back_off = lambda failures, most: 0.5")
+    job = server.add("help")
+    path = agent.job_dir(job) / "report.json"
+    wait_until(lambda: server.attempts)
+    path.unlink()
+    kind, body = wait_until(lambda: server.reports.get(job))
+    assert (kind, body["result"]) == ("succeed", reporter.DROPPED)
