@@ -73,6 +73,7 @@ def complain(message: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Return the exit code."""
+    os.umask(0o077)  # whatever the agent makes is its own
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) > 1 and given[0] == "run" and not given[1].startswith(("--config", "--help", "-h")):
         return run_remote(given[1:], os.environ)
@@ -125,7 +126,6 @@ def run(path: str) -> int:
     """Run the agent until a signal. Return the exit code."""
     die_with_parent()
     config = usable(path)
-    os.umask(0o077)
     formatter = set_up(config.debug)
     try:
         journal = Journal(os.environ.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(os.environ)))

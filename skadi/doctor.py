@@ -11,6 +11,7 @@ from skadi.config import Config, Server
 from skadi.journal import default_state_dir
 from skadi.safe_text import one_line
 from skadi.spool import free_floor_mb, write_problem
+from skadi.trust import Distrust, open_state_folder
 from skadi.whoami import ask_who_am_i, read_identity
 
 OK, WARNING, ERROR = 0, 1, 2
@@ -47,6 +48,12 @@ def _state(config: Config, environment: Mapping[str, str]) -> Finding:
     folder = environment.get("SKADI_STATE_DIR") or config.state_dir or default_state_dir(dict(environment))
     if not os.path.isdir(folder):
         return Finding(OK, f"the state folder {folder} is made at the first start")
+    try:
+        os.close(open_state_folder(os.path.realpath(folder)))
+    except Distrust as error:
+        return Finding(ERROR, f"the state folder {folder} cannot be trusted: {error}")
+    except OSError as error:
+        return Finding(ERROR, f"the state folder {folder} cannot be used: {error.strerror}")
     problem = write_problem(folder, free_floor_mb(environment))
     if problem:
         return Finding(ERROR, f"the state folder {folder} {problem}: make room, or name another with `state_dir:`")

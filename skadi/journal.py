@@ -15,6 +15,7 @@ at a time uses a state folder.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -30,6 +31,7 @@ from skadi.done import DoneLog
 from skadi.failpoints import reach
 from skadi.safe_text import storable
 from skadi.shim import sync_folder, write_atomically
+from skadi.trust import OPEN_FOLDER, Distrust, open_state_folder, open_trusted
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 KEEP_DELIVERED = 50
@@ -64,16 +66,20 @@ class Journal:
     """The job folders of one state folder. Raises StateError if it cannot be used or another agent uses it."""
 
     def __init__(self, state_dir: str) -> None:
-        self.state_dir = os.path.abspath(state_dir)
+        self.state_dir = os.path.realpath(state_dir)
         self.jobs_dir = os.path.join(self.state_dir, "jobs")
         self.prune_lock = threading.Lock()
         try:
             os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
-            os.makedirs(self.jobs_dir, mode=0o700, exist_ok=True)
-            if os.stat(self.state_dir).st_uid == os.geteuid():
-                os.chmod(self.state_dir, 0o700)
-            self._lock = os.open(os.path.join(self.state_dir, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            self._folder = open_state_folder(self.state_dir)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir("jobs", 0o700, dir_fd=self._folder)
+            self._jobs = os.open("jobs", OPEN_FOLDER, dir_fd=self._folder)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock = os.open("lock", flags, 0o600, dir_fd=self._folder)
             self.done = DoneLog(self.state_dir)
+        except Distrust as error:
+            raise StateError(f"the state folder {self.state_dir} cannot be trusted: {error}") from error
         except OSError as error:
             raise StateError(f"the state folder {self.state_dir} cannot be used: {error.strerror}") from error
         try:
@@ -167,12 +173,17 @@ class Journal:
         write_atomically(self.folder(job_id), name, _json(content))
 
     def read(self, job_id: str, name: str) -> dict[str, Any] | None:
-        """Read a file of a job. Return None if it is absent or damaged."""
+        """Read a file of a job. Return None if it is absent, damaged, or another user could have written it."""
+        folder = -1
         try:
-            with open(os.path.join(self.folder(job_id), name), encoding="utf-8") as file:
+            folder = os.open(os.path.basename(self.folder(job_id)), OPEN_FOLDER, dir_fd=self._jobs)
+            with open(open_trusted(name, folder), encoding="utf-8") as file:
                 content = json.load(file)
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError, RecursionError, Distrust):
             return None
+        finally:
+            if folder >= 0:
+                os.close(folder)
         return content if isinstance(content, dict) else None
 
     def job_ids(self) -> Iterator[str]:

@@ -399,6 +399,23 @@ def describe_end(command: Command) -> dict[str, Any]:
     }
 
 
+def read_job(folder: str) -> dict[str, Any] | None:
+    """Return the content of `job.json`, or None if another user could have written it.
+
+    The agent has checked the state folder at its start; this holds for a folder that was exchanged since.
+    """
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    file = os.open("job.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+    for status in (os.fstat(inside), os.fstat(file)):
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+            sys.stderr.write(f"another user could have written {folder}\n")
+            return None
+    os.close(inside)
+    with open(file, encoding="utf-8") as text:
+        job: dict[str, Any] = json.load(text)
+    return job
+
+
 def claim_folder(folder: str) -> bool:
     """Claim the only run of a folder. Return False if it has run, or runs in another process. Raises OSError."""
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -428,10 +445,11 @@ def write_end(folder: str, end: dict[str, Any]) -> None:
 
 
 def main(folder: str) -> int:
-    """Run the job of a folder. Return 0 at its end, 3 if the folder has had its run."""
+    """Run the job of a folder. Return 0 at its end, 3 if the folder has had its run, 4 if it cannot be trusted."""
     os.umask(0o077)
-    with open(os.path.join(folder, "job.json"), encoding="utf-8") as file:
-        job = json.load(file)
+    job = read_job(folder)
+    if job is None:
+        return 4
     try:
         if not claim_folder(folder):
             return 3
