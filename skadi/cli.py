@@ -73,7 +73,7 @@ def complain(message: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Return the exit code."""
-    os.umask(0o077)  # whatever the agent makes is its own
+    os.umask(0o077)  # no other user reads or writes the files that skadi makes
     given = list(sys.argv[1:] if arguments is None else arguments)
     if len(given) > 1 and given[0] == "run" and not given[1].startswith(("--config", "--help", "-h")):
         return run_remote(given[1:], os.environ)

@@ -99,7 +99,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
         super().__init__(sock, *arguments, **named)
-        self.bounded = _Bounded(cast(io.BufferedReader, self.fp).detach(), MAX_HEAD_BYTES)
+        self.bounded = _Bounded(self.fp.detach(), MAX_HEAD_BYTES)
         self.fp = io.BufferedReader(self.bounded)
 
     def begin(self) -> None:

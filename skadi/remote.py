@@ -26,7 +26,7 @@ from skadi.run_request import RunExit, RunRequest, read_run_request
 from skadi.safe_text import ACTING, one_line
 
 HOLD_SECONDS = 25
-MAX_LOG_BYTES = 1024 * 1024  # of an answer with a part of the log
+MAX_LOG_BYTES = 1024 * 1024  # an answer with a part of the log may have this size
 REQUEST_SECONDS = 15.0
 LONGEST_RETRY = 15.0
 NOTICE_SECONDS = 10.0  # print a notice when the server has been away this long, and again after as much time

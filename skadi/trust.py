@@ -1,6 +1,6 @@
 """Open the state folder so that no other user can have put, or can put, anything into it.
 
-What is in the folder is trusted: `job.json` names the command that a shim runs. So the folders above it, the folder
+The files of the folder are trusted: `job.json` names the command that a shim runs. So the folders above it, the folder
 itself and all files in it must belong to the agent's user or to root, and no other user may be able to write to them.
 """
 

@@ -256,10 +256,10 @@ def test_the_texts_of_waiting_reports_are_on_disk(server: FakeServer, make_agent
         server.add("big", f"first{number}")
     wait_until(lambda: len(waiting()) == 4, 20)
     before = rss_mb(agent.pid)
-    for number in range(24):
+    for number in range(16):
         server.add("big", f"more{number}")
-    wait_until(lambda: len(waiting()) == 28, 40)
-    assert rss_mb(agent.pid) - before < 12  # the texts have 24 MB
+    wait_until(lambda: len(waiting()) == 20, 40)
+    assert rss_mb(agent.pid) - before < 8  # the texts have 16 MB
     server.report_replies.clear()
     agent.signal(signal.SIGTERM)  # each report gets one more attempt
     assert agent.wait(20) == 0
