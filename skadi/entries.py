@@ -210,7 +210,7 @@ class EntryReader:
         if shell:
             script = parse_shell(text)
             template: Template = script
-            risk = shell_runs_code(script, text) if script.placeholders else ""
+            risk = shell_runs_code(script, text, fields["options_allowed"]) if script.placeholders else ""
         else:
             operator = shell_operator(text)
             if operator:

@@ -200,11 +200,11 @@ def _refuse_unfollowed(text: str, parts: Sequence[str | tuple[Placeholder, str]]
         before += "x"
 
 
-def shell_runs_code(template: ShellTemplate, text: str) -> str:
+def shell_runs_code(template: ShellTemplate, text: str, options_allowed: bool = False) -> str:
     """Return why a shell text hands its values to another program as code, or "". A false alarm is better than a
     miss.
     """
-    refusal = shell_refusal(text, template.parts)
+    refusal = shell_refusal(text, template.parts, options_allowed)
     if refusal:
         return refusal
     program = ""

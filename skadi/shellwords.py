@@ -21,8 +21,11 @@ Part = Union[str, Tuple[Placeholder, str]]
 Words = List[List[Union[str, Placeholder]]]
 
 
-def shell_refusal(text: str, parts: Sequence[Part]) -> str:
-    """Return why a value in this shell text would choose a program or become code, or ""."""
+def shell_refusal(text: str, parts: Sequence[Part], options_allowed: bool) -> str:
+    """Return why a value in this shell text would choose a program or become code, or "".
+
+    `options_allowed` says that a value may begin with a dash.
+    """
     for words in split_commands(text, parts):
         while words and (words[0] == [] or _literal(words[0]) in RESERVED or ASSIGNMENT.match(_start(words[0]))):
             found = variable_refusal(words[0]) if ASSIGNMENT.match(_start(words[0])) else ""
@@ -33,7 +36,7 @@ def shell_refusal(text: str, parts: Sequence[Part]) -> str:
             if any(variable_refusal(word) for word in words[1:]):
                 return CHOOSES
         elif words:
-            refusal = walk(words).refusal
+            refusal = walk(words, options_allowed).refusal
             if refusal:
                 return refusal
     return ""

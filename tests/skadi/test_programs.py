@@ -505,6 +505,12 @@ def test_a_shell_does_not_hide_the_place_of_a_program(tmp_path: Path, text: str)
     assert templates(tmp_path, [text], ", shell: true")[text] != ""
 
 
+@pytest.mark.parametrize("text", ["timeout %s 5 ls", "docker exec %s web ls", "flock %s /tmp/l ls"])
+@pytest.mark.parametrize("shell", ["", ", shell: true"])
+def test_a_value_that_may_be_an_option_is_refused_before_the_command(tmp_path: Path, text: str, shell: str) -> None:
+    assert templates(tmp_path, [text], shell + ", options: allow")[text] != ""
+
+
 def test_args_bind_the_value(tmp_path: Path) -> None:
     refusals = templates(tmp_path, lines(DANGEROUS), ", args: ['^(a|b)$']")
     assert [refusal for refusal in refusals.values() if refusal] == []
