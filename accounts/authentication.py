@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import base64
 import binascii
 import hmac
@@ -13,20 +12,13 @@ from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.credentials import (
-    ANY_SCOPE,
-    FULL_SCOPE,
-    JOB_SCOPES,
-    MESSAGE_SCOPES,
-    Principal,
-    bearer_token,
-    require_agent,
-    require_user,
-)
+from accounts.credentials import Principal, bearer_token, require, require_fields
 from accounts.limits import count_unknown, identify_within_limits
+from accounts.power import Holder, Power, may
 from accounts.tokens import TokenKind, kind_of
-from kernel.errors import InvalidToken, NotFound, Unauthorized
+from kernel.errors import Forbidden, InvalidToken, NotFound, Unauthorized
 from kernel.http.rest import request_address
+from kernel.strictjson import JsonObject
 
 
 def caller(request: Request) -> Principal:
@@ -34,9 +26,16 @@ def caller(request: Request) -> Principal:
     return cast(Principal, request.user)
 
 
-class BearerAuthentication(BaseAuthentication, abc.ABC):
-    """A token in the header; with `query_counts` also in `?token=`."""
+def allowed_body(request: Request, body: JsonObject) -> JsonObject:
+    """Return the body of one of our own calls; raise Forbidden if the caller may not send one of its fields."""
+    require_fields(caller(request), body)
+    return body
 
+
+class BearerAuthentication(BaseAuthentication):
+    """A token in the header; with `query_counts` also in `?token=`. Its owner must have `power`."""
+
+    power: Power
     query_counts = False
     schemes: tuple[str, ...] = ("userToken",)
     """The names of the accepted tokens in the OpenAPI schema (setting SPECTACULAR_SETTINGS)."""
@@ -46,53 +45,37 @@ class BearerAuthentication(BaseAuthentication, abc.ABC):
         tokens = request.query_params.getlist("token") if self.query_counts else []
         token = bearer_token(self.read_header(request), tokens)
         principal = identify_within_limits(token, address=request_address(request))
-        self.check(principal)
+        require(principal, self.power)
         return principal, None
 
     def read_header(self, request: Request) -> str | None:
         """Return the header that carries the token."""
         return request.headers.get("Authorization")
 
-    @abc.abstractmethod
-    def check(self, principal: Principal) -> None:
-        """Refuse the wrong kind or scope."""
-
 
 class FullUser(BearerAuthentication):
     """A user token that may do everything."""
 
-    def check(self, principal: Principal) -> None:
-        """Refuse agents and narrower scopes."""
-        require_user(principal, FULL_SCOPE)
+    power = Power.MANAGE
 
 
 class AnyUser(BearerAuthentication):
     """Any user token."""
 
-    def check(self, principal: Principal) -> None:
-        """Refuse agents."""
-        require_user(principal, ANY_SCOPE)
+    power = Power.READ_SELF
 
 
 class JobsUser(BearerAuthentication):
     """A user token that may send jobs."""
 
-    def check(self, principal: Principal) -> None:
-        """Refuse agents and tokens for messages."""
-        require_user(principal, JOB_SCOPES)
+    power = Power.USE_JOBS
 
 
-class JobsUserOrAgent(JobsUser):
-    """A user token that may send jobs, or an agent token, which acts for its owner."""
+class StateKeeper(BearerAuthentication):
+    """A user token that may send jobs, or an agent token."""
 
-    schemes = ("userToken", "agentToken")
-
-    def check(self, principal: Principal) -> None:
-        """Refuse tokens for messages, and agents that are disabled."""
-        if principal.kind is TokenKind.AGENT:
-            require_agent(principal)
-        else:
-            super().check(principal)
+    power = Power.KEEP_STATE
+    schemes: tuple[str, ...] = ("userToken", "agentToken")
 
 
 class JobsUserByQuery(JobsUser):
@@ -134,9 +117,7 @@ def _basic_as_bearer(authorization: str | None) -> str | None:
 class MessagesUser(BearerAuthentication):
     """A user token that may send messages."""
 
-    def check(self, principal: Principal) -> None:
-        """Refuse agents and tokens for jobs."""
-        require_user(principal, MESSAGE_SCOPES)
+    power = Power.SEND_MESSAGES
 
 
 class MessagesUserByQuery(MessagesUser):
@@ -156,6 +137,7 @@ class System:
 class UpstreamSystem(BaseAuthentication):
     """The token of LETSERVER_SYS_TOKEN. Without that setting these paths answer 404."""
 
+    power = Power.FEED
     schemes = ("systemToken",)
 
     def authenticate(self, request: Request) -> tuple[System, None]:
@@ -169,6 +151,8 @@ class UpstreamSystem(BaseAuthentication):
         def look_up() -> System:
             if not hmac.compare_digest(offered.strip().encode(), settings.SYS_TOKEN.encode()):
                 raise Unauthorized
+            if not may(Holder.SYSTEM, self.power):
+                raise Forbidden
             return System()
 
         return count_unknown(look_up, address=request_address(request)), None
@@ -177,8 +161,5 @@ class UpstreamSystem(BaseAuthentication):
 class CallingAgent(BearerAuthentication):
     """An agent token."""
 
+    power = Power.WORK
     schemes = ("agentToken",)
-
-    def check(self, principal: Principal) -> None:
-        """Refuse users, and agents that are disabled."""
-        require_agent(principal)

@@ -5,21 +5,19 @@ The app that owns the table of a kind of token registers it (`register_kind` in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy as _
+
 from accounts.identity import token_of_digest
+from accounts.power import Holder, Power, may, refused_field
 from accounts.tokens import TokenKind, digest, kind_of
 from kernel.errors import Forbidden, InvalidToken, Unauthorized, UnavailableAgent
 from kernel.limits import Limit, agent_calls, user_calls
 
-JOB_SCOPES = frozenset({"full", "jobs"})
-MESSAGE_SCOPES = frozenset({"full", "messages"})
-FULL_SCOPE = frozenset({"full"})
 SYSTEM_ACTOR = "system"
 """The actor of events and audit entries that the upstream program causes."""
-
-ANY_SCOPE = frozenset({"full", "jobs", "messages"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +30,8 @@ class Principal:
     scope: str = ""
     agent_id: str = ""
     agent_enabled: bool = True
+    acts_for_owner: bool = False
+    """Whether the agent may do for its owner what a token for jobs may."""
     in_queues: bool = False
     """Whether queues may hold work for the agent that calls."""
     limited: bool = True
@@ -39,6 +39,13 @@ class Principal:
 
     # Django REST framework reads this attribute of `request.user`.
     is_authenticated = True
+
+    @property
+    def holder(self) -> Holder:
+        """The column of the table of powers that speaks of this caller."""
+        if self.kind is TokenKind.USER:
+            return Holder(self.scope)
+        return Holder.OWNERS_AGENT if self.acts_for_owner else Holder.AGENT
 
     @property
     def actor(self) -> str:
@@ -112,15 +119,15 @@ def limit_on(principal: Principal) -> Limit | None:
     return (agent_calls if principal.kind is TokenKind.AGENT else user_calls)(principal.digest)
 
 
-def require_user(principal: Principal, scopes: frozenset[str]) -> None:
-    """Raise Forbidden unless the caller is a user with one of these scopes."""
-    if principal.kind is not TokenKind.USER or principal.scope not in scopes:
-        raise Forbidden
-
-
-def require_agent(principal: Principal) -> None:
-    """Raise Forbidden unless the caller is an agent, UnavailableAgent if it is disabled."""
-    if principal.kind is not TokenKind.AGENT:
+def require(principal: Principal, power: Power) -> None:
+    """Raise Forbidden unless the caller has this power, UnavailableAgent for a disabled agent that has it."""
+    if not may(principal.holder, power):
         raise Forbidden
     if not principal.agent_enabled:
         raise UnavailableAgent
+
+
+def require_fields(principal: Principal, names: Iterable[str]) -> None:
+    """Raise Forbidden, with the name of the field, if the caller may not send one of these fields of a body."""
+    if refused := refused_field(principal.holder, names):
+        raise Forbidden(_("This token may not send the field %(field)s."), params={"field": refused})

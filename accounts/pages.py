@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
+from accounts.power import Holder, Power, may
 from kernel.errors import NotFound
 
 _P = ParamSpec("_P")
@@ -32,7 +33,7 @@ def console_page(*methods: str) -> Callable[[Page[_P]], View[_P]]:
             if request.method not in allowed:
                 return HttpResponseNotAllowed(allowed)
             user = request.user
-            if not isinstance(user, User):
+            if not isinstance(user, User) or not may(Holder.LOGIN, Power.MANAGE):
                 return _ask_to_log_in(request)
             try:
                 return page(request, user, *args, **kwargs)

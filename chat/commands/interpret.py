@@ -1,7 +1,8 @@
 """Interpret a line. The meanings are tried in this order:
 
 1. Empty text, or text that no database can store: silence.
-2. One character: the number of an action that a message offered, else a sign of life without an answer.
+2. One character: the number of an action that a message offered here, else a sign of life without an answer. `1 #mark`:
+   the action of the message with that mark.
 3. Yes or no: the answer to an open question of this conversation.
 4. A command.
 5. A job for one of the person's agents.
@@ -10,11 +11,14 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.power import Power, may
 from agents.models import AgentName
 from agents.services.find import find_agent
 from chat.commands.confirm import NO, YES, ask_first, take_question
@@ -25,6 +29,7 @@ from kernel.errors import AgentNotFound, AppError
 from kernel.text import is_one_character, unstorable_character
 
 SILENCE = Reply(silent=True)
+_MARKED = re.compile(r"(\d) ?#([0-9a-z]{4,32})", re.ASCII)
 _NAMES_LOOKED_AT = 200
 
 
@@ -34,7 +39,7 @@ def answer(line: Line, *, owner: User | None = None) -> Reply:
     `owner`: the line's owner, if the caller has read the row already.
     """
     words = split_line(line.text)
-    if not line.sealed or not words or unstorable_character(line.text):
+    if not may(line.holder, Power.MANAGE) or not words or unstorable_character(line.text):
         return SILENCE
     owner = owner or User.objects.get(pk=line.owner_id)
     with translation.override(_language(owner, line, words[0])):
@@ -65,6 +70,9 @@ def _meaning(line: Line, owner: User, words: list[str]) -> Reply:
     text = folded(" ".join(words))
     if is_one_character(text):
         return (take_numbered_action(line, owner, int(text)) if text.isdecimal() else None) or SILENCE
+    if chosen := _MARKED.fullmatch(text):
+        marked = take_numbered_action(line, owner, int(chosen[1]), chosen[2])
+        return marked or Reply(text=_("No message here offers this answer."))
     if text in YES or text in NO:
         return _answer_to_question(line, owner, yes=text in YES)
     found = find_command(words)

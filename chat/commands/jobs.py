@@ -23,7 +23,7 @@ from kernel.keyset import newest_first
 from kernel.text import RESULT_CHARACTERS, cut
 from kernel.transactions import named_transaction, run_one
 from kernel.visible import visible_line, visible_text
-from notifications.messages.actions import find_action, note_action, take_action
+from notifications.messages.actions import Choice, find_action, note_action, take_action
 
 _JOB = ("job", "任务")
 _LISTED, _LISTED_MOST = 5, 20
@@ -80,20 +80,22 @@ def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool =
     return Reply(text=_("🕘 Waiting for %(agent)s to take it. #%(id)s") % {"agent": agent.name, "id": short_id(job)})
 
 
-def take_numbered_action(line: Line, owner: User, number: int) -> Reply | None:
-    """Send the job of that number in the newest message with open actions; None if there is no such action.
+def take_numbered_action(line: Line, owner: User, number: int, mark: str = "") -> Reply | None:
+    """Send the job of that number in a message that was delivered in this chat; None if none offers the number.
 
-    If the job cannot be sent, the action stays open.
+    `mark` chooses the message. Raises NotFound and InvalidRequest as `find_action` does. If the job cannot be sent, the
+    action stays open.
     """
-    if find_action(owner.pk, number) is None:
+    choice = Choice(owner_id=owner.pk, number=number, mark=mark, identity_id=line.identity_id)
+    if find_action(choice) is None:
         return None
     with named_transaction("choice"):
-        taken = take_action(owner.pk, number)
+        taken = take_action(choice)
         if taken is None:
             return None
         reply = send_job(line, owner, [taken.agent, *taken.text.split()])
         note_action(owner.pk, taken)
-    return Reply(text=f"{taken.label}\n{reply.text}")
+    return Reply(text=f"{taken.words}\n{reply.text}")
 
 
 def run_list(call: Call) -> Reply:

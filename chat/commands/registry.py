@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from accounts.power import Holder
 from chat.commands.words import folded
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Line:
     def place(self) -> str:
         """The key of this conversation. The answer to a question counts only in the same conversation."""
         return f"identity:{self.identity_id}" if self.identity_id else f"{self.platform}:{self.owner_id}"
+
+    @property
+    def holder(self) -> Holder:
+        """The column of the table of powers that speaks of this line's writer."""
+        return Holder.CHAT if self.sealed else Holder.NOBODY
 
     @property
     def source(self) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts.credentials import SYSTEM_ACTOR, Principal
+from accounts.credentials import SYSTEM_ACTOR, Principal, require_fields
 from agents.services.find import LONGEST_CALL
 from jobs.api.fields import read_text
 from jobs.api.order import QueuedSerializer, check_callback, check_message, read_order
@@ -31,7 +31,8 @@ from kernel.text import collapse_spaces, unstorable_character
 def read_submission(
     data: JsonObject, *, principal: Principal, idempotency_key: str | None, default_source: str = "api"
 ) -> Submission:
-    """Read the body of POST /jobs."""
+    """Read the body of POST /jobs. Raises Forbidden for a field that the caller may not send."""
+    require_fields(principal, data)
     return Submission(
         owner_id=principal.owner_id,
         actor=principal.actor,

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts.credentials import Principal
+from accounts.credentials import Principal, require_fields
 from jobs.api.fields import read_number
 from jobs.api.order import OrderSerializer, check_message, read_order_change
 from jobs.api.reading import read_callback
@@ -91,6 +91,7 @@ class DelayedChangeSerializer(OrderSerializer):
 
 def read_new(data: JsonObject, *, principal: Principal, idempotency_key: str | None) -> NewDelayedJob:
     """Read the body of POST /delayed-jobs."""
+    require_fields(principal, data)
     values = checked_body(NewDelayedJobSerializer, data)
     moment = _take_moment(values)
     if moment is None:
@@ -135,6 +136,7 @@ def read_own(data: JsonObject, *, principal: Principal, idempotency_key: str | N
 
 def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> DelayedChange:
     """Read the body of PATCH /delayed-jobs/{id}."""
+    require_fields(principal, data)
     values = checked_body(DelayedChangeSerializer, data)
     moment, order = _take_moment(values), read_order_change(values, source=_SOURCE)
     if moment is None and not order.given:

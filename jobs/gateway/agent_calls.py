@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts.credentials import Principal, bearer_token, require_agent
+from accounts.credentials import Principal, bearer_token, require
+from accounts.power import Power
 from agents.services.presence import VERSION_LENGTH, AgentTouch
 from jobs.api.fields import read_flag, read_number, read_text
 from jobs.gateway.batch import BEAT, CLAIM, REPORT
@@ -85,7 +86,7 @@ class AgentCalls:
             return await self._backend.read(lambda: ids_to_end(beat), by=call.answer_by)
 
         async def check_caller() -> None:
-            require_agent(await self._backend.identify_again(principal, by=call.answer_by))
+            require(await self._backend.identify_again(principal, by=call.answer_by), Power.WORK)
 
         if not ids and wait_seconds:
             ids = await hold(
@@ -107,7 +108,7 @@ class AgentCalls:
 
     async def _hear(self, call: Call, principal: Principal) -> None:
         """Record that an agent called. Raises Forbidden for a user, UnavailableAgent for a disabled agent."""
-        require_agent(principal)
+        require(principal, Power.WORK)
         version = read_agent_version(call.header(b"skadi-agent"))
         touch = AgentTouch(agent_id=principal.agent_id, ip=call.address, version=version)
         await self._backend.hear(touch, by=call.answer_by)

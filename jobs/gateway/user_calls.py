@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from accounts.credentials import JOB_SCOPES, Principal, bearer_token, require_user
+from accounts.credentials import Principal, bearer_token, require
+from accounts.power import Power
 from accounts.services.tokens import note_token_in_query
 from jobs.api import reading, rendering
 from jobs.gateway.batch import PULL, SUBMIT
@@ -107,7 +108,7 @@ class UserCalls:
         """Return who calls. `tokens`: the values of `?token=`, on a path where they count."""
         token = bearer_token(call.header(b"authorization"), tokens or ())
         principal = await self._backend.identify(token, address=call.address, by=call.answer_by)
-        require_user(principal, JOB_SCOPES)
+        require(principal, Power.USE_JOBS)
         if tokens:
             owner_id, scope, actor = principal.owner_id, principal.scope, principal.actor
             note = partial(note_token_in_query, owner_id=owner_id, scope=scope, actor=actor)
@@ -115,7 +116,7 @@ class UserCalls:
         return principal
 
     async def _check_again(self, call: Call, principal: Principal) -> None:
-        require_user(await self._backend.identify_again(principal, by=call.answer_by), JOB_SCOPES)
+        require(await self._backend.identify_again(principal, by=call.answer_by), Power.USE_JOBS)
 
     async def _submit(self, call: Call, submission: Submission) -> Job:
         """Store a job, and flag its agent before the answer leaves, so that a poll that follows the 201 finds it."""

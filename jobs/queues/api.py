@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import JobsUser, caller
+from accounts.authentication import JobsUser, allowed_body, caller
 from jobs.api.direct import DirectBackend, HotOperation
 from jobs.api.rendering import job_json, whole_job_json
 from jobs.api.schema import JobPageSerializer, JobSerializer, WholeJobSerializer
@@ -165,7 +165,7 @@ class OneQueue(_OfUser):
     )
     def put(self, request: Request, name: str) -> Response:
         """Make the queue, or give it these settings in place of all it had; what is not sent is as of a new one."""
-        settings = wire.read_queue(self.read_body(request))
+        settings = wire.read_queue(allowed_body(request, self.read_body(request)))
         queue, is_new = put_queue(viewer=caller(request), name=name, settings=settings)
         return _answer(queue, 201 if is_new else 200)
 

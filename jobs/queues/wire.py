@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts.credentials import Principal
+from accounts.credentials import Principal, require_fields
 from agents.models import NAME_LENGTH
 from agents.services.find import LONGEST_CALL
 from jobs.api.order import BackoffField, OrderSerializer, read_order
@@ -129,6 +129,7 @@ def read_queue(data: JsonObject) -> QueueSettings:
 
 def read_queue_job(data: JsonObject, *, queue: Queue, principal: Principal, header: str | None = None) -> Submission:
     """Read one job for a queue; its idempotency key is `key`, or the header of the call."""
+    require_fields(principal, data)
     values = checked_body(QueueJobSerializer, data)
     key = values.pop("key", None)
     return Submission(

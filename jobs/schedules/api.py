@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import JobsUser, caller
+from accounts.authentication import JobsUser, allowed_body, caller
 from agents.services.find import find_agent
 from jobs.api.order import OptionsSerializer
 from jobs.models import Outcome, Overlap, Schedule
@@ -145,7 +145,7 @@ class Schedules(Operation):
     def post(self, request: Request) -> Response:
         """Make a schedule; `PUT /schedules/{name}` does it again and again."""
         principal = caller(request)
-        fields = read_schedule(self.read_body(request))
+        fields = read_schedule(allowed_body(request, self.read_body(request)))
         schedule = create_schedule(owner_id=principal.owner_id, fields=fields, actor=principal.actor)
         return _answer(schedule, status=201)
 
@@ -198,7 +198,7 @@ class OneSchedule(Operation):
         schedule, made = put_schedule(
             owner_id=principal.owner_id,
             called=schedule_id,
-            fields=read_schedule(self.read_body(request)),
+            fields=read_schedule(allowed_body(request, self.read_body(request))),
             actor=principal.actor,
         )
         return _answer(schedule, status=201 if made else 200)
@@ -212,7 +212,7 @@ class OneSchedule(Operation):
     )
     def patch(self, request: Request, schedule_id: str) -> Response:
         """Change what is given. Another cron, time zone or calendar counts from now on."""
-        fields = read_change(self.read_body(request))
+        fields = read_change(allowed_body(request, self.read_body(request)))
         return _answer(change_schedule(schedule=_the_schedule(request, schedule_id), fields=fields))
 
     @describe("schedules_delete", "Remove a schedule", answers={204: None}, errors=[ScheduleNotFound])
@@ -340,7 +340,7 @@ class PreviewExpression(Operation):
     )
     def post(self, request: Request) -> Response:
         """Return the same for an expression that is not stored yet. The same errors as for a schedule apply."""
-        fields = read_schedule(self.read_body(request))
+        fields = read_schedule(allowed_body(request, self.read_body(request)))
         return Response(preview_json(preview_fields(owner_id=caller(request).owner_id, fields=fields)))
 
 

@@ -13,9 +13,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import JobsUserOrAgent, caller
-from jobs.models import StateEntry
-from jobs.store.service import Condition, delete_state, etag_of, list_state, read_state, write_state
+from accounts.authentication import StateKeeper, caller
+from accounts.power import Power, may
+from jobs.models import STATE_NAME_LENGTH, StateEntry
+from jobs.store.service import WRONG_NAME, Condition, delete_state, etag_of, list_state, read_state, write_state
 from kernel.clock import rfc3339
 from kernel.errors import InvalidRequest, NotFound, PreconditionFailed, StateLimit, UnavailableAgent
 from kernel.http.openapi import PAGE_QUERY, describe, header
@@ -53,7 +54,7 @@ class StatePageSerializer(serializers.Serializer[Any]):
 class State(Operation):
     """/state."""
 
-    authentication_classes = (JobsUserOrAgent,)
+    authentication_classes = (StateKeeper,)
 
     @describe(
         "state_list",
@@ -65,16 +66,22 @@ class State(Operation):
         ],
     )
     def get(self, request: Request) -> Response:
-        """Return a page of the entries of the caller, or of the agent's owner, without their content."""
-        page = list_state(owner_id=caller(request).owner_id, older_than=read_cursor(request), size=read_limit(request))
-        items = [_entry_json(entry, size_bytes) for entry, size_bytes in page.items]
+        """Return a page of the caller's entries without their content; see `/state/{name}`."""
+        part, owner_id = _part(request), caller(request).owner_id
+        older_than, size = read_cursor(request), read_limit(request)
+        page = list_state(owner_id=owner_id, begins_with=part, older_than=older_than, size=size)
+        items = [_entry_json(entry, size_bytes, part) for entry, size_bytes in page.items]
         return Response({"items": items, "next": write_cursor(page.older_than)})
 
 
 class OneState(Operation):
-    """/state/{name}: an entry of the caller, or of the agent's owner."""
+    """/state/{name}: an entry of the caller.
 
-    authentication_classes = (JobsUserOrAgent,)
+    An agent has its own part, which its owner reads as `<id of the agent>.<name>`; one that acts for its owner has the
+    owner's entries.
+    """
+
+    authentication_classes = (StateKeeper,)
 
     @describe(
         "state_read",
@@ -85,7 +92,7 @@ class OneState(Operation):
     )
     def get(self, request: Request, name: str) -> HttpResponseBase:
         """Return the bytes as they were put, under their own type and with their `ETag`."""
-        entry = read_state(owner_id=caller(request).owner_id, name=name)
+        entry = read_state(owner_id=caller(request).owner_id, name=_full_name(request, name))
         headers = {"ETag": _quoted(entry)}
         wanted = Condition(none_match=_read_etags(request, "If-None-Match", weak=True))
         if not wanted.holds(etag_of(entry)):
@@ -110,7 +117,7 @@ class OneState(Operation):
         condition = _read_condition(request)
         entry, is_new = write_state(
             owner_id=caller(request).owner_id,
-            name=name,
+            name=_full_name(request, name),
             content=self.read_bytes(request),
             content_type=_read_content_type(request),
             condition=condition,
@@ -126,13 +133,31 @@ class OneState(Operation):
     )
     def delete(self, request: Request, name: str) -> Response:
         """Delete the entry."""
-        delete_state(owner_id=caller(request).owner_id, name=name, condition=_read_condition(request))
+        delete_state(
+            owner_id=caller(request).owner_id,
+            name=_full_name(request, name),
+            condition=_read_condition(request),
+        )
         return Response(status=204)
 
 
-def _entry_json(entry: StateEntry, size_bytes: int) -> dict[str, object]:
+def _part(request: Request) -> str:
+    """Return how the names of the caller's entries begin. An agent that does not act for its owner has its own part."""
+    principal = caller(request)
+    return "" if may(principal.holder, Power.SHARE_STATE) else f"{principal.agent_id}."
+
+
+def _full_name(request: Request, name: str) -> str:
+    """Return the stored name of an entry. Raises InvalidRequest if no room is left for the caller's part."""
+    part = _part(request)
+    if part and len(name) > STATE_NAME_LENGTH - len(part):
+        raise InvalidRequest(WRONG_NAME, params={"limit": STATE_NAME_LENGTH - len(part)})
+    return part + name
+
+
+def _entry_json(entry: StateEntry, size_bytes: int, part: str) -> dict[str, object]:
     return {
-        "name": entry.name,
+        "name": entry.name.removeprefix(part),
         "size_bytes": size_bytes,
         "content_type": entry.content_type or _ANY_TYPE,
         "version": entry.version,

@@ -23,12 +23,12 @@ from kernel.names import NameRule
 ENTRIES_LIMIT = 1000
 """Entries of one owner. Counted before an entry is made: those made in the same moment may pass it together."""
 
-_WRONG_NAME = _("A name has 1 to %(limit)s letters, digits, dots, lines and dashes.")
+WRONG_NAME = _("A name has 1 to %(limit)s letters, digits, dots, lines and dashes.")
 _NAME = NameRule(
     longest=STATE_NAME_LENGTH,
     only=string.ascii_letters + string.digits + "._-",
-    wrong_length=_WRONG_NAME,
-    wrong_character=_WRONG_NAME,
+    wrong_length=WRONG_NAME,
+    wrong_character=WRONG_NAME,
 )
 # Each lost race means that another write succeeded. The limit stops a call under constant contention.
 _TRIES = 50
@@ -106,9 +106,13 @@ def delete_state(*, owner_id: str, name: str, condition: Condition) -> None:
     raise Unavailable
 
 
-def list_state(*, owner_id: str, older_than: str, size: int) -> StatePage:
-    """Return a page of the owner's entries. `older_than`: the last id of the page before, or empty."""
-    entries = StateEntry.objects.filter(owner_id=owner_id).defer("content").annotate(size_bytes=Length("content"))
+def list_state(*, owner_id: str, begins_with: str = "", older_than: str, size: int) -> StatePage:
+    """Return a page of the owner's entries whose names begin so.
+
+    `older_than`: the last id of the page before, or empty.
+    """
+    entries = StateEntry.objects.filter(owner_id=owner_id, name__startswith=begins_with)
+    entries = entries.defer("content").annotate(size_bytes=Length("content"))
     if older_than:
         entries = entries.filter(pk__lt=older_than)
     found = [(entry, entry.size_bytes) for entry in entries.order_by("-pk")[: size + 1]]

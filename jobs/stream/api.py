@@ -9,7 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, caller
-from accounts.credentials import FULL_SCOPE, identify_again, require_user
+from accounts.credentials import identify_again, require
+from accounts.power import Power
 from jobs.api import rendering
 from jobs.api.schema import NewsPageSerializer
 from jobs.gateway.waiters import read_wait
@@ -46,6 +47,6 @@ class Stream(Operation):
         news = read_page(owner_id=principal.owner_id, since=cursor)
         while not news.items and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_SECONDS)
-            require_user(identify_again(principal), FULL_SCOPE)
+            require(identify_again(principal), Power.MANAGE)
             news = read_page(owner_id=principal.owner_id, since=news.cursor)
         return Response(rendering.news_json(news))

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from jobs.states import JobStatus
 from kernel.visible import visible_line, visible_text
 from notifications.drivers.base import Words
+from notifications.messages.actions import action_words
 from notifications.models import DeliveryState, Level
 
 register = template.Library()
@@ -26,6 +27,7 @@ _DAYS_IN_WORDS = 14
 
 register.filter("visible", visible_text)
 register.filter("visible_line", visible_line)
+register.filter("action_words", action_words)
 
 
 @register.simple_tag

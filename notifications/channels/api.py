@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import FullUser, MessagesUser, caller
-from accounts.credentials import FULL_SCOPE
+from accounts.power import Power, may
 from kernel.errors import ChannelNotFound, InvalidRequest, LimitExceeded, NameTaken
 from kernel.http.bodies import checked_body
 from kernel.http.openapi import describe
@@ -45,7 +45,7 @@ class Channels(Operation):
         """Return the caller's channels without secrets; with a token for messages also without settings."""
         principal = caller(request)
         rows = Channel.objects.visible_to(principal).in_order()
-        context = {"with_settings": principal.scope in FULL_SCOPE}
+        context = {"with_settings": may(principal.holder, Power.MANAGE)}
         return Response({"items": ChannelSerializer(rows, many=True, context=context).data, "next": None})
 
     @describe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.conf import settings as server
 from django.db import Error, close_old_connections
@@ -21,6 +22,7 @@ from notifications.deliveries.finish import finish_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.drivers.parcel import Parcel
 from notifications.drivers.registry import driver_of
+from notifications.messages.actions import action_words
 from notifications.messages.links import CONFIRMATION_LIFE, confirmation_url, detail_url
 from notifications.models import Channel, Delivery, DeliveryKind
 
@@ -106,9 +108,10 @@ def send_message(claimed: Claimed) -> Receipt:
         count=message.count,
         way=delivery.way,
         address=channel.address or "",
-        actions=tuple((action.number, action.label) for action in message.actions.order_by("number")),
     )
     with translation.override(message.owner.language or None):
+        actions = tuple((action.number, action_words(action)) for action in message.actions.order_by("number"))
+        parcel = replace(parcel, actions=actions)
         return driver_of(channel.driver).send(parcel, settings_of(channel))
 
 

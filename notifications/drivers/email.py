@@ -53,7 +53,7 @@ class Email(Driver):
         if not server.EMAIL_URL:
             raise self.refuse("no server")
         title = " ".join((parcel.head() or parcel.words()).split()) or "LetServer"
-        body, note = self.fit("\n\n".join(filter(None, [parcel.words(), _list(parcel), parcel.url])), parcel)
+        body, note = self.fit("\n\n".join(filter(None, [parcel.words(), parcel.answers(), parcel.url])), parcel)
         domain = parseaddr(server.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
         message_id = f"<{parcel.delivery_id}@{domain}>"
         mail = EmailMessage(
@@ -85,7 +85,3 @@ class Email(Driver):
         if status == 550 and isinstance(error, smtplib.SMTPRecipientsRefused):
             return self.refuse("smtp 550")
         return ChannelError(Fault.RETRY if 400 <= status < 500 else Fault.PERMANENT, f"smtp {status}")
-
-
-def _list(parcel: Parcel) -> str:
-    return "\n".join(f"{number}. {label}" for number, label in parcel.actions)

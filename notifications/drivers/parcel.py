@@ -14,7 +14,8 @@ class Parcel:
     """One message for one channel, rendered. `colour` is "#RRGGBB" or empty; `mentions` are names at the service.
 
     `address` is the openid, user id or chat id where the channel is bound to an identity, else empty. `actions` are
-    numbers to reply with, and their labels. `count` is the number of equal messages that it stands for.
+    numbers to reply with, and what each starts on which agent. `count` is the number of equal messages that it stands
+    for.
     """
 
     delivery_id: str
@@ -41,11 +42,11 @@ class Parcel:
         sender wrote as such, keeps its mentions.
         """
         text = visible_text(self.text)
-        return text if self.format == "markdown" else _COMMANDS.sub("\\g<0>\u200b", text)
+        return text if self.format == "markdown" else _COMMANDS.sub(_DISABLED, text)
 
     def heading(self) -> str:
         """Return the title on one line, with hidden characters shown and service commands disabled."""
-        return _COMMANDS.sub("\\g<0>\u200b", visible_line(self.title))
+        return _COMMANDS.sub(_DISABLED, visible_line(self.title))
 
     def head(self) -> str:
         """Return the line above the text: level, source, title and count; empty without any of them."""
@@ -55,10 +56,14 @@ class Parcel:
 
     def lines(self) -> str:
         """Return everything as one text without markup."""
-        actions = "\n".join(f"{number}. {label}" for number, label in self.actions)
-        return "\n".join(filter(None, [self.head(), self.words(), actions, self.url]))
+        return "\n".join(filter(None, [self.head(), self.words(), self.answers(), self.url]))
+
+    def answers(self) -> str:
+        """Return a line for each action, with service commands disabled."""
+        return "\n".join(f"{number}. {_COMMANDS.sub(_DISABLED, words)}" for number, words in self.actions)
 
 
 # A zero-width space behind the first character disables the command and leaves the look.
 _COMMANDS = re.compile(r"<(?=[!@#]|/?a\b|/?at\b)|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE)
+_DISABLED = "\\g<0>\u200b"
 _MARKS = {"warning": "⚠️", "error": "🟥"}

@@ -74,8 +74,7 @@ class ThroughApprise(Driver):
 
     def body(self, parcel: Parcel) -> str:
         """Return everything under the title."""
-        actions = "\n".join(f"{number}. {label}" for number, label in parcel.actions)
-        return "\n".join(filter(None, [parcel.words(), actions, parcel.url]))
+        return "\n".join(filter(None, [parcel.words(), parcel.answers(), parcel.url]))
 
     def read_answer(self, answer: outbound.Answer) -> str:
         """Return the service's id of the message, empty if it gives none. Raises ChannelError for a refusal."""

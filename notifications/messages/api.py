@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import FullUser, MessagesUser, caller
+from accounts.authentication import FullUser, MessagesUser, allowed_body, caller
 from kernel.errors import ChannelNotFound, IdempotencyMismatch, InvalidRequest, LimitExceeded, NoChannel, NotFound
 from kernel.http.bodies import checked_body
 from kernel.http.idempotency import read_idempotency_key
@@ -47,10 +47,12 @@ class Messages(Operation):
     def post(self, request: Request) -> Response:
         """Store a message and return it; its deliveries show the result later.
 
-        With a token for messages, a new message under the same `key` replaces one that still waits.
+        A new message under the same `key` replaces one that still waits. `actions` need a token that may send jobs,
+        because an answer starts one: else 403.
         """
         principal = caller(request)
-        fields = new_message_fields(checked_body(NewMessageSerializer, self.read_body(request)))
+        body = allowed_body(request, self.read_body(request))
+        fields = new_message_fields(checked_body(NewMessageSerializer, body))
         key = callers_key(principal.actor, read_idempotency_key(request.headers.get("Idempotency-Key")))
         requested = NewMessage(owner_id=principal.owner_id, **fields, idempotency_key=key, must_reach=True)
         message = run_one(accept_messages, requested)

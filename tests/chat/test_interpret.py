@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from typing import Any
 
 import pytest
 from django.utils.translation import get_language
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import User
+from accounts.models import ChatIdentity, User
+from accounts.services.identities import set_language
 from agents.names import RESERVED
 from chat.commands import registry
 from chat.commands.confirm import NO, YES
@@ -21,9 +23,10 @@ from chat.models import Question
 from jobs.models import Job
 from kernel.clock import database_now
 from kernel.text import is_one_character
+from notifications.channels.identity import ensure_identity_channel
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import ActionRequest, NewMessage
-from notifications.models import MessageAction
+from notifications.models import Channel, DeliveryState, Message, MessageAction
 from tests.chat.conftest import Say
 from tests.factories import make_agent
 
@@ -89,7 +92,7 @@ def test_a_newer_question_takes_the_place_of_an_older_one(alice: User, say: Say)
 
 
 @pytest.mark.django_db
-def test_a_number_runs_the_newest_open_action_once(alice: User, say: Say) -> None:
+def test_a_number_runs_an_action_once(alice: User, say: Say) -> None:
     make_agent(owner=alice, name="nas")
     actions = (
         ActionRequest(label="Restart", agent="nas", text="restart api"),
@@ -98,11 +101,73 @@ def test_a_number_runs_the_newest_open_action_once(alice: User, say: Say) -> Non
     accept_messages([NewMessage(owner_id=alice.pk, text="down", actions=actions)])
     text = say("１")
     assert "Restart" in text
+    assert "(runs on nas: restart api)" in text
     assert "🕘" in text
     assert Job.objects.get().message == "restart api"
-    assert say("1") == ""
+    assert "chosen before: Restart (runs on nas: restart api)" in say("1")
     assert "no agent called gone" in say("2")
     assert MessageAction.objects.get(number=2).taken_at is None
+    assert Job.objects.count() == 1
+
+
+def _offer(owner: User, *, to: Channel | None = None, **more: Any) -> Message:
+    """A message that offers `1`; with a channel it was delivered there."""
+    action = ActionRequest(label="Show", agent="nas", text=more.pop("text", "df"), expires_seconds=3600)
+    channels = (to.pk,) if to else ()
+    (message,) = accept_messages([NewMessage(owner_id=owner.pk, text="x", actions=(action,), channels=channels)])
+    assert isinstance(message, Message)
+    message.deliveries.update(state=DeliveryState.SENT)
+    return message
+
+
+@pytest.mark.django_db
+def test_a_number_that_two_messages_offer_needs_a_mark(alice: User, say: Say) -> None:
+    make_agent(owner=alice, name="nas")
+    first, second = _offer(alice, text="df -h"), _offer(alice, text="reboot")
+    listed = say("1")
+    assert not Job.objects.exists()
+    assert f"1 #{first.pk[-6:]} – Show (runs on nas: df -h)" in listed
+    assert f"1 #{second.pk[-6:]} – Show (runs on nas: reboot)" in listed
+    assert "🕘" in say(f"1 #{first.pk[-6:]}")
+    assert Job.objects.get().message == "df -h"
+    # The number that was meant for the first message must not start the job of the other one.
+    assert f"1 #{second.pk[-6:]} – Show (runs on nas: reboot)" in say("1")
+    assert "No message here" in say("1 #ffffffff")
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_number_that_comes_too_late_says_so(alice: User, say: Say) -> None:
+    make_agent(owner=alice, name="nas")
+    message = _offer(alice)
+    message.actions.update(expires_at=database_now())
+    assert "too late for this answer: Show (runs on nas: df)" in say("1")
+    set_language(user=alice, language="zh-hans")
+    assert "在 nas 上执行：df" in say("1")
+    assert not Job.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_number_belongs_to_a_message_that_was_delivered_in_this_chat(alice: User, say: Say) -> None:
+    make_agent(owner=alice, name="nas")
+    chats = [
+        ChatIdentity.objects.create(
+            owner=alice, platform="telegram", account="bot", external_id=name, bound_at=database_now()
+        )
+        for name in ("here", "there")
+    ]
+    here, there = (ensure_identity_channel(chat) for chat in chats)
+    elsewhere = _offer(alice, to=there, text="reboot")
+    on_its_way = _offer(alice, to=here, text="halt")
+    on_its_way.deliveries.update(state=DeliveryState.RETRY)
+    nowhere = _offer(alice, text="erase")
+    nowhere.deliveries.all().delete()
+    at_here = {"platform": "telegram", "identity_id": chats[0].pk}
+    assert say("1", **at_here) == ""
+    _offer(alice, to=here, text="df")
+    assert "runs on nas: df" in say("1", **at_here)
+    assert [job.message for job in Job.objects.all()] == ["df"]
+    assert "No message here" in say(f"1 #{elsewhere.pk[-6:]}", **at_here)
     assert Job.objects.count() == 1
 
 

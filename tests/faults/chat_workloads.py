@@ -19,7 +19,7 @@ from kernel.ids import new_id
 from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
 from notifications.messages.new_message import ActionRequest, NewMessage
-from notifications.models import Message, MessageAction
+from notifications.models import DeliveryState, Message, MessageAction
 from tests.factories import make_agent, make_user
 from tests.faults.journal import Journal
 
@@ -86,6 +86,7 @@ def choose_one(journal: Journal) -> None:
     agent = make_agent(owner=identity.owner, name="nas")
     action = ActionRequest(label="again", agent="nas", text="date")
     message = run_one(accept_messages, NewMessage(owner_id=identity.owner_id, text="hello", actions=(action,)))
+    message.deliveries.update(state=DeliveryState.SENT)
     journal.note("offers", message=message.pk, agent=agent.pk)
     line = line_of(identity, "1", message_id=new_id())
     assert take_numbered_action(line, identity.owner, 1) is not None

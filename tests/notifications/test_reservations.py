@@ -15,7 +15,7 @@ from accounts.models import QuotaUse, User
 from accounts.services.tokens import mint_user_token
 from agents.services.manage import create_agent
 from kernel.clock import database_now
-from kernel.errors import InvalidRequest, LimitExceeded
+from kernel.errors import InvalidRequest, LimitExceeded, NotFound
 from kernel.ids import new_id
 from notifications.channels.service import ChannelChange, create_channel, update_channel
 from notifications.deliveries import sending, sweep
@@ -25,7 +25,7 @@ from notifications.deliveries.finish import finish_delivery
 from notifications.deliveries.replay import replay_delivery
 from notifications.drivers.base import ChannelError, Fault, Receipt
 from notifications.messages.accept import accept_messages
-from notifications.messages.actions import take_action
+from notifications.messages.actions import Choice, take_action
 from notifications.messages.new_message import ActionRequest, NewMessage
 from notifications.messages.read import withdraw_message
 from notifications.models import Channel, Delivery, DeliveryKind, DeliveryState, Level, Message
@@ -240,10 +240,12 @@ def test_a_number_means_what_the_person_can_see() -> None:
         (message,) = accept_messages([NewMessage(owner_id=user.pk, text=text, not_before=when, actions=(action,))])
     assert isinstance(message, Message)
     Message.objects.filter(pk=message.pk).update(withdrawn_at=database_now())
-    taken = take_action(user.pk, 1)
+    choice = Choice(owner_id=user.pk, number=1)
+    taken = take_action(choice)
     assert taken is not None
-    assert taken.label == "seen"
-    assert take_action(user.pk, 1) is None
+    assert taken.text == "seen"
+    with translation.override("en"), pytest.raises(NotFound, match="chosen before"):
+        take_action(choice)
 
 
 def test_a_repetition_is_not_counted_where_one_target_has_it_already(settings: Any) -> None:
