@@ -1,4 +1,4 @@
-"""Agents for staff: look, change the remark, enable and disable. A token's digest is never shown."""
+"""Agents for staff: look, change the remark and the power, enable and disable. A token's digest is never shown."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class AgentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
     """Agents, changed only through the services, so that jobs are canceled and gateways notified."""
 
     list_display = ("name", "alias", "owner", "online", "enabled", "last_seen_at", "ip", "version", "deleted_at")
-    list_filter = ("online", "enabled", ("deleted_at", admin.EmptyFieldListFilter))
+    list_filter = ("online", "enabled", "acts_for_owner", ("deleted_at", admin.EmptyFieldListFilter))
     list_select_related = ("owner",)
     search_fields = ("=id", "name", "alias", "=owner__username")
     show_full_result_count = False
     actions = ("enable", "disable")
     fields = (
-        *("id", "owner", "name", "alias", "remark", "enabled", "online", "last_seen_at", "ip", "version"),
+        *("id", "owner", "name", "alias", "remark", "acts_for_owner", "enabled", "online", "last_seen_at"),
+        *("ip", "version"),
         *("activated_at", "created_at", "updated_at", "deleted_at"),
     )
-    readonly_fields = tuple(name for name in fields if name != "remark")
+    readonly_fields = tuple(name for name in fields if name not in ("remark", "acts_for_owner"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: an agent is added by its owner, who alone sees its token."""
@@ -44,8 +45,9 @@ class AgentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptab
         return False
 
     def save_model(self, request: HttpRequest, obj: Agent, form: ModelForm[Agent], change: bool) -> None:
-        """Change the remark."""
-        update_agent(agent=obj, change=AgentChange(remark=obj.remark), actor=_actor(request))
+        """Change the remark and whether the agent acts for its owner."""
+        change_wanted = AgentChange(remark=obj.remark, acts_for_owner=obj.acts_for_owner)
+        update_agent(agent=obj, change=change_wanted, actor=_actor(request))
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:

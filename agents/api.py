@@ -33,6 +33,7 @@ def agent_json(agent: Agent) -> JsonObject:
         "alias": agent.alias,
         "remark": agent.remark,
         "enabled": agent.enabled,
+        "acts_for_owner": agent.acts_for_owner,
         "available": agent.online,
         "online": agent.online,
         "ip": agent.ip,
@@ -45,12 +46,16 @@ def agent_json(agent: Agent) -> JsonObject:
     }
 
 
+_ACTS = "Whether its token may send jobs to your other agents and use your state. Off for a new agent."
+
+
 class NewAgentSerializer(serializers.Serializer[Any]):
     """A new agent."""
 
     name = Text(min_length=SHORTEST_NAME, max_length=NAME_LENGTH)
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
+    acts_for_owner = Flag(required=False, help_text=_ACTS)
     tags = serializers.ListField(child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT)
 
 
@@ -64,6 +69,7 @@ class AgentChangeSerializer(serializers.Serializer[Any]):
     alias = Text(max_length=NAME_LENGTH, required=False, allow_blank=True)
     remark = Text(max_length=REMARK_LENGTH, required=False, allow_blank=True)
     enabled = Flag(required=False)
+    acts_for_owner = Flag(required=False, help_text=_ACTS)
     tags = serializers.ListField(
         child=Text(max_length=NAME_LENGTH), required=False, max_length=TAGS_LIMIT, help_text="Replaces all tags."
     )
@@ -78,6 +84,7 @@ class AgentSerializer(serializers.Serializer[Any]):
     alias = serializers.CharField()
     remark = serializers.CharField()
     enabled = serializers.BooleanField(help_text="Off: its calls are refused and it gets no jobs.")
+    acts_for_owner = serializers.BooleanField(help_text=_ACTS)
     available = serializers.BooleanField(help_text="The original's word for `online`.")
     online = serializers.BooleanField()
     ip = serializers.CharField(allow_null=True, help_text="The address of its last call.")

@@ -58,7 +58,7 @@ def agent_add(request: HttpRequest, user: User) -> HttpResponse:
 def agent_detail(request: HttpRequest, user: User, agent_id: str, last_jobs: LastJobs) -> HttpResponse:
     """Show an agent, and change its names and remark."""
     agent = _agent(user, agent_id)
-    form = AgentForm(_posted(request), initial={"name": agent.name, "alias": agent.alias, "remark": agent.remark})
+    form = AgentForm(_posted(request), initial={name: getattr(agent, name) for name in AgentForm.base_fields})
     if form.is_valid():
         try:
             update_agent(agent=agent, change=AgentChange(**form.cleaned_data), actor=_actor(user))

@@ -9,7 +9,7 @@ from agents.models import NAME_LENGTH, REMARK_LENGTH
 
 
 class AgentForm(forms.Form):
-    """The name, alias and remark of an agent."""
+    """The name, alias and remark of an agent, and whether it acts for its owner."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -29,6 +29,14 @@ class AgentForm(forms.Form):
         max_length=REMARK_LENGTH,
         required=False,
         help_text=_("For you: what runs there, who to ask."),
+    )
+    acts_for_owner = forms.BooleanField(
+        label=_("It may act for me"),
+        required=False,
+        help_text=_(
+            "Its token may then send jobs to all of your agents and use all of your state. Without this it sends jobs "
+            "only to itself and keeps a state of its own, so a stolen token reaches one machine."
+        ),
     )
 
 

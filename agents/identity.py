@@ -17,16 +17,19 @@ def principal_of_digest(digest: str) -> Principal | None:
     answer 401, on which an old agent exits.
     """
     rows = Agent.objects.present().filter(tokens__digest=digest, tokens__revoked_at=None)
-    row = rows.values_list("pk", "owner_id", "enabled", "in_queues", "owner__is_active", "owner__is_staff").first()
+    row = rows.values_list(
+        "pk", "owner_id", "enabled", "in_queues", "acts_for_owner", "owner__is_active", "owner__is_staff"
+    ).first()
     if row is None:
         return None
-    agent_id, owner_id, enabled, in_queues, owner_is_active, owner_is_staff = row
+    agent_id, owner_id, enabled, in_queues, acts_for_owner, owner_is_active, owner_is_staff = row
     return Principal(
         kind=TokenKind.AGENT,
         owner_id=owner_id,
         digest=digest,
         agent_id=agent_id,
         agent_enabled=enabled and owner_is_active,
+        acts_for_owner=acts_for_owner,
         in_queues=in_queues,
         limited=not owner_is_staff,
     )

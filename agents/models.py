@@ -24,6 +24,8 @@ class Agent(models.Model):
     alias = models.CharField(_("alias"), max_length=NAME_LENGTH, blank=True)
     remark = models.CharField(_("remark"), max_length=REMARK_LENGTH, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
+    # On: its token may send jobs to its owner's other agents and use the owner's state, as every agent of the original.
+    acts_for_owner = models.BooleanField(_("acts for its owner"), default=False)
     # On: the agent has a tag or a queue names it, so its polls also look into queues. It is never switched off again.
     in_queues = models.BooleanField(_("in queues"), default=False)
     # Only `agents.services.presence.touch_agents` and the offline sweep write this.
@@ -35,7 +37,7 @@ class Agent(models.Model):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     deleted_at = models.DateTimeField(_("deleted at"), null=True)
-    # Changes with every field of the agent that a gateway caches: enabled, deleted, in_queues.
+    # Changes with every field of the agent that a gateway caches: enabled, deleted, acts_for_owner, in_queues.
     changed_at = models.DateTimeField(_("changed at"))
 
     objects = AgentQuerySet.as_manager()

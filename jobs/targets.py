@@ -7,11 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy as _
+
+from accounts.credentials import Principal
+from accounts.power import Power, may
 from agents.models import Agent
-from agents.services.find import agent_not_found, find_agents, why_unusable
+from agents.services.find import agent_not_found, find_agent, find_agents, why_unusable
 from jobs.models import Queue
 from jobs.order import JobOrder
-from kernel.errors import AppError, QueueNotFound
+from kernel.errors import AgentNotFound, AppError, Forbidden, QueueNotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,21 @@ class Target:
     def queue_id(self) -> str | None:
         """The queue."""
         return self.queue.pk if self.queue else None
+
+
+def require_target(principal: Principal, called: str) -> None:
+    """Raise Forbidden if the caller may not send jobs to the agent of that id, name or alias. An agent may to itself.
+
+    The answer is the same for an agent that does not exist: the token learns no names.
+    """
+    if may(principal.holder, Power.COMMAND_AGENTS):
+        return
+    try:
+        allowed = find_agent(viewer=principal, called=called).pk == principal.agent_id
+    except AgentNotFound:
+        allowed = False
+    if not allowed:
+        raise Forbidden(_("This agent may send jobs only to itself. Its owner can let it act for them in the console."))
 
 
 def find_target(*, owner_id: str, order: JobOrder) -> Target:

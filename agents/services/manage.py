@@ -32,11 +32,19 @@ class AgentChange:
     alias: str | None = None
     remark: str | None = None
     enabled: bool | None = None
+    acts_for_owner: bool | None = None
     tags: Sequence[str] | None = None
 
 
 def create_agent(
-    *, owner: User, name: str, alias: str = "", remark: str = "", tags: Sequence[str] = (), actor: str
+    *,
+    owner: User,
+    name: str,
+    alias: str = "",
+    remark: str = "",
+    acts_for_owner: bool = False,
+    tags: Sequence[str] = (),
+    actor: str,
 ) -> tuple[Agent, str]:
     """Make an agent and its token; return both. The token cannot be read again.
 
@@ -48,7 +56,14 @@ def create_agent(
         require_room_for_an_agent(owner)
         now = database_now()
         agent = Agent(
-            owner=owner, name=name, alias=alias, remark=remark, created_at=now, updated_at=now, changed_at=now
+            owner=owner,
+            name=name,
+            alias=alias,
+            remark=remark,
+            acts_for_owner=acts_for_owner,
+            created_at=now,
+            updated_at=now,
+            changed_at=now,
         )
         agent.save(force_insert=True)
         _claim_names(agent, now_keys)
@@ -70,12 +85,13 @@ def update_agent(*, agent: Agent, change: AgentChange, actor: str) -> Agent:
         agent.alias = agent.alias if change.alias is None else change.alias
         agent.remark = agent.remark if change.remark is None else change.remark
         agent.enabled = agent.enabled if change.enabled is None else change.enabled
+        agent.acts_for_owner = agent.acts_for_owner if change.acts_for_owner is None else change.acts_for_owner
         agent.updated_at = agent.changed_at = now
         if renamed:
             keys = _keys(agent.name, agent.alias)
             AgentName.objects.filter(agent=agent).delete()
             _claim_names(agent, keys)
-        agent.save(update_fields=["name", "alias", "remark", "enabled", "updated_at", "changed_at"])
+        agent.save(update_fields=["name", "alias", "remark", "enabled", "acts_for_owner", "updated_at", "changed_at"])
         if change.tags is not None:
             _set_tags(agent, change.tags)
         if was_enabled and not agent.enabled:

@@ -25,6 +25,7 @@ from jobs.gateway.agent_calls import PROTOCOL, AgentCalls, protocol_headers, rea
 from jobs.life.log import append_log
 from jobs.life.report import ReportKind
 from jobs.life.submit import submit_jobs
+from jobs.targets import require_target
 from kernel.errors import (
     AgentNotFound,
     InvalidAgent,
@@ -235,7 +236,9 @@ class AgentAddsJob(AgentOperation):
         request=LineSerializer,
     )
     def post(self, request: Request) -> Response:
-        """Store a job whose source is `agent:<id>`."""
+        """Store a job whose source is `agent:<id>`. Another agent than itself needs `acts_for_owner`: else 403."""
         line = self.read_body(request).get("message")
-        run_one(submit_jobs, reading.read_job_line(line, principal=caller(request)))
+        submission = reading.read_job_line(line, principal=caller(request))
+        require_target(caller(request), submission.order.agent)
+        run_one(submit_jobs, submission)
         return Response(status=201)

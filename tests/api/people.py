@@ -119,7 +119,7 @@ class Person:
         assert made.status == 201, made
         return made.body
 
-    def add_agent(self, name: str = "", *, online: bool = True, **fields: str) -> TheirAgent:
+    def add_agent(self, name: str = "", *, online: bool = True, **fields: Any) -> TheirAgent:
         """Add an agent; it has polled once if `online`."""
         name = name or f"agent-{next(_numbers)}"
         made = self("POST", "/agents", {"name": name, **fields})

@@ -73,11 +73,28 @@ def test_prefetch_and_previews_send_nothing(alice: Person) -> None:
 
 
 def test_agent_sends_to_a_sibling_under_its_own_name(alice: Person) -> None:
-    first, second = alice.add_agent(), alice.add_agent()
+    first, second = alice.add_agent(acts_for_owner=True), alice.add_agent()
     sent = alice.api("POST", "/agent/job/add", {"message": f"{second.name} hello"}, token=first.token)
     assert sent.status == 201
     (job,) = alice("GET", f"/jobs?source=agent:{first.id}").body["items"]
     assert (job["agent_id"], job["message"]) == (second.id, "hello")
+
+
+def test_an_agent_for_itself_sends_jobs_only_to_itself(alice: Person) -> None:
+    first, second = alice.add_agent(), alice.add_agent("second")
+    assert not alice("GET", f"/agents/{first.id}").body["acts_for_owner"]
+    for called in (second.name, second.id, "unknown"):
+        refused = alice.api("POST", "/agent/job/add", {"message": f"{called} hello"}, token=first.token)
+        assert (refused.status, refused.body["error"]) == (403, "Forbidden")
+    for called in (first.name, first.id):
+        sent = alice.api("POST", "/agent/job/add", {"message": f"{called} hello"}, token=first.token)
+        assert sent.status == 201
+    assert {job["agent_id"] for job in alice("GET", "/jobs").body["items"]} == {first.id}
+    assert alice("PATCH", f"/agents/{first.id}", {"acts_for_owner": True}).body["acts_for_owner"]
+    sent = alice.api("POST", "/agent/job/add", {"message": "second hello"}, token=first.token)
+    assert sent.status == 201
+    assert alice("PATCH", f"/agents/{first.id}", {"acts_for_owner": False}).status == 200
+    assert alice.api("POST", "/agent/job/add", {"message": "second hello"}, token=first.token).status == 403
 
 
 def test_output_is_kept_whole_and_its_beginning_in_result(alice: Person) -> None:

@@ -108,8 +108,29 @@ def test_etag_of_a_write_is_the_one_that_is_read(alice: Person) -> None:
     assert listed["version"] == 3
 
 
+def test_an_agent_for_itself_has_its_own_part(alice: Person) -> None:
+    first, second = alice.add_agent(), alice.add_agent()
+    assert _put(alice, b"secret").status == 201
+    for agent in (first, second):
+        assert alice.api("GET", "/state/last", token=agent.token).status == 404
+        assert alice.api("DELETE", "/state/last", token=agent.token).status == 404
+        assert alice.api("GET", "/state", token=agent.token).body["items"] == []
+        assert _put(alice, agent.id.encode(), token=agent.token).status == 201
+        assert alice.api("GET", "/state/last", token=agent.token).body == agent.id.encode()
+        (listed,) = alice.api("GET", "/state", token=agent.token).body["items"]
+        assert listed["name"] == "last"
+        assert alice.api("GET", f"/state/{first.id}.last", token=second.token).status == 404
+        assert alice("GET", f"/state/{agent.id}.last").body == agent.id.encode()
+        too_long = alice.api("PUT", f"/state/{'x' * 64}", token=agent.token, raw=b"x")
+        assert too_long.status == 400
+        assert "63" in too_long.body["message"]
+    assert alice("GET", "/state/last").body == b"secret"
+    assert alice.api("DELETE", "/state/last", token=first.token).status == 204
+    assert alice("GET", f"/state/{second.id}.last").status == 200
+
+
 def test_agents_keep_for_their_owner(alice: Person, charlie: Person) -> None:
-    agent, other = alice.add_agent(), charlie.add_agent()
+    agent, other = alice.add_agent(acts_for_owner=True), charlie.add_agent(acts_for_owner=True)
     assert _put(alice, b"by hand").status == 201
     assert alice.api("GET", "/state/last", token=agent.token).body == b"by hand"
     assert _put(alice, b"1", token=agent.token).status == 204
@@ -238,7 +259,7 @@ def _add_one(owner: User) -> bool:
 
 
 def test_bytes_and_etags_travel_through_the_gateway(live_alice: Person) -> None:
-    agent = live_alice.add_agent()
+    agent = live_alice.add_agent(acts_for_owner=True)
     text, name = "少年宫 周六 3 个\n", agent.name
     written = _put(live_alice, text.encode(), name=name, token=agent.token, If_None_Match="*")
     assert written.status == 201

@@ -269,12 +269,13 @@ def test_agents_are_enabled_and_disabled_through_the_service(alice: User, at_bob
     assert Agent.objects.get(pk=agent.pk).enabled
 
 
-def test_only_the_remark_of_an_agent_is_changed(alice: User, at_bob: Client) -> None:
+def test_only_the_remark_and_the_power_of_an_agent_are_changed(alice: User, at_bob: Client) -> None:
     agent = make_agent(owner=alice, name="box")
-    values = {"remark": "ask Lin", "name": "other", "enabled": "", "owner": "x"}
+    values = {"remark": "ask Lin", "acts_for_owner": "on", "name": "other", "enabled": "", "owner": "x"}
     assert at_bob.post(f"/admin/agents/agent/{agent.pk}/change/", values).status_code == 302
     agent.refresh_from_db()
     assert (agent.remark, agent.name, agent.enabled) == ("ask Lin", "box", True)
+    assert agent.acts_for_owner
 
 
 def test_a_changed_user_is_noted_with_the_names_of_the_fields(alice: User, bob: User, at_bob: Client) -> None:

@@ -90,6 +90,18 @@ def test_names_and_remark_are_changed(alice: User, at_alice: Client) -> None:
     assert (agent.name, agent.alias, agent.remark) == ("new", "n2", "ask Lin")
 
 
+def test_the_form_says_and_changes_whether_an_agent_acts_for_its_owner(alice: User, at_alice: Client) -> None:
+    page = f"/console/agents/{make_agent(owner=alice, name='nas').pk}"
+    assert "It may act for me" in text_of(at_alice.get(page, headers={"Accept-Language": "en"}))
+    assert "可以代表我操作" in text_of(at_alice.get(page, headers={"Accept-Language": "zh-CN"}))
+    for wanted in (True, False):
+        values = {"name": "nas", "acts_for_owner": "on"} if wanted else {"name": "nas"}
+        assert at_alice.post(page, values).status_code == 302
+        assert Agent.objects.get(name="nas").acts_for_owner == wanted
+        box = text_of(at_alice.get(page)).partition('name="acts_for_owner"')[2].partition(">")[0]
+        assert ("checked" in box) == wanted
+
+
 def test_a_reset_ends_the_old_token_and_shows_the_new_one_once(at_alice: Client) -> None:
     address = _add(at_alice)
     old = _token_on(text_of(at_alice.get(address)))

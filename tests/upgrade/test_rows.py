@@ -41,6 +41,11 @@ def test_no_row_and_no_value_is_lost(upgrade: Upgrade) -> None:
     assert changed == CHANGED_ON_PURPOSE
 
 
+def test_agents_that_exist_keep_the_power_of_the_original(upgrade: Upgrade) -> None:
+    agents = upgrade.after["agents_agent"].values()
+    assert {bool(agent["acts_for_owner"]) for agent in agents} == {True}
+
+
 @pytest.mark.django_db
 def test_an_upgraded_database_has_the_tables_of_a_new_one(upgrade: Upgrade) -> None:
     new = read_schema(connection)
