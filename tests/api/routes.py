@@ -74,7 +74,11 @@ _MESSAGES = ("full", "messages")
 _CHANNEL = {"name": "one-more", "driver": "webhook", "settings": {"url": "https://hooks.example/x"}}
 _SYSTEM_JOB = {"user_id": "{user}", "agent_id": "{agent}", "message": "x"}
 # Each owner has their own entry; the agent overwrites the one of its owner.
-_THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204}
+_THEIR_OWN_STATE = {"other user": 201, "staff": 201, "agent of another user": 204, "sibling agent": 204} | {
+    # An agent that does not act for its owner has its own part.
+    "agent for itself": 201
+}
+_SHARED = {status: {"sibling agent": status, "agent for itself": 404} for status in (200, 204)}
 _NOT_THEIRS = {"other user": 404, "staff": 404}
 _DELAYED = {"agent": "{name}", "message": "x", "delay": "1d"}
 _UNNAMED_SCHEDULE = {"agent": "{name}", "message": "x", "cron": "@daily"}
@@ -115,9 +119,21 @@ ROUTES = (
     Route(method="GET", path="/callbacks/secret", good=200, scopes=_FULL),
     Route(method="POST", path="/callbacks/secret", good=201, scopes=_FULL),
     Route(method="GET", path="/state", good=200, by_agents=True),
-    Route(method="GET", path="/state/<str:name>", good=200, by_agents=True, others={"sibling agent": 200}),
+    Route(
+        method="GET",
+        path="/state/<str:name>",
+        good=200,
+        by_agents=True,
+        others=_SHARED[200],
+    ),
     Route(method="PUT", path="/state/<str:name>", good=204, by_agents=True, body={}, others=_THEIR_OWN_STATE),
-    Route(method="DELETE", path="/state/<str:name>", good=204, by_agents=True, others={"sibling agent": 204}),
+    Route(
+        method="DELETE",
+        path="/state/<str:name>",
+        good=204,
+        by_agents=True,
+        others=_SHARED[204],
+    ),
     Route(method="GET", path="/queues", good=200),
     Route(method="GET", path="/queues/<str:name>", good=200),
     Route(method="PUT", path="/queues/<str:name>", good=200, body={}, others={"other user": 201, "staff": 201}),
@@ -179,7 +195,14 @@ ROUTES = (
     Route(method="DELETE", path="/agents/<str:agent_id>", good=204, scopes=_FULL, query="?force=1"),
     Route(method="POST", path="/agents/<str:agent_id>/token", good=201, scopes=_FULL),
     Route(method="GET", path="/agent/job", good=204, scopes=()),
-    Route(method="POST", path="/agent/job/add", good=201, scopes=(), body={"message": "{name} x"}),
+    Route(
+        method="POST",
+        path="/agent/job/add",
+        good=201,
+        scopes=(),
+        body={"message": "{name} x"},
+        others={"agent for itself": 403},
+    ),
     Route(method="POST", path="/agent/job/delayed", good=201, scopes=(), body={"message": "x", "minutes": 1}),
     Route(method="POST", path="/agent/beat", good=200, scopes=(), body={}),
     Route(method="GET", path="/agent/whoami", good=200, scopes=()),
@@ -224,12 +247,14 @@ def answers_of(route: Route) -> Iterator[tuple[str, int]]:
     yield "system", 400
     sibling = route.others.get("sibling agent", 404 if route.names_a_thing else route.good)
     yield "sibling agent", sibling if for_agents else 403
+    for_itself = route.others.get("agent for itself", sibling)
+    yield "agent for itself", for_itself if for_agents else 403
 
 
 _STRANGERS = (
     "malformed", "wrong checksum", "unknown user", "unknown agent", "revoked user", "revoked agent", "frozen user",
     "agent that was deleted", "full", "jobs", "messages", "agent", "disabled agent", "agent of a frozen user",
-    "other user", "staff", "agent of another user", "sibling agent",
+    "other user", "staff", "agent of another user", "sibling agent", "agent for itself",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from tests.lanes.live import SYS_TOKEN
 # Permissions are checked in code and by queries that are the same on both databases.
 pytestmark = pytest.mark.sqlite_only
 
-_FOREIGN = ("other user", "staff", "agent of another user", "sibling agent")
+_FOREIGN = ("other user", "staff", "agent of another user", "sibling agent", "agent for itself")
 
 
 def test_every_route_of_the_resolver_has_a_row() -> None:
@@ -89,9 +89,9 @@ def scene(module_rows: Any) -> _Scene:
 
 
 def _built_scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
-    agent = alice.add_agent("theirs")
+    agent = alice.add_agent("theirs", acts_for_owner=True)
     sibling, disabled, deleted = alice.add_agent(), alice.add_agent(), alice.add_agent()
-    foreign = charlie.add_agent()
+    foreign = charlie.add_agent(acts_for_owner=True)
     job_id = alice.give(agent)
     assert alice("PATCH", f"/agents/{disabled.id}", {"enabled": False}).status == 200
     assert alice("DELETE", f"/agents/{deleted.id}?force=1").status == 204
@@ -119,7 +119,8 @@ def _built_scene(alice: Person, bob: Person, charlie: Person) -> _Scene:
         "other user": charlie.full,
         "staff": bob.full,
         "agent of another user": foreign.token,
-        "sibling agent": alice.add_agent().token,
+        "sibling agent": alice.add_agent(acts_for_owner=True).token,
+        "agent for itself": alice.add_agent().token,
     }
     for person in (bob, charlie):
         person.add_channel()
