@@ -296,6 +296,6 @@ def reckon_anew(calendar: WorkCalendar) -> None:
             try:
                 schedule.next_at = cron_of(schedule, after=now).next_after(now)
             except InvalidSchedule:
-                # Its next moment is looked at by the scan, which switches it off and tells its owner.
+                # The scan reads its next time, disables the schedule and notifies the owner.
                 continue
             schedule.save(update_fields=["next_at"])
