@@ -32,9 +32,28 @@ def _templates() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
     return tuple((re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in paths)
 
 
+def _closed(node: Any) -> Any:
+    """Copy a schema so that each object with named properties refuses every other property."""
+    if isinstance(node, list):
+        return [_closed(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {name: _closed(value) for name, value in node.items()}
+    if node.get("type") == "object" and "properties" in node:
+        copy.setdefault("additionalProperties", False)
+    return copy
+
+
+@functools.cache
+def _answer_components() -> dict[str, Any]:
+    return dict(_closed(schema()["components"]))
+
+
 @functools.cache
 def _validator(reference: str) -> Draft202012Validator:
-    return Draft202012Validator({"$ref": reference, "components": schema()["components"]})
+    # `check_error` says which details an error may add.
+    components = schema()["components"] if reference == _ERROR["$ref"] else _answer_components()
+    return Draft202012Validator({"$ref": reference, "components": components})
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from agents.services.manage import create_agent
 from agents.services.presence import AgentTouch, touch_agents
 from chat.commands.interpret import answer
 from chat.commands.registry import Line
+from jobs.api.order import QueuedSerializer
 from jobs.life.report import ReportKind
 from jobs.models import DelayedJob, Job
 from kernel.clock import database_now, rfc3339
@@ -48,6 +49,10 @@ OPTIONS: dict[str, Any] = {
     "wait_until": _UNTIL,
 }
 """The value that each option is sent with; answers show the same."""
+
+
+def test_the_table_has_every_option() -> None:
+    assert set(OPTIONS) == set(QueuedSerializer().fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
