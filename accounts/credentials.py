@@ -113,10 +113,10 @@ def identify_again(principal: Principal) -> Principal:
 
 
 def limit_on(principal: Principal) -> Limit | None:
-    """Return the rate limit of this caller's token; None: there is no limit."""
+    """Return the rate limit of this person or agent; None: there is no limit."""
     if not principal.limited:
         return None
-    return (agent_calls if principal.kind is TokenKind.AGENT else user_calls)(principal.digest)
+    return agent_calls(principal.agent_id) if principal.kind is TokenKind.AGENT else user_calls(principal.owner_id)
 
 
 def require(principal: Principal, power: Power) -> None:

@@ -64,16 +64,16 @@ class Tally:
     seconds_left: float
 
 
-def user_calls(token_digest: str) -> Limit | None:
-    """Return the limit on the calls of a user's token; None: there is none."""
-    sentence = _("This token may make %(number)s calls a minute. Try again in %(seconds)s seconds.")
-    return _limit("user", token_digest, settings.USER_CALLS_A_MINUTE, sentence)
+def user_calls(owner_id: str) -> Limit | None:
+    """Return the limit on the calls of a person, with all of their tokens together; None: there is none."""
+    sentence = _("You may make %(number)s calls a minute with all your tokens. Try again in %(seconds)s seconds.")
+    return _limit("user", owner_id, settings.USER_CALLS_A_MINUTE, sentence)
 
 
-def agent_calls(token_digest: str) -> Limit | None:
-    """Return the limit on the calls of an agent's token; None: there is none."""
+def agent_calls(agent_id: str) -> Limit | None:
+    """Return the limit on the calls of an agent, whichever token it has; None: there is none."""
     sentence = _("This agent may make %(number)s calls a minute. Try again in %(seconds)s seconds.")
-    return _limit("agent", token_digest, settings.AGENT_CALLS_A_MINUTE, sentence)
+    return _limit("agent", agent_id, settings.AGENT_CALLS_A_MINUTE, sentence)
 
 
 def unknown_tokens(address: str | None) -> Limit | None:

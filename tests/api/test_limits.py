@@ -48,9 +48,11 @@ def minted(name):
     user = get_or_create_user(username=name)
     token = mint_user_token(user=user, scope="full", actor="test")
     return token, create_agent(owner=user, name="limited", actor="test")[1]
-callers = [minted(f"user-{number}") for number in range(12)]
+callers = [minted(f"user-{number}") for number in range(13)]
+many = User.objects.get(username="user-12")
+tokens = [mint_user_token(user=many, scope=scope, actor="test") for scope in ("full", "jobs") * 6]
 User.objects.create(username="boss", is_staff=True)
-made = json.dumps([*callers, minted("boss")])
+made = json.dumps([*callers[:-1], minted("boss"), tokens])
 # What changed lately the gateway looks up anew each time; a slow machine would still be in that time.
 for model in (UserToken, Agent, AgentToken):
     model.objects.update(changed_at=F("changed_at") - timedelta(minutes=1))
@@ -66,8 +68,9 @@ class LimitedServer:
 
     def __init__(self, server: LiveServer) -> None:
         self.server = server
-        *callers, staff = json.loads(server.manage("shell", "--no-imports", "--command", _MINT))
+        *callers, staff, many = json.loads(server.manage("shell", "--no-imports", "--command", _MINT))
         self.staff: tuple[str, str] = tuple(staff)
+        self.tokens_of_one_user: list[str] = many
         self._callers = iter(callers)
 
     def fresh(self) -> tuple[str, str]:
@@ -149,6 +152,15 @@ def test_the_refusal_over_the_limit_names_its_end_in_both_languages(limited: Lim
     assert chinese["message"] != body["message"]
     assert _call(limited.server, "/agent/job", agent)[0] == 204  # counted apart
     assert limited.server.call("GET", "/status")[0] == 204
+
+
+def test_twelve_tokens_of_a_user_share_one_limit(limited: LimitedServer) -> None:
+    tokens = limited.tokens_of_one_user
+    calls = 2 * len(tokens)
+    assert calls > USER_CALLS
+    statuses = _race(lambda at: _call(limited.server, _USER_PATHS[at % 2], tokens[at // 2])[0], calls)
+    # A token with a scope for jobs may not read /me: a refusal is a call too.
+    assert statuses[429] == calls - USER_CALLS, statuses
 
 
 def test_old_agent_over_the_limit_gets_429_and_comes_back(limited: LimitedServer) -> None:
