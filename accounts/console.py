@@ -25,7 +25,7 @@ from accounts.pages import console_page, form_page, show_once, take_once
 from accounts.services.audit import record_audit
 from accounts.services.tokens import mint_user_token, revoke_user_token
 from kernel.clock import database_now
-from kernel.errors import LimitExceeded, Unavailable
+from kernel.errors import LimitExceeded, TokenLimit, Unavailable
 from kernel.http.addresses import address_of
 from kernel.limits import login_tries
 
@@ -96,9 +96,12 @@ def token_mint(request: HttpRequest, user: User) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():
         return _account_page(request, user, form, status=400)
-    token = mint_user_token(
-        user=user, scope=form.cleaned_data["scope"], remark=form.cleaned_data["remark"], actor=f"user:{user.pk}"
-    )
+    scope, remark = form.cleaned_data["scope"], form.cleaned_data["remark"]
+    try:
+        token = mint_user_token(user=user, scope=scope, remark=remark, actor=f"user:{user.pk}")
+    except TokenLimit as error:
+        form.add_error("scope", error.message)
+        return _account_page(request, user, form, status=error.status)
     show_once(request, "user-token", token)
     return redirect("console:account")
 

@@ -315,6 +315,30 @@ class JobTaken(AppError):
     sentence = _("This offer of the job is over. Ask for the next job.")
 
 
+class TokenLimit(AppError):
+    """The owner has as many working tokens as they may have."""
+
+    status = 409
+    code = "TokenLimit"
+    sentence = _("You have %(used)s tokens and may have %(limit)s. Revoke one that you no longer need.")
+
+
+class QueueLimit(AppError):
+    """The owner has as many queues as they may have."""
+
+    status = 409
+    code = "QueueLimit"
+    sentence = _("You have %(used)s queues and may have %(limit)s. Remove one that you no longer need.")
+
+
+class DelayedJobLimit(AppError):
+    """The owner has as many scheduled delayed jobs as they may have."""
+
+    status = 409
+    code = "DelayedJobLimit"
+    sentence = _("You have %(used)s delayed jobs and may have %(limit)s. Cancel those that you no longer need.")
+
+
 class StateLimit(AppError):
     """The owner has reached the limit of entries in the state store."""
 
@@ -361,6 +385,17 @@ class QueueFull(AppError):
     status = 429
     code = "QueueFull"
     sentence = _("The queue %(name)s is full: %(limit)s jobs wait. Send the job again later.")
+
+
+class JobLimit(AppError):
+    """As many jobs of the owner wait as may wait."""
+
+    status = 429
+    code = "JobLimit"
+    sentence = _(
+        "%(limit)s of your jobs wait for an agent, and no more may wait. Start the agents that should run them or "
+        "cancel jobs that you no longer need, then send the job again."
+    )
 
 
 class Unavailable(AppError):

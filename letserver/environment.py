@@ -130,13 +130,13 @@ SETTINGS = (
         name="LETSERVER_USER_CALLS_A_MINUTE",
         default="60",
         read=readers.number(0, 1_000_000),
-        meaning="How many calls a minute one user token may make; 0: any number. Staff have no limit.",
+        meaning="How many calls a minute a user may make with all their tokens; 0: any number. Staff have no limit.",
     ),
     Setting(
         name="LETSERVER_AGENT_CALLS_A_MINUTE",
         default="600",
         read=readers.number(0, 1_000_000),
-        meaning="How many calls a minute one agent token may make; 0: any number. Agents of staff have no limit.",
+        meaning="How many calls a minute one agent may make; 0: any number. Agents of staff have no limit.",
     ),
     Setting(
         name="LETSERVER_AUTH_FAILURES_A_MINUTE",
@@ -156,6 +156,43 @@ SETTINGS = (
         default="100",
         read=readers.number(0, 1_000_000),
         meaning="How many schedules a user may have; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_TOKENS_PER_USER",
+        default="50",
+        read=readers.number(0, 1_000_000),
+        meaning="How many tokens of a user may work at a time; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_QUEUES_PER_USER",
+        default="200",
+        read=readers.number(0, 1_000_000),
+        meaning="How many queues a user may have; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_WAITING_JOBS_PER_USER",
+        default="10000",
+        read=readers.number(0, 100_000_000),
+        meaning="How many jobs of a user may wait for an agent; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_DELAYED_JOBS_PER_USER",
+        default="10000",
+        read=readers.number(0, 100_000_000),
+        meaning="How many delayed jobs of a user may be scheduled; 0: any number. Staff have no limit.",
+    ),
+    Setting(
+        name="LETSERVER_JOBS_KEPT_PER_USER",
+        default="100000",
+        read=readers.number(0, 1_000_000_000),
+        meaning="How many finished jobs of a user are kept; older ones are deleted. 0: any number. "
+        "Jobs of staff are kept whatever their number.",
+    ),
+    Setting(
+        name="LETSERVER_JOBS_KEPT_DAYS",
+        default="90",
+        read=readers.number(0, 36_500),
+        meaning="For how many days after its end a job is kept, with its events, output and log; 0: for ever.",
     ),
     Setting(
         name="LETSERVER_SHORTEST_SCHEDULE_SECONDS",

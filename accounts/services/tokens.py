@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from accounts import tokens
 from accounts.models import TokenScope, User, UserToken
+from accounts.plan import plan_of
 from accounts.services.audit import record_audit
 from kernel.clock import database_now
+from kernel.errors import TokenLimit
 from kernel.sealing import Unsealable, seal, unseal
 from kernel.transactions import named_transaction
 
 
 def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", keep: bool = False) -> str:
-    """Mint a token of a scope and return it. It cannot be read again, unless `keep` stores it encrypted."""
+    """Mint a token of a scope and return it. It cannot be read again, unless `keep` stores it encrypted.
+
+    Raises TokenLimit. The lock on the person's row makes concurrent calls count each other's tokens.
+    """
     token = tokens.new_user_token(scope)
     with named_transaction("token.mint"):
+        _require_room_for_a_token(User.objects.select_for_update().get(pk=user.pk))
         now = database_now()
         row = UserToken(
             user=user,
@@ -30,6 +36,15 @@ def mint_user_token(*, user: User, scope: str, actor: str, remark: str = "", kee
             actor=actor, action="token.mint", subject=f"user:{user.pk}", now=now, details={"id": row.pk, "scope": scope}
         )
     return token
+
+
+def _require_room_for_a_token(user: User) -> None:
+    limit = plan_of(user).tokens
+    if limit is None:
+        return
+    used = UserToken.objects.filter(user=user, revoked_at=None).count()
+    if used >= limit:
+        raise TokenLimit(params={"used": used, "limit": limit})
 
 
 def own_token(*, user: User, scope: str, actor: str, remark: str = "") -> str:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.plan import plan_of
 from accounts.quotas import Usage
 from agents.models import Agent
 from kernel.errors import AgentLimit
@@ -13,12 +14,13 @@ from kernel.errors import AgentLimit
 
 def agent_usage(owner: User) -> Usage | None:
     """Return the owner's use of the limit; None: there is no limit, as for staff."""
-    if owner.is_staff or not settings.AGENTS_PER_USER:
+    limit = plan_of(owner).agents
+    if limit is None:
         return None
     return Usage(
         name=_("Agents"),
         used=Agent.objects.visible_to(owner).count(),
-        limit=settings.AGENTS_PER_USER + owner.bonus_agents,
+        limit=limit,
         bonus=owner.bonus_agents,
     )
 

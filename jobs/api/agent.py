@@ -32,6 +32,7 @@ from kernel.errors import (
     InvalidMessage,
     JobCanceled,
     JobFinished,
+    JobLimit,
     JobNotFound,
     JobTaken,
     NotFound,
@@ -232,7 +233,7 @@ class AgentAddsJob(AgentOperation):
         "agent_job_add",
         "Send a job to an agent of the same owner",
         answers={201: None},
-        errors=[AgentNotFound, InvalidAgent, InvalidMessage, UnavailableAgent],
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage, JobLimit, UnavailableAgent],
         request=LineSerializer,
     )
     def post(self, request: Request) -> Response:

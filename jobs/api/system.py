@@ -11,7 +11,15 @@ from jobs.api import reading
 from jobs.api.schema import SystemJobSerializer
 from jobs.life.expire import expire_job
 from jobs.life.submit import submit_jobs
-from kernel.errors import AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobFinished, NotFound
+from kernel.errors import (
+    AgentNotFound,
+    IdempotencyMismatch,
+    InvalidAgent,
+    InvalidMessage,
+    JobFinished,
+    JobLimit,
+    NotFound,
+)
 from kernel.http.idempotency import read_idempotency_key
 from kernel.http.openapi import describe, idempotency_header
 from kernel.http.rest import Operation
@@ -27,7 +35,7 @@ class SystemJobs(Operation):
         "sys_jobs_create",
         "Send a job for a user",
         answers={204: None},
-        errors=[AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, NotFound],
+        errors=[AgentNotFound, IdempotencyMismatch, InvalidAgent, InvalidMessage, JobLimit, NotFound],
         request=SystemJobSerializer,
         parameters=[idempotency_header("1 to 255 characters: the same request again makes no second job.")],
     )

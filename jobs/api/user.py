@@ -31,6 +31,7 @@ from kernel.errors import (
     InvalidMessage,
     InvalidRequest,
     JobFinished,
+    JobLimit,
     NotFound,
     QueueDraining,
     QueueDuplicate,
@@ -63,7 +64,7 @@ class AddJobLine(HotOperation):
         "job_add",
         "Send a job in one line",
         answers={201: None},
-        errors=[AgentNotFound, InvalidAgent, InvalidMessage],
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage, JobLimit],
         request=LineSerializer,
         gateway=True,
     )
@@ -75,7 +76,7 @@ class AddJobLine(HotOperation):
         "job_add_get",
         "Send a job in one line, from a browser or a script without a body",
         answers={201: None},
-        errors=[AgentNotFound, InvalidAgent, InvalidMessage],
+        errors=[AgentNotFound, InvalidAgent, InvalidMessage, JobLimit],
         parameters=[
             query(
                 "msg", "`<agent name or alias> <job text>`", {"type": "string", "pattern": LINE_PATTERN}, required=True
@@ -109,6 +110,7 @@ class Jobs(HotOperation):
             InvalidAgent,
             InvalidMessage,
             IdempotencyMismatch,
+            JobLimit,
             QueueDraining,
             QueueDuplicate,
             QueueFull,

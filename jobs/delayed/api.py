@@ -29,11 +29,13 @@ from jobs.delayed.wire import (
 from jobs.models import CALLBACK_LENGTH, MESSAGE_LENGTH, DelayedState
 from kernel.errors import (
     AgentNotFound,
+    DelayedJobLimit,
     IdempotencyMismatch,
     InvalidAgent,
     InvalidDuration,
     InvalidMessage,
     InvalidRequest,
+    JobLimit,
     KeyTaken,
     NotFound,
     NotScheduled,
@@ -104,6 +106,7 @@ class DelayedJobs(Operation):
         answers={201: DelayedJobSerializer, 200: DelayedJobSerializer},
         errors=[
             AgentNotFound,
+            DelayedJobLimit,
             QueueNotFound,
             InvalidAgent,
             InvalidDuration,
@@ -207,7 +210,7 @@ class DelayedJobFire(Operation):
         "delayed_jobs_fire",
         "Fire a delayed job now",
         answers={200: DelayedJobSerializer},
-        errors=[NotFound, NotScheduled, QueueDraining, QueueDuplicate, QueueFull],
+        errors=[NotFound, NotScheduled, JobLimit, QueueDraining, QueueDuplicate, QueueFull],
     )
     def post(self, request: Request, delayed_id: str) -> Response:
         """Fire it before its moment, once. If it has fired already, return it unchanged."""
@@ -222,7 +225,7 @@ class AgentDelaysJob(AgentOperation):
         "agent_job_delayed",
         "Send a job to oneself, later",
         answers={201: None},
-        errors=[InvalidDuration, InvalidMessage, UnavailableAgent, IdempotencyMismatch],
+        errors=[DelayedJobLimit, InvalidDuration, InvalidMessage, UnavailableAgent, IdempotencyMismatch],
         request=OwnDelayedJobSerializer,
         parameters=[idempotency_header("1 to 255 characters: the same request again makes no second one.")],
     )

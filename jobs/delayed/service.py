@@ -18,10 +18,12 @@ from jobs.delayed.ends import REPLACED, end_rows
 from jobs.models import DelayedJob, DelayedState
 from jobs.old_digests import old_delayed_digest
 from jobs.order import OF_QUEUES, JobOrder, OrderChange, check_options
+from jobs.room import delayed_jobs
 from jobs.targets import Target, find_target
 from kernel.clock import database_now
 from kernel.errors import (
     AppError,
+    DelayedJobLimit,
     IdempotencyMismatch,
     InvalidDuration,
     InvalidRequest,
@@ -147,7 +149,7 @@ def create_delayed(wanted: Sequence[NewDelayedJob], *, now: dt.datetime | None =
 
     Per item: InvalidDuration for a moment out of range; AgentNotFound, InvalidAgent for one that is disabled,
     QueueNotFound; InvalidRequest for a wait_until that is not after the moment; KeyTaken under a key that is scheduled,
-    unless `if_exists` says what then; IdempotencyMismatch.
+    unless `if_exists` says what then; DelayedJobLimit; IdempotencyMismatch.
     Raises IntegrityError when another transaction won a race for a key: the caller tries again and finds its row.
     """
     with transaction.atomic():
@@ -232,6 +234,9 @@ def _stored(new: NewDelayedJob, now: dt.datetime) -> Stored:
         if new.if_exists is not IfExists.REPLACE:
             return Stored(row=earlier, created=False)
         end_rows([earlier], DelayedState.CANCELED, now=now, reason=REPLACED)
+    given, cap = delayed_jobs.take(new.owner_id, 1)
+    if not given:
+        raise DelayedJobLimit(params={"used": cap, "limit": cap})
     row = DelayedJob(
         **new.order.columns,
         id=new.delayed_id,

@@ -12,9 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 from jobs.models import Job, Queue, QueueState
 from jobs.order import JobOrder
+from jobs.room import waiting_jobs
 from jobs.states import JobStatus
 from jobs.transitions import record_submission
-from kernel.errors import AppError, QueueDraining, QueueDuplicate, QueueFull
+from kernel.errors import AppError, JobLimit, QueueDraining, QueueDuplicate, QueueFull
+
+_AGAIN_AFTER_SECONDS = 30
 
 
 def new_job(
@@ -80,17 +83,33 @@ def insert_jobs(
 
     A job in a queue runs where its queue says, and has the queue's retries and pauses if it brings none. It is
     refused with QueueDraining, QueueFull or QueueDuplicate; a later attempt only with QueueDuplicate. A distinct queue
-    gives a job without a `distinct_slot` one from its task, else its message.
+    gives a job without a `distinct_slot` one from its task, else its message. With JobLimit a first attempt is refused
+    whose owner has as many waiting jobs as they may have.
 
-    Locks: the rows of the queues. Three statements, one more for the queues, and at most two more for each of them.
+    Locks: the rows of the queues. Three statements, one more for the queues, and at most two more for each of them; now
+    and then two for an owner (`jobs.room`).
     """
     known = {} if are_new else Job.objects.in_bulk([job.pk for job in jobs])
     fresh = [job for job in jobs if job.pk not in known]
     refusals = _refusals([job for job in fresh if job.queue_id])
     fresh = [job for job in fresh if job.pk not in refusals]
+    refusals |= _over_the_cap(fresh)
+    fresh = [job for job in fresh if job.pk not in refusals]
     Job.objects.bulk_create(fresh)
     record_submission(fresh, now=now, actor_of=dict(actor_of))
     return [known.get(job.pk) or refusals.get(job.pk) or job for job in jobs]
+
+
+def _over_the_cap(jobs: Sequence[Job]) -> dict[str, AppError]:
+    """Return the first attempts, the last ones of each owner, for which their owner has no room."""
+    refusals: dict[str, AppError] = {}
+    firsts = [job for job in jobs if job.attempt == 1]
+    for owner_id in dict.fromkeys(job.owner_id for job in firsts):
+        members = [job for job in firsts if job.owner_id == owner_id]
+        given, cap = waiting_jobs.take(owner_id, len(members))
+        for job in members[given:]:
+            refusals[job.pk] = JobLimit(params={"limit": cap}, retry_after_seconds=_AGAIN_AFTER_SECONDS)
+    return refusals
 
 
 def _refusals(jobs: Sequence[Job]) -> dict[str, AppError]:

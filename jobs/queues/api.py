@@ -36,12 +36,14 @@ from kernel.errors import (
     InvalidMessage,
     JobCanceled,
     JobFinished,
+    JobLimit,
     JobTaken,
     NotFound,
     QueueBusy,
     QueueDraining,
     QueueDuplicate,
     QueueFull,
+    QueueLimit,
     QueueNotFound,
     QueueNotPulled,
 )
@@ -160,7 +162,7 @@ class OneQueue(_OfUser):
         "queues_put",
         "Make a queue, or change it",
         answers={200: QueueSerializer, 201: QueueSerializer},
-        errors=[AgentNotFound],
+        errors=[AgentNotFound, QueueLimit],
         request=wire.QueueSettingsSerializer,
     )
     def put(self, request: Request, name: str) -> Response:
@@ -191,6 +193,7 @@ class QueueJobs(_OfUser):
             InvalidMessage,
             QueueDraining,
             QueueDuplicate,
+            JobLimit,
             QueueFull,
             QueueNotFound,
         ],

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from accounts.plan import plan_of
 from accounts.querysets import Viewer
 from agents.names import checked_tag
 from agents.services.find import find_agent
@@ -21,7 +23,7 @@ from jobs.states import ACTIVE, TERMINAL, WAITING, JobStatus, Move
 from jobs.targets import find_queues
 from jobs.transitions import JobMove, lock_jobs, move_jobs
 from kernel.clock import database_now
-from kernel.errors import InvalidRequest, QueueBusy, QueueNotFound
+from kernel.errors import InvalidRequest, QueueBusy, QueueLimit, QueueNotFound
 from kernel.ids import lowest_id
 from kernel.names import NameRule
 from kernel.transactions import named_transaction
@@ -84,7 +86,7 @@ def put_queue(*, viewer: Viewer, name: str, settings: QueueSettings, channel: st
     """Make the queue, or give it these settings in place of all it had; return it and whether it is new.
 
     Jobs that wait go where the queue now runs. `channel`: the channel of the coyotes API that a new queue is.
-    Raises InvalidRequest for a name or a tag that may not be used, AgentNotFound.
+    Raises InvalidRequest for a name or a tag that may not be used, AgentNotFound; QueueLimit for one too many.
     """
     _NAME.check(name)
     if settings.agent and settings.tag:
@@ -104,6 +106,8 @@ def put_queue(*, viewer: Viewer, name: str, settings: QueueSettings, channel: st
     with named_transaction("queue.put"):
         now = database_now()
         new = {**values, "created_at": now, "updated_at": now, "channel": channel}
+        if not Queue.objects.filter(owner_id=viewer.owner_id, name=name).exists():
+            _require_room_for_a_queue(viewer.owner_id)
         queue, is_new = Queue.objects.get_or_create(owner_id=viewer.owner_id, name=name, defaults=new)
         if not is_new:
             queue = lock_queues([queue.pk])[queue.pk]
@@ -184,6 +188,16 @@ def count_queues(queues: Sequence[Queue], *, now: dt.datetime | None = None) -> 
         )
         for row in counted
     }
+
+
+def _require_room_for_a_queue(owner_id: str) -> None:
+    """Raise QueueLimit. The lock on the owner's row makes concurrent calls count each other's queues."""
+    limit = plan_of(User.objects.select_for_update().get(pk=owner_id)).queues
+    if limit is None:
+        return
+    used = Queue.objects.filter(owner_id=owner_id).count()
+    if used >= limit:
+        raise QueueLimit(params={"used": used, "limit": limit})
 
 
 def _locked(queue: Queue) -> Queue:

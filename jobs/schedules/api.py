@@ -47,6 +47,7 @@ from kernel.errors import (
     InvalidDuration,
     InvalidMessage,
     InvalidRequest,
+    JobLimit,
     NameTaken,
     QueueDraining,
     QueueDuplicate,
@@ -231,7 +232,7 @@ class ScheduleRunNow(Operation):
         "schedules_run",
         "Start a schedule's job now",
         answers={201: RunSerializer},
-        errors=[ScheduleNotFound, InvalidAgent, QueueDraining, QueueDuplicate, QueueFull],
+        errors=[ScheduleNotFound, InvalidAgent, JobLimit, QueueDraining, QueueDuplicate, QueueFull],
         parameters=[idempotency_header("1 to 255 characters: the same request again starts no second job.")],
     )
     def post(self, request: Request, schedule_id: str) -> Response:

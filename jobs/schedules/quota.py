@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.plan import plan_of
 from accounts.quotas import Usage
 from jobs.models import Schedule
 from kernel.errors import ScheduleLimit
@@ -15,10 +16,11 @@ from kernel.errors import ScheduleLimit
 
 def schedule_usage(owner: User) -> Usage | None:
     """Return how many schedules a user has and may have; None if there is no limit, as for staff."""
-    if owner.is_staff or not settings.SCHEDULES_PER_USER:
+    limit = plan_of(owner).schedules
+    if limit is None:
         return None
     used = Schedule.objects.visible_to(owner).count()
-    return Usage(name=_("Schedules"), used=used, limit=settings.SCHEDULES_PER_USER)
+    return Usage(name=_("Schedules"), used=used, limit=limit)
 
 
 def shortest_gap_for(owner: User) -> dt.timedelta:

@@ -56,15 +56,17 @@ def test_progress_of_a_job(alice: Person, agent: TheirAgent) -> None:
 
 
 def test_job_in_one_line(alice: Person, agent: TheirAgent) -> None:
-    # Token; the agent by name, known ids, the job, the event.
+    # Token; the agent by name, known ids, the job, the event; the owner and how many of their jobs wait, once for a
+    # tenth of the room that is left.
+    assert _queries(alice, "POST", "/job/add", {"message": "bar x"}, token=alice.full) == 7
     assert _queries(alice, "POST", "/job/add", {"message": "bar x"}, token=alice.full) == 5
 
 
 def test_job_with_a_key(alice: Person, agent: TheirAgent) -> None:
     body = {"agent": "bar", "message": "x"}
     headers = {"Idempotency-Key": "k"}
-    # One more for the key; the answer reads the job, its output and its events.
-    assert _queries(alice, "POST", "/jobs", body, token=alice.full, headers=headers) == 9
+    # One more for the key, two for the room; the answer reads the job, its output and its events.
+    assert _queries(alice, "POST", "/jobs", body, token=alice.full, headers=headers) == 11
 
 
 def test_one_job(alice: Person, agent: TheirAgent) -> None:
