@@ -10,7 +10,7 @@ from celery import shared_task
 from jobs.coyotes.failed import forget_old_failed_tasks
 from jobs.delayed import ends as delayed_ends
 from jobs.delayed import release
-from jobs.life import offline, overdue, upkeep
+from jobs.life import offline, overdue, retention, upkeep
 from jobs.schedules import calendars, grace, scan
 from jobs.watch import due, service
 
@@ -108,6 +108,13 @@ def evaluate_ends() -> None:
         if time.monotonic() >= deadline:
             wake_evaluator(())
             return
+
+
+@shared_task(name="jobs.delete_old")
+def delete_old() -> None:
+    """Delete what ended long ago, for about a second; then the other tasks have their turn and the rest queues up."""
+    if retention.delete_old(until=time.monotonic() + _TURN_SECONDS):
+        delete_old.apply_async(retry=False)
 
 
 @shared_task(name="jobs.sweep_failed_ends")

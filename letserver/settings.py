@@ -180,6 +180,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget old moments": {"task": "jobs.sweep_old_runs", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "warn of calendars": {"task": "jobs.warn_of_calendars", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget old idempotency keys": {"task": "jobs.sweep_keys", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "delete old jobs": {"task": "jobs.delete_old", "schedule": 300.0, "options": {"expire_seconds": 300}},
     "evaluate ends": {"task": "jobs.evaluate_ends", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "forget old logins": {"task": "accounts.sweep_attempts", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget failed ends": {"task": "jobs.sweep_failed_ends", "schedule": 3600.0, "options": {"expire_seconds": 600}},

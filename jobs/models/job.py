@@ -79,6 +79,8 @@ class Job(JobOptions):
             models.Index(fields=["owner", "created_at", "id"], name="job_by_time"),
             models.Index(fields=["owner", "status", "created_at", "id"], name="job_by_time_status"),
             models.Index(fields=["owner", "agent", "created_at", "id"], name="job_by_time_agent"),
+            # The same of one source: GET /jobs?source=.
+            models.Index(fields=["owner", "source", "created_at", "id"], name="job_by_time_source"),
         ]
         constraints = [
             # T1: one row per key; the key is forgotten after seven days.
