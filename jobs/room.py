@@ -1,4 +1,4 @@
-"""The caps on what waits of one person: how many of their jobs, how many of their delayed jobs (`accounts.plan`)."""
+"""The limits on what waits of one person: how many of their jobs, how many of their delayed jobs (`accounts.plan`)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Room:
     """Tells how many more rows a person may have.
 
     Counting ten thousand rows costs milliseconds, so a process that has counted grants a tenth of the room that it
-    found without counting again. Near the cap every call counts. Several processes together may pass the cap by a
+    found without counting again. Near the limit every call counts. Several processes together may pass the limit by a
     tenth of it for each process.
     """
 
-    def __init__(self, cap: Callable[[Plan], int | None], count: Callable[[str, int], int]) -> None:
-        self._cap = cap
+    def __init__(self, limit: Callable[[Plan], int | None], count: Callable[[str, int], int]) -> None:
+        self._limit = limit
         self._count = count
         self._granted: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, owner_id: str, wanted: int) -> tuple[int, int]:
-        """Return how many of the wanted rows the person may have now, and the cap where that is fewer than wanted.
+        """Return how many of the wanted rows the person may have now, and the limit where that is fewer than wanted.
 
         No query within what was granted before, else two: the person, and the count.
         """
@@ -38,11 +38,11 @@ class Room:
             if granted >= wanted:
                 self._granted[owner_id] = granted - wanted
                 return wanted, 0
-        cap = self._cap(plan_of(User.objects.get(pk=owner_id)))
-        room = None if cap is None else max(0, cap - self._count(owner_id, cap))
+        limit = self._limit(plan_of(User.objects.get(pk=owner_id)))
+        room = None if limit is None else max(0, limit - self._count(owner_id, limit))
         given = wanted if room is None else min(wanted, room)
         self._remember(owner_id, _GRANT_WITHOUT_LIMIT if room is None else (room - given) // 10)
-        return given, cap or 0
+        return given, limit or 0
 
     def _remember(self, owner_id: str, granted: int) -> None:
         with self._lock:

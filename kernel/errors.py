@@ -372,7 +372,7 @@ class IdempotencyMismatch(AppError):
 
 
 class LimitExceeded(AppError):
-    """Too many calls with one token, or too many unknown tokens from one address, within a minute."""
+    """Too many calls of one person or agent, or too many unknown tokens from one address, within a minute."""
 
     status = 429
     code = "LimitExceeded"

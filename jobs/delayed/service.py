@@ -234,9 +234,9 @@ def _stored(new: NewDelayedJob, now: dt.datetime) -> Stored:
         if new.if_exists is not IfExists.REPLACE:
             return Stored(row=earlier, created=False)
         end_rows([earlier], DelayedState.CANCELED, now=now, reason=REPLACED)
-    given, cap = delayed_jobs.take(new.owner_id, 1)
+    given, limit = delayed_jobs.take(new.owner_id, 1)
     if not given:
-        raise DelayedJobLimit(params={"used": cap, "limit": cap})
+        raise DelayedJobLimit(params={"used": limit, "limit": limit})
     row = DelayedJob(
         **new.order.columns,
         id=new.delayed_id,

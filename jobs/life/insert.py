@@ -93,22 +93,22 @@ def insert_jobs(
     fresh = [job for job in jobs if job.pk not in known]
     refusals = _refusals([job for job in fresh if job.queue_id])
     fresh = [job for job in fresh if job.pk not in refusals]
-    refusals |= _over_the_cap(fresh)
+    refusals |= _over_the_limit(fresh)
     fresh = [job for job in fresh if job.pk not in refusals]
     Job.objects.bulk_create(fresh)
     record_submission(fresh, now=now, actor_of=dict(actor_of))
     return [known.get(job.pk) or refusals.get(job.pk) or job for job in jobs]
 
 
-def _over_the_cap(jobs: Sequence[Job]) -> dict[str, AppError]:
+def _over_the_limit(jobs: Sequence[Job]) -> dict[str, AppError]:
     """Return the first attempts, the last ones of each owner, for which their owner has no room."""
     refusals: dict[str, AppError] = {}
     firsts = [job for job in jobs if job.attempt == 1]
     for owner_id in dict.fromkeys(job.owner_id for job in firsts):
         members = [job for job in firsts if job.owner_id == owner_id]
-        given, cap = waiting_jobs.take(owner_id, len(members))
+        given, limit = waiting_jobs.take(owner_id, len(members))
         for job in members[given:]:
-            refusals[job.pk] = JobLimit(params={"limit": cap}, retry_after_seconds=_AGAIN_AFTER_SECONDS)
+            refusals[job.pk] = JobLimit(params={"limit": limit}, retry_after_seconds=_AGAIN_AFTER_SECONDS)
     return refusals
 
 

@@ -1,4 +1,4 @@
-"""The caps of one person: waiting jobs, delayed jobs, queues, tokens. Staff have none."""
+"""The limits of one person: waiting jobs, delayed jobs, queues, tokens. Staff have none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.factories import claim, make_agent, make_job, make_user, order, submi
 
 pytestmark = pytest.mark.django_db
 
-CAP = 3
+LIMIT = 3
 
 
 @pytest.fixture(autouse=True)
 def _three_of_each_in_english(settings: Settings) -> Iterator[None]:
-    settings.WAITING_JOBS_PER_USER = settings.DELAYED_JOBS_PER_USER = CAP
-    settings.QUEUES_PER_USER = settings.TOKENS_PER_USER = CAP
+    settings.WAITING_JOBS_PER_USER = settings.DELAYED_JOBS_PER_USER = LIMIT
+    settings.QUEUES_PER_USER = settings.TOKENS_PER_USER = LIMIT
     with override("en"):
         yield
 
@@ -42,53 +42,53 @@ def _promote(user: User) -> None:
     user.refresh_from_db()
 
 
-def test_a_job_over_the_cap_is_refused_and_a_claim_makes_room() -> None:
+def test_a_job_over_the_limit_is_refused_and_a_claim_makes_room() -> None:
     agent = make_agent()
-    made = submit_jobs([submission(agent, str(number)) for number in range(CAP + 2)])
-    assert [isinstance(one, Job) for one in made] == [True] * CAP + [False] * 2
+    made = submit_jobs([submission(agent, str(number)) for number in range(LIMIT + 2)])
+    assert [isinstance(one, Job) for one in made] == [True] * LIMIT + [False] * 2
     refused = made[-1]
     assert isinstance(refused, JobLimit)
     assert (refused.status, refused.code) == (429, "JobLimit")
     assert refused.retry_after_seconds
     assert refused.message.startswith("3 of your jobs wait")
-    assert Job.objects.count() == CAP
+    assert Job.objects.count() == LIMIT
     assert claim(agent) is not None
     make_job(agent)
-    assert Job.objects.waiting().count() == CAP
+    assert Job.objects.waiting().count() == LIMIT
 
 
 def test_a_second_agent_of_the_owner_gives_no_room_and_another_owner_has_their_own() -> None:
     agent = make_agent()
-    submit_jobs([submission(agent, str(number)) for number in range(CAP)])
+    submit_jobs([submission(agent, str(number)) for number in range(LIMIT)])
     second, others = make_agent(owner=agent.owner), make_agent()
     made = submit_jobs([submission(second), submission(others)])
     assert [type(one) for one in made] == [JobLimit, Job]
 
 
-def test_the_same_request_again_is_answered_at_the_cap() -> None:
+def test_the_same_request_again_is_answered_at_the_limit() -> None:
     agent = make_agent()
     first = submission(agent, idempotency_key="k")
     (job,) = submit_jobs([first])
-    submit_jobs([submission(agent, str(number)) for number in range(CAP)])
+    submit_jobs([submission(agent, str(number)) for number in range(LIMIT)])
     assert submit_jobs([first]) == [job]
 
 
-def test_another_attempt_passes_the_cap() -> None:
+def test_another_attempt_passes_the_limit() -> None:
     agent = make_agent()
     job = make_job(agent)
-    submit_jobs([submission(agent, str(number)) for number in range(CAP)])
+    submit_jobs([submission(agent, str(number)) for number in range(LIMIT)])
     now = database_now()
     attempt = new_attempt(job, now, now=now, slot=None)
     assert insert_jobs([attempt], now=now, actor_of={attempt.pk: "retry"}) == [attempt]
 
 
-@pytest.mark.parametrize("number", [0, CAP])
-def test_staff_and_a_cap_of_zero_let_any_number_wait(settings: Settings, number: int) -> None:
+@pytest.mark.parametrize("number", [0, LIMIT])
+def test_staff_and_a_limit_of_zero_let_any_number_wait(settings: Settings, number: int) -> None:
     agent = make_agent()
     settings.WAITING_JOBS_PER_USER = number
     if number:
         _promote(agent.owner)
-    made = submit_jobs([submission(agent, str(index)) for index in range(CAP * 3)])
+    made = submit_jobs([submission(agent, str(index)) for index in range(LIMIT * 3)])
     assert all(isinstance(one, Job) for one in made)
 
 
@@ -99,7 +99,7 @@ def test_a_process_counts_once_for_a_tenth_of_the_room(settings: Settings) -> No
         for number in range(40):
             submit_jobs([submission(agent, str(number))])
     counts = [query for query in captured if "COUNT(*)" in query["sql"]]
-    assert Job.objects.count() == 30, "one process keeps the cap exactly"
+    assert Job.objects.count() == 30, "one process keeps the limit exactly"
     # 30 - 1 leaves 29: 2 are granted; 27 - 1: 2 more; ... From 9 on, and for the 10 refusals, each counts.
     assert 10 < len(counts) < 32
 
@@ -115,9 +115,9 @@ def _delay(owner: User, agent_id: str) -> object:
     return made
 
 
-def test_a_delayed_job_over_the_cap_is_refused_and_a_cancel_makes_room() -> None:
+def test_a_delayed_job_over_the_limit_is_refused_and_a_cancel_makes_room() -> None:
     agent = make_agent()
-    for _ in range(CAP):
+    for _ in range(LIMIT):
         assert not isinstance(_delay(agent.owner, agent.pk), AppError)
     refused = _delay(agent.owner, agent.pk)
     assert isinstance(refused, DelayedJobLimit)
@@ -130,9 +130,9 @@ def test_a_delayed_job_over_the_cap_is_refused_and_a_cancel_makes_room() -> None
     assert not isinstance(_delay(agent.owner, agent.pk), AppError)
 
 
-def test_a_queue_over_the_cap_is_refused_and_those_that_are_there_can_be_changed() -> None:
+def test_a_queue_over_the_limit_is_refused_and_those_that_are_there_can_be_changed() -> None:
     owner = make_user()
-    queues = [put_queue(viewer=owner, name=f"q{number}", settings=QueueSettings())[0] for number in range(CAP)]
+    queues = [put_queue(viewer=owner, name=f"q{number}", settings=QueueSettings())[0] for number in range(LIMIT)]
     with pytest.raises(QueueLimit, match="You have 3 queues and may have 3"):
         put_queue(viewer=owner, name="more", settings=QueueSettings())
     changed, is_new = put_queue(viewer=owner, name="q0", settings=QueueSettings(width=7))
@@ -143,9 +143,9 @@ def test_a_queue_over_the_cap_is_refused_and_those_that_are_there_can_be_changed
     put_queue(viewer=owner, name="another", settings=QueueSettings())
 
 
-def test_a_token_over_the_cap_is_refused_and_a_revoked_one_makes_room() -> None:
+def test_a_token_over_the_limit_is_refused_and_a_revoked_one_makes_room() -> None:
     owner = make_user()
-    for _ in range(CAP):
+    for _ in range(LIMIT):
         mint_user_token(user=owner, scope="jobs", actor="test")
     with pytest.raises(TokenLimit, match="You have 3 tokens and may have 3"):
         mint_user_token(user=owner, scope="full", actor="test")
