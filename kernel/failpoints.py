@@ -52,6 +52,8 @@ POINTS = {
     "ticker.after_commit": "The change of the due scans is committed.",
     "keys.before_commit": "The sweep has freed old idempotency keys.",
     "keys.after_commit": "The keys are free.",
+    "retention.before_commit": "The sweep has deleted ended jobs with their events, outputs and logs.",
+    "retention.after_commit": "That batch is gone; there may be more.",
     "lost_bells.before_ring": "The sweep has found the rows whose bell was lost; none has rung.",
     "lost_bells.after_ring": "The sweep has rung again.",
     "bell.before_queue": "A move is committed; its bell is not queued.",

@@ -35,6 +35,7 @@ from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
 from jobs.life.submit import submit_jobs
+from jobs.life.retention import delete_surplus
 from jobs.life.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.models import Job
 from jobs.states import JobStatus
@@ -43,7 +44,7 @@ from kernel.bells import ringer
 from kernel.clock import database_now
 from kernel.ids import new_id
 from kernel.transactions import run_one
-from tests.factories import claim, gateway_alive, make_agent, make_job, make_user, submission
+from tests.factories import claim, gateway_alive, make_agent, make_job, make_job_in, make_user, submission
 from tests.faults.chat_workloads import answer_later, choose_one, hear_one, invite_one, use_codes
 from tests.faults.delay_workloads import fire_some, restore_some, tell_of_some
 from tests.faults.journal import Journal
@@ -141,6 +142,14 @@ def _keys(journal: Journal) -> None:
     report_jobs([Report(agent_id=agent.pk, job_id=job.pk, kind=ReportKind.FAIL, output=Output(text="no"))])
     _taken(journal, job, ReportKind.FAIL, "no")
     forget_old_keys(now=database_now() + dt.timedelta(days=8))
+
+
+def _retention(_journal: Journal) -> None:
+    """The job is not in the journal, because it may be gone."""
+    agent = _agent()
+    make_job_in(JobStatus.SUCCEEDED, agent)
+    assert delete_surplus(agent.owner_id, 1, now=database_now() + dt.timedelta(hours=1)) == 1
+    assert not Job.objects.filter(owner_id=agent.owner_id).exists()
 
 
 def _lost_bells(journal: Journal) -> None:
@@ -261,6 +270,7 @@ _WORKLOADS: dict[str, Callable[[Journal], None]] = {
     "overdue": _overdue,
     "put_back": _put_back,
     "release": fire_some,
+    "retention": _retention,
     "restore": restore_some,
     "queue": queue_some,
     "dead": bury_some,
