@@ -34,8 +34,8 @@ from jobs.life.log import append_log
 from jobs.life.offline import expire_jobs_of_absent_agents, mark_silent_agents
 from jobs.life.overdue import expire_overdue_jobs
 from jobs.life.report import Report, ReportKind, report_jobs
-from jobs.life.submit import submit_jobs
 from jobs.life.retention import delete_surplus
+from jobs.life.submit import submit_jobs
 from jobs.life.upkeep import beat_gateway_clock, forget_old_keys, ring_lost_bells
 from jobs.models import Job
 from jobs.states import JobStatus
