@@ -123,8 +123,10 @@ def test_what_belongs_to_somebody_else_is_not_there(
 def test_another_person_sees_nothing_of_it(name: str, at_charlie: Client, address: dict[str, str]) -> None:
     response = at_charlie.get(address[name])
     assert response.status_code == 200
+    # The agent is called box, and a form may have a checkbox.
+    page = text_of(response).replace('type="checkbox"', "")
     for secret in ("box", "Sat Nov 21", "lsj_", "alice"):
-        assert secret not in text_of(response)
+        assert secret not in page
 
 
 @pytest.mark.parametrize("name", sorted(BY_POST | WRITTEN))
