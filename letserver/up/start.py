@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from letserver.embedded import RedisServer, find_redis, ping, place_redis, write_configuration
+from letserver.embedded import NoSocketFolder, RedisServer, find_redis, ping, place_redis, write_configuration
 from letserver.environment import ROOT
 from letserver.lifeline import adopt_orphans, die_with_parent
 from letserver.up.children import Child, Program
@@ -109,10 +109,16 @@ def _place_redis(configuration: Configuration, stack: ExitStack) -> RedisServer 
     binary = find_redis()
     if binary is None:
         raise Refusal(
-            "找不到 Redis：请安装 redis-server，或用 LETSERVER_REDIS_URL 指定一个。",
-            "No Redis was found: install redis-server, or name one with LETSERVER_REDIS_URL.",
+            "找不到 Redis：请安装 valkey-server 或 redis-server，或用 LETSERVER_REDIS_URL 指定一个。",
+            "No Redis was found: install valkey-server or redis-server, or name one with LETSERVER_REDIS_URL.",
         )
-    return place_redis(binary, redis_folders(configuration.data, stack))
+    try:
+        return place_redis(binary, redis_folders(configuration.data, stack))
+    except NoSocketFolder as error:
+        raise Refusal(
+            "没有目录可以放私有 Redis 的 Unix 套接字：请把 TMPDIR 设为一个较短、只含普通字符的路径。",
+            "No folder takes the Unix socket of the private Redis: set TMPDIR to a short path of plain characters.",
+        ) from error
 
 
 def _start_redis(supervisor: Supervisor, redis: RedisServer, environment: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -35,13 +36,28 @@ def test_secrets_are_readable_by_their_owner_only(running: Instance) -> None:
     assert stat.S_IMODE((running.data / "agent").stat().st_mode) == 0o700
 
 
+def test_private_redis_is_maintained_and_listens_on_a_socket_only(running: Instance) -> None:
+    (redis,) = running.find("valkey-server")
+    ports = [line for table in ("tcp", "tcp6") for line in listening(redis, table)]
+    assert not ports, ports
+    assert stat.S_IMODE((running.data / "run").stat().st_mode) == 0o700
+    assert stat.S_IMODE((running.data / "run" / "redis.sock").stat().st_mode) == 0o700
+
+
+def listening(pid: int, table: str) -> list[str]:
+    """Return the lines of the kernel's table for the sockets on which the process listens."""
+    held = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="utf-8").splitlines()[1:]
+    return [line for line in lines if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in held]
+
+
 def test_agent_knows_none_of_the_servers_secrets(running: Instance) -> None:
     (agent,) = running.find("-m skadi")
     environment = Path(f"/proc/{agent}/environ").read_bytes()
     assert b"LETSERVER_" not in environment
 
 
-@pytest.mark.parametrize("words", ["letserver.web", "redis-server", " worker ", " beat ", "-m skadi"])
+@pytest.mark.parametrize("words", ["letserver.web", "valkey-server", " worker ", " beat ", "-m skadi"])
 def test_child_that_dies_comes_back(running: Instance, words: str) -> None:
     # A Celery worker has children of the same command line; the oldest is the one that was started.
     before = running.find(words)
