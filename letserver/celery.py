@@ -7,13 +7,29 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_process_init, worker_ready
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_init, worker_process_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
 
 app = Celery("letserver", task_cls="letserver.ticks:Tick")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_our_log_lines(**_: Any) -> None:
+    """Let Celery configure no logging, because its lines have another form and local time. Settings has ours."""
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _keep_files_private(**_: Any) -> None:
+    """Let every file be for this user alone, and refuse a data folder that others may have changed."""
+    from letserver.checks import claim_data_folder
+    from letserver.private import make_files_private
+
+    make_files_private()
+    claim_data_folder()
 
 
 @worker_init.connect

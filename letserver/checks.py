@@ -1,4 +1,4 @@
-"""Start-up checks of the database: refuse only what breaks a promise, and say how to mend it."""
+"""Start-up checks of database and data folder: refuse only what breaks a promise, and say how to mend it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import Error as DatabaseFault
 from django.db import connection
+
+from letserver.private import NotOurs, claim_folder
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,22 @@ def check_database(*, databases: Sequence[str] | None = None, **_: Any) -> list[
         hint = "Set sync_binlog=1, or switch the binary log off."
         errors.append(Error("The binary log is not synced at every commit.", hint=hint, id="letserver.E003"))
     return errors
+
+
+def claim_data_folder() -> None:
+    """End this process if the data folder, or a file in it, may be another user's; take the rights of others away.
+
+    A folder that does not exist is no reason: with MySQL nothing but collected static files is in it.
+    """
+    if not settings.DATA_DIR.exists():
+        return
+    try:
+        tightened = claim_folder(settings.DATA_DIR)
+    except NotOurs as error:
+        raise SystemExit(f"{error.chinese}\n{error.english}") from error
+    if tightened is not None:
+        extra = {"action": "data.tightened", "mode": f"{tightened.mode:o}", "paths": tightened.count}
+        logger.warning("the data folder was open to other users", extra=extra)
 
 
 def refuse_broken_promises() -> None:

@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 
 from letserver.protocol import BoundedProtocol
+from letserver.private import make_files_private
 
 # Long enough for a request in the database, short enough for Ctrl-C.
 _GRACEFUL_SECONDS = 2
@@ -80,13 +81,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m letserver.web", description=__doc__)
     parser.add_argument("--fd", type=int, help="number of an inherited descriptor that listens")
     arguments = parser.parse_args()
+    make_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letserver.settings")
     import django
     from django.conf import settings
 
-    from letserver.checks import refuse_broken_promises
+    from letserver.checks import claim_data_folder, refuse_broken_promises
 
     django.setup()
+    claim_data_folder()
     refuse_broken_promises()
     from jobs.clocks.watch import start_clock_watch
 

@@ -6,13 +6,15 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from letserver.up.words import Refusal
+from letserver.private import NotOurs, claim_folder, refuse_foreign
+from letserver.up.words import Refusal, tell_tightened
 
 _LOG_BYTES = 5 * 1024 * 1024
 # A supervisor killed with -9 leaves children that the kernel ends within milliseconds, and they hold the lock.
@@ -41,19 +43,23 @@ def write_private(path: Path, text: str) -> None:
 
 
 def open_data_folder(data: Path) -> None:
-    """Make the folder where missing, for its owner only. Raises Refusal."""
+    """Make the folder where missing, for its owner only, and say so if others could use it. Raises Refusal."""
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, mode in (("logs", 0o700), ("run", 0o700), ("agent", 0o700)):
-            (data / name).mkdir(mode=mode, exist_ok=True)
+        tightened = claim_folder(data)
+        for name in ("logs", "run", "agent"):
+            (data / name).mkdir(mode=0o700, exist_ok=True)
         descriptor, probe = tempfile.mkstemp(dir=data)
         os.close(descriptor)
         Path(probe).unlink()
+    except NotOurs as error:
+        raise Refusal(error.chinese, error.english) from error
     except OSError as error:
         raise Refusal(
             f"无法写入数据目录 {data}：{error.strerror}。请用 LETSERVER_DATA 指定一个可写的目录。",
             f"Cannot write to the data folder {data}: {error.strerror}. Point LETSERVER_DATA to one you can write to.",
         ) from error
+    if tightened is not None:
+        tell_tightened(data, mode=tightened.mode, count=tightened.count)
 
 
 class Lock:
@@ -107,12 +113,25 @@ def secret_key(data: Path) -> str:
 
 
 def open_log(data: Path, name: str) -> IO[bytes]:
-    """Open a child's log for appending; a long one is put aside first (one old copy is kept)."""
+    """Open a child's log for appending; a long one is put aside first."""
+    put_long_log_aside(data, name)
     path = log_path(data, name)
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
     path.touch(mode=0o600)
     return path.open("ab")
+
+
+def put_long_log_aside(data: Path, name: str) -> None:
+    """Copy a log of more than 5 MiB to `.log.1`, over the copy before it, and empty it.
+
+    Its child keeps the file open and appends, so a renamed file would go on growing. A line that the child writes
+    between the last copied byte and the emptying is lost.
+    """
+    path = log_path(data, name)
+    if not path.exists() or path.stat().st_size <= _LOG_BYTES:
+        return
+    with path.open("r+b") as log, path.with_suffix(".log.1").open("wb") as copy:
+        shutil.copyfileobj(log, copy)
+        log.truncate(0)
 
 
 def log_path(data: Path, name: str) -> Path:
@@ -141,7 +160,7 @@ def borrow_environment() -> None:
     """Take the settings of the instance in LETSERVER_DATA, below those of the environment.
 
     A secret key in the environment or in `.env` means another installation. Then nothing is taken, so that a command
-    for that installation cannot reach the embedded database.
+    for that installation cannot reach the embedded database. Raises NotOurs if folder or file belong to another user.
     """
     root = Path(__file__).resolve().parents[2]
     env_file = root / ".env"
@@ -149,5 +168,8 @@ def borrow_environment() -> None:
         return
     path = Path(os.environ.get("LETSERVER_DATA") or root / "data") / _ENVIRONMENT
     if path.exists():
+        # It names the database and the secret key: another user's would make us work on theirs.
+        refuse_foreign(path.parent)
+        refuse_foreign(path)
         for name, value in json.loads(path.read_text(encoding="utf-8")).items():
             os.environ.setdefault(name, value)

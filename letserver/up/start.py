@@ -20,6 +20,7 @@ from pathlib import Path
 from letserver.embedded import NoSocketFolder, RedisServer, find_redis, ping, place_redis, write_configuration
 from letserver.environment import ROOT
 from letserver.lifeline import adopt_orphans, die_with_parent
+from letserver.private import make_files_private
 from letserver.up.children import Child, Program
 from letserver.up.configuration import Configuration, agent_environment, read_configuration, server_environment
 from letserver.up.first_start import Credentials, agent_file, ensure_credentials, forget_credentials_of_a_lost_database
@@ -43,6 +44,7 @@ _ENOUGH_FILES = 1_048_576
 def main() -> int:
     """Run one instance until the end is asked for. Returns the exit status."""
     began = time.monotonic()
+    make_files_private()
     _raise_file_limit()
     _end_with_make()
     adopt_orphans()

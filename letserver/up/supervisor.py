@@ -13,7 +13,7 @@ from pathlib import Path
 
 from letserver.lifeline import living_children
 from letserver.up.children import Child, Program, spawn
-from letserver.up.folder import log_path, open_log, tail
+from letserver.up.folder import log_path, open_log, put_long_log_aside, tail
 from letserver.up.signals import Signals
 from letserver.up.words import Refusal
 
@@ -72,7 +72,7 @@ class Supervisor:
             return output.read().decode()
 
     def tick(self, longest_seconds: float = _LONGEST_SLEEP_SECONDS) -> None:
-        """Sleep until something happens, reap who ended, start who is due. Raises Stopping."""
+        """Sleep until something happens, reap ended children, start due ones, cut long logs. Raises Stopping."""
         now = time.monotonic()
         self._signals.sleep(min([longest_seconds, *(child.due - now for child in self._waiting())]))
         self._signals.check()
@@ -80,6 +80,8 @@ class Supervisor:
         for child in self._waiting():
             if child.due <= time.monotonic():
                 child.start()
+        for child in self.children:
+            put_long_log_aside(self._data, child.program.name)
 
     def _waiting(self) -> list[Child]:
         return [child for child in self.children if child.process is None and not child.given_up]

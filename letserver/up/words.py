@@ -36,6 +36,16 @@ def refuse(refusal: Refusal) -> None:
         say("\n" + refusal.details, error=True)
 
 
+def tell_tightened(data: Path, *, mode: int, count: int) -> None:
+    """Say that others could use the data folder until now."""
+    say(
+        f"! 数据目录 {data}（权限 {mode:o}）中有 {count} 项原先对其他用户开放，现在只有本用户可以访问；"
+        "若曾有他人读取，请更换其中的密钥和密码\n"
+        f"  {count} paths of the data folder {data} (mode {mode:o}) were open to other users and are private now; "
+        "if others may have read them, change its keys and passwords"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """The facts that a person needs once everything runs."""

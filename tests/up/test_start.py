@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -13,6 +14,9 @@ from tests.lanes.lane import Lane
 from tests.up.conftest import Start
 from tests.up.instance import Instance, processes_of
 from tests.waiting import until
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+ ")
+_CELERYS = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: ", re.MULTILINE)
 
 
 def test_printed_command_brings_the_demo_agents_answer(running: Instance) -> None:
@@ -34,6 +38,23 @@ def test_secrets_are_readable_by_their_owner_only(running: Instance) -> None:
         mode = stat.S_IMODE((running.data / name).stat().st_mode)
         assert mode == 0o600, f"{name}: {mode:o}"
     assert stat.S_IMODE((running.data / "agent").stat().st_mode) == 0o700
+
+
+def test_every_file_of_a_running_instance_is_private(running: Instance) -> None:
+    for path in (running.data, *running.data.rglob("*")):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        assert not mode & 0o077, f"{path}: {mode:o}"
+    for pid in running.processes():
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        # `make` itself started us; everything that it became or started keeps files private.
+        assert "Umask:\t0077" in status or "\nName:\tmake\n" in f"\n{status}", (pid, status)
+
+
+def test_lines_of_celery_have_our_form_and_utc(running: Instance) -> None:
+    for name in ("worker", "courier"):
+        text = (running.data / "logs" / f"{name}.log").read_text(encoding="utf-8")
+        assert not _CELERYS.search(text), text
+        assert any(_LINE.match(line) and " celery." in line for line in text.splitlines()), text
 
 
 def test_private_redis_is_maintained_and_listens_on_a_socket_only(running: Instance) -> None:
