@@ -184,6 +184,11 @@ CELERY_BEAT_SCHEDULE = {
     "evaluate ends": {"task": "jobs.evaluate_ends", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "forget old logins": {"task": "accounts.sweep_attempts", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "forget failed ends": {"task": "jobs.sweep_failed_ends", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "keep the head of the audit trail": {
+        "task": "accounts.keep_audit_head",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 600},
+    },
     "forget old failed tasks": {
         "task": "jobs.sweep_failed_tasks",
         "schedule": 3600.0,

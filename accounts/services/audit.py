@@ -1,12 +1,22 @@
-"""The audit trail: numbered without gaps, and hash-chained: the digest of an entry covers the digest before it."""
+"""The audit trail: numbered without gaps, and chained: the digest of an entry covers the digest before it.
+
+Digests are keyed (HMAC) with a key derived from the secret key, so that write access to the database alone cannot make
+a chain that verifies. Entries from before the key have plain digests; after the first keyed one none is accepted.
+`audit_head.py` keeps the newest digest outside of the database, against a trail that is cut off or made anew.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import AuditEntry
@@ -54,7 +64,16 @@ def _seal(entry: AuditEntry, *, number: int, previous_digest: str) -> None:
 
 
 def entry_digest(entry: AuditEntry) -> str:
-    """Return the SHA-256 over all fields of the entry and the digest before it."""
+    """Return the HMAC-SHA-256 over all fields of the entry and the digest before it."""
+    return hmac.new(_key(settings.SECRET_KEY), _text(entry), hashlib.sha256).hexdigest()
+
+
+def plain_digest(entry: AuditEntry) -> str:
+    """Return the digest without a key that entries had at first."""
+    return hashlib.sha256(_text(entry)).hexdigest()
+
+
+def _text(entry: AuditEntry) -> bytes:
     said = [
         entry.sequence,
         rfc3339(entry.at),
@@ -64,15 +83,28 @@ def entry_digest(entry: AuditEntry) -> str:
         entry.details,
         entry.previous_digest,
     ]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json.dumps(said, sort_keys=True, ensure_ascii=False).encode()
+
+
+@functools.lru_cache(maxsize=4)
+def _key(secret_key: str) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"letserver audit").derive(secret_key.encode())
 
 
 def first_broken_entry() -> int | None:
-    """Verify the full chain; return the number of the first entry that does not fit, or None."""
+    """Verify the full chain; return the number of the first entry that does not fit, or None.
+
+    A changed secret key breaks the chain at the first keyed entry.
+    """
     previous = _FIRST
     expected = 1
+    keyed = False
     for entry in AuditEntry.objects.order_by("sequence").iterator():
-        if entry.sequence != expected or entry.previous_digest != previous or entry.digest != entry_digest(entry):
+        if entry.sequence != expected or entry.previous_digest != previous:
+            return expected
+        if hmac.compare_digest(entry.digest, entry_digest(entry)):
+            keyed = True
+        elif keyed or not hmac.compare_digest(entry.digest, plain_digest(entry)):
             return expected
         previous = entry.digest
         expected += 1
