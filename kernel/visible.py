@@ -18,6 +18,12 @@ _ESCAPES = re.compile(
 # Emoji, Persian and Indic scripts need these joiners.
 _HARMLESS = frozenset("\n\t\u200c\u200d")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_SENT_BACK = re.compile(r"(<input\b[^>]*>|<textarea\b.*?</textarea>)", re.DOTALL | re.IGNORECASE)
+# Controls, soft hyphen, zero width, directions, tags: a quick look whether a page has any.
+_HIDDEN_IN_PAGE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _MOST_MARKS = 8
 _CONTROL_PICTURES = 0x2400
 _DELETE = 0x7F
@@ -47,6 +53,17 @@ def visible_text(text: str) -> str:
 def visible_line(text: str) -> str:
     """Return `visible_text` as one line: every run of white space becomes one space."""
     return " ".join(visible_text(text).split())
+
+
+def visible_page(html: str) -> str:
+    """Return a page of HTML with the hidden characters of its texts as signs.
+
+    What a form sends back stays as it is (`<input>`, `<textarea>`): otherwise saving a page would change texts.
+    """
+    if not _HIDDEN_IN_PAGE.search(html):
+        return html
+    parts = _SENT_BACK.split(html)
+    return "".join(part if at % 2 else visible_text(part) for at, part in enumerate(parts))
 
 
 def _sign(character: str) -> str:

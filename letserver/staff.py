@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -12,12 +13,18 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.pages import form_page
+from kernel.visible import visible_page
 
 _Row = TypeVar("_Row", bound=Model)
+
+
+def _show_hidden_characters(answer: SimpleTemplateResponse) -> None:
+    answer.content = visible_page(answer.content.decode()).encode()
 
 
 class StaffSite(AdminSite):
@@ -40,8 +47,17 @@ class StaffSite(AdminSite):
         super().register(model_or_iterable, admin_class, **options)
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """Wrap every page of the admin, because each may have a form."""
-        return form_page(super().admin_view(view, cacheable))
+        """Wrap every page of the admin: each may have a form, and shows texts of users, agents and platforms."""
+        page = form_page(super().admin_view(view, cacheable))
+
+        @functools.wraps(page)
+        def with_hidden_characters_shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            answer: HttpResponseBase = page(request, *args, **kwargs)
+            if isinstance(answer, SimpleTemplateResponse):
+                answer.add_post_render_callback(_show_hidden_characters)
+            return answer
+
+        return with_hidden_characters_shown
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the console's login; refuse a logged-in user who is not staff."""

@@ -30,6 +30,13 @@ register.filter("visible_line", visible_line)
 register.filter("action_words", action_words)
 
 
+@register.filter
+def with_hidden_shown(value: object) -> str:
+    """Return the text with its hidden characters as signs; "" where it has none, or where the value is no text."""
+    shown = visible_text(value) if isinstance(value, str) else ""
+    return shown if shown != value else ""
+
+
 @register.simple_tag
 def ago(moment: dt.datetime | None, empty: str = "") -> str:
     """Draw a time as `3 minutes ago`, with the exact time as its title; `empty` for None."""

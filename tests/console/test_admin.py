@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from typing import Any
 
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.db.models import Model
+from django.db.models import CharField, Field, Model, TextField
+from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import (
@@ -326,3 +329,31 @@ def test_a_row_of_another_time_opens_too(alice: User, at_bob: Client) -> None:
     JobOutput.objects.create(job=job, size_bytes=0, created_at=database_now() - dt.timedelta(days=400))
     assert at_bob.get(f"/admin/jobs/joboutput/{job.pk}/change/").status_code == 200
     assert at_bob.get(f"/admin/jobs/job/{new_id()}/change/").status_code == 302
+
+
+def test_no_admin_page_shows_a_direction_or_hidden_character_raw(rows: None, at_bob: Client) -> None:
+    """A name of a job, an agent or a platform could otherwise be read backwards in a list."""
+    planted = "a\u202egpj.exe\u2066\u200bb"
+    filled = set()
+    for model, pages in admin.site._registry.items():
+        texts = {field.name: planted for field in model._meta.concrete_fields if _takes(field, pages)}
+        if model._meta.app_label in OURS and texts:
+            row = model._default_manager.first()
+            assert row is not None, model
+            model._default_manager.filter(pk=row.pk).update(**texts)
+            filled.add(model)
+    assert {Job, Agent, JobOutput, ChatIdentity, Schedule} <= filled
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        row = model._default_manager.first()
+        for url in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[row.pk if row else 0])):
+            page = at_bob.get(url).content.decode()
+            shown = re.sub(r"<input\b[^>]*>|<textarea\b.*?</textarea>", "", page, flags=re.DOTALL)
+            assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b]", shown), url
+
+
+def _takes(field: Field[Any, Any], pages: admin.ModelAdmin[Any]) -> bool:
+    """Tell whether the field holds free text that a page shows."""
+    long_enough = isinstance(field, TextField) or (field.max_length or 0) >= 16
+    free = isinstance(field, CharField | TextField) and long_enough and not (field.unique or field.choices)
+    return free and field.name in {*pages.get_list_display(HttpRequest()), "message", "text", "remark", "display"}
