@@ -16,7 +16,7 @@ LOCK = $(ENVIRONMENT) base,dev -m uv pip compile --quiet --generate-hashes --uni
   --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long faults simulator bench trace lines lint format types lock messages hooks clean
+.PHONY: help up test test-long faults simulator bench trace lines lint format types audit lock messages hooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: ## Rewrite the sources as the formatter wants them
 
 types: ## Check types, strictly
 	@$(CHECK_SETTINGS) exec $(ENVIRONMENT) base,dev -m mypy $(PRODUCT)
+
+audit: ## Check pinned packages against known advisories, and list their licences
+	@exec $(ENVIRONMENT) base,dev -m devtools.audit
 
 lock: ## Pin every requirement again, with hashes
 	@$(LOCK) -o requirements.txt requirements.in
