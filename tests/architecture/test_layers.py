@@ -120,3 +120,20 @@ def test_the_checker_of_the_guarantees_does_not_import_the_product() -> None:
     names = ("invariants", "end_rules", "order_rules", "once_rules", "case", "records", "journal")
     assert {f"tests.faults.{name}" for name in names} == seen
     assert outside <= sys.stdlib_module_names
+
+
+def test_wechatpy_is_used_in_its_own_folder_only() -> None:
+    """It is no longer maintained (decision 082): one folder to change when it goes, and only the parts judged there."""
+    used = {
+        (str(source.path.relative_to(ROOT).parent), module, name)
+        for source in product()
+        for module, names, _line in source.imports()
+        if module.split(".")[0] == "wechatpy"
+        for name in names
+    }
+    assert used == {
+        ("notifications/wechat", "wechatpy", "WeChatClient"),
+        ("notifications/wechat", "wechatpy.crypto", "PrpCrypto"),
+        ("notifications/wechat", "wechatpy.crypto.base", "WeChatCipher"),
+        ("notifications/wechat", "wechatpy.exceptions", "WeChatClientException"),
+    }
