@@ -85,16 +85,20 @@ def weaknesses(pins: Mapping[str, set[str]], advisories: list[Advisory]) -> list
     ]
 
 
+def _field(said: metadata.PackageMetadata, name: str) -> str:
+    return said[name].strip() if name in said else ""
+
+
 def licence_of(distribution: metadata.Distribution) -> str:
     """Return the licence in SPDX names as far as the package says it, "" where it says none."""
     said = distribution.metadata
-    expression = said.get("License-Expression") or ""
+    expression = _field(said, "License-Expression")
     if expression:
         return expression
     classifiers = [
         line.rpartition(" :: ")[2] for line in said.get_all("Classifier") or [] if line.startswith("License ::")
     ]
-    names = [name for name in classifiers if name != "OSI Approved"] or [(said.get("License") or "").strip()]
+    names = [name for name in classifiers if name != "OSI Approved"] or [_field(said, "License")]
     return " AND ".join(_SPDX.get(name, name) for name in names)
 
 

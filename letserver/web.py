@@ -15,8 +15,8 @@ from types import FrameType
 
 import uvicorn
 
-from letserver.protocol import BoundedProtocol
 from letserver.private import make_files_private
+from letserver.protocol import BoundedProtocol
 
 # Long enough for a request in the database, short enough for Ctrl-C.
 _GRACEFUL_SECONDS = 2
