@@ -370,7 +370,7 @@ def test_report_of_a_job_with_notify_costs_one_statement_more() -> None:
     assert counts[1] - counts[0] == 1
 
 
-_PRINCIPAL = Principal(kind=TokenKind.USER, owner_id="o", digest="")
+_PRINCIPAL = Principal(kind=TokenKind.USER, owner_id="o", digest="", scope="jobs")
 _REFUSED: tuple[tuple[object, str], ...] = (
     ("change", "notify must be an object"),
     ([], "notify must be an object"),
