@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# CSI ... final byte; OSC, DCS, SOS, PM, APC up to their end; any other two-character escape.
+# CSI ... final byte; OSC, DCS, SOS, PM, APC up to their end; any other two-character escape. A string of OSC and the
+# others ends where another begins: else each of many unterminated ones is searched to the end of the text.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
 # Emoji, Persian and Indic scripts need these joiners.
