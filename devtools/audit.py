@@ -1,6 +1,6 @@
 """Check every pinned package against a list of advisories, and every licence against those allowed: `make audit`.
 
-The list stands in the repository (`advisories.json`), because a database of advisories cannot be reached from every
+The list is kept in the repository (`advisories.json`), because a database of advisories cannot be reached from every
 machine. It holds what was entered by hand until the day it names, so the output tells its age. Where a database can be
 reached, `pip-audit --disable-pip --require-hashes -r requirements.txt` knows more.
 """
@@ -24,7 +24,7 @@ _REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-mysql
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _OLD_DAYS = 90
 
-# What a package may say of itself -> the licence's SPDX name.
+# The words of a package -> the licence's SPDX name.
 _SPDX = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",

@@ -20,7 +20,7 @@ _ESCAPES = re.compile(
 _HARMLESS = frozenset("\n\t\u200c\u200d")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _SENT_BACK = re.compile(r"(<input\b[^>]*>|<textarea\b.*?</textarea>)", re.DOTALL | re.IGNORECASE)
-# Controls, soft hyphen, zero width, directions, tags: a quick look whether a page has any.
+# Controls, soft hyphen, zero width, directions, tags: a quick check whether a page has any.
 _HIDDEN_IN_PAGE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -59,7 +59,7 @@ def visible_line(text: str) -> str:
 def visible_page(html: str) -> str:
     """Return a page of HTML with the hidden characters of its texts as signs.
 
-    What a form sends back stays as it is (`<input>`, `<textarea>`): otherwise saving a page would change texts.
+    The values of a form stay as they are (`<input>`, `<textarea>`): otherwise saving a page would change texts.
     """
     if not _HIDDEN_IN_PAGE.search(html):
         return html

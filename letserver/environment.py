@@ -192,7 +192,7 @@ SETTINGS = (
         name="LETSERVER_JOBS_KEPT_DAYS",
         default="90",
         read=readers.number(0, 36_500),
-        meaning="For how many days after its end a job is kept, with its events, output and log; 0: for ever.",
+        meaning="For how many days after its end a job is kept, with its events, output and log; 0: without limit.",
     ),
     Setting(
         name="LETSERVER_SHORTEST_SCHEDULE_SECONDS",

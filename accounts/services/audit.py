@@ -2,7 +2,7 @@
 
 Digests are keyed (HMAC) with a key derived from the secret key, so that write access to the database alone cannot make
 a chain that verifies. Entries from before the key have plain digests; after the first keyed one none is accepted.
-`audit_head.py` keeps the newest digest outside of the database, against a trail that is cut off or made anew.
+`audit_head.py` keeps the newest digest outside of the database, against a trail that is cut off or written again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The newest digest of the audit trail, kept outside of the database: in a file of the data folder, and in the log.
 
-A chain that verifies says nothing of entries that were cut off its end, or of a trail that was deleted and begun anew.
+A chain that verifies says nothing of entries that were cut off its end, or of a trail that was deleted and begun again.
 """
 
 from __future__ import annotations

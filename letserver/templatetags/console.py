@@ -32,7 +32,7 @@ register.filter("action_words", action_words)
 
 @register.filter
 def with_hidden_shown(value: object) -> str:
-    """Return the text with its hidden characters as signs; "" where it has none, or where the value is no text."""
+    """Return the text with its hidden characters as signs; "" where it has none, or where the value is not a text."""
     shown = visible_text(value) if isinstance(value, str) else ""
     return shown if shown != value else ""
 

@@ -1,4 +1,4 @@
-"""A value never chooses a program and never becomes code, whatever options stand before it; harmless templates work."""
+"""A value never chooses a program and never becomes code, whatever options are before it; harmless templates work."""
 
 from __future__ import annotations
 
