@@ -211,8 +211,10 @@ def test_query_counts_of_creating_and_listing(alice: Person, shop: TheirAgent) -
     from tests.api.test_query_counts import _queries
 
     body = {"agent": "shop", "message": "x", "delay": "15d", "key": "order-1"}
-    # Token; the earlier attempt, the agent by name, the scheduled job with the key, the insert.
-    assert _queries(alice, "POST", _PATH, body, token=alice.full) == 5
+    # Token; the earlier attempt, the agent by name, the scheduled job with the key, the insert; the owner and how many
+    # of their delayed jobs are scheduled, once for a tenth of the room that is left.
+    assert _queries(alice, "POST", _PATH, body, token=alice.full) == 7
+    assert _queries(alice, "POST", _PATH, body | {"key": "order-2"}, token=alice.full) == 5
     for number in range(5):
         _delay(alice, key=str(number))
     assert _queries(alice, "GET", _PATH, token=alice.full) == 2

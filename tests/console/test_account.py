@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.http import HttpResponse
 from django.test import Client, override_settings
+from pytest_django import Settings
 
 from accounts import tokens
 from accounts.models import AuditEntry, User, UserToken
@@ -137,6 +138,15 @@ def test_a_new_token_is_shown_once(scope: str, prefix: str, alice: User, at_alic
     second = text_of(at_alice.get("/console/account"))
     assert found[1] not in second
     assert "CI" in second
+
+
+def test_a_token_over_the_limit_is_refused_on_the_page(alice: User, at_alice: Client, settings: Settings) -> None:
+    settings.TOKENS_PER_USER = 1
+    mint_user_token(user=alice, scope="full", actor="test")
+    answer = at_alice.post("/console/account/tokens", {"scope": "jobs", "remark": "CI"})
+    assert answer.status_code == 409
+    assert "You have 1 tokens and may have 1. Revoke one" in text_of(answer)
+    assert UserToken.objects.filter(user=alice).count() == 1
 
 
 def test_a_token_of_no_scope_is_refused(at_alice: Client) -> None:
