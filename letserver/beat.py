@@ -92,5 +92,6 @@ def _stale_at(expires: dt.datetime | int | None) -> dt.datetime | None:
 @beat_init.connect
 def refuse_other_schedulers(sender: Service, **_: Any) -> None:
     """End a beat that was started with another scheduler, as by `-S django` of an older unit."""
-    if not issubclass(sender.scheduler_cls, TickScheduler):
+    # The class may still be a name here; the scheduler itself is what beat is about to use.
+    if not isinstance(sender.scheduler, TickScheduler):
         raise SystemExit("Start beat without -S: its scheduler is CELERY_BEAT_SCHEDULER, letserver.beat:TickScheduler.")

@@ -35,7 +35,7 @@ from jobs.order import (
 )
 from jobs.watch.policy import policy_json, read_policy
 from kernel.errors import InvalidMessage, InvalidRequest
-from kernel.http.bodies import Description, check_object, check_text, checked_body
+from kernel.http.bodies import Description, check_object, check_text, checked_body, unknown_field
 from kernel.outbound import check_url
 from kernel.strictjson import JsonObject
 
@@ -91,6 +91,8 @@ class BackoffField(serializers.JSONField):
 
     def read_value(self, value: object, name: str) -> Backoff:
         """Read 1 to 10 pauses in seconds, or `{"base": 5, "factor": 2, "limit": 3600}`."""
+        if isinstance(value, dict) and (unknown := sorted(value.keys() - _FORMULA.keys())):
+            raise unknown_field(unknown[0], _FORMULA, at=f"{name}.")
         return check_backoff(value)
 
 
@@ -370,7 +372,10 @@ def check_notify(value: object) -> JsonObject:
 
 def _read_follower(value: object, name: str) -> Follower:
     values = checked_body(FollowerSerializer, check_object(value, name), at=f"{name}.")
-    return Follower(on=values.pop("on"), order=read_order(values))
+    try:
+        return Follower(on=values.pop("on"), order=read_order(values))
+    except (InvalidRequest, InvalidMessage) as error:
+        raise InvalidRequest(_("%(field)s: %(problem)s"), params={"field": name, "problem": error}) from None
 
 
 def _is_pause(value: object) -> bool:

@@ -7,13 +7,14 @@ import json
 import shlex
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from jobs.life.read import WholeJob
 from jobs.models import Job, JobEvent, JobOutput
+from jobs.order import JobOrder
 from jobs.states import JobStatus
 from kernel.text import keep_head_and_tail
 from kernel.visible import visible_text
@@ -92,9 +93,26 @@ def shown_output(output: JobOutput | None) -> ShownOutput | None:
     )
 
 
-def curl_command(job: Job) -> str:
-    """Return the call that sends the same job, for a shell; hidden characters of the message are written as escapes."""
-    body = json.dumps({"agent": job.agent.name if job.agent else "", "message": job.message}, ensure_ascii=False)
+def fits_form(order: JobOrder) -> bool:
+    """Tell whether the form for a job has a field for everything that is ordered."""
+    return order == JobOrder(
+        agent=order.agent, message=order.message, source=order.source, ttl_seconds=order.ttl_seconds
+    )
+
+
+def shown_options(order: JobOrder) -> list[tuple[str, str]]:
+    """Return the options that were given, beside agent, text and source, by their names in the API."""
+    given = {name: value for name, value in order.body.items() if name not in ("agent", "message", "argv", "source")}
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in given.items()
+    ]
+
+
+def curl_command(job: Job, order: JobOrder) -> str:
+    """Return the call that orders the same job, for a shell; hidden characters are written as escapes."""
+    agent = job.agent.name if job.agent and not order.queue else ""
+    body = json.dumps(replace(order, agent=agent, source="").body, ensure_ascii=False)
     body = "".join(
         json.dumps(character)[1:-1] if unicodedata.category(character) in _HIDDEN else character for character in body
     )

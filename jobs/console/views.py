@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -14,15 +16,24 @@ from agents.models import Agent
 from jobs.clocks.progress import ticks_silent_since
 from jobs.clocks.skew import clocks_that_are_off
 from jobs.console.forms import JobFilterForm, SendForm
-from jobs.console.presentation import curl_command, shown_output, timeline, took, with_durations
+from jobs.console.presentation import (
+    curl_command,
+    fits_form,
+    shown_options,
+    shown_output,
+    timeline,
+    took,
+    with_durations,
+)
 from jobs.life.cancel import cancel_job
 from jobs.life.listing import BY_TIME
 from jobs.life.log import read_tail
 from jobs.life.read import read_job
-from jobs.life.submit import Submission, submit_jobs
+from jobs.life.submit import Submission, order_again, submit_jobs
 from jobs.models import Job
 from jobs.order import JobOrder
 from jobs.states import JobStatus
+from kernel.clock import database_now
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, JobFinished, NotFound
 from kernel.ids import new_id
 from kernel.keyset import newest_first, slice_of
@@ -31,6 +42,7 @@ from kernel.visible import visible_text
 from notifications.models import Channel
 
 PAGE_SIZE = 30
+_SOURCE = "console"
 _OVERVIEW_JOBS = 8
 _OVERVIEW_AGENTS = 6
 _AGENT_JOBS = 5
@@ -94,13 +106,16 @@ def job_list(request: HttpRequest, user: User) -> HttpResponse:
 def job_detail(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
     """Show one job; while it has not ended htmx asks again every second for the part that changes."""
     whole = read_job(owner_id=user.pk, job_id=job_id)
+    order = order_again(whole.job, now=database_now())
     context = {
         "job": whole.job,
+        "options": shown_options(order),
+        "fits_form": fits_form(order),
         "took": took(whole.job),
         "steps": timeline(whole),
         "output": shown_output(whole.output),
         "log": "" if whole.output else visible_text(read_tail(job_id)),
-        "curl": curl_command(whole.job),
+        "curl": curl_command(whole.job, order),
         "key": new_id(),
     }
     template = "jobs/_job.html" if request.headers.get("HX-Request") else "jobs/job_detail.html"
@@ -127,7 +142,8 @@ def job_send(request: HttpRequest, user: User) -> HttpResponse:
     form = _send_form(user, data=request.POST)
     if form.is_valid():
         values = form.cleaned_data
-        outcome = _submit(user, values["agent"], values["message"], key=values["key"], ttl_seconds=form.ttl_seconds)
+        order = JobOrder(agent=values["agent"], message=values["message"], source=_SOURCE, ttl_seconds=form.ttl_seconds)
+        outcome = _submit(user, order, key=values["key"])
         if isinstance(outcome, Job):
             return redirect("console:job", outcome.pk)
         if isinstance(outcome, IdempotencyMismatch):
@@ -138,13 +154,16 @@ def job_send(request: HttpRequest, user: User) -> HttpResponse:
 
 @console_page("POST")
 def job_again(request: HttpRequest, user: User, job_id: str) -> HttpResponse:
-    """Send the same text to the same agent as a new job."""
+    """Order the same job again, with all of its options."""
     job = read_job(owner_id=user.pk, job_id=job_id).job
     key = request.POST.get("key") or new_id()
-    outcome = _submit(user, job.agent_id or "", job.message, key=key[:64], ttl_seconds=None)
+    order = replace(order_again(job, now=database_now()), source=_SOURCE)
+    outcome = _submit(user, order, key=key[:64])
     if isinstance(outcome, Job):
         return redirect("console:job", outcome.pk)
     messages.error(request, _sentence(outcome))
+    if not fits_form(order):
+        return redirect("console:job", job_id)
     form = _send_form(user, initial={"agent": job.agent_id or "", "message": job.message})
     return _send_page(request, form, status=400)
 
@@ -171,13 +190,8 @@ def last_jobs(user: User, agent: Agent) -> list[tuple[Job, object]]:
     return [*with_durations(list(rows[:_AGENT_JOBS]))]
 
 
-def _submit(user: User, agent_id: str, message: str, *, key: str, ttl_seconds: int | None) -> Job | AppError:
-    submission = Submission(
-        owner_id=user.pk,
-        actor=f"user:{user.pk}",
-        order=JobOrder(agent=agent_id, message=message, source="console", ttl_seconds=ttl_seconds),
-        idempotency_key=f"console:{key}",
-    )
+def _submit(user: User, order: JobOrder, *, key: str) -> Job | AppError:
+    submission = Submission(owner_id=user.pk, actor=f"user:{user.pk}", order=order, idempotency_key=f"console:{key}")
     try:
         return run_one(submit_jobs, submission)
     except AppError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -37,6 +37,23 @@ class Submission:
     def idempotency_digest(self) -> str | None:
         """The key as it is stored."""
         return digest_of_key(self.idempotency_key)
+
+
+def order_again(job: Job, *, now: dt.datetime) -> JobOrder:
+    """Return the order that makes a job once more: its queue or else its agent, and the retries that it had at first.
+
+    A time that has passed is dropped. Parameters are, too: a confirmation counts once. The queue must be loaded.
+    """
+    order = JobOrder.of(job)
+    first = Job.objects.filter(pk=job.root_id).values_list("retries", flat=True).first()
+    return replace(
+        order,
+        agent="" if job.queue else job.agent_id or "",
+        queue=job.queue.name if job.queue else "",
+        params={},
+        retries=job.retries if first is None else first,
+        wait_until=order.wait_until if order.wait_until is not None and order.wait_until > now else None,
+    )
 
 
 def submit_jobs(submissions: Sequence[Submission], *, now: dt.datetime | None = None) -> list[Job | AppError]:

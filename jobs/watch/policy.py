@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from jobs.api.fields import read_number, read_text
 from jobs.watch.patterns import EXPRESSION_LENGTH, Patterns
 from kernel.errors import InvalidRequest
+from kernel.http.bodies import unknown_field
 from kernel.strictjson import JsonObject
 from kernel.text import unstorable_character
 from notifications.models import CHANNEL_NAME_LENGTH, Level
@@ -142,7 +143,7 @@ def read_policy(data: object) -> NotifyPolicy:
     given = {str(name): value for name, value in data.items() if value is not None}
     unknown = sorted(given.keys() - {field.name for field in fields(NotifyPolicy)})
     if unknown:
-        raise InvalidRequest(_("There is no field %(field)s."), params={"field": unknown[0][:50]})
+        raise unknown_field(unknown[0], (field.name for field in fields(NotifyPolicy)), at="notify.")
     default = NotifyPolicy()
     policy = NotifyPolicy(
         when=_word(given, "when", default.when),

@@ -191,3 +191,22 @@ def test_jobs_are_handed_out_once_and_in_order(live: Live, live_alice: Person) -
     sent = [live_alice.send(agent, f"job {number}")["id"] for number in range(5)]
     assert [live_alice.poll(agent).body["id"] for _ in sent] == sent
     assert live("GET", "/agent/job", token=agent.token).status == 204
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("backoff", {"base": 5, "factr": 2}, "backoff.factr is not a field here. Did you mean backoff.factor?"),
+        ("notify", {"wen": "failure"}, "notify.wen is not a field here. Did you mean notify.when?"),
+        ("then", [{"on": "success", "message": "ls"}], "then[0]: Send agent or queue: where the job runs."),
+        (
+            "then",
+            [{"on": "success", "queue": "q", "message": "ls", "backoff": {"base": 5, "limt": 9}}],
+            "then[0].backoff.limt is not a field here. Did you mean then[0].backoff.limit?",
+        ),
+    ],
+)
+def test_an_error_inside_an_option_says_where(field: str, value: object, sentence: str, alice: Person) -> None:
+    order = {"agent": alice.add_agent().id, "message": "date", "retry": 1, field: value}
+    refused = alice("POST", "/jobs", order)
+    assert (refused.status, refused.body["message"]) == (400, sentence)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
+import shlex
+from dataclasses import replace
 
 import pytest
 from django.test import Client
 
+from accounts.credentials import Principal, TokenKind
 from accounts.models import User
 from agents.models import Agent
 from agents.services.manage import AgentChange, delete_agent, update_agent
+from jobs.api.reading import read_submission
+from jobs.console.presentation import curl_command
 from jobs.console.views import PAGE_SIZE
 from jobs.life.log import append_log
 from jobs.life.report import ReportKind
-from jobs.models import Job
+from jobs.life.submit import order_again, submit_jobs
+from jobs.models import Job, Queue
+from jobs.order import JobOrder
 from jobs.states import JobStatus
+from kernel.clock import database_now
 from kernel.ids import new_id
+from kernel.transactions import run_one
 from tests.console.pages import text_of
 from tests.factories import claim, make_agent, make_job, make_job_in, report
 
@@ -92,6 +102,43 @@ def test_run_again_makes_a_new_job_of_the_same_text(box: Agent, at_alice: Client
     job = make_job(box, "uptime")
     at_alice.post(f"/console/jobs/{job.pk}/again", {"key": new_id()})
     assert sorted(Job.objects.values_list("message", "agent_id")) == [("uptime", box.pk)] * 2
+
+
+def test_run_again_and_curl_keep_every_option(box: Agent, at_alice: Client) -> None:
+    queue = Queue.objects.create(
+        owner=box.owner, name="q", agent=box, state="paused", created_at=database_now(), updated_at=database_now()
+    )
+    order = {
+        "queue": "q", "argv": ["date", "a b"], "task": "T", "priority": 4, "distinct_key": "one", "rate_key": "r",
+        "retry": 2, "backoff": [3], "idempotent": True, "ttl": 500, "callback": "disable",
+        "notify": {"when": "failure"}, "then": [{"on": "success", "agent": box.pk, "message": "ls"}],
+    }  # fmt: skip
+    principal = Principal(kind=TokenKind.USER, owner_id=box.owner_id, digest="", scope="jobs")
+    job = run_one(submit_jobs, read_submission(order, principal=principal, idempotency_key=None))
+    page = text_of(at_alice.get(f"/console/jobs/{job.pk}"))
+    assert "Change and send" not in page
+    assert "The job waits in its queue." in page
+    for name in order.keys() - {"queue", "argv"}:
+        assert f"<code>{name}</code>" in page
+    words = shlex.split(curl_command(job, order_again(job, now=database_now())).replace("\\\n", ""))
+    sent = json.loads(words[-1])
+    assert sent | {"notify": None} == order | {"notify": None}
+    assert sent["notify"]["when"] == "failure"
+    Job.objects.filter(pk=job.pk).update(distinct_slot=None, status=JobStatus.FAILED)
+    assert at_alice.post(f"/console/jobs/{job.pk}/again", {"key": new_id()}).status_code == 302
+    again = Job.objects.exclude(pk=job.pk).get()
+    assert (again.queue_id, again.agent_id) == (queue.pk, job.agent_id)
+    assert replace(JobOrder.of(again), source=job.source) == JobOrder.of(job)
+
+
+def test_run_again_has_the_retries_of_the_first_attempt_and_no_confirmation(box: Agent, at_alice: Client) -> None:
+    first = make_job(box, "uptime", retries=2)
+    Job.objects.filter(pk=first.pk).update(params={"confirmed": True}, retries=2)
+    second = make_job(box, "uptime", retries=1)
+    Job.objects.filter(pk=second.pk).update(root_id=first.pk, attempt=2)
+    at_alice.post(f"/console/jobs/{second.pk}/again", {"key": new_id()})
+    again = Job.objects.exclude(pk__in=[first.pk, second.pk]).get()
+    assert (again.retries, again.attempt, again.params) == (2, 1, None)
 
 
 def test_cancel_ends_a_waiting_job_and_asks_the_agent_of_a_running_one(box: Agent, at_alice: Client) -> None:

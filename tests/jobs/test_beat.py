@@ -87,7 +87,12 @@ def test_a_last_run_in_the_future_silences_no_tick(task: PeriodicTask, ahead: dt
     assert 0.0 < entry.is_due().next <= 1.0
 
 
+def _service(kind: type[DatabaseScheduler]) -> Any:
+    """Return a beat as `beat_init` brings it: the class is still a name."""
+    return SimpleNamespace(scheduler_cls=f"{kind.__module__}:{kind.__name__}", scheduler=kind.__new__(kind))
+
+
 def test_beat_refuses_another_scheduler() -> None:
-    refuse_other_schedulers(sender=SimpleNamespace(scheduler_cls=TickScheduler))
+    refuse_other_schedulers(sender=_service(TickScheduler))
     with pytest.raises(SystemExit, match="without -S"):
-        refuse_other_schedulers(sender=SimpleNamespace(scheduler_cls=DatabaseScheduler))
+        refuse_other_schedulers(sender=_service(DatabaseScheduler))
