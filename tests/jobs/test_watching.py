@@ -377,7 +377,7 @@ _REFUSED: tuple[tuple[object, str], ...] = (
     ({"when": "change"}, "notify needs a name"),
     ({"max_tries": 3}, "notify needs a name"),
     ({"cooldown_seconds": 60}, "notify needs a name"),
-    ({"wehn": "change", "name": "x"}, "There is no field wehn"),
+    ({"wehn": "change", "name": "x"}, "notify.wehn is not a field here"),
     ({"when": "change", "name": "x" * 101}, "name has more than 100 characters"),
     ({"when": "change", "name": "x "}, "no blank at its ends"),
     ({"when": "change", "name": "x\ny"}, "no invisible characters"),
