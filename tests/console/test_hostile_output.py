@@ -13,6 +13,7 @@ from accounts.models import User
 from agents.models import Agent
 from jobs.console.presentation import curl_command
 from jobs.life.report import ReportKind
+from jobs.life.submit import order_again
 from jobs.models import Job
 from kernel.visible import visible_line, visible_text
 from tests.console.hostile import CORPUS, HIDDEN
@@ -140,7 +141,8 @@ def test_visible_text_keeps_what_is_harmless(text: str, shown: str) -> None:
 def test_curl_is_one_command_whatever_the_message_holds(alice: User) -> None:
     agent = make_agent(owner=alice, name="box")
     for text in CORPUS:
-        command = curl_command(make_job(agent, text[:4000]))
+        job = make_job(agent, text[:4000])
+        command = curl_command(job, order_again(job, now=job.created_at))
         assert not any(sign in command for sign in HIDDEN)
         body = re.search(r"-d '(.*)'$", command, re.DOTALL)
         assert body is not None
