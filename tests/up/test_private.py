@@ -39,8 +39,9 @@ def data(tmp_path: Path) -> Path:
     ):
         (folder / name).write_text("x", encoding="utf-8")
         (folder / name).chmod(0o644)
-    (folder / "logs").chmod(0o755)
-    folder.chmod(0o755)
+    # Not left to the umask: tests of the agent's commands set it for this process.
+    for inner in (folder, folder / "logs", folder / "agent", folder / "agent" / "state"):
+        inner.chmod(0o755)
     return folder
 
 
