@@ -180,6 +180,12 @@ class JobOrder:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     @property
+    def times_of_followers(self) -> list[dt.datetime]:
+        """The `wait_until` of every job in `then`, at any depth."""
+        times = [one.order.wait_until for one in self.then if one.order.wait_until is not None]
+        return times + [time for one in self.then for time in one.order.times_of_followers]
+
+    @property
     def depth(self) -> int:
         """How many ends must come before the last of `then` can start."""
         return 1 + max(follower.order.depth for follower in self.then) if self.then else 0

@@ -24,8 +24,8 @@ def follow_ends(moved: Sequence[JobMove], now: dt.datetime) -> None:
     """Observer: retry jobs that have failed, and start the followers of an end, in the transaction of that end.
 
     `success` follows a job that succeeded, `failure` one that has failed or expired with no attempt left. Nothing
-    follows a canceled job, or a late result, whose expiry was the end. A follower whose agent
-    or queue is gone, or whose queue refuses it, does not start; the log says so.
+    follows a canceled job, or a late result, whose expiry was the end. A follower whose agent or queue is gone, whose
+    queue refuses it, or whose `wait_until` has passed does not start; the log says so.
     """
     retried = retry_failed(moved, now)
     ends = [(one, word) for one in moved if one.job.then and (word := _word(one)) and one.job.pk not in retried]
@@ -41,13 +41,15 @@ def follow_ends(moved: Sequence[JobMove], now: dt.datetime) -> None:
     jobs = []
     for (parent, number, order), target in zip(started, targets, strict=True):
         if isinstance(target, AppError):
-            _log(parent.pk, target)
+            _log(parent.pk, target.code)
+        elif order.wait_until is not None and order.wait_until <= now:
+            _log(parent.pk, "wait_until has passed")
         else:
             jobs.append(_job(parent, number, order, target, now))
     made = insert_jobs(jobs, now=now, actor_of={job.pk: f"job:{job.parent_id}" for job in jobs})
     for job, outcome in zip(jobs, made, strict=True):
         if isinstance(outcome, AppError):
-            _log(job.parent_id, outcome)
+            _log(job.parent_id, outcome.code)
 
 
 def _word(one: JobMove) -> str:
@@ -56,8 +58,8 @@ def _word(one: JobMove) -> str:
     return "failure" if has_failed(one) else ""
 
 
-def _log(job_id: str | None, error: AppError) -> None:
-    logger.warning("follower not started", extra={"action": "chains.refused", "job": job_id, "error": error.code})
+def _log(job_id: str | None, reason: str) -> None:
+    logger.warning("follower not started", extra={"action": "chains.refused", "job": job_id, "error": reason})
 
 
 def _job(parent: Job, number: int, order: JobOrder, target: Target, now: dt.datetime) -> Job:

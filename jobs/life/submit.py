@@ -111,7 +111,8 @@ def _new(submission: Submission, target: Target | AppError, now: dt.datetime) ->
         queue_id=target.queue_id,
         now=now,
     )
-    if job.expires_at is not None and not now < job.expires_at <= now + LONGEST_WAIT:
+    times = [*submission.order.times_of_followers, *([job.expires_at] if job.expires_at is not None else [])]
+    if any(not now < time <= now + LONGEST_WAIT for time in times):
         return InvalidRequest(_("wait_until must lie in the future, at most 400 days ahead."))
     if target.queue is None and target.agent is not None and not target.agent.online and job.expires_at is None:
         return InvalidAgent(params={"name": target.agent.name})

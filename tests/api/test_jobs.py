@@ -210,3 +210,12 @@ def test_an_error_inside_an_option_says_where(field: str, value: object, sentenc
     order = {"agent": alice.add_agent().id, "message": "date", "retry": 1, field: value}
     refused = alice("POST", "/jobs", order)
     assert (refused.status, refused.body["message"]) == (400, sentence)
+
+
+def test_a_time_of_a_follower_lies_in_the_future(alice: Person) -> None:
+    follower = {"on": "success", "agent": alice.add_agent().id, "message": "ls", "wait_until": "2020-01-01T00:00:00Z"}
+    deep = {"on": "failure", "agent": follower["agent"], "message": "ls", "then": [follower]}
+    for then in ([follower], [deep]):
+        refused = alice("POST", "/jobs", {"agent": follower["agent"], "message": "date", "then": then})
+        assert (refused.status, refused.body["error"]) == (400, "InvalidRequest")
+        assert "wait_until must lie in the future" in refused.body["message"]

@@ -217,3 +217,16 @@ def test_a_chain_follows_success_or_the_last_failure_and_nothing_else() -> None:
     gone = make_job(agent, "three", then=then)
     cancel_job(owner_id=owner.pk, job_id=gone.pk, actor="test")
     assert not Job.objects.filter(parent_id=gone.pk).exists()
+
+
+def test_a_follower_does_not_start_after_its_time() -> None:
+    agent, now = make_agent(), database_now()
+    until = now + dt.timedelta(minutes=5)
+    then = [{"on": "success", "agent": agent.pk, "message": "next", "wait_until": until.isoformat()}]
+    for after, expected in ((dt.timedelta(minutes=4), 1), (dt.timedelta(minutes=6), 0)):
+        job = make_job(agent, "first", then=then, now=now)
+        assert claim(agent, now=now) == job
+        assert report(agent, job, ReportKind.SUCCEED, now=now + after) is None
+        followers = Job.objects.filter(parent_id=job.pk)
+        assert followers.count() == expected
+        followers.update(status=JobStatus.CANCELED)
