@@ -54,7 +54,7 @@ class Place:
 
     @property
     def beyond(self) -> str:
-        """What happens to a text beyond the bound."""
+        """The treatment of a text beyond the bound."""
         return "refused" if self.refusals else "cut"
 
 

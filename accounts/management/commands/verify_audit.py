@@ -26,6 +26,6 @@ class Command(BaseCommand):
         if not head_fits():
             kept = kept_head()
             raise CommandError(
-                f"The audit trail no longer has entry {kept and kept[0]} as it was kept: it was cut off or made anew."
+                f"The audit trail no longer has entry {kept and kept[0]} as it was kept: it was cut off or replaced."
             )
         self.stdout.write(f"{AuditEntry.objects.count()} entries, all as they were written.")
