@@ -33,9 +33,9 @@ test-long: ## Run the long tests, on both databases
 faults: ## Hurt the running product in every way of the table and look for broken promises
 	@exec $(ENVIRONMENT) base,dev -m tests.faults
 
-simulator: ## Play WeChat and the other platforms on this machine, with a chat page
-	@exec $(ENVIRONMENT) base,dev -m devtools.simulator.platforms --port 9797 \
-	  --wechat-callback http://127.0.0.1:8000/chat/wechat
+simulator: ## Play WeChat and the other platforms on this machine, with a chat page (SIMULATOR="--help")
+	@exec $(ENVIRONMENT) base,dev -m devtools.simulator --port 9797 \
+	  --wechat-callback http://127.0.0.1:$(or $(LETSERVER_PORT),8000)/chat/wechat $(SIMULATOR)
 
 bench: ## Measure this machine: each figure beside a yardstick (BENCH="--seconds 5 --only callbacks")
 	@exec $(ENVIRONMENT) base,dev -m benchmarks $(BENCH)

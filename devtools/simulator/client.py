@@ -76,7 +76,7 @@ class Simulator:
         token = secrets.token_urlsafe(16)
         words = ["--port", str(port), "--seed", str(seed), f"--control-token={token}", *options]
         process = subprocess.Popen(
-            [sys.executable, "-m", "devtools.simulator.platforms", *words],
+            [sys.executable, "-m", "devtools.simulator", *words],
             cwd=_ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Serve all platforms on one port of loopback: `python -m devtools.simulator.platforms --port 9797 --seed 1`.
+"""Serve all platforms on one port of loopback: `python -m devtools.simulator --port 9797 --seed 1`.
 
 It prints the address of the chat page with the control token, then the product's settings for this simulator in the
 syntax of a shell.
@@ -246,7 +246,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m devtools.simulator.platforms", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m devtools.simulator", description=__doc__)
     parser.add_argument("--port", type=int, default=9797, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same ids")
     parser.add_argument("--control-token", default="", help="what /_sim/ asks for; made by chance without it")
@@ -258,7 +258,3 @@ def main() -> None:
     parser.add_argument("--slack-command", default="", metavar="URL")
     with suppress(KeyboardInterrupt):
         asyncio.run(_run(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()
