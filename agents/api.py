@@ -166,6 +166,7 @@ class SystemAgents(Operation):
     """/sys/users/{id}/agents."""
 
     authentication_classes = (UpstreamSystem,)
+    ignores_unknown = True
 
     @describe(
         "sys_agents_create",

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
@@ -30,7 +30,7 @@ FOLLOWERS_LIMIT = 5
 DEPTH_LIMIT = 10
 PRIORITY_LIMIT = 1000
 TTL_LIMIT_SECONDS = 400 * 86_400
-OF_QUEUES = frozenset({"priority", "distinct_key", "rate_key"})
+OF_QUEUES = ("priority", "distinct_key", "rate_key")
 """Options that mean something only within a queue."""
 
 
@@ -180,10 +180,12 @@ class JobOrder:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     @property
-    def times_of_followers(self) -> list[dt.datetime]:
-        """The `wait_until` of every job in `then`, at any depth."""
-        times = [one.order.wait_until for one in self.then if one.order.wait_until is not None]
-        return times + [time for one in self.then for time in one.order.times_of_followers]
+    def followers(self) -> Iterator[tuple[str, JobOrder]]:
+        """Every order in `then`, at any depth, with its place, such as `then[0].then[1]`."""
+        for number, one in enumerate(self.then):
+            yield f"then[{number}]", one.order
+            for place, order in one.order.followers:
+                yield f"then[{number}].{place}", order
 
     @property
     def depth(self) -> int:
@@ -223,8 +225,10 @@ def check_options(order: JobOrder, *, in_queue: bool) -> None:
     InvalidMessage."""
     if not order.message.strip():
         raise InvalidMessage(_("message must be text that is not empty."))
-    if not in_queue and any(getattr(order, name) for name in OF_QUEUES):
-        raise InvalidRequest(_("priority, distinct_key and rate_key belong to a queue."))
+    if not in_queue and (of_queues := [name for name in OF_QUEUES if getattr(order, name)]):
+        raise InvalidRequest(
+            _("%(field)s belongs to a queue. Send queue in place of agent."), params={"field": of_queues[0]}
+        )
     if order.ttl_seconds is not None and order.wait_until is not None:
         raise InvalidRequest(_("Send wait_until or ttl, not both."))
     if order.depth > DEPTH_LIMIT:

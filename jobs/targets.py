@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 from django.utils.translation import gettext_lazy as _
 
@@ -15,7 +16,8 @@ from agents.models import Agent
 from agents.services.find import agent_not_found, find_agent, find_agents, why_unusable
 from jobs.models import Queue
 from jobs.order import JobOrder
-from kernel.errors import AgentNotFound, AppError, Forbidden, QueueNotFound
+from kernel.errors import AgentNotFound, AppError, ChannelNotFound, Forbidden, InvalidRequest, QueueNotFound
+from notifications.channels.service import known_channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,55 @@ def _target(
     if agent is not None and (refusal := why_unusable(agent)):
         return refusal
     return Target(agent=agent, queue=queue)
+
+
+def require_names(*, owner_id: str, order: JobOrder) -> None:
+    """Raise InvalidRequest for a name in `then` or in `notify` that the owner does not have."""
+    if unknown := find_unknown_names([(owner_id, order)]):
+        raise unknown[0]
+
+
+class _Placed(NamedTuple):
+    """An order, or a follower in its `then`: `number` is the order's position, `place` is "" or like `then[0]`."""
+
+    number: int
+    owner_id: str
+    place: str
+    order: JobOrder
+
+
+def find_unknown_names(wanted: Sequence[tuple[str, JobOrder]]) -> dict[int, InvalidRequest]:
+    """Return, by position, an error for each (owner, order) whose `then` or `notify` names an agent, a queue or a
+    channel that the owner does not have.
+
+    Three queries at most for followers and one for channels; none for orders that have neither.
+    """
+    roots = [_Placed(number, owner_id, "", order) for number, (owner_id, order) in enumerate(wanted)]
+    followers = [
+        _Placed(root.number, root.owner_id, place, order) for root in roots for place, order in root.order.followers
+    ]
+    if not followers and not any(root.order.notify for root in roots):
+        return {}
+    unknown: dict[int, InvalidRequest] = {}
+    targets = find_targets([(one.owner_id, one.order) for one in followers])
+    for one, target in zip(followers, targets, strict=True):
+        if isinstance(target, AgentNotFound | QueueNotFound):
+            unknown.setdefault(one.number, _named_wrongly(one.place, target))
+    named = [
+        (one, name)
+        for one in [*roots, *followers]
+        for name in cast("list[str]", (one.order.notify or {}).get("channels", []))
+    ]
+    known = known_channels({one.owner_id for one, _name in named})
+    for one, name in named:
+        if (one.owner_id, name) not in known:
+            place = f"{one.place}.notify.channels".removeprefix(".")
+            unknown.setdefault(one.number, _named_wrongly(place, ChannelNotFound(params={"name": name})))
+    return unknown
+
+
+def _named_wrongly(place: str, problem: AppError) -> InvalidRequest:
+    return InvalidRequest(_("%(field)s: %(problem)s"), params={"field": place, "problem": problem})
 
 
 def find_queues(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Queue]:

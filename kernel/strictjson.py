@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import NoReturn, TypeAlias
 
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 DEPTH_LIMIT = 20
 _NUMBER_DIGITS = 20
+_SHOWN_CHARACTERS = 50
 # The possessive quantifier and the optional closing quote keep this to one pass over any body.
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
@@ -43,12 +45,15 @@ def parse_value(body: bytes) -> JsonValue:
     try:
         text = body.decode()
         value: JsonValue = json.loads(
-            text, parse_constant=_refuse_constant, parse_int=_int, parse_float=_float, object_pairs_hook=_object
+            text, parse_constant=_refuse_number, parse_int=_int, parse_float=_float, object_pairs_hook=_object
         )
     except UnicodeDecodeError as error:
         raise InvalidRequest(_("The body is not UTF-8.")) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(_("The body is not JSON.")) from error
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            _("The body is not JSON. The mistake is in line %(line)s, at character %(column)s."),
+            params={"line": error.lineno, "column": error.colno},
+        ) from error
     _check_strings(value)
     return value
 
@@ -64,27 +69,33 @@ def _depth(body: bytes) -> int:
     return deepest
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+def _refuse_number(written: str) -> NoReturn:
+    raise InvalidRequest(
+        _("The body has the number %(number)s. Numbers have at most %(limit)s digits, and NaN and Infinity are none."),
+        params={"number": written[:_NUMBER_DIGITS], "limit": _NUMBER_DIGITS},
+    )
 
 
 def _int(digits: str) -> int:
     if len(digits) > _NUMBER_DIGITS:
-        raise ValueError("too many digits")
+        _refuse_number(digits)
     return int(digits)
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise ValueError("out of range")
+        _refuse_number(digits)
     return value
 
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("doubled key")
+        counts = Counter(name for name, _value in pairs)
+        doubled = next(name for name, count in counts.items() if count > 1)
+        _check_strings(doubled)
+        raise InvalidRequest(_("%(field)s was sent twice."), params={"field": doubled[:_SHOWN_CHARACTERS] or '""'})
     return result
 
 

@@ -22,6 +22,7 @@ class Status(Operation):
     """/status."""
 
     http_method_names = ["get", "head"]
+    ignores_unknown = True
 
     @describe("status", "Ask whether the server is alive", answers={204: None}, with_token=False)
     def get(self, request: Request) -> Response:

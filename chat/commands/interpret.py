@@ -116,12 +116,14 @@ def _hint(owner: User, words: list[str]) -> Reply:
     known = [phrase.split()[0] for command in all_commands() if not command.hidden for phrase in command.phrases]
     guess = nearest(words[0], dict.fromkeys([*known, *(name.key for name in agents)]))
     if not guess:
-        return Reply(text=_("I do not know that word. “help” lists what I understand."))
+        return Reply(text=_("No command and no agent has that name. “help” lists what I understand."))
     try:
         shown = find_agent(viewer=owner, called=guess).name if guess not in known else guess
     except AgentNotFound:
         shown = guess
-    return Reply(text=_("I do not know that word. Did you mean “%(word)s”? “help” lists all.") % {"word": shown})
+    return Reply(
+        text=_("No command and no agent has that name. Did you mean “%(word)s”? “help” lists all.") % {"word": shown}
+    )
 
 
 def _language(owner: User, line: Line, word: str) -> str:

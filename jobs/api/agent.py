@@ -50,6 +50,7 @@ class _SpeaksProtocol(Operation):
     """A call with an agent's token."""
 
     authentication_classes = (CallingAgent,)
+    ignores_unknown = True
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell an agent that asks for it which protocol we speak."""

@@ -22,6 +22,7 @@ from jobs.gateway.waiters import Bell
 from jobs.life.claim import PutBack, may_have_work, put_back_jobs
 from kernel.coroutines import run_without_loop
 from kernel.errors import TooLarge
+from kernel.http.bodies import check_parameters
 from kernel.http.rest import Operation, request_address
 from kernel.strictjson import JsonObject, parse_object
 from kernel.transactions import run_one
@@ -37,7 +38,9 @@ class HotOperation(Operation):
     """An operation whose handler the gateway mounts too. `authentication_classes` are for the schema alone."""
 
     def perform_authentication(self, request: Request) -> None:
-        """Leave it to the handler to find out who calls."""
+        """Leave it to the gateway's handler to find out who calls."""
+        if not self.takes(request).gateway:
+            super().perform_authentication(request)
 
     def run(self, request: Request, handler: Callable[..., Coroutine[Any, Any, Answer]], **path: str) -> Response:
         """Return the answer of a handler; `path` holds the places of the URL."""
@@ -68,6 +71,10 @@ class DirectCall:
     def query(self, name: str) -> list[str]:
         """Return the values of a query parameter."""
         return list(self._request.query_params.getlist(name))
+
+    def check_parameters(self, *known: str) -> None:
+        """Refuse a query parameter that is not known."""
+        check_parameters(self._request.query_params, known)
 
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes, as a strict JSON object."""

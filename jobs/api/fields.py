@@ -9,8 +9,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 
+from django.utils.translation import gettext_lazy as _
+
+from kernel.durations import parse_duration
+from kernel.errors import InvalidDuration
 from kernel.http.bodies import check_flag, check_moment, check_number, check_text
 from kernel.strictjson import JsonObject
+
+
+def check_duration(value: object, name: str) -> dt.timedelta:
+    """Return a length of time; raise InvalidDuration."""
+    try:
+        return parse_duration(value)
+    except InvalidDuration as error:
+        raise InvalidDuration(_("%(field)s: %(problem)s"), params={"field": name, "problem": error}) from None
 
 
 def read_text(data: JsonObject, field: str, limit: int, *, required: bool = False) -> str:

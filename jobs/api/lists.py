@@ -12,6 +12,7 @@ from jobs.api.rendering import job_json
 from jobs.life.listing import JobFilter, list_jobs
 from jobs.states import JobStatus
 from kernel.errors import InvalidRequest
+from kernel.http.bodies import check_text
 from kernel.http.paging import read_cursor, read_limit, write_cursor
 from kernel.http.rest import query_value
 from kernel.strictjson import JsonObject
@@ -31,12 +32,20 @@ def job_page(request: Request, principal: Principal) -> JsonObject:
     }
 
 
-def _read_filter(request: Request, principal: Principal) -> JobFilter:
+def read_agent_query(request: Request, viewer: Principal) -> str | None:
+    """Return the id of the agent that `?agent=` calls, or None without it. Raises AgentNotFound, InvalidRequest."""
     called = query_value(request, "agent")
+    if called is None:
+        return None
+    agent_id: str = find_agent(viewer=viewer, called=check_text(called, "agent", blank=False)).pk
+    return agent_id
+
+
+def _read_filter(request: Request, principal: Principal) -> JobFilter:
     moments = {name: query_value(request, name) for name in ("created_after", "created_before")}
     return JobFilter(
         status=_read_status(query_value(request, "status")),
-        agent_id=None if called is None else find_agent(viewer=principal, called=called).pk,
+        agent_id=read_agent_query(request, principal),
         source=query_value(request, "source"),
         created_after=read_moment(moments, "created_after"),
         created_before=read_moment(moments, "created_before"),

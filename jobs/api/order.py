@@ -106,10 +106,11 @@ class NotifyField(serializers.DictField):
 
 class _Followers(serializers.ListSerializer[Any]):
     def read_value(self, value: object, name: str) -> tuple[Follower, ...]:
-        given = [value] if isinstance(value, dict) else value
-        if not isinstance(given, list) or not 0 < len(given) <= FOLLOWERS_LIMIT:
-            raise InvalidRequest(_("then is a list of 1 to %(limit)s jobs."), params={"limit": FOLLOWERS_LIMIT})
-        return tuple(_read_follower(one, f"{name}[{number}]") for number, one in enumerate(given))
+        if not isinstance(value, list) or not 0 < len(value) <= FOLLOWERS_LIMIT:
+            raise InvalidRequest(
+                _("%(field)s is a list of 1 to %(limit)s jobs."), params={"field": name, "limit": FOLLOWERS_LIMIT}
+            )
+        return tuple(_read_follower(one, f"{name}[{number}]") for number, one in enumerate(value))
 
 
 class OrderSerializer(Description):
@@ -361,7 +362,7 @@ def check_notify(value: object) -> JsonObject:
     Without a name nothing is remembered, so a policy about several runs needs one.
     """
     given = value if isinstance(value, dict) else {}
-    name = read_text(given, "name", _NOTIFY_NAME_LENGTH)
+    name = read_text({"notify.name": given.get("name")}, "notify.name", _NOTIFY_NAME_LENGTH)
     if name and (not name.isprintable() or name.strip() != name):
         raise InvalidRequest(_("The name of notify has no invisible characters, and no blank at its ends."))
     policy = read_policy({field: one for field, one in given.items() if field != "name"} if given else value)

@@ -30,6 +30,7 @@ class SystemJobs(Operation):
     """/sys/jobs."""
 
     authentication_classes = (UpstreamSystem,)
+    ignores_unknown = True
 
     @describe(
         "sys_jobs_create",
@@ -52,6 +53,7 @@ class SystemJobExpiry(Operation):
     """/sys/jobs/{id}/expire."""
 
     authentication_classes = (UpstreamSystem,)
+    ignores_unknown = True
 
     @describe("sys_jobs_expire", "Let a job expire", answers={204: None}, errors=[JobFinished, NotFound])
     def put(self, request: Request, job_id: str) -> Response:

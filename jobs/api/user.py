@@ -59,6 +59,7 @@ class AddJobLine(HotOperation):
     """/job/add: the call of the original service."""
 
     authentication_classes = (JobsUserByQuery,)
+    ignores_unknown = True
 
     @describe(
         "job_add",

@@ -67,6 +67,7 @@ class CoyotesOperation(Operation):
     """Base of these calls."""
 
     authentication_classes = (JobsUserByBasic,)
+    ignores_unknown = True
 
     def find(self, request: Request, agent_id: str) -> Agent:
         """Return the caller's agent; raise AgentNotFound."""

@@ -10,9 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, caller
-from agents.services.find import find_agent
 from jobs.api.agent import AgentOperation
 from jobs.api.fields import read_moment
+from jobs.api.lists import read_agent_query
 from jobs.api.order import OptionsSerializer
 from jobs.delayed.listing import DelayedFilter, list_delayed, read_delayed
 from jobs.delayed.release import fire_delayed
@@ -242,14 +242,14 @@ def _answer(request: Request, delayed_id: str) -> Response:
 
 
 def _read_filter(request: Request) -> DelayedFilter:
-    state, called = query_value(request, "state"), query_value(request, "agent")
+    state = query_value(request, "state")
     if state is not None and state not in DelayedState.values:
         words = ", ".join(DelayedState.values)
         raise InvalidRequest(_("%(field)s is one of: %(words)s."), params={"field": "state", "words": words})
     moments = {name: query_value(request, name) for name in ("due_after", "due_before")}
     return DelayedFilter(
         state=None if state is None else DelayedState(state),
-        agent_id=None if called is None else find_agent(viewer=caller(request), called=called).pk,
+        agent_id=read_agent_query(request, caller(request)),
         queue=query_value(request, "queue"),
         key=query_value(request, "key"),
         due_after=read_moment(moments, "due_after"),

@@ -19,7 +19,7 @@ from jobs.models import DelayedJob, DelayedState
 from jobs.old_digests import old_delayed_digest
 from jobs.order import OF_QUEUES, JobOrder, OrderChange, check_options
 from jobs.room import delayed_jobs
-from jobs.targets import Target, find_target
+from jobs.targets import Target, find_target, require_names
 from kernel.clock import database_now
 from kernel.errors import (
     AppError,
@@ -223,6 +223,7 @@ def _repeated(new: NewDelayedJob) -> Stored | None:
 def _stored(new: NewDelayedJob, now: dt.datetime) -> Stored:
     due_at = new.moment.due_at(now)
     _check_wait(new.order.wait_until, due_at)
+    require_names(owner_id=new.owner_id, order=new.order)
     target = Target(agent=None) if new.url else find_target(owner_id=new.owner_id, order=new.order)
     earlier = _locked_by_key(new.owner_id, new.key)
     if earlier is not None:
@@ -269,9 +270,11 @@ def _changed(change: DelayedChange, now: dt.datetime) -> DelayedJob:
     if change.moment is not None:
         values |= {"due_at": change.moment.due_at(now), "reason": ""}
     order = change.order.onto(JobOrder.of(row))
+    if change.order.given.keys() & {"then", "notify"}:
+        require_names(owner_id=row.owner_id, order=order)
     if change.order.given:
         # Rows stored before priority and the like were refused without a queue may have them still.
-        check_options(order, in_queue=row.queue_id is not None or not OF_QUEUES & change.order.given.keys())
+        check_options(order, in_queue=row.queue_id is not None or not change.order.given.keys() & set(OF_QUEUES))
         check_address(order, row.url)
         values |= order.columns
     _check_wait(order.wait_until, change.moment.due_at(now) if change.moment else row.due_at)

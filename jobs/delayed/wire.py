@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from accounts.credentials import Principal, require_fields
-from jobs.api.fields import read_number
+from jobs.api.fields import check_duration, read_number
 from jobs.api.order import OrderSerializer, check_message, read_order_change
 from jobs.api.reading import read_callback
 from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob, check_address
@@ -36,7 +36,7 @@ class _Delay(serializers.CharField):
     pattern = "[1-9]"
 
     def read_value(self, value: object, name: str) -> dt.timedelta:
-        return parse_duration(value)
+        return check_duration(value, name)
 
 
 class _Address(serializers.CharField):
@@ -139,8 +139,6 @@ def read_change(data: JsonObject, *, principal: Principal, delayed_id: str) -> D
     require_fields(principal, data)
     values = checked_body(DelayedChangeSerializer, data)
     moment, order = _take_moment(values), read_order_change(values, source=_SOURCE)
-    if moment is None and not order.given:
-        raise InvalidRequest(_("Send what is to change: delay or run_at, or an option of the job."))
     return DelayedChange(owner_id=principal.owner_id, delayed_id=delayed_id, moment=moment, order=order)
 
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -22,6 +23,7 @@ from kernel.errors import AppError, InvalidRequest, TooLarge
 from kernel.failpoints import reach
 from kernel.http.addresses import caller_address
 from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
+from kernel.http.bodies import check_parameters
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
@@ -94,8 +96,16 @@ class AsgiCall:
 
     def query(self, name: str) -> list[str]:
         """Return the values of a query parameter; raise InvalidRequest for a query that cannot be read."""
+        return self._parameters.get(name, [])
+
+    def check_parameters(self, *known: str) -> None:
+        """Refuse a query parameter that is not known."""
+        check_parameters(self._parameters, known)
+
+    @cached_property
+    def _parameters(self) -> dict[str, list[str]]:
         try:
-            parsed = parse_qs(
+            return parse_qs(
                 self.scope["query_string"].decode("ascii"),
                 keep_blank_values=True,
                 errors="strict",
@@ -103,7 +113,6 @@ class AsgiCall:
             )
         except ValueError as error:
             raise InvalidRequest(_("The query cannot be read.")) from error
-        return parsed.get(name, [])
 
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""

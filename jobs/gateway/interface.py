@@ -51,6 +51,10 @@ class Call(Protocol):
         """Return the values of a query parameter; raise InvalidRequest for a query that cannot be read."""
         ...
 
+    def check_parameters(self, *known: str) -> None:
+        """Raise InvalidRequest for a query parameter that is not known."""
+        ...
+
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes, as a strict JSON object."""
         ...

@@ -42,6 +42,7 @@ class UserCalls:
     async def add_job(self, call: Call) -> Answer:
         """POST /jobs; with `?wait=` answered when the job has ended or the time is over."""
         principal = await self._caller(call)
+        call.check_parameters("wait")
         wait_seconds = read_wait(call.query("wait"))
         data = await call.json(BODY_LIMIT)
         key = read_idempotency_key(call.header(b"idempotency-key"))
@@ -52,12 +53,14 @@ class UserCalls:
     async def read_job(self, call: Call, job_id: str) -> Answer:
         """GET /jobs/{id}; with `?wait=` answered when the job has ended or the time is over."""
         principal = await self._caller(call)
+        call.check_parameters("wait")
         whole = await self._read_at_end(call, principal, job_id, read_wait(call.query("wait")))
         return Answer(status=200, body=rendering.whole_job_json(whole))
 
     async def read_log(self, call: Call, job_id: str) -> Answer:
         """GET /jobs/{id}/log; with `?wait=` answered when there is something new or the time is over."""
         principal = await self._caller(call)
+        call.check_parameters("wait", "offset")
         wait_seconds = read_wait(call.query("wait"))
         offset = reading.read_offset(call.query("offset"))
         question = partial(read_log, owner_id=principal.owner_id, job_id=job_id, offset=offset)
@@ -79,6 +82,7 @@ class UserCalls:
     async def next_of_queue(self, call: Call, name: str) -> Answer:
         """GET /queues/{name}/next: its next job, or 204; with `?wait=` held until one comes or the time is over."""
         principal = await self._caller(call)
+        call.check_parameters("wait", "lease")
         wait_seconds = read_wait(call.query("wait"))
         lease = queues.read_lease(call.query("lease"))
         queue = await self._backend.read(lambda: find_queue(viewer=principal, name=name), by=call.answer_by)

@@ -13,7 +13,7 @@ from jobs.life.insert import insert_jobs, new_job
 from jobs.models import Job
 from jobs.old_digests import old_submission_digest
 from jobs.order import JobOrder
-from jobs.targets import Target, find_targets
+from jobs.targets import Target, find_targets, find_unknown_names
 from kernel.clock import database_now
 from kernel.errors import AppError, IdempotencyMismatch, InvalidAgent, InvalidRequest
 from kernel.idempotency import digest_of_key
@@ -60,19 +60,22 @@ def submit_jobs(submissions: Sequence[Submission], *, now: dt.datetime | None = 
     """Insert a job for each submission; a repeated one is answered with the job it made before.
 
     Per item: AgentNotFound, QueueNotFound; InvalidAgent when the agent is disabled, or offline and the job may not
-    wait; InvalidRequest for a wait that is over or too long; IdempotencyMismatch for a key used for another request;
+    wait; InvalidRequest for a wait that is over or too long, and for an unknown name in `then` or `notify`;
+    IdempotencyMismatch for a key used for another request;
     what `insert_jobs` refuses.
     Raises IntegrityError when another transaction won a race for a key: the caller tries again and finds its row.
     """
     with transaction.atomic():
         now = now or database_now()
         targets = find_targets([(submission.owner_id, submission.order) for submission in submissions])
+        unknown = find_unknown_names([(submission.owner_id, submission.order) for submission in submissions])
         known = _find_known(submissions)
         outcomes: list[Job | AppError] = []
         fresh: dict[str, Job] = {}
-        for submission, target in zip(submissions, targets, strict=True):
+        for number, submission in enumerate(submissions):
             key = (submission.owner_id, submission.idempotency_digest)
             before = known.get(submission.job_id) or (known.get(key) if key[1] else None)
+            target = unknown.get(number) or targets[number]
             outcome = _repeated(submission, before) if before else _new(submission, target, now)
             if isinstance(outcome, Job) and not before:
                 fresh[outcome.pk] = known[key if key[1] else outcome.pk] = outcome
@@ -111,9 +114,12 @@ def _new(submission: Submission, target: Target | AppError, now: dt.datetime) ->
         queue_id=target.queue_id,
         now=now,
     )
-    times = [*submission.order.times_of_followers, *([job.expires_at] if job.expires_at is not None else [])]
-    if any(not now < time <= now + LONGEST_WAIT for time in times):
-        return InvalidRequest(_("wait_until must lie in the future, at most 400 days ahead."))
+    times = [("", job.expires_at), *((f"{place}.", order.wait_until) for place, order in submission.order.followers)]
+    for place, time in times:
+        if time is not None and not now < time <= now + LONGEST_WAIT:
+            return InvalidRequest(
+                _("%(field)s must lie in the future, at most 400 days ahead."), params={"field": f"{place}wait_until"}
+            )
     if target.queue is None and target.agent is not None and not target.agent.online and job.expires_at is None:
         return InvalidAgent(params={"name": target.agent.name})
     job.idempotency_digest, job.request_digest = submission.idempotency_digest, submission.order.digest()

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import JobsUser, allowed_body, caller
-from agents.services.find import find_agent
+from jobs.api.lists import read_agent_query
 from jobs.api.order import OptionsSerializer
 from jobs.models import Outcome, Overlap, Schedule
 from jobs.schedules.cron.schedule import InvalidSchedule
@@ -355,10 +355,10 @@ def _answer(schedule: Schedule, *, status: int = 200) -> Response:
 
 
 def _read_filter(request: Request) -> ScheduleFilter:
-    called, enabled = query_value(request, "agent"), query_value(request, "enabled")
+    enabled = query_value(request, "enabled")
     if enabled not in (None, "true", "false"):
         raise InvalidRequest(_("%(field)s must be true or false."), params={"field": "enabled"})
     return ScheduleFilter(
-        agent_id=None if called is None else find_agent(viewer=caller(request), called=called).pk,
+        agent_id=read_agent_query(request, caller(request)),
         enabled=None if enabled is None else enabled == "true",
     )

@@ -21,7 +21,7 @@ from jobs.schedules.cron.schedule import InvalidSchedule
 from jobs.schedules.ends import drop_waiting
 from jobs.schedules.quota import require_room_for_a_schedule, shortest_gap_for
 from jobs.schedules.rules import cron_of
-from jobs.targets import find_target
+from jobs.targets import find_target, require_names
 from jobs.watch.service import drop_memory
 from kernel.clock import database_now
 from kernel.durations import format_duration
@@ -239,6 +239,8 @@ def _apply_order(owner: User, schedule: Schedule, change: OrderChange) -> None:
     if order.agent or order.queue:
         target = find_target(owner_id=owner.pk, order=order)
         schedule.agent, schedule.queue = None if target.queue else target.agent, target.queue
+    if change.given.keys() & {"then", "notify"}:
+        require_names(owner_id=owner.pk, order=order)
     columns = order.columns
     for name in _OPTIONS:
         setattr(schedule, name, columns[name])
@@ -254,7 +256,7 @@ def _rename(owner: User, schedule: Schedule, name: str) -> None:
 def _check(schedule: Schedule) -> None:
     """Refuse what does not go together."""
     if not schedule.name:
-        raise InvalidRequest(_("%(field)s must be text."), params={"field": "name"})
+        raise InvalidRequest(_("%(field)s is missing."), params={"field": "name"})
     if (schedule.agent is None) == (schedule.queue is None):
         raise InvalidRequest(_("A schedule needs an agent or a queue."))
     check_options(JobOrder.of(schedule), in_queue=schedule.queue is not None)

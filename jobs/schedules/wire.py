@@ -6,10 +6,12 @@ import datetime as dt
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from jobs.api.fields import check_duration
 from jobs.api.order import NotifyField, OrderSerializer, read_order_change
 from jobs.models import EXPRESSION_LENGTH, SCHEDULE_NAME_LENGTH, ZONE_LENGTH, Missed, Overlap, Schedule, ScheduleRun
 from jobs.order import JobOrder
@@ -18,9 +20,9 @@ from jobs.schedules.rules import window_of
 from jobs.schedules.service import LONGEST_GRACE, LONGEST_JITTER, LONGEST_WITHIN, ScheduleFields
 from jobs.watch.policy import policy_json, read_policy
 from kernel.clock import rfc3339
-from kernel.durations import format_duration, parse_duration
+from kernel.durations import format_duration
 from kernel.errors import InvalidDuration, InvalidRequest
-from kernel.http.bodies import Description, check_object, checked_body
+from kernel.http.bodies import Description, check_object, checked_body, unknown_field
 from kernel.strictjson import JsonObject
 
 _WINDOWS_LIMIT = 20
@@ -38,11 +40,16 @@ class _Length(serializers.CharField):
         self.pattern = "[1-9]" if shortest else None
 
     def read_value(self, value: object, name: str) -> int:
-        length = parse_duration(value)
-        if length != dt.timedelta(seconds=self.shortest) and not dt.timedelta(seconds=1) <= length <= self.longest:
+        length = check_duration(value, name)
+        shortest = dt.timedelta(seconds=self.shortest)
+        if length != shortest and not dt.timedelta(seconds=1) <= length <= self.longest:
             raise InvalidDuration(
-                _("%(field)s is 1 second to %(longest)s."),
-                params={"field": name, "longest": format_duration(self.longest)},
+                _("%(field)s is %(shortest)s to %(longest)s."),
+                params={
+                    "field": name,
+                    "shortest": format_duration(shortest),
+                    "longest": format_duration(self.longest),
+                },
             )
         return int(length.total_seconds())
 
@@ -78,7 +85,7 @@ class ScheduleBodySerializer(OrderSerializer):
     """A schedule: one of agent and queue."""
 
     cron = serializers.CharField(max_length=EXPRESSION_LENGTH, help_text="5, 6 or 7 fields, `@every 5m`, `@daily`.")
-    timezone = serializers.CharField(required=False, max_length=ZONE_LENGTH, help_text=_ZONE_HELP)
+    timezone = serializers.CharField(required=False, allow_null=True, max_length=ZONE_LENGTH, help_text=_ZONE_HELP)
     calendar = serializers.CharField(
         required=False, allow_blank=True, allow_null=True, max_length=_CODE_LENGTH, help_text="Such as `cn`."
     )
@@ -161,7 +168,8 @@ def _fields(values: dict[str, Any]) -> ScheduleFields:
     if "missed" in values:
         missed = values.pop("missed") or {}
         values |= {"missed": missed.get("policy"), "missed_seconds": missed.get("within")}
-    defaults = cast("dict[str, Any]", _DEFAULTS)
+    defaults = cast("dict[str, Any]", {**_DEFAULTS})
+    defaults["timezone"] = settings.TIME_ZONE
     given = {name: defaults.get(name) if value is None else value for name, value in values.items()}
     return cast("ScheduleFields", given | {"order": order})
 
@@ -170,14 +178,17 @@ def _windows(given: object) -> list[JsonObject]:
     if not isinstance(given, list) or len(given) > _WINDOWS_LIMIT:
         raise InvalidRequest(_("blackout is a list of at most %(limit)s windows."), params={"limit": _WINDOWS_LIMIT})
     rows: list[JsonObject] = []
-    for row in given:
+    for number, value in enumerate(given):
+        place = f"blackout[{number}]"
+        row = check_object(value, place)
+        if unknown := sorted(row.keys() - _WINDOW_FIELDS):
+            raise unknown_field(unknown[0], _WINDOW_FIELDS, at=f"{place}.")
         try:
-            if not isinstance(row, dict) or row.keys() - _WINDOW_FIELDS:
-                raise ValueError(row)
             window = window_of(row)
         except (ValueError, KeyError):
             raise InvalidRequest(
-                _('A blackout window is written so: {"days": "mon-fri", "from": "23:00", "to": "07:00"}.')
+                _('%(field)s is written so: {"days": "mon-fri", "from": "23:00", "to": "07:00"}.'),
+                params={"field": place},
             ) from None
         kept: JsonObject = {"from": f"{window.start:%H:%M}", "to": f"{window.end:%H:%M}"}
         rows.append(kept | ({"days": str(row["days"])[:_CODE_LENGTH].lower()} if row.get("days") else {}))

@@ -144,6 +144,15 @@ def read_policy(data: object) -> NotifyPolicy:
     unknown = sorted(given.keys() - {field.name for field in fields(NotifyPolicy)})
     if unknown:
         raise unknown_field(unknown[0], (field.name for field in fields(NotifyPolicy)), at="notify.")
+    try:
+        return _policy(given)
+    except InvalidRequest as error:
+        if "field" in error.params:
+            error.params["field"] = f"notify.{error.params['field']}"
+        raise
+
+
+def _policy(given: JsonObject) -> NotifyPolicy:
     default = NotifyPolicy()
     policy = NotifyPolicy(
         when=_word(given, "when", default.when),

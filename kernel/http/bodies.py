@@ -59,6 +59,9 @@ def checked_body(description: type[serializers.Serializer[Any]], data: JsonObjec
     values: dict[str, Any] = {}
     for name, value in data.items():
         known = compiled.checks.get(name)
+        if known is None and value is None and name in compiled.refused:
+            # An answer that is sent back has it so.
+            continue
         if known is None:
             raise _unknown(name, compiled, at)
         attribute, check, nullable = known
@@ -71,8 +74,10 @@ def checked_body(description: type[serializers.Serializer[Any]], data: JsonObjec
 
 def check_text(value: object, name: str, *, limit: int | None = None, blank: bool = True) -> str:
     """Return a text of at most `limit` characters."""
-    if not isinstance(value, str) or not (value or blank):
+    if not isinstance(value, str):
         raise InvalidRequest(_("%(field)s must be text."), params={"field": name})
+    if not value and not blank:
+        raise InvalidRequest(_("%(field)s must be text that is not empty."), params={"field": name})
     if limit is not None and len(value) > limit:
         raise InvalidRequest(_("%(field)s has more than %(limit)s characters."), params={"field": name, "limit": limit})
     return value
@@ -197,9 +202,29 @@ def _unknown(name: str, compiled: _Compiled, at: str) -> InvalidRequest:
 
 def unknown_field(name: str, known: Iterable[str], *, at: str = "") -> InvalidRequest:
     """Return the error for a field that a body does not have, with the nearest known one; `at` is put before both."""
-    shown = name[:_SHOWN_CHARACTERS]
+    shown, nearest = _shown_and_nearest(name, known)
     params: dict[str, object] = {"field": at + shown}
-    if nearest := difflib.get_close_matches(shown, known, n=1):
-        params["nearest"] = at + nearest[0]
+    if nearest:
+        params["nearest"] = at + nearest
         return InvalidRequest(_("%(field)s is not a field here. Did you mean %(nearest)s?"), params=params)
     return InvalidRequest(_("%(field)s is not a field here."), params=params)
+
+
+def check_parameters(sent: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a query parameter that a call does not have, with the nearest known one."""
+    for name in sent:
+        if name in known:
+            continue
+        shown, nearest = _shown_and_nearest(name, known)
+        if nearest:
+            raise InvalidRequest(
+                _("%(field)s is not a query parameter here. Did you mean %(nearest)s?"),
+                params={"field": shown, "nearest": nearest},
+            )
+        raise InvalidRequest(_("%(field)s is not a query parameter here."), params={"field": shown})
+
+
+def _shown_and_nearest(name: str, known: Iterable[str]) -> tuple[str, str | None]:
+    """Return a name as errors show it, never empty, and the nearest known one."""
+    nearest = difflib.get_close_matches(name[:_SHOWN_CHARACTERS], known, n=1)
+    return name[:_SHOWN_CHARACTERS] or '""', nearest[0] if nearest else None

@@ -23,7 +23,7 @@ from kernel.errors import (
 )
 from kernel.http.bodies import Description
 from kernel.http.idempotency import IDEMPOTENCY_KEY_LENGTH
-from kernel.http.rest import Operation
+from kernel.http.rest import Operation, Takes
 
 _TIME_PATTERN = (
     r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
@@ -108,7 +108,7 @@ def describe(
     if form:
         body = {"application/x-www-form-urlencoded": request, "multipart/form-data": request}
     responses = {status: _answer(answer) for status, answer in answers.items()} | _errors(possible)
-    return extend_schema(
+    draw = extend_schema(
         operation_id=operation_id,
         summary=summary,
         request=body,
@@ -116,6 +116,13 @@ def describe(
         responses=responses,
         extensions={"x-gateway": True} if gateway else None,
     )
+    names = frozenset(one.name for one in parameters if one.location == OpenApiParameter.QUERY)
+
+    def mark(method: Any) -> Any:
+        method.takes = Takes(parameters=names, body=body is not None, gateway=gateway)
+        return draw(method)
+
+    return mark
 
 
 def query(name: str, description: str, kind: Any = str, **more: Any) -> OpenApiParameter:

@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -27,6 +28,7 @@ from kernel.clock import rfc3339
 from kernel.errors import AppError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from kernel.http.addresses import caller_address
 from kernel.http.answers import BODY_LIMIT, api_language, error_body, error_headers
+from kernel.http.bodies import check_parameters
 from kernel.strictjson import JsonObject, parse_object
 
 logger = logging.getLogger(__name__)
@@ -48,13 +50,25 @@ class AlwaysJSON(BaseContentNegotiation):
         return renderer, renderer.media_type
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takes:
+    """What a method of an operation takes, as `describe` notes it. `gateway`: the gateway's handler answers it."""
+
+    parameters: frozenset[str]
+    body: bool
+    gateway: bool
+
+
 class Operation(APIView):
     """Base of every API call: JSON in, JSON or an empty body out. Subclasses set authentication and the body limit.
 
     HEAD and OPTIONS are refused: HEAD on a poll would claim a job and lose it, and other sites' pages must not call.
+    Parameters and bodies that a call does not take are refused, unless it `ignores_unknown`, as the calls of the
+    originals and of agents do.
     """
 
     body_limit = BODY_LIMIT
+    ignores_unknown = False
     content_negotiation_class = AlwaysJSON
     http_method_names = ["get", "post", "put", "patch", "delete"]
 
@@ -66,6 +80,20 @@ class Operation(APIView):
             self.http_method_not_allowed(request)
         _check_query(request.META["QUERY_STRING"])
         super().initial(request, *args, **kwargs)
+        if not (self.ignores_unknown or self.takes(request).gateway):
+            self._refuse_unknown(request)
+
+    def takes(self, request: Request) -> Takes:
+        """Return what the called method takes."""
+        taken: Takes = getattr(self, (request.method or "").lower()).takes
+        return taken
+
+    def _refuse_unknown(self, request: Request) -> None:
+        """Refuse parameters and a body that the call would ignore: their sender expects them to have an effect."""
+        takes = self.takes(request)
+        check_parameters(request.query_params, takes.parameters)
+        if not takes.body and request.method != "GET" and self.read_bytes(request).strip() not in (b"", b"{}"):
+            raise InvalidRequest(_("This call takes no body."))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Forbid caches to store the answer, because it belongs to one caller."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
@@ -127,6 +127,14 @@ def find_channel(*, viewer: Viewer, name_or_id: str) -> Channel:
     if found is None:
         raise ChannelNotFound(params={"name": name_or_id[:CHANNEL_NAME_LENGTH]})
     return found
+
+
+def known_channels(owner_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Return (owner's id, name) and (owner's id, id) of every channel. One query; none without owners."""
+    if not owner_ids:
+        return set()
+    rows = Channel.objects.filter(owner_id__in=owner_ids).values_list("owner_id", "name", "pk")
+    return {(owner_id, called) for owner_id, *names in rows for called in names}
 
 
 def next_position(owner_id: str) -> int:

@@ -72,6 +72,7 @@ class QuickMessage(Operation):
     """/message/{info,warning,text,auto}."""
 
     authentication_classes = (MessagesUserByQuery,)
+    ignores_unknown = True
     kind = "info"
 
     @describe(
@@ -118,6 +119,7 @@ class AgentMessage(Operation):
     """/agent/message/* and their older names."""
 
     authentication_classes = (CallingAgent,)
+    ignores_unknown = True
     kind = "info"
 
     @describe(

@@ -258,7 +258,8 @@ def _queries() -> Iterator[Bad]:
     for value in ("2", "", "yes", "1&force=1", "%00"):
         yield Bad(name=f"DELETE ?force={value}", method="DELETE", path="/agents/{agent}?force=" + value)
     for value in _LIST_AGENT_UNKNOWN:
-        yield Bad(name=f"GET /jobs?agent={_short(value)}", method="GET", path=f"/jobs?agent={value}", status=404)
+        status = 404 if value else 400
+        yield Bad(name=f"GET /jobs?agent={_short(value)}", method="GET", path=f"/jobs?agent={value}", status=status)
 
 
 def _methods() -> Iterator[Bad]:

@@ -123,7 +123,7 @@ def test_hostile_text_is_shown_and_does_nothing(alice: User, browser: Client) ->
 def test_an_empty_line_makes_nothing_and_a_long_one_is_cut(browser: Client) -> None:
     _say(browser, "   ")
     assert not ChatLine.objects.exists()
-    assert "do not know that word" in _say(browser, "x" * 9000)
+    assert "No command and no agent has that name" in _say(browser, "x" * 9000)
     assert len(ChatLine.objects.get(from_person=True).text) < 5000
 
 

@@ -188,11 +188,12 @@ def test_dead_letters_are_listed_replayed_and_removed() -> None:
 def test_a_chain_follows_success_or_the_last_failure_and_nothing_else() -> None:
     owner = make_user()
     agent, next_agent = make_agent(owner=owner), make_agent(owner=owner, name="after", online=False)
+    lost_agent = make_agent(owner=owner, name="lost")
     further = [{"on": "success", "agent": agent.pk, "message": "third"}]
     then: list[Any] = [
         {"on": "success", "agent": "AFTER", "message": "good", "then": further},
         {"on": "failure", "agent": next_agent.pk, "message": "bad"},
-        {"on": "failure", "agent": "nobody", "message": "lost"},
+        {"on": "failure", "agent": "lost", "message": "lost"},
     ]  # fmt: skip
     good = make_job(agent, "one", then=then)
     job = claim(agent)
@@ -207,15 +208,17 @@ def test_a_chain_follows_success_or_the_last_failure_and_nothing_else() -> None:
     assert (third.message, claim(agent)) == ("third", third)
     assert report(agent, third, ReportKind.SUCCEED) is None
     now = database_now()
+    gone = make_job(agent, "three", then=then)
+    cancel_job(owner_id=owner.pk, job_id=gone.pk, actor="test")
     bad = make_job(agent, "two", then=then, retries=1, now=now)
+    lost_agent.deleted_at = now
+    lost_agent.save()
     _fail(agent, now=now)
     again = _next(bad)
     assert again is not None
     assert not Job.objects.filter(parent_id=bad.pk).exclude(pk=again.pk).exists()
     _fail(agent, now=again.active_at)
     assert list(Job.objects.filter(parent_id=again.pk).values_list("message", flat=True)) == ["bad"]
-    gone = make_job(agent, "three", then=then)
-    cancel_job(owner_id=owner.pk, job_id=gone.pk, actor="test")
     assert not Job.objects.filter(parent_id=gone.pk).exists()
 
 

@@ -264,9 +264,10 @@ def test_it_goes_to_the_policys_channels_with_its_level_and_mentions_and_nowhere
     (message,) = Message.objects.filter(agent_id=agent.pk)
     assert (message.level, message.mentions, message.source) == (Level.ERROR, ["@all", "bob"], agent.name)
     assert [one.channel.name for one in message.deliveries.select_related("channel") if one.channel] == ["group"]
-    # If the channel was removed, the notice goes to the owner's first one.
+    # If the channel is removed before the end, the notice goes to the owner's first one.
+    make_job(agent, notify=policy)
     Channel.objects.filter(name="group").delete()
-    watch(agent, "c", notify=policy)
+    end(agent, "c")
     newest = Message.objects.filter(agent_id=agent.pk).latest("pk")
     assert newest.text == "+ c\n- a\n- b"
     assert [one.channel.name for one in newest.deliveries.select_related("channel") if one.channel] == ["first"]

@@ -186,7 +186,7 @@ def test_the_owner_sees_that_nobody_agreed_and_never_the_link(alice: User, clien
         said.append(client.get(path, headers=headers).content.decode())
     assert token not in "".join(said)
     assert client.get(f"/channels/{channel.pk}", headers=headers).json()["verified"] is False
-    again = client.post(f"/channels/{channel.pk}/confirmation", headers=headers)
+    again = client.post(f"/channels/{channel.pk}/confirmation", headers=headers, content_type="application/json")
     assert (again.status_code, again.json()["error"]) == (429, "LimitExceeded")
     _let_time_pass()
     assert client.post(f"/console/channels/{channel.pk}/confirmation").status_code == 302
@@ -194,7 +194,12 @@ def test_the_owner_sees_that_nobody_agreed_and_never_the_link(alice: User, clien
     assert len(mail.outbox) == 2
     confirm_channel(_token())
     # A second request by mistake sends no mail, because the mailbox is confirmed.
-    assert client.post(f"/channels/{channel.pk}/confirmation", headers=headers).json()["verified"] is True
+    assert (
+        client.post(f"/channels/{channel.pk}/confirmation", headers=headers, content_type="application/json").json()[
+            "verified"
+        ]
+        is True
+    )
     assert Delivery.objects.count() == 2
     page = client.get(f"/console/channels/{channel.pk}").content.decode()
     assert "Send a test" in page
