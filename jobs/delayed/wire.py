@@ -18,7 +18,6 @@ from jobs.delayed.service import DelayedChange, IfExists, Moment, NewDelayedJob,
 from jobs.models import CALLBACK_LENGTH, KEY_LENGTH, DelayedJob, DelayedState
 from jobs.order import JobOrder, check_options
 from kernel.clock import rfc3339
-from kernel.durations import parse_duration
 from kernel.errors import InvalidDuration, InvalidRequest
 from kernel.http.bodies import check_moment, check_text, checked_body
 from kernel.idempotency import callers_key
@@ -200,7 +199,7 @@ def _own_delay(data: JsonObject) -> dt.timedelta:
     if written not in (None, ""):
         if not isinstance(written, str):
             raise InvalidDuration
-        return parse_duration(written)
+        return check_duration(written, "duration")
     try:
         days, hours, minutes = (
             read_number(data, name, 0, LARGEST_NUMBER) or 0 for name in ("days", "hours", "minutes")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from jobs.api.fields import check_duration
@@ -71,6 +71,18 @@ class MissedSerializer(Description):
         return checked_body(MissedSerializer, cast("JsonObject", given), at=f"{name}.")
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in sorted(_WINDOW_FIELDS)},
+        "required": ["from", "to"],
+        "additionalProperties": False,
+    }
+)
+class _Window(serializers.DictField):
+    """A window of `blackout`. One of its fields is called `from`, so no serializer can declare it."""
+
+
 class _Blackout(serializers.ListField):
     def read_value(self, value: object, name: str) -> list[JsonObject] | None:
         return _windows(value) or None
@@ -91,7 +103,7 @@ class ScheduleBodySerializer(OrderSerializer):
     )
     only_working_days = serializers.BooleanField(required=False, allow_null=True)
     blackout = _Blackout(
-        child=serializers.DictField(),
+        child=_Window(),
         required=False,
         allow_null=True,
         max_length=_WINDOWS_LIMIT,
