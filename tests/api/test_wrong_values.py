@@ -88,8 +88,9 @@ def test_a_body_that_cannot_be_read_is_refused_with_its_place(alice: Person, raw
 def test_the_name_sent_twice_is_found_in_one_pass() -> None:
     names = b",".join(b'"%d":1' % number for number in range(200_000))
     start = time.thread_time()
-    with pytest.raises(InvalidRequest, match="199999 was sent twice"):
+    with pytest.raises(InvalidRequest) as refused:
         parse_value(b"{" + names + b',"199999":2}')
+    assert refused.value.params == {"field": "199999"}
     assert time.thread_time() - start < 10
 
 
