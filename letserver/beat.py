@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from typing import Any
 
 from celery.beat import Service
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 1000
 """Beat sends no tick while this many messages wait in the queue: without a worker, ticks would fill the broker."""
+
+_LOOK_EVERY_SECONDS = 1.0
 
 _began = (approximate_now(), steady_ns())
 
@@ -59,9 +62,13 @@ class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
 
     Entry = TickEntry
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._waiting: dict[str, tuple[float, int]] = {}
+        super().__init__(*args, **more)
+
     def apply_async(self, entry: TickEntry, producer: Any = None, advance: bool = True, **more: Any) -> Any:
         """Send a tick with the time, by the database's clock, from which it is stale. Without a database: send none."""
-        if self._is_full(entry, producer):
+        if self._is_full(entry):
             logger.warning("too many ticks wait, none is sent", extra={"action": "tick.full", "tick": entry.name})
             return None
         try:
@@ -74,13 +81,26 @@ class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
         entry.options = {**entry.options, "headers": headers}
         return super().apply_async(entry, producer=producer, advance=advance, **more)
 
-    def _is_full(self, entry: TickEntry, producer: Any) -> bool:
+    def _is_full(self, entry: TickEntry) -> bool:
         queue = entry.options.get("queue") or self.app.conf.task_default_queue
-        try:
-            waiting: int = producer.channel.queue_declare(queue=queue).message_count
-        except (OSError, RedisError, KombuError):
-            return False  # sending connects again, or says what is wrong
+        looked_at, waiting = self._waiting.get(queue, (float("-inf"), 0))
+        if time.monotonic() - looked_at >= _LOOK_EVERY_SECONDS:
+            waiting = self._count_waiting(queue)
+            self._waiting[queue] = (time.monotonic(), waiting)
         return waiting >= MOST_WAITING
+
+    def _count_waiting(self, queue: str) -> int:
+        """Return how many messages wait; 0 without a broker, because sending says what is wrong.
+
+        The connection is a new one. The producer's channel is dead after the broker was away, and only sending
+        revives it: a question on it fails for ever.
+        """
+        try:
+            with self.app.connection_for_write() as connection, connection.channel() as channel:
+                count: int = channel.queue_declare(queue=queue).message_count
+                return count
+        except (OSError, RedisError, KombuError):
+            return 0
 
 
 def _stale_at(expires: dt.datetime | int | None) -> dt.datetime | None:

@@ -23,15 +23,10 @@ pytestmark = pytest.mark.django_db
 
 
 class _Producer:
-    """A broker's channel in whose queues `waiting` messages wait; `sent` are the headers of what is sent."""
+    """Keeps the headers of what is sent."""
 
-    def __init__(self, waiting: int) -> None:
-        self.channel = self
+    def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
-        self._waiting = waiting
-
-    def queue_declare(self, queue: str) -> Any:
-        return SimpleNamespace(message_count=self._waiting)
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def task() -> PeriodicTask:
 
 
 def _send(task: PeriodicTask, *, waiting: int, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    producer = _Producer(waiting)
+    producer = _Producer()
 
     def apply_async(args: Any, kwargs: Any, *, producer: _Producer, headers: dict[str, Any], **options: Any) -> None:
         assert not {"expires", "eta", "countdown"} & options.keys()
@@ -52,8 +47,15 @@ def _send(task: PeriodicTask, *, waiting: int, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(app.tasks[tasks.sweep_keys.name], "apply_async", apply_async)
     monkeypatch.setattr(TickScheduler, "sync", lambda self: None)  # it closes the connection of the test
-    scheduler = TickScheduler(app, lazy=True)
-    scheduler.apply_async(TickEntry(task, app=app), producer=producer, advance=False)
+    queue = f"{waiting} wait"
+    with app.connection_for_write() as connection, connection.SimpleQueue(queue) as messages:
+        messages.clear()
+        for _ in range(waiting):
+            messages.put("x")
+        entry = TickEntry(task, app=app)
+        entry.options["queue"] = queue
+        TickScheduler(app, lazy=True).apply_async(entry, producer=producer, advance=False)
+        messages.clear()
     return producer.sent
 
 
@@ -96,3 +98,15 @@ def test_beat_refuses_another_scheduler() -> None:
     refuse_other_schedulers(sender=_service(TickScheduler))
     with pytest.raises(SystemExit, match="without -S"):
         refuse_other_schedulers(sender=_service(DatabaseScheduler))
+
+
+def test_a_tick_is_sent_although_the_producers_channel_has_died(
+    task: PeriodicTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(app.tasks[tasks.sweep_keys.name], "apply_async", lambda *_, **options: sent.append(options))
+    monkeypatch.setattr(TickScheduler, "sync", lambda self: None)
+    scheduler = TickScheduler(app, lazy=True)
+    scheduler.producer.channel.close()  # as it is after Redis was away
+    scheduler.apply_async(TickEntry(task, app=app), producer=scheduler.producer, advance=False)
+    assert len(sent) == 1
