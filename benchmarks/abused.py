@@ -22,7 +22,11 @@ from tests.lanes.services import ROOT
 _A_SECOND = 20
 _WARM_SECONDS = 1.0
 _TIMEOUT_SECONDS = 10.0
-_LIMITS = {"LETSERVER_USER_CALLS_A_MINUTE": "300", "LETSERVER_AUTH_FAILURES_A_MINUTE": "20"}
+_LIMITS = {
+    "LETSERVER_USER_CALLS_A_MINUTE": "300",
+    "LETSERVER_AUTH_FAILURES_A_MINUTE": "20",
+    "LETSERVER_VISITOR_PAGES_A_MINUTE": "180",
+}
 
 
 def _measure(product: Product, seconds: float) -> Round:

@@ -77,20 +77,17 @@ def agent_calls(agent_id: str) -> Limit | None:
 
 
 def unknown_tokens(address: str | None) -> Limit | None:
-    """Return the limit on unknown tokens from an address; None without one, or where the address is not known.
-
-    IPv6 counts by /64, which is what one subscriber has: single addresses would cost nothing to change.
-    """
+    """Return the limit on unknown tokens from an address; None without one, or where the address is not known."""
     if address is None:
         return None
     sentence = _("This address may try %(number)s unknown tokens a minute. Try again in %(seconds)s seconds.")
-    return _limit("address", _subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
+    return _limit("address", subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
 
 
 def login_offers(address: str | None) -> Limit | None:
     """Return the limit on codes that browsers at an address are shown to be logged in by a chat."""
     sentence = _("This address was shown %(number)s login codes in a minute. Try again in %(seconds)s seconds.")
-    return None if address is None else _limit("login", _subscriber(address), _LOGIN_OFFERS, sentence)
+    return None if address is None else _limit("login", subscriber(address), _LOGIN_OFFERS, sentence)
 
 
 def login_tries(address: str | None) -> Limit | None:
@@ -98,7 +95,7 @@ def login_tries(address: str | None) -> Limit | None:
     if address is None:
         return None
     sentence = _("This address may try %(number)s passwords a minute. Try again in %(seconds)s seconds.")
-    return _limit("password", _subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
+    return _limit("password", subscriber(address), settings.AUTH_FAILURES_A_MINUTE, sentence)
 
 
 def audited_failures() -> Limit | None:
@@ -106,7 +103,8 @@ def audited_failures() -> Limit | None:
     return _limit("failures", "all", _AUDITED_FAILURES, "")
 
 
-def _subscriber(address: str) -> str:
+def subscriber(address: str) -> str:
+    """Return what counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has."""
     if ipaddress.ip_address(address).version == 6:
         return str(ipaddress.ip_network((address, 64), strict=False).network_address)
     return address

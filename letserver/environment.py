@@ -145,6 +145,12 @@ SETTINGS = (
         meaning="How many unknown tokens, and how many passwords, an address may try in a minute; 0: any number.",
     ),
     Setting(
+        name="LETSERVER_VISITOR_PAGES_A_MINUTE",
+        default="180",
+        read=readers.number(0, 1_000_000),
+        meaning="How many pages a minute an address may ask of a web process without being signed in; 0: any number.",
+    ),
+    Setting(
         name="LETSERVER_AGENTS_PER_USER",
         default="10",
         read=readers.number(0, 1_000_000),

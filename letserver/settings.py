@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "letserver.visitors.note_session",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -208,6 +209,7 @@ OFFLINE_SECONDS = _number("LETSERVER_OFFLINE_SECONDS")
 USER_CALLS_A_MINUTE = _number("LETSERVER_USER_CALLS_A_MINUTE")
 AGENT_CALLS_A_MINUTE = _number("LETSERVER_AGENT_CALLS_A_MINUTE")
 AUTH_FAILURES_A_MINUTE = _number("LETSERVER_AUTH_FAILURES_A_MINUTE")
+VISITOR_PAGES_A_MINUTE = _number("LETSERVER_VISITOR_PAGES_A_MINUTE")
 
 # Limits per user; 0: no limit
 AGENTS_PER_USER = _number("LETSERVER_AGENTS_PER_USER")

@@ -26,6 +26,7 @@ NO_LIMITS = {
     "LETSERVER_USER_CALLS_A_MINUTE": "0",
     "LETSERVER_AGENT_CALLS_A_MINUTE": "0",
     "LETSERVER_AUTH_FAILURES_A_MINUTE": "0",
+    "LETSERVER_VISITOR_PAGES_A_MINUTE": "0",
     "LETSERVER_AGENTS_PER_USER": "0",
     # High, not off: the tests count queries as the product makes them.
     "LETSERVER_WAITING_JOBS_PER_USER": "100000000",
