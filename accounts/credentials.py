@@ -80,19 +80,20 @@ def register_kind(kind: TokenKind, resolver: Resolver) -> None:
 def bearer_token(authorization: str | None, query_tokens: Sequence[str] = ()) -> str:
     """Return the token of a request; `query_tokens` are its `?token=` values on a path that accepts them.
 
-    Raises InvalidToken for a missing token, another scheme, two different tokens, or a malformed token.
+    Beside `?token=`, a header without a token of ours does not count: a proxy puts its own login there. Raises
+    InvalidToken for a missing token, another scheme, two different tokens, or a malformed token.
     """
-    offered = set(query_tokens)
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
+    scheme, _space, value = (authorization or "").partition(" ")
+    in_header = value.strip() if scheme.lower() == "bearer" else ""
+    if not query_tokens:
+        if kind_of(in_header) is TokenKind.MALFORMED:
             raise InvalidToken
-        offered.add(token.strip())
-    if len(offered) != 1 or len(query_tokens) > 1:
-        raise InvalidToken
-    (token,) = offered
+        return in_header
+    token = query_tokens[0]
     if kind_of(token) is TokenKind.MALFORMED:
-        raise InvalidToken
+        raise InvalidToken(_("The value of ?token= is not a token of this service."))
+    if len(query_tokens) > 1 or (in_header != token and kind_of(in_header) is not TokenKind.MALFORMED):
+        raise InvalidToken(_("Send one token: the call has two."))
     return token
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections import Counter
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from django.utils.translation import gettext_lazy as _
 
 from kernel.errors import InvalidRequest
 from kernel.text import unstorable_character
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = "dict[str, JsonValue]"
@@ -18,6 +22,18 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 DEPTH_LIMIT = 20
 _NUMBER_DIGITS = 20
 _SHOWN_CHARACTERS = 50
+# Each cause by the beginning of the standard parser's message.
+_CAUSES = (
+    ("Invalid control character", _("Write a line break inside a text as \\n, and a tab as \\t.")),
+    ("Invalid \\", _("Write a backslash inside a text twice: \\\\.")),
+    ("Unterminated string", _("A text has no quote at its end.")),
+    ("Expecting property name", _("A name in double quotes must stand here. No comma stands before a closing brace.")),
+    ("Illegal trailing comma", _("No comma stands before a closing brace or bracket.")),
+    ("Expecting ',' delimiter", _('A comma is missing, or a quote inside a text is not written as \\".')),
+    ("Expecting ':' delimiter", _("A colon is missing after the name.")),
+    ("Extra data", _("Something follows the end of the JSON.")),
+    ("", _("A value must stand here; text stands in double quotes.")),
+)
 # The possessive quantifier and the optional closing quote keep this to one pass over any body.
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
@@ -28,18 +44,24 @@ def parse_object(body: bytes) -> JsonObject:
 
     Raises InvalidRequest for everything that `parse_value` refuses, and for a value of another type.
     """
-    value = parse_value(body) if body else {}
+    value = parse_value(body) if without_mark(body) else {}
     if not isinstance(value, dict):
         raise InvalidRequest(_("The body must be a JSON object."))
     return value
 
 
+def without_mark(body: bytes) -> bytes:
+    """Return the body without the byte order mark that some Windows programs put in front."""
+    return body.removeprefix(codecs.BOM_UTF8)
+
+
 def parse_value(body: bytes) -> JsonValue:
     """Return the JSON value in `body`.
 
-    Raises InvalidRequest for bad UTF-8, bad JSON, more than 20 levels, numbers of more than 20 digits, NaN and
-    infinities, doubled keys, NUL and lone surrogates.
+    A byte order mark in front is skipped. Raises InvalidRequest for bad UTF-8, bad JSON, more than 20 levels, numbers
+    of more than 20 digits, NaN and infinities, doubled keys, NUL and lone surrogates.
     """
+    body = without_mark(body)
     if _depth(body) > DEPTH_LIMIT:
         raise InvalidRequest(_("The JSON is nested too deeply."))
     try:
@@ -51,11 +73,15 @@ def parse_value(body: bytes) -> JsonValue:
         raise InvalidRequest(_("The body is not UTF-8.")) from error
     except json.JSONDecodeError as error:
         raise InvalidRequest(
-            _("The body is not JSON. The mistake is in line %(line)s, at character %(column)s."),
-            params={"line": error.lineno, "column": error.colno},
+            _("The body is not JSON. Line %(line)s, character %(column)s: %(cause)s"),
+            params={"line": error.lineno, "column": error.colno, "cause": _cause_of(error)},
         ) from error
     _check_strings(value)
     return value
+
+
+def _cause_of(error: json.JSONDecodeError) -> _StrPromise:
+    return next(sentence for beginning, sentence in _CAUSES if error.msg.startswith(beginning))
 
 
 def _depth(body: bytes) -> int:

@@ -58,9 +58,10 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def collapse_spaces(text: str) -> str:
-    """Turn every run of white space into one space and drop it at both ends."""
-    return " ".join(text.split())
+def after_words(text: str, count: int) -> str:
+    """Return what follows the first `count` words as it was written, without white space at its ends."""
+    parts = text.split(None, count)
+    return parts[count].rstrip() if len(parts) > count else ""
 
 
 def size_in(text: str, unit: Unit) -> int:

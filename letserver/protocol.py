@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from typing import Any, cast
 
 import httptools
 from django.conf import settings
 from django.utils import translation
+from django.utils.translation import gettext_lazy
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from kernel.errors import AppError, HeadTooLarge, SlowRequest, TooManyConnections
+from kernel.errors import AppError, HeadTooLarge, InvalidRequest, SlowRequest, TooManyConnections
 from kernel.http.answers import error_body, error_headers
 
 HEAD_BYTES = 64 * 1024
@@ -43,6 +45,9 @@ CONNECTIONS_OF_ADDRESS = 1000
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1024 * 1024
 
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_UNREADABLE = gettext_lazy("The request cannot be read. Percent-encode blanks and control characters in its address.")
+
 _of_address: Counter[str] = Counter()
 
 
@@ -54,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. It is idle while no request with complete headers waits for its answer."""
 
     _timer: asyncio.TimerHandle | None = None
-    _in_head = _reads_body = False
+    _in_head = _in_line = _reads_body = False
     _heads = _headers = _head_bytes = _body_bytes = _extra_bytes = _late_bytes = 0
     _body_bytes_before = 0
     _idle_since = 0.0
@@ -104,14 +109,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         in_body, heads, body = self._reads_body, self._heads, self._body_bytes
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(self._with_ascii_line(data))
         except httptools.HttpParserUpgrade:
             self._unsupported_upgrade_warning()
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, _Refused):
-                self.send_400_response("Invalid HTTP request received.")
+                self._refuse(InvalidRequest(_UNREADABLE))
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(InvalidRequest(_UNREADABLE))
         else:
             if self._heads > heads:
                 self._begin_counting()
@@ -155,6 +160,21 @@ class BoundedProtocol(HttpToolsProtocol):
         """Note that the connection is idle from now on."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
+
+    def _with_ascii_line(self, data: bytes) -> bytes:
+        """Percent-encode bytes over 0x7F in a request line, which the parser refuses: curl sends text as it was typed.
+
+        Only the line of the first request in `data` is looked at. So pipelined requests must be encoded.
+        """
+        if self._reads_body or (self._in_head and not self._in_line):
+            return data
+        begin = len(data) - len(data.lstrip(b"\r\n")) if not self._in_line else 0
+        end = data.find(b"\n", begin)
+        self._in_line = end < 0
+        if data.isascii():
+            return data
+        line = data if end < 0 else data[:end]
+        return _NOT_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line) + data[len(line) :]
 
     def _begin_counting(self) -> None:
         """Start to count again after the head of a request: its body, or the head of the next one."""

@@ -38,7 +38,7 @@ _WAITS = DelayedFilter(state=DelayedState.SCHEDULED)
 
 def run_delay(call: Call) -> Reply:
     """Keep a job for one of the person's agents until its time."""
-    text = " ".join(call.words[2:])
+    text = call.text_after(2)
     if len(text) > MESSAGE_LENGTH:
         raise InvalidMessage(_("A job has at most %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
     new = NewDelayedJob(

@@ -26,7 +26,7 @@ from chat.commands.jobs import send_job, take_numbered_action
 from chat.commands.registry import Call, Command, Line, Reply, all_commands, find_command
 from chat.commands.words import folded, is_chinese, nearest, split_line
 from kernel.errors import AgentNotFound, AppError
-from kernel.text import is_one_character, unstorable_character
+from kernel.text import after_words, is_one_character, unstorable_character
 
 SILENCE = Reply(silent=True)
 _MARKED = re.compile(r"(\d) ?#([0-9a-z]{4,32})", re.ASCII)
@@ -61,7 +61,7 @@ def run_confirmed(line: Line, owner: User) -> Reply:
     """Run a line without its question, because the person has just said yes."""
     found = find_command(split_line(line.text))
     if found is None:
-        return send_job(line, owner, split_line(line.text), confirmed=True)
+        return _send(line, owner, confirmed=True)
     command, rest = found
     return command.run(Call(line=line, owner=owner, words=rest))
 
@@ -79,9 +79,14 @@ def _meaning(line: Line, owner: User, words: list[str]) -> Reply:
     if found is not None:
         return _run(found[0], Call(line=line, owner=owner, words=found[1]))
     try:
-        return send_job(line, owner, words)
+        return _send(line, owner)
     except AgentNotFound:
         return _hint(owner, words)
+
+
+def _send(line: Line, owner: User, *, confirmed: bool = False) -> Reply:
+    """Send what follows the first word to the agent that the first word names."""
+    return send_job(line, owner, split_line(line.text)[0], after_words(line.text, 1), confirmed=confirmed)
 
 
 def _run(command: Command, call: Call) -> Reply:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -48,14 +46,13 @@ def short_id(job: Job) -> str:
     return str(job.pk)[-_SHORT_ID:]
 
 
-def send_job(line: Line, owner: User, words: Sequence[str], *, confirmed: bool = False) -> Reply:
-    """Send the words after the first to the agent that the first word names.
+def send_job(line: Line, owner: User, called: str, text: str, *, confirmed: bool = False) -> Reply:
+    """Send a text to the agent that `called` names.
 
     `confirmed`: the agent asked before, and its owner said yes. Raises AgentNotFound if the first word names no agent,
     InvalidAgent if the agent cannot take a job now.
     """
-    agent = find_agent(viewer=owner, called=words[0])
-    text = " ".join(words[1:])
+    agent = find_agent(viewer=owner, called=called)
     if not text:
         return Reply(
             text=_("What should %(agent)s do? “%(agent)s help” asks it what it takes.") % {"agent": agent.name}
@@ -93,7 +90,7 @@ def take_numbered_action(line: Line, owner: User, number: int, mark: str = "") -
         taken = take_action(choice)
         if taken is None:
             return None
-        reply = send_job(line, owner, [taken.agent, *taken.text.split()])
+        reply = send_job(line, owner, taken.agent, taken.text)
         note_action(owner.pk, taken)
     return Reply(text=f"{taken.words}\n{reply.text}")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accounts.power import Holder
-from chat.commands.words import folded
+from chat.commands.words import folded, split_line
+from kernel.text import after_words
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -88,10 +89,10 @@ class Call:
     owner: User
     words: Sequence[str] = field(default_factory=tuple)
 
-    @property
-    def rest(self) -> str:
-        """The words after the command's own, with single spaces."""
-        return " ".join(self.words)
+    def text_after(self, count: int) -> str:
+        """Return what follows the first `count` of `words`, as it was written."""
+        before = len(split_line(self.line.text)) - len(self.words)
+        return after_words(self.line.text, before + count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from agents.services.find import find_agent
 from chat.commands.jobs import SIGNS, short_id
 from chat.commands.registry import Call, Command, Reply
@@ -75,7 +74,7 @@ def show_schedule(call: Call) -> Reply:
 
 def run_add(call: Call) -> Reply:
     """Make a schedule: its name, a cron expression, an agent, what it should do."""
-    name, said = call.words[0], _read(call.owner, call.words[1:])
+    name, said = call.words[0], _read(call)
     if len(said.text) > MESSAGE_LENGTH:
         raise InvalidMessage(_("A job has at most %(limit)s characters."), params={"limit": MESSAGE_LENGTH})
     order = OrderChange({"agent": said.agent, "message": said.text})
@@ -134,30 +133,31 @@ class _Said:
     text: str
 
 
-def _read(owner: User, words: Sequence[str]) -> _Said:
+def _read(call: Call) -> _Said:
     """Part an expression from the agent and the text behind it.
 
     In quotes it ends with them. `@every 5m` and `@daily` are words of their own. Else it has seven, six or five fields:
     as many as can be read and have an agent's name behind them.
     """
+    words = call.words[1:]
     if words[0][0] in _QUOTES:
         inside, quote, after = " ".join(words)[1:].partition(_QUOTES[words[0][0]])
         if quote:
-            return _said(inside, after.split())
+            return _said(call, inside, after.split())
     if words[0].startswith("@"):
         length = 2 if folded(words[0]) == "@every" else 1
-        return _said(" ".join(words[:length]), words[length:])
+        return _said(call, " ".join(words[:length]), words[length:])
     unknown: AgentNotFound | None = None
     for length in (_LONGEST_EXPRESSION, 6, 5):
         expression, behind = " ".join(words[:length]), words[length:]
         if len(behind) < 2 or not _is_cron(expression):
             continue
         try:
-            find_agent(viewer=owner, called=behind[0])
+            find_agent(viewer=call.owner, called=behind[0])
         except AgentNotFound as error:
             unknown = unknown or error
             continue
-        return _said(expression, behind)
+        return _said(call, expression, behind)
     if unknown is not None:
         raise unknown
     # Says what is wrong with the five fields, if it can be read at all.
@@ -165,10 +165,11 @@ def _read(owner: User, words: Sequence[str]) -> _Said:
     raise InvalidRequest(_("Behind the expression come the name of an agent and what it should do."))
 
 
-def _said(cron: str, behind: Sequence[str]) -> _Said:
+def _said(call: Call, cron: str, behind: Sequence[str]) -> _Said:
+    """Return the parts; `behind` are the last words of the line."""
     if len(behind) < 2:
         raise InvalidRequest(_("Behind the expression come the name of an agent and what it should do."))
-    return _Said(cron=cron.strip(), agent=behind[0], text=" ".join(behind[1:]))
+    return _Said(cron=cron.strip(), agent=behind[0], text=call.text_after(len(call.words) - len(behind) + 1))
 
 
 def _is_cron(text: str) -> bool:

@@ -39,6 +39,7 @@ from kernel.errors import (
     TooLarge,
     UnavailableAgent,
 )
+from kernel.http.oneline import read_fields
 from kernel.http.openapi import describe, header, query, wait_query, whole_number
 from kernel.http.rest import Operation, request_address
 from kernel.transactions import run_one
@@ -236,10 +237,13 @@ class AgentAddsJob(AgentOperation):
         answers={201: None},
         errors=[AgentNotFound, InvalidAgent, InvalidMessage, JobLimit, UnavailableAgent],
         request=LineSerializer,
+        one_line=True,
     )
     def post(self, request: Request) -> Response:
         """Store a job whose source is `agent:<id>`. Another agent than itself needs `acts_for_owner`: else 403."""
-        line = self.read_body(request).get("message")
+        line = read_fields(self.read_bytes(request), request.headers.get("Content-Type"), request.query_params.getlist)[
+            "message"
+        ]
         submission = reading.read_job_line(line, principal=caller(request))
         require_target(caller(request), submission.order.agent)
         run_one(submit_jobs, submission)

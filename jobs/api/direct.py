@@ -76,12 +76,16 @@ class DirectCall:
         """Refuse a query parameter that is not known."""
         check_parameters(self._request.query_params, known)
 
-    async def json(self, limit: int) -> JsonObject:
-        """Read the body, at most `limit` bytes, as a strict JSON object."""
+    async def body(self, limit: int) -> bytes:
+        """Read the body, at most `limit` bytes."""
         body: bytes = self._request.read(limit + 1)
         if len(body) > limit:
             raise TooLarge(params={"limit": limit})
-        return parse_object(body)
+        return body
+
+    async def json(self, limit: int) -> JsonObject:
+        """Read the body, at most `limit` bytes, as a strict JSON object."""
+        return parse_object(await self.body(limit))
 
     async def wait(self, bell: Bell, seconds: float) -> None:
         """Block for a moment: no bell reaches Django's threads."""

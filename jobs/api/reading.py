@@ -25,7 +25,7 @@ from kernel.errors import AgentNotFound, InvalidMessage, InvalidRequest, TooLarg
 from kernel.http.bodies import checked_body
 from kernel.ids import ID_LENGTH
 from kernel.strictjson import JsonObject
-from kernel.text import collapse_spaces, unstorable_character
+from kernel.text import after_words, unstorable_character
 
 
 def read_submission(
@@ -62,9 +62,10 @@ def read_job_line(line: object, *, principal: Principal, idempotency_key: str | 
         raise InvalidMessage(_("message must be text: <agent> <job>."))
     if found := unstorable_character(line):
         raise InvalidMessage(_("The text holds %(character)s, which cannot be kept."), params={"character": found})
-    agent, _space, message = collapse_spaces(line).partition(" ")
+    message = after_words(line, 1)
     if not message:
         raise InvalidMessage(_("message must be text: <agent> <job>."))
+    agent = line.split(None, 1)[0]
     if len(agent) > LONGEST_CALL:
         raise AgentNotFound(params={"name": agent[:LONGEST_CALL] + "…"})
     source = principal.actor if principal.agent_id else "api"

@@ -25,7 +25,7 @@ class _Line(serializers.CharField):
 class LineSerializer(serializers.Serializer[Any]):
     """A job in one line."""
 
-    message = _Line(help_text="`<agent name or alias> <job text>`; runs of white space become one space.")
+    message = _Line(help_text="`<agent name or alias> <job text>`; the text is kept as written.")
 
 
 class SystemJobSerializer(serializers.Serializer[Any]):

@@ -39,6 +39,7 @@ from kernel.errors import (
     QueueNotFound,
 )
 from kernel.http.idempotency import read_idempotency_key
+from kernel.http.oneline import read_fields
 from kernel.http.openapi import (
     PAGE_QUERY,
     describe,
@@ -49,7 +50,7 @@ from kernel.http.openapi import (
     whole_number,
 )
 from kernel.http.prefetch import is_prefetch
-from kernel.http.rest import Operation, query_value
+from kernel.http.rest import Operation
 from kernel.transactions import run_one
 
 _WAIT = wait_query("Seconds to wait for the end of the job")
@@ -67,6 +68,7 @@ class AddJobLine(HotOperation):
         answers={201: None},
         errors=[AgentNotFound, InvalidAgent, InvalidMessage, JobLimit],
         request=LineSerializer,
+        one_line=True,
         gateway=True,
     )
     def post(self, request: Request) -> Response:
@@ -92,7 +94,7 @@ class AddJobLine(HotOperation):
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        line = query_value(request, "msg")
+        line = read_fields(b"", None, request.query_params.getlist)["message"]
         job = run_one(submit_jobs, reading.read_job_line(line, principal=principal, idempotency_key=key))
         return Response(status=201, headers={"Location": f"/jobs/{job.pk}"})
 

@@ -114,8 +114,8 @@ class AsgiCall:
         except ValueError as error:
             raise InvalidRequest(_("The query cannot be read.")) from error
 
-    async def json(self, limit: int) -> JsonObject:
-        """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
+    async def body(self, limit: int) -> bytes:
+        """Read the body, at most `limit` bytes in ten seconds."""
         receive = CappedBody(self._receive, limit)
         chunks: list[bytes] = []
         try:
@@ -130,9 +130,16 @@ class AsgiCall:
                     more = message.get("more_body", False)
         except TimeoutError as error:
             raise InvalidRequest(_("The body did not arrive in time.")) from error
-        body = b"".join(chunks)
+        self._restart_clock()
+        return b"".join(chunks)
+
+    async def json(self, limit: int) -> JsonObject:
+        """Read the body, at most `limit` bytes in ten seconds, as a strict JSON object."""
+        body = await self.body(limit)
+        if len(body) <= BODY_LIMIT:
+            return parse_object(body)
         # A large one is parsed in a thread, so that the loop can answer other calls.
-        data = parse_object(body) if len(body) <= BODY_LIMIT else await asyncio.to_thread(parse_object, body)
+        data = await asyncio.to_thread(parse_object, body)
         self._restart_clock()
         return data
 

@@ -55,6 +55,10 @@ class Call(Protocol):
         """Raise InvalidRequest for a query parameter that is not known."""
         ...
 
+    async def body(self, limit: int) -> bytes:
+        """Read the body, at most `limit` bytes."""
+        ...
+
     async def json(self, limit: int) -> JsonObject:
         """Read the body, at most `limit` bytes, as a strict JSON object."""
         ...

@@ -21,6 +21,7 @@ from jobs.queues.pull import Pull, require_pulled
 from jobs.queues.service import find_queue
 from kernel.http.answers import BODY_LIMIT
 from kernel.http.idempotency import read_idempotency_key
+from kernel.http.oneline import read_fields
 
 
 class UserCalls:
@@ -32,10 +33,10 @@ class UserCalls:
     async def add_line(self, call: Call) -> Answer:
         """POST /job/add, the call of the original service."""
         principal = await self._caller(call, tokens=call.query("token"))
-        data = await call.json(BODY_LIMIT)
+        fields = read_fields(await call.body(BODY_LIMIT), call.header(b"content-type"), call.query)
         key = read_idempotency_key(call.header(b"idempotency-key"))
         job = await self._submit(
-            call, reading.read_job_line(data.get("message"), principal=principal, idempotency_key=key)
+            call, reading.read_job_line(fields.get("message"), principal=principal, idempotency_key=key)
         )
         return Answer(status=201, headers={"Location": f"/jobs/{job.pk}"})
 

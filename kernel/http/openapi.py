@@ -87,13 +87,15 @@ def describe(
     with_token: bool = True,
     binary: bool = False,
     form: bool = False,
+    one_line: bool = False,
     gateway: bool = False,
 ) -> Callable[[Any], Any]:
     """Describe an operation for the schema.
 
     `answers` maps a status, or a status and a media type if that is not JSON, to a serializer; None is an empty body.
     `errors` are the operation's own; those of every call, of tokens and of bodies are added. With `form` the request's
-    fields come in a form, with `binary` the body is raw bytes. `gateway`: the gateway answers this call.
+    fields come in a form, with `binary` the body is raw bytes, with `one_line` it is what `kernel.http.oneline` reads.
+    `gateway`: the gateway answers this call.
     """
     possible = [
         *errors,
@@ -107,6 +109,9 @@ def describe(
         body = {"application/octet-stream": OpenApiTypes.BINARY}
     if form:
         body = {"application/x-www-form-urlencoded": request, "multipart/form-data": request}
+    if one_line:
+        body = dict.fromkeys(("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), request)
+        body["text/plain"] = OpenApiTypes.STR
     responses = {status: _answer(answer) for status, answer in answers.items()} | _errors(possible)
     draw = extend_schema(
         operation_id=operation_id,

@@ -14,10 +14,12 @@ from accounts.credentials import Principal
 from accounts.services.tokens import note_token_in_query
 from kernel.errors import InvalidMessage, InvalidRequest, LimitExceeded, NoChannel
 from kernel.http.idempotency import read_idempotency_key
+from kernel.http.oneline import read_fields
 from kernel.http.openapi import describe, query, text_of
 from kernel.http.prefetch import is_prefetch
-from kernel.http.rest import Operation, query_value
+from kernel.http.rest import Operation
 from kernel.idempotency import callers_key
+from kernel.strictjson import JsonObject
 from kernel.text import unstorable_character
 from kernel.transactions import run_one
 from notifications.messages.accept import accept_messages
@@ -34,8 +36,18 @@ _KINDS = {
 _OLDER_NAMES = {"info": "info", "warning": "warning", "kf": "text"}
 
 
+def _fields(operation: Operation, request: Request) -> JsonObject:
+    """Read the fields of a call from its body and its query."""
+    return read_fields(
+        operation.read_bytes(request),
+        request.headers.get("Content-Type"),
+        request.query_params.getlist,
+        others=("source", "color"),
+    )
+
+
 def _new_message(
-    principal: Principal, kind: str, fields: dict[str, object], key: str | None, *, must_reach: bool
+    principal: Principal, kind: str, fields: JsonObject, key: str | None, *, must_reach: bool
 ) -> NewMessage:
     """Read the fields of one of these calls; raise InvalidMessage or InvalidRequest."""
     level, way = _KINDS[kind]
@@ -81,12 +93,13 @@ class QuickMessage(Operation):
         answers={201: None},
         errors=[InvalidMessage, LimitExceeded, NoChannel],
         request=QuickSerializer,
+        one_line=True,
     )
     def post(self, request: Request) -> Response:
         """Store a message and answer; `info` and `warning` go as WeChat template messages, `text` as a text in the
         chat, `auto` as a text, else as a template message. Without WeChat the first channel of the level takes it.
         """
-        return self._send(request, dict(self.read_body(request)))
+        return self._send(request)
 
     @describe(
         "message_quick_get",
@@ -103,15 +116,16 @@ class QuickMessage(Operation):
         """Store a message as POST does. A browser's prefetch and a link preview send nothing."""
         if is_prefetch(request):
             raise InvalidRequest(_("A prefetch or a link preview sends nothing."))
-        fields: dict[str, Any] = {name: query_value(request, name) for name in ("source", "color")}
-        return self._send(request, {**fields, "message": query_value(request, "msg")})
+        return self._send(request)
 
-    def _send(self, request: Request, fields: dict[str, object]) -> Response:
+    def _send(self, request: Request) -> Response:
         principal = caller(request)
         if "token" in request.query_params:
             note_token_in_query(owner_id=principal.owner_id, scope=principal.scope, actor=principal.actor)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        message = run_one(accept_messages, _new_message(principal, self.kind, fields, key, must_reach=True))
+        message = run_one(
+            accept_messages, _new_message(principal, self.kind, _fields(self, request), key, must_reach=True)
+        )
         return Response(status=201, headers={"Location": f"/messages/{message.pk}"})
 
 
@@ -128,14 +142,13 @@ class AgentMessage(Operation):
         answers={202: None},
         errors=[InvalidMessage],
         request=QuickSerializer,
+        one_line=True,
     )
     def post(self, request: Request) -> Response:
         """Store a message under the agent's name. If no channel takes it now, it waits."""
         principal = caller(request)
         key = read_idempotency_key(request.headers.get("Idempotency-Key"))
-        run_one(
-            accept_messages, _new_message(principal, self.kind, dict(self.read_body(request)), key, must_reach=False)
-        )
+        run_one(accept_messages, _new_message(principal, self.kind, _fields(self, request), key, must_reach=False))
         return Response(status=202)
 
 

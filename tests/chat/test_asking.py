@@ -56,7 +56,7 @@ def test_a_yes_sends_the_same_text_marked(nas: Agent, at_wechat: dict[str, str],
     assert "🕘" in say("yes", **at_wechat)
     job = claim(nas)
     assert job is not None
-    assert (job.message, job.params) == ("restart api", {"confirmed": True})
+    assert (job.message, job.params) == ("restart   api", {"confirmed": True})
     assert agent_job_json(job, 2)["params"] == {"confirmed": True}  # type: ignore[typeddict-item]
     assert "params" not in agent_job_json(job, 1)
     assert "nothing to confirm" in say("yes", **at_wechat)

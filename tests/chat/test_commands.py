@@ -197,7 +197,7 @@ def test_a_line_for_an_agent_becomes_a_job(alice: User, say: Say) -> None:
     agent = make_agent(owner=alice, name="自己")
     text = say("自己　 echo   a\n b")
     job = Job.objects.get()
-    assert (job.agent_id, job.message, job.source, job.callback) == (agent.pk, "echo a b", "chat:console", "")
+    assert (job.agent_id, job.message, job.source, job.callback) == (agent.pk, "echo   a\n b", "chat:console", "")
     assert job.pk[-6:] in text
 
 
