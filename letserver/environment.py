@@ -49,14 +49,20 @@ SETTINGS = (
     Setting(
         name="LETSERVER_PUBLIC_URL",
         default="",
-        read=readers.url("http", "https", optional=True),
-        meaning="Address under which people and agents reach this server; empty: made of host and port.",
+        read=readers.public_url,
+        meaning="Address under which people and agents reach this server, without a path; empty: host and port.",
     ),
     Setting(
         name="LETSERVER_ALLOWED_HOSTS",
-        default="localhost,127.0.0.1,[::1]",
+        default="",
         read=readers.names,
-        meaning="Host names that requests may carry, with commas; the public URL's host is always allowed.",
+        meaning="More host names that requests may carry, with commas; localhost and the public URL's host always may.",
+    ),
+    Setting(
+        name="LETSERVER_HSTS_SUBDOMAINS",
+        default="off",
+        read=readers.switch,
+        meaning="on: with an https public URL, HSTS covers all subdomains of its host, and browsers may preload it.",
     ),
     Setting(
         name="LETSERVER_TRUSTED_PROXIES",

@@ -15,25 +15,26 @@ _PAGES = ("/console/", "/admin/")
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400: an unknown host, or a query of more than a thousand fields."""
-    return _answer(request, InvalidRequest())
+    return answer_error(request, InvalidRequest())
 
 
 def permission_denied(request: HttpRequest, exception: PermissionDenied) -> HttpResponse:
     """403."""
-    return _answer(request, Forbidden())
+    return answer_error(request, Forbidden())
 
 
 def page_not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
     """404."""
-    return _answer(request, NotFound())
+    return answer_error(request, NotFound())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: a bug in this server; Django has logged it."""
-    return _answer(request, AppError())
+    return answer_error(request, AppError())
 
 
-def _answer(request: HttpRequest, error: AppError) -> HttpResponse:
+def answer_error(request: HttpRequest, error: AppError) -> HttpResponse:
+    """Render an error as a page under /console/ and /admin/, as JSON elsewhere."""
     if not request.path.startswith(_PAGES):
         return error_response(request, error)
     try:

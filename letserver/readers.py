@@ -77,6 +77,22 @@ def url(*schemes: str, optional: bool = False) -> Callable[[str], str]:
     return read
 
 
+def public_url(raw: str) -> str:
+    """The address of this server: a scheme and a host, perhaps a port; or nothing."""
+    parts = urlsplit(raw)
+    if raw and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise WrongValue("a URL that begins with http:// or https://, and a host")
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise WrongValue(
+            "a URL with a host and perhaps a port, and nothing else: LetServer needs a host name of its own"
+        )
+    try:
+        _port = parts.port
+    except ValueError as error:
+        raise WrongValue("a URL whose port is a number up to 65535") from error
+    return raw.rstrip("/")
+
+
 def base_url(raw: str) -> str:
     """The address of a platform; without TLS only on this machine, where a simulator may stand in for it."""
     parts = urlsplit(raw)

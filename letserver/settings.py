@@ -35,7 +35,14 @@ DEBUG = bool(_values["LETSERVER_DEBUG"])
 HOST, PORT = _text("LETSERVER_HOST"), _number("LETSERVER_PORT")
 PUBLIC_URL = _text("LETSERVER_PUBLIC_URL").rstrip("/") or f"http://{HOST}:{PORT}"
 _public = urlsplit(PUBLIC_URL)
-ALLOWED_HOSTS = [*cast(list[str], _values["LETSERVER_ALLOWED_HOSTS"]), *filter(None, [_public.hostname])]
+# The product calls itself by the names of this machine, whatever else is allowed.
+ALLOWED_HOSTS = [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    *cast(list[str], _values["LETSERVER_ALLOWED_HOSTS"]),
+    *filter(None, [_public.hostname]),
+]
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 TRUSTED_PROXIES = _number("LETSERVER_TRUSTED_PROXIES")
 _secure = _public.scheme == "https"
@@ -63,6 +70,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "letserver.hosts.check_host",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -297,8 +305,11 @@ SECURE_REFERRER_POLICY = "no-referrer"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = _secure
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _secure else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _secure
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _secure and TRUSTED_PROXIES else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(_values["LETSERVER_HSTS_SUBDOMAINS"])
+# `letserver.hosts` makes the header trustworthy.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _secure else None
+# Whether other names of the domain may be reached without TLS is their administrators' decision.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

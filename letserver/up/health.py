@@ -11,9 +11,9 @@ from letserver.up.configuration import Configuration
 _DEMO = "demo"
 
 
-def web_is_well(configuration: Configuration) -> bool:
-    """Tell whether the web says that it is well."""
-    return _get(configuration, "/status", token="")[0] == http.client.NO_CONTENT
+def last_answer_of_web(configuration: Configuration) -> int:
+    """Return the status that the web answers at /status: 204 if it is well, 0 without an answer."""
+    return _get(configuration, "/status", token="")[0]
 
 
 def demo_agent_is_awaited(configuration: Configuration, *, token: str) -> bool:

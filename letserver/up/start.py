@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import signal
@@ -25,7 +26,7 @@ from letserver.up.children import Child, Program
 from letserver.up.configuration import Configuration, agent_environment, read_configuration, server_environment
 from letserver.up.first_start import Credentials, agent_file, ensure_credentials, forget_credentials_of_a_lost_database
 from letserver.up.folder import Lock, lend_environment, open_data_folder, secret_key, tail
-from letserver.up.health import demo_agent_is_awaited, web_is_well
+from letserver.up.health import demo_agent_is_awaited, last_answer_of_web
 from letserver.up.port import WebPort
 from letserver.up.runfolder import redis_folders
 from letserver.up.signals import Signals, Stopping
@@ -170,7 +171,13 @@ def _start_server(
 def _wait_for_web(supervisor: Supervisor, configuration: Configuration) -> None:
     web = next(child for child in supervisor.children if child.program.port is not None)
     deadline = time.monotonic() + _WEB_SECONDS
-    while not web_is_well(configuration):
+    while (status := last_answer_of_web(configuration)) != http.client.NO_CONTENT:
+        if status and time.monotonic() > deadline:
+            raise Refusal(
+                f"网站对 /status 的回答是 {status}，应为 204；日志：{web.log}",
+                f"The web answers /status with {status} instead of 204; its log: {web.log}",
+                details=tail(web.log),
+            )
         _give_up_if_hopeless(web, late=time.monotonic() > deadline)
         supervisor.tick(0.1)
 
