@@ -12,9 +12,9 @@ _django = get_asgi_application()
 from django.conf import settings  # noqa: E402  only after Django is set up
 
 from jobs.gateway.app import Gateway  # noqa: E402
-from letserver.visitors import Door  # noqa: E402
+from letserver.visitors import VisitorLimiter  # noqa: E402
 
-application = Gateway(Door(_django, a_minute=settings.VISITOR_PAGES_A_MINUTE), hot=settings.GATEWAY)
+application = Gateway(VisitorLimiter(_django, a_minute=settings.VISITOR_PAGES_A_MINUTE), hot=settings.GATEWAY)
 
 
 def release_waiters() -> None:

@@ -53,8 +53,8 @@ class Buckets:
         return missing / self._a_second if missing > 0 else 0.0
 
 
-class Door:
-    """Stands before Django. A session that was signed in within ten minutes passes; others are counted by address."""
+class VisitorLimiter:
+    """Runs before Django. A session that was signed in within ten minutes passes; others are counted by address."""
 
     def __init__(self, django: Application, *, a_minute: int) -> None:
         self._django = django
@@ -89,7 +89,7 @@ class Door:
 
 
 def note_session(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Tell the door, through the ASGI scope, which session a page was made for."""
+    """Put the session of a signed-in page into the ASGI scope, where `VisitorLimiter` finds it."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
