@@ -92,7 +92,8 @@ def bearer_token(authorization: str | None, query_tokens: Sequence[str] = ()) ->
     token = query_tokens[0]
     if kind_of(token) is TokenKind.MALFORMED:
         raise InvalidToken(_("The value of ?token= is not a token of this service."))
-    if len(query_tokens) > 1 or (in_header != token and kind_of(in_header) is not TokenKind.MALFORMED):
+    offered = {*query_tokens, *([] if kind_of(in_header) is TokenKind.MALFORMED else [in_header])}
+    if len(query_tokens) > 1 or len(offered) > 1:
         raise InvalidToken(_("Send one token: the call has two."))
     return token
 

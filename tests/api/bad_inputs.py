@@ -59,7 +59,7 @@ _NOT_A_CLEAN_OBJECT: dict[str, bytes] = {
     "overlong UTF-8": b'{"message": "\xc0\xaf"}',
     "a surrogate in UTF-8": b'{"message": "\xed\xa0\x80"}',
     "UTF-16": '{"message": "x"}'.encode("utf-16"),
-    "a byte order mark": b'\xef\xbb\xbf{"message": "x"}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"message": "x"}',
     "a lone surrogate": b'{"message": "\\ud800"}',
     "a lone surrogate in a field nobody reads": b'{"other": {"deep": ["\\udfff"]}}',
     "a lone surrogate in a name": b'{"\\ud800": 1}',

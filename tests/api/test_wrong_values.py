@@ -77,7 +77,7 @@ def test_the_error_names_the_field(
             b'{"a": ' + b"1" * 5000 + b"}",
             f"The body has the number {'1' * 20}. Numbers have at most 20 digits, and NaN and Infinity are none.",
         ),
-        (b'{"a": 1,\n "b" 2}', "The body is not JSON. The mistake is in line 2, at character 6."),
+        (b'{"a": 1,\n "b" 2}', "The body is not JSON. Line 2, character 6: A colon is missing after the name."),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_with_its_place(alice: Person, raw: bytes, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import re
 import shutil
@@ -40,7 +41,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, bool]]:
         for line in lines:
             found = re.match(r'(msgid|msgid_plural|msgstr(?:\[\d\])?) (".*")', line)
             keyword, text = (found[1], found[2]) if found else (keyword, line)
-            parts[keyword] = parts.get(keyword, "") + text[1:-1].replace('\\"', '"').replace("\\n", "\n")
+            parts[keyword] = parts.get(keyword, "") + str(ast.literal_eval(text))
         if parts.get("msgid"):
             yield parts["msgid"], parts.get("msgstr", parts.get("msgstr[0]", "")), "#, fuzzy" in block
 

@@ -132,7 +132,7 @@ def test_clean_json_is_read_as_it_is(value: dict[str, object]) -> None:
         b'{"a":' + b"[" * 30 + b"]" * 30 + b"}",
         b'{"a":' + b"[" * 100_000,
         b'{"a":"\x01"}',
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
         b'{"a":"' + b'\\"' * 32_000,
         b'"' * 65_535,
         b'{"a":"' + b'"b' * 30_000,
