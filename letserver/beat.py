@@ -93,7 +93,7 @@ class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
         """Return how many messages wait; 0 without a broker, because sending says what is wrong.
 
         The connection is a new one. The producer's channel is dead after the broker was away, and only sending
-        revives it: a question on it fails for ever.
+        revives it: until then, every question on it fails.
         """
         try:
             with self.app.connection_for_write() as connection, connection.channel() as channel:

@@ -24,8 +24,8 @@ class UnknownHost(InvalidRequest):
     """The Host header names none of this server's hosts."""
 
     sentence = _(
-        "This server does not answer to the name %(host)s. Whoever runs it adds the name to LETSERVER_ALLOWED_HOSTS, "
-        "or sets LETSERVER_PUBLIC_URL."
+        "This server does not answer to the name %(host)s. Its administrator can add the name to "
+        "LETSERVER_ALLOWED_HOSTS, or set LETSERVER_PUBLIC_URL."
     )
 
 
@@ -33,7 +33,7 @@ def check_host(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     """Refuse an unknown host with an error that names it. /status answers to every name: monitors call it by address.
 
     A proxy that does not send X-Forwarded-Proto cannot tell a call over http from one over https. To redirect such a
-    call would redirect it for ever, so it counts as https.
+    call would redirect it without end, so it counts as https.
     """
 
     def answer(request: HttpRequest) -> HttpResponse:

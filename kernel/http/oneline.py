@@ -22,7 +22,7 @@ _FORM, _MULTIPART, _PLAIN = "application/x-www-form-urlencoded", "multipart/form
 def read_fields(
     body: bytes, content_type: str | None, query: Callable[[str], Sequence[str]], *, others: Sequence[str] = ()
 ) -> JsonObject:
-    """Return `message` and the fields called `others`. What the body lacks is taken from the query.
+    """Return `message` and the fields called `others`, from the query where the body does not have them.
 
     `query` returns the values of a query parameter. `msg` is another name of `message`, and a number is taken as the
     text that it looks like. Raises InvalidRequest for a body that is not what its Content-Type says, and for a

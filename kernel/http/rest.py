@@ -52,7 +52,7 @@ class AlwaysJSON(BaseContentNegotiation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takes:
-    """What a method of an operation takes, as `describe` notes it. `gateway`: the gateway's handler answers it."""
+    """The input of a method of an operation, as `describe` notes it. `gateway`: the gateway's handler answers it."""
 
     parameters: frozenset[str]
     body: bool
