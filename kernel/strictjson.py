@@ -32,7 +32,7 @@ _CAUSES = (
     ("Expecting ',' delimiter", _('A comma is missing, or a quote inside a text is not written as \\".')),
     ("Expecting ':' delimiter", _("A colon is missing after the name.")),
     ("Extra data", _("Something follows the end of the JSON.")),
-    ("", _("A value must stand here; text stands in double quotes.")),
+    ("", _("A value is missing here. Put text in double quotes.")),
 )
 # The possessive quantifier and the optional closing quote keep this to one pass over any body.
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)

@@ -204,7 +204,7 @@ def test_the_text_of_a_job_is_kept_as_it_was_written(live: Live, live_alice: Per
             b'{message: "a"}',
             "Line 1, character 2: A name in double quotes must stand here. No comma stands before a closing brace.",
         ),
-        (b"{\n\"message\": 'a'}", "Line 2, character 12: A value must stand here; text stands in double quotes."),
+        (b"{\n\"message\": 'a'}", "Line 2, character 12: A value is missing here. Put text in double quotes."),
         (
             b'{"message": "a"',
             'Line 1, character 16: A comma is missing, or a quote inside a text is not written as \\".',

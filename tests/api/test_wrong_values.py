@@ -137,7 +137,7 @@ def test_an_order_that_names_what_does_not_exist_is_refused(
         path = f"/{kind}/{alice('POST', f'/{kind}', plain | timing).body['id']}"
         refused = alice("PATCH", path, options)
         assert (refused.status, refused.body["message"]) == (400, sentence), path
-        # What does not touch them goes on working.
+        # Changes of other fields go on working.
         assert alice("PATCH", path, {"message": "b"}).status == 200
     assert (Job.objects.count(), Schedule.objects.count(), DelayedJob.objects.count()) == (1, 1, 1)
 
